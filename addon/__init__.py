@@ -1,0 +1,1 @@
+"""ccproxy: mitmproxy addons that let OpenAI and Anthropic clients talk to Claude."""

@@ -1,0 +1,1 @@
+"""Long conversations: counting tokens, summarizing, trimming."""

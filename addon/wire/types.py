@@ -1,0 +1,29 @@
+"""Names shared by the wire modules."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+type JsonObject = dict[str, Any]
+"""A decoded JSON object in one of the wire formats."""
+
+type Dialect = Literal["chat", "responses", "messages"]
+"""What the client speaks: OpenAI Chat Completions, OpenAI Responses, or Anthropic Messages."""
+
+
+def _dumps(value: Any) -> bytes:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+
+
+@dataclass(frozen=True, slots=True)
+class Codec:
+    """The JSON implementation, passed in so that a faster one can be used (`loads` takes bytes or str)."""
+
+    loads: Callable[[bytes | str], Any] = json.loads
+    dumps: Callable[[Any], bytes] = _dumps
+
+
+STDLIB = Codec()
