@@ -1,0 +1,105 @@
+"""How the text of a variable becomes a value. Each raises ValueError with what is allowed."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+type Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+def text(value: str) -> str:
+    return value
+
+
+def boolean(value: str) -> bool:
+    word = value.strip().lower()
+    if word in ("true", "1", "yes", "on"):
+        return True
+    if word in ("false", "0", "no", "off"):
+        return False
+    raise ValueError("use true or false")
+
+
+def port(value: str) -> int:
+    number = int(value) if value.strip().isdigit() else 0
+    if not 1 <= number <= 65535:
+        raise ValueError("use a port number from 1 to 65535")
+    return number
+
+
+def tokens(value: str) -> int:
+    if not value.strip().isdigit() or int(value) < 1:
+        raise ValueError("use a whole number of tokens above 0")
+    return int(value)
+
+
+def tokens_or(word: str) -> Callable[[str], Any]:
+    def parse(value: str) -> Any:
+        if value.strip().lower() == word:
+            return word
+        try:
+            return tokens(value)
+        except ValueError:
+            raise ValueError(f"use a whole number of tokens above 0, or {word}") from None
+
+    return parse
+
+
+def seconds(value: str) -> float:
+    try:
+        number = float(value)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < 86_400:
+        raise ValueError("use a number of seconds above 0")
+    return number
+
+
+def choice(*words: str) -> Callable[[str], Any]:
+    def parse(value: str) -> str:
+        word = value.strip().lower()
+        if word not in words:
+            raise ValueError(f"use one of: {', '.join(words)}")
+        return word
+
+    return parse
+
+
+def url(value: str) -> str:
+    parts = urlsplit(value.strip())
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("use a full URL such as https://api.anthropic.com")
+    return value.strip().rstrip("/")
+
+
+def path(value: str) -> Path:
+    return Path(value).expanduser()
+
+
+def networks(value: str) -> tuple[Network, ...] | None:
+    """A comma-separated list of addresses and CIDR ranges; `*` or `disabled` is None: no list."""
+    if value.strip().lower() in ("*", "disabled"):
+        return None
+    try:
+        return tuple(
+            ipaddress.ip_network(part.strip()) for part in value.split(",") if part.strip()
+        )
+    except ValueError as error:
+        raise ValueError(
+            f"{error}; use addresses or ranges such as 52.44.113.131,10.0.0.0/8, or *"
+        ) from None
+
+
+def words(value: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in value.split(",") if part.strip())
+
+
+def aliases(value: str) -> dict[str, str]:
+    pairs = [part.partition("=") for part in words(value)]
+    if not all(name and target for name, _, target in pairs):
+        raise ValueError("use name=model pairs such as fast=claude-haiku-5-5,big=claude-opus-5-5")
+    return {name.strip().lower(): target.strip() for name, _, target in pairs}
