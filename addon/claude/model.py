@@ -56,7 +56,19 @@ class Model:
     tokenizer: Literal["old", "new"]
     min_cacheable: int
     """Shortest prompt, in tokens, that the prompt cache takes."""
+    budget_tokens: bool = False
+    """`thinking.type: enabled` with a budget is accepted (also by models that think adaptively)."""
     fast: bool = False
     """`speed: fast` exists for it."""
+    fast_beta: bool = False
+    """`speed: fast` is a research preview on it and needs the fast-mode beta header."""
+    fast_factor: float = 2.0
+    """What `speed: fast` multiplies every price by."""
     sure: Literal["A", "B", "C"] = "C"
     """A: read in Anthropic's documentation or SDK; B: two third parties agree; C: inferred."""
+    released: str = ""
+    """ISO date; "" when unknown. The newest of a family stands in for unknown models of it."""
+    retires: str = ""
+    """ISO date of the announced end of life, or ""."""
+    source: str = ""
+    """Where the row was read."""

@@ -1,0 +1,160 @@
+"""The models that are known, from `models.toml`, the user's overrides and upstream's own list.
+
+catalogue = Catalogue.load(builtin_text).with_overrides(user_text).with_upstream(models_list)
+model_id = catalogue.resolve(choice.id)     # what to ask Anthropic for
+model = catalogue.get(model_id)             # what it accepts
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
+
+from addon.claude.model import Model
+from addon.claude.models_file import CatalogueError, build_row, parse_models_file
+from addon.errors import NotFound
+from addon.wire.types import JsonObject
+
+EFFORTS = ("low", "medium", "high", "xhigh", "max")
+DATE_SUFFIX = re.compile(r"-20\d{6}$")
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """Immutable; `with_…` return a new one."""
+
+    models: Mapping[str, Model]
+    retired: Mapping[str, str] = field(default_factory=dict)
+    """Ids that Anthropic no longer serves → the id to use instead."""
+
+    @classmethod
+    def load(cls, text: str) -> Self:
+        """From the text of a complete models file. Raises CatalogueError."""
+        document = parse_models_file(text)
+        defaults = document.get("defaults", {})
+        rows = {
+            model_id: build_row(model_id, {**defaults, **row})
+            for model_id, row in document.get("models", {}).items()
+        }
+        if not rows:
+            raise CatalogueError("models file: has no [models.…] row")
+        return cls(rows, document.get("retired", {}))
+
+    def with_overrides(self, text: str) -> Self:
+        """With the user's rows on top: a row changes the fields it names; one for an unknown id adds a model, based
+        on its `like = "<id>"`, else on the newest of its family. Raises CatalogueError."""
+        document = parse_models_file(text)
+        rows = dict(self.models)
+        for model_id, row in document.get("models", {}).items():
+            base = self._base(model_id, row)
+            rows[model_id] = build_row(
+                model_id, {k: v for k, v in row.items() if k != "like"}, base
+            )
+        return replace(self, models=rows, retired={**self.retired, **document.get("retired", {})})
+
+    def with_upstream(self, models_list: JsonObject) -> Self:
+        """With the models that only Anthropic's `GET /v1/models` answer knows: their limits and capabilities are
+        taken from it, the rest (prices!) from the newest of the family. Rows of the files stay as they are."""
+        rows = dict(self.models)
+        for info in models_list.get("data") or ():
+            model_id = info.get("id") if isinstance(info, dict) else None
+            if isinstance(model_id, str) and self._find(model_id) is None:
+                rows[model_id] = _from_upstream(self._guess(model_id), info)
+        return replace(self, models=rows)
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """Every id on offer, in the file's order (the best first within each family)."""
+        return tuple(self.models)
+
+    def resolve(self, model_id: str) -> str:
+        """The id to send: a retired one's replacement, else the id itself."""
+        return self.retired.get(model_id) or self.retired.get(_undated(model_id)) or model_id
+
+    def get(self, model_id: str) -> Model:
+        """The row of an id (dated ids share their base's). An unknown `claude-…` is taken for a new model: the newest
+        of its family, with everything refused that the newest models refuse. Raises NotFound for other names."""
+        model_id = self.resolve(model_id)
+        known = self._find(model_id)
+        if known is not None:
+            return known
+        if not model_id.startswith("claude-"):
+            raise NotFound(f"model: {model_id}", param="model", code="model_not_found")
+        return self._guess(model_id)
+
+    def _find(self, model_id: str) -> Model | None:
+        return self.models.get(model_id) or self.models.get(_undated(model_id))
+
+    def _base(self, model_id: str, row: Mapping[str, Any]) -> Model:
+        like = row.get("like")
+        if like is None:
+            return self._find(model_id) or self._guess(model_id)
+        if like not in self.models:
+            raise CatalogueError(f'models file: {model_id}: like = "{like}" is not a known model')
+        return replace(self.models[like], id=model_id)
+
+    def _guess(self, model_id: str) -> Model:
+        words = model_id.split("-")
+        family = [m for m in self.models.values() if m.family in words]
+        newest = max(family or self.models.values(), key=lambda m: m.released)
+        return replace(
+            newest,
+            id=model_id,
+            thinking="adaptive",
+            sampling=False,
+            prefill=False,
+            forced_tool_choice=False,
+            budget_tokens=False,
+            sure="C",
+            source=f"guessed from {newest.id}",
+        )
+
+
+def _undated(model_id: str) -> str:
+    return DATE_SUFFIX.sub("", model_id)
+
+
+def _from_upstream(base: Model, info: JsonObject) -> Model:
+    """`info`: one element of `GET /v1/models`; whatever it doesn't say stays as guessed."""
+    capabilities = info.get("capabilities") or {}
+    thinking = (capabilities.get("thinking") or {}).get("types") or {}
+    effort = capabilities.get("effort") or {}
+    known: dict[str, Any] = {
+        "context": info.get("max_input_tokens") or base.context,
+        "max_output": info.get("max_tokens") or base.max_output,
+        "structured_outputs": _supports(
+            capabilities, "structured_outputs", base.structured_outputs
+        ),
+        "released": str(info.get("created_at") or "")[:10],
+        "source": f"GET /v1/models, the rest {base.source}",
+    }
+    if effort:
+        known["efforts"] = tuple(level for level in EFFORTS if _supports(effort, level, False))
+    if thinking:
+        known |= _thinking_types(thinking, base)
+    return replace(base, **known)
+
+
+def _thinking_types(types: JsonObject, base: Model) -> dict[str, Any]:
+    enabled = _supports(types, "enabled", base.budget_tokens)
+    adaptive = _supports(types, "adaptive", True)
+    off = base.thinking_off
+    if not _supports(types, off, off in ("never", "omit")):
+        off = next(
+            (way for way in ("disabled", "between_tools") if _supports(types, way, False)), "never"
+        )
+    elif off == "never" and _supports(types, "disabled", False):
+        off = "disabled"
+    return {
+        "thinking": "adaptive" if adaptive or not enabled else "manual",
+        "budget_tokens": enabled,
+        "thinking_off": off,
+    }
+
+
+def _supports(capabilities: JsonObject, name: str, default: bool) -> bool:
+    entry = capabilities.get(name)
+    supported = entry.get("supported") if isinstance(entry, dict) else None
+    return supported if isinstance(supported, bool) else default

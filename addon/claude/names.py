@@ -1,0 +1,82 @@
+"""Model names as clients write them → the id Anthropic knows, and what the name says about thinking.
+
+Cursor writes `claude-4.5-opus-high-thinking` up to 4.6 and `claude-opus-4-8-thinking-high-fast` from 4.7 on; routers
+put the provider in front (`anthropic/`, `us.anthropic.`), Claude Code appends `[1m]`.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+LEVELS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
+_FLAGS = frozenset((*LEVELS, "thinking", "fast"))
+_IGNORED = frozenset(("latest",))
+
+_PROVIDER = re.compile(r"^(?:[a-z]{2,6}\.)?anthropic\.")  # Bedrock: us.anthropic.claude-…
+_DECORATION = re.compile(r"\[1m\]|-v\d+(?::\d+)?$")  # Claude Code's window mark; Bedrock's revision
+_SEPARATOR = re.compile(
+    r"[-:@()]+"
+)  # OpenRouter's :thinking, Vertex's @20251101, CLIProxyAPI's (high)
+_VERSION_DOT = re.compile(r"(?<=\d)\.(?=\d)")
+_NAME = re.compile(r"claude-[a-z0-9_.-]*[a-z0-9]")
+
+_OLD_ORDER_IDS_UNTIL = (
+    3  # claude-3-5-sonnet-20241022 is a real id; from 4 on the family comes first
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelChoice:
+    """What a model name asks for; `None` where it is silent."""
+
+    id: str
+    effort: str | None = None
+    """One of LEVELS."""
+    thinking: bool | None = None
+    fast: bool = False
+
+
+def parse(name: str, prefixes: tuple[str, ...] = ("ak-",)) -> ModelChoice | None:
+    """None when `name` is not a Claude name. `prefixes`: put in front by users so that Cursor does not take the name
+    for its own model. Versions that nobody knows pass through: Anthropic then says that there is no such model."""
+    bare = _bare(name, prefixes)
+    if not bare.startswith("claude"):
+        return None
+    words = [word for word in _SEPARATOR.split(bare) if word and word not in _IGNORED]
+    model_id = "-".join(_family_first([word for word in words if word not in _FLAGS]))
+    if not _NAME.fullmatch(model_id):
+        return None
+    level = next((word for word in reversed(words) if word in LEVELS), None)
+    return ModelChoice(
+        id=model_id, effort=level, thinking=_thinking(words, level), fast="fast" in words
+    )
+
+
+def _bare(name: str, prefixes: tuple[str, ...]) -> str:
+    bare = name.strip().lower().rsplit("/", 1)[-1]
+    for prefix in prefixes:
+        bare = bare.removeprefix(prefix)
+    bare = _DECORATION.sub("", _PROVIDER.sub("", bare))
+    return _VERSION_DOT.sub("-", bare)
+
+
+def _family_first(words: list[str]) -> list[str]:
+    """`claude 4 5 opus` → `claude opus 4 5`."""
+    versions = 0
+    while versions < len(words) - 1 and _is_version(words[versions + 1]):
+        versions += 1
+    old_order = 0 < versions < len(words) - 1
+    if not old_order or int(words[1]) <= _OLD_ORDER_IDS_UNTIL:
+        return words
+    return [words[0], words[versions + 1], *words[1 : versions + 1], *words[versions + 2 :]]
+
+
+def _is_version(word: str) -> bool:
+    return word.isdecimal() and len(word) <= 2
+
+
+def _thinking(words: list[str], level: str | None) -> bool | None:
+    if level == "none":
+        return False
+    return True if "thinking" in words else None
