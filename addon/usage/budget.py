@@ -1,0 +1,166 @@
+"""A limit in dollars on what the paid key may cost, per hour, day, week and month.
+
+What was spent is read from the ledger: there is one truth about money. What running calls may cost is held as
+reservations, so calls in parallel cannot go over a limit that each of them alone would keep.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+
+from addon.errors import BadRequest, RateLimited
+from addon.usage.ledger import UsageLedger
+from addon.usage.periods import PERIODS
+from addon.usage.record import picos, usd
+from addon.wire.types import JsonObject
+
+PERIOD_OF = {
+    "hourly": PERIODS["hour"],
+    "daily": PERIODS["day"],
+    "weekly": PERIODS["week"],
+    "monthly": PERIODS["month"],
+}
+"""In the order that the limits are checked."""
+
+MAX_USD = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetSettings:
+    """Limits in USD; None is no limit, 0 allows nothing."""
+
+    hourly: float | None = None
+    daily: float | None = None
+    weekly: float | None = None
+    monthly: float | None = None
+    enabled: bool = False
+
+    def to_json(self) -> JsonObject:
+        return {JSON_NAMES[name]: value for name, value in asdict(self).items()}
+
+    def limits(self) -> list[tuple[str, int]]:
+        """(`hourly` and so on, limit in pico-dollars) of the limits that are set."""
+        values = ((name, getattr(self, name)) for name in PERIOD_OF)
+        return [(name, picos(value)) for name, value in values if value is not None]
+
+    def changed(self, body: object) -> BudgetSettings:
+        """With the fields of `body`, a JSON object with any of ours. Raises `BadRequest` naming the field."""
+        if not isinstance(body, dict):
+            raise BadRequest(
+                'The budget must be a JSON object, like {"dailyLimit": 5, "enabled": true}'
+            )
+        fields = {json: name for name, json in JSON_NAMES.items()}
+        for name, value in body.items():
+            if name not in fields:
+                raise BadRequest(
+                    f"{name}: unknown field; known are {', '.join(fields)}", param=name
+                )
+            _check(name, value)
+        return replace(self, **{fields[name]: value for name, value in body.items()})
+
+
+JSON_NAMES = {**{name: f"{name}Limit" for name in PERIOD_OF}, "enabled": "enabled"}
+"""The settings as `GET /budget` calls them, in its order."""
+
+
+def _check(name: str, value: object) -> None:
+    if name == "enabled":
+        if not isinstance(value, bool):
+            raise BadRequest("enabled: must be true or false", param=name)
+    elif value is not None and not _is_limit(value):
+        raise BadRequest(
+            f"{name}: must be a number of US dollars from 0 to {MAX_USD:,}, or null for no limit",
+            param=name,
+        )
+
+
+def _is_limit(value: object) -> bool:
+    # NaN, which Python's JSON reader lets through, fails the comparison.
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= MAX_USD
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """What one running call may cost, in pico-dollars."""
+
+    id: int
+    amount: int
+
+
+class Budget:
+    """Ask `reserve` before each paid call, `release` when its record is in the ledger or nothing was used."""
+
+    def __init__(self, ledger: UsageLedger, settings: BudgetSettings | None = None) -> None:
+        self._ledger = ledger
+        self._held: dict[int, Reservation] = {}
+        self._last_id = 0
+        self.settings = settings or BudgetSettings()
+        self.known = True
+        """False when what was spent before is lost: then nothing is paid until `update` confirms."""
+        self.version = 0
+        """Grows with every change that the snapshot should keep."""
+
+    def reserve(self, estimate: int) -> Reservation:
+        """Set `estimate` pico-dollars aside for one call. Raises `RateLimited` when a limit leaves no room for it,
+        or when what was spent before is unknown."""
+        if not self.known:
+            raise RateLimited(
+                "Paid calls are stopped because the record of what was spent is lost. Look at /budget, then confirm"
+                ' it with POST /budget (for example {"enabled": true}) to allow them again.',
+                code="budget_unknown",
+            )
+        if self.settings.enabled:
+            self._check_limits(estimate)
+        self._last_id += 1
+        reservation = Reservation(self._last_id, estimate)
+        self._held[reservation.id] = reservation
+        return reservation
+
+    def _check_limits(self, estimate: int) -> None:
+        held = estimate + sum(reservation.amount for reservation in self._held.values())
+        for name, limit in self.settings.limits():
+            spent = self._ledger.spent(PERIOD_OF[name])
+            if spent >= limit:
+                raise _exceeded(name, spent, limit)
+            if spent + held > limit:
+                detail = (
+                    f" (${usd(spent):.2f} spent, ${usd(held):.2f} for this and running requests)"
+                )
+                raise _exceeded(name, spent + held, limit, detail)
+
+    def release(self, reservation: Reservation) -> None:
+        """Give back what `reservation` holds. May be called twice."""
+        self._held.pop(reservation.id, None)
+
+    def update(self, body: object) -> None:
+        """Change the settings by a decoded `POST /budget` body. Raises `BadRequest`, and then changes nothing.
+        Confirms the budget, whatever the body holds."""
+        self.settings = self.settings.changed(body)
+        self.known = True
+        self.version += 1
+
+    def restore(self, settings: BudgetSettings, *, known: bool) -> None:
+        self.settings = settings
+        self.known = known
+
+    def spent(self) -> dict[str, float]:
+        """USD of real money spent, by the name of the period."""
+        return {period.name: usd(self._ledger.spent(period)) for period in PERIOD_OF.values()}
+
+
+def _exceeded(name: str, spent: int, limit: int, detail: str = "") -> RateLimited:
+    figures = f"${usd(spent):.2f} / ${usd(limit):.2f}"
+    return RateLimited(
+        f"{name.capitalize()} budget exceeded: {figures}{detail}", code="budget_exceeded"
+    )
+
+
+def get_budget(budget: Budget) -> JsonObject:
+    """The body of `GET /budget`."""
+    return budget.settings.to_json()
+
+
+def post_budget(budget: Budget, body: object) -> JsonObject:
+    """The body of `POST /budget`, after the change. Raises `BadRequest`."""
+    budget.update(body)
+    return {"success": True, "settings": budget.settings.to_json()}

@@ -1,0 +1,233 @@
+"""What was used, in bounded memory: the newest requests one by one, everything before as sums.
+
+Sums are kept in buckets of a minute, an hour and a day, so they outlive the ring of single requests. A rolling
+window begins somewhere inside its first bucket. While the ring still holds every request of that bucket the answer
+is exact; later the whole bucket counts, so a window is never too short, and too long by one bucket at most
+(a minute for `hour` and `day`, an hour for `week` and `month`).
+
+Windows have a beginning and no end: after the clock was set back, what was spent "in the future" still counts.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from itertools import islice
+
+from addon.usage.periods import DAY, HOUR, MINUTE, Period
+from addon.usage.record import PAID, RequestRecord, Tokens
+
+RING_SIZE = 2_000
+MAX_MODELS = 200
+OTHER_MODELS = "other"
+"""Clients name the models, so the names that are summed apart are limited; the rest goes here."""
+
+BUCKETS_KEPT = {MINUTE: 1_500, HOUR: 750, DAY: 1_100}
+"""By width in seconds: a little over a day, a month, three years."""
+CHART_POINTS = 62
+
+type Key = tuple[str, str]
+"""(source, model)"""
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """A sum over requests. `cost` is in pico-dollars; `failed` counts answers that were not whole."""
+
+    requests: int = 0
+    failed: int = 0
+    cost: int = 0
+    tokens: Tokens = field(default_factory=Tokens)
+
+    @classmethod
+    def of(cls, record: RequestRecord) -> Totals:
+        return cls(1, int(record.error is not None), record.cost, record.tokens)
+
+    def __add__(self, other: Totals) -> Totals:
+        return Totals(
+            self.requests + other.requests,
+            self.failed + other.failed,
+            self.cost + other.cost,
+            self.tokens + other.tokens,
+        )
+
+
+ZERO = Totals()
+
+type Cells = dict[Key, Totals]
+
+
+def merge(into: Cells, cells: Mapping[Key, Totals]) -> None:
+    for key, totals in cells.items():
+        into[key] = into.get(key, ZERO) + totals
+
+
+class Buckets:
+    """Sums by key in slices of time. At most `keep` slices: the one made first goes first. Not the earliest one,
+    or new requests would be dropped at once after the clock was set back."""
+
+    def __init__(self, width: int, keep: int) -> None:
+        self.width = width
+        self._keep = keep
+        self._cells: dict[int, Cells] = {}
+
+    def floor(self, time: float) -> int:
+        return int(time // self.width) * self.width
+
+    def add(self, time: float, cells: Mapping[Key, Totals]) -> None:
+        merge(self._cells.setdefault(self.floor(time), {}), cells)
+        if len(self._cells) > self._keep:
+            del self._cells[next(iter(self._cells))]
+
+    def since(self, start: int) -> Iterator[tuple[int, Cells]]:
+        return ((at, cells) for at, cells in self._cells.items() if at >= start)
+
+    def copy(self) -> tuple[tuple[int, Cells], ...]:
+        return tuple((at, dict(cells)) for at, cells in self._cells.items())
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerState:
+    """Everything a ledger knows, for the snapshot. Shares nothing with the ledger that can change."""
+
+    records: tuple[RequestRecord, ...] = ()
+    last_id: int = 0
+    evicted_until: float | None = None
+    """The latest time of a request that the ring has dropped."""
+    totals: Cells = field(default_factory=dict)
+    buckets: Mapping[int, tuple[tuple[int, Cells], ...]] = field(default_factory=dict)
+
+
+class UsageLedger:
+    """Add each request once, when it has ended. Not for use by several threads."""
+
+    def __init__(self, clock: Callable[[], float], *, ring_size: int = RING_SIZE) -> None:
+        self._clock = clock
+        self._ring: deque[RequestRecord] = deque()
+        self._ring_size = ring_size
+        self.version = 0
+        """Grows with every change."""
+        self._clear()
+
+    def _clear(self) -> None:
+        self._ring.clear()
+        self._last_id = 0
+        self._evicted_until: float | None = None
+        self._totals: Cells = {}
+        self._models: set[str] = set()
+        self._buckets = {width: Buckets(width, keep) for width, keep in BUCKETS_KEPT.items()}
+        self.version += 1
+
+    def now(self) -> float:
+        return self._clock()
+
+    def add(self, record: RequestRecord) -> RequestRecord:
+        """Book `record`; returned with its `id`."""
+        self._last_id += 1
+        record = replace(record, id=self._last_id)
+        cells = {self._key(record): Totals.of(record)}
+        merge(self._totals, cells)
+        for buckets in self._buckets.values():
+            buckets.add(record.time, cells)
+        self._push(record)
+        self.version += 1
+        return record
+
+    def _key(self, record: RequestRecord) -> Key:
+        if record.model not in self._models:
+            if len(self._models) >= MAX_MODELS:
+                return record.source, OTHER_MODELS
+            self._models.add(record.model)
+        return record.source, record.model
+
+    def _push(self, record: RequestRecord) -> None:
+        self._ring.append(record)
+        while len(self._ring) > self._ring_size:
+            gone = self._ring.popleft().time
+            self._evicted_until = max(gone, self._evicted_until or gone)
+
+    def recent(self, limit: int | None = None) -> list[RequestRecord]:
+        """The newest requests still held one by one, newest first."""
+        return [*islice(reversed(self._ring), limit)]
+
+    def count(self) -> int:
+        """How many requests were added since the beginning, or the last reset."""
+        return self._last_id
+
+    def cells(self, period: Period) -> Cells:
+        """The sums of the last `period` until now, by source and model."""
+        if period.seconds is None:
+            return dict(self._totals)
+        start = self._clock() - period.seconds
+        buckets = self._buckets[period.bucket]
+        edge = buckets.floor(start)
+        found: Cells = {}
+        for at, cells in buckets.since(edge):
+            exact = at == edge and self._ring_holds(edge)
+            merge(found, self._ring_cells(start, edge + buckets.width) if exact else cells)
+        return found
+
+    def _ring_holds(self, since: float) -> bool:
+        return self._evicted_until is None or self._evicted_until < since
+
+    def _ring_cells(self, start: float, end: float) -> Cells:
+        found: Cells = {}
+        for record in self._ring:
+            if start <= record.time < end:
+                merge(found, {self._key(record): Totals.of(record)})
+        return found
+
+    def spent(self, period: Period) -> int:
+        """Pico-dollars of real money that the last `period` cost."""
+        return sum(
+            total.cost for (source, _), total in self.cells(period).items() if source in PAID
+        )
+
+    def series(self, period: Period) -> tuple[int, list[tuple[int, Cells]]]:
+        """The chart of `period`: seconds between points, and each point's start (unix seconds) with its sums.
+        Points without requests are there too, so that the time axis is even."""
+        buckets = self._buckets[period.bucket]
+        now = self._clock()
+        start = now - period.seconds if period.seconds else self._first(buckets, now)
+        step = self._step(period, now - start)
+        first, last = int(start // step) * step, int(now // step) * step
+        points: dict[int, Cells] = {at: {} for at in range(first, last + step, step)}
+        for at, cells in buckets.since(first):
+            # What the clock once put into the future is shown at the right edge.
+            merge(points[min(at // step * step, last)], cells)
+        return step, [*points.items()]
+
+    def _first(self, buckets: Buckets, now: float) -> float:
+        return min([now, *(at for at, _ in buckets.since(0))])
+
+    def _step(self, period: Period, seconds: float) -> int:
+        return max(1, -(-int(seconds) // (period.step * CHART_POINTS))) * period.step
+
+    def reset(self) -> int:
+        """Forget everything; returns how many requests that were. Ids begin at 1 again."""
+        count = self._last_id
+        self._clear()
+        return count
+
+    def state(self) -> LedgerState:
+        return LedgerState(
+            records=tuple(self._ring),
+            last_id=self._last_id,
+            evicted_until=self._evicted_until,
+            totals=dict(self._totals),
+            buckets={width: buckets.copy() for width, buckets in self._buckets.items()},
+        )
+
+    def restore(self, state: LedgerState) -> None:
+        """Become what `state` says; what was there is gone."""
+        self._clear()
+        self._last_id = state.last_id
+        self._evicted_until = state.evicted_until
+        self._totals = dict(state.totals)
+        self._models = {model for _, model in state.totals}
+        for width, buckets in self._buckets.items():
+            for at, cells in state.buckets.get(width, ()):
+                buckets.add(at, cells)
+        for record in state.records:
+            self._push(record)

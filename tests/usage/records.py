@@ -1,0 +1,59 @@
+"""Request records for tests: arbitrary but valid, and a clock that stands still until it is moved."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from typing import Any
+
+from addon.claude.model import Prices
+from addon.usage.record import PICO, RequestRecord, Source, Tokens
+
+NOW = 1_790_000_000.0
+PRICES = Prices(input=5, output=25, cache_write_5m=6.25, cache_write_1h=10, cache_read=0.5)
+SOURCES: tuple[Source, ...] = (
+    "claude_code",
+    "api_key",
+    "error",
+    "openai",
+    "local",
+    "refused",
+    "summary",
+    "claude_code_summary",
+)
+MODELS = ("claude-opus-4-5", "claude-haiku-4-5", "gpt-5")
+
+
+@dataclass
+class Clock:
+    now: float = NOW
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def seeded(seed: int) -> random.Random:
+    return random.Random(seed)  # noqa: S311 - repeatable, not secret
+
+
+def record(source: Source = "api_key", *, dollars: float = 0, **fields: Any) -> RequestRecord:
+    fields = {"time": NOW, "model": "claude-opus-4-5", "cost": round(dollars * PICO)} | fields
+    return RequestRecord(source=source, **fields)
+
+
+def random_record(rng: random.Random, time: float) -> RequestRecord:
+    tokens = Tokens(*(rng.randrange(200_000) for _ in range(6)))
+    return record(
+        rng.choice(SOURCES),
+        time=time,
+        model=rng.choice(MODELS),
+        tokens=tokens,
+        cost=tokens.cost(PRICES),
+        stream=rng.random() < 0.8,
+        dialect=rng.choice(("chat", "messages", "responses")),
+        status=rng.choice((200, 200, 429, 529)),
+        error=rng.choice((None, None, "client_closed")),
+        latency_ms=rng.randrange(60_000),
+        ttft_ms=rng.choice((None, rng.randrange(5_000))),
+        conversation=rng.choice((None, "c1", "c2")),
+    )
