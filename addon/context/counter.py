@@ -1,0 +1,289 @@
+"""Counts requests: memo, factor and anchors together, off the event loop when there is much to do."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from addon.claude.model import Model
+from addon.context.anchors import Anchor, Anchors, Found
+from addon.context.calibration import CLAMPS, Calibration
+from addon.context.count import Count, Source
+from addon.context.digests import Fingerprint, fingerprint
+from addon.context.lru import Lru
+from addon.context.measure import (
+    CountText,
+    Size,
+    measure_message,
+    measure_system,
+    measure_tools,
+    request_fixed,
+    thinking_tokens,
+    upper_bound,
+)
+from addon.context.state_file import read_json, write_json
+from addon.context.vocabulary import Vocabulary
+from addon.context.weights import weigh
+from addon.wire.types import JsonObject
+
+MEMO_ENTRIES = 20_000
+INLINE_BYTES = 16 * 1024  # 2 ms of encoding: cheaper than a trip to the worker
+WAIT_SECONDS = 1.5
+SAVE_SECONDS = 30
+STALE_SECONDS = 90 * 86_400
+VERSION = 1
+ENCODING = "cl100k_base"
+
+# Share of the not anchored tokens that the estimate may be off by.
+MARGINS: dict[Source, float] = {"calibrated": 0.08, "prior": 0.20, "weights": 0.30}
+ANCHOR_MARGIN = 0.005
+
+# Below this much text, a ratio says more of the framing than of the tokenizer.
+_LEAST_DELTA = 1_000
+_LEAST_WHOLE = 2_000
+_MOST_FIXED_SHARE = 0.2
+
+type _Job = tuple[bytes, Callable[[CountText], Size], int]
+"""Memo key, how to measure it, and about how many bytes that reads."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Sizes:
+    """The sizes of a request's parts, and what lies outside of them."""
+
+    system: Size
+    tools: Size
+    messages: list[Size]
+    thinking: list[int]
+    overhead: int
+    family: str
+    rough: bool
+    """Some were weighed, for want of a count."""
+
+    @property
+    def text(self) -> int:
+        return self.system.text + self.tools.text + sum(size.text for size in self.messages)
+
+    @property
+    def fixed(self) -> int:
+        parts = (self.system, self.tools, *self.messages)
+        return self.overhead + sum(self.thinking) + sum(p.fixed_for(self.family) for p in parts)
+
+
+class TokenCounter:
+    """Counts Anthropic requests for a model and learns from their answers.
+
+    `vocabulary`: started by the caller; `clock`: seconds since the epoch; `state`: JSON file for what was learnt
+    (None: nothing is kept). Use from one event loop. `close()` saves.
+    """
+
+    def __init__(
+        self, vocabulary: Vocabulary, *, clock: Callable[[], float], state: Path | None = None
+    ) -> None:
+        self._vocabulary = vocabulary
+        self._clock = clock
+        self._state = state
+        self._memo: Lru[bytes, Size] = Lru(MEMO_ENTRIES)
+        self._anchors = Anchors()
+        self._calibration = Calibration()
+        self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="count")
+        self._saved = clock()
+        self._load()
+
+    def count(self, request: JsonObject, model: Model, prints: Fingerprint | None = None) -> Count:
+        """Count here and now: a request never seen takes about 1 ms per 1,000 tokens."""
+        prints = prints or fingerprint(request)
+        if self._vocabulary.settled:
+            self._measure(list(self._missing(request, prints)))
+        return self._estimate(request, model, prints)
+
+    async def count_soon(
+        self,
+        request: JsonObject,
+        model: Model,
+        prints: Fingerprint | None = None,
+        *,
+        wait: float = WAIT_SECONDS,
+    ) -> Count:
+        """Count without holding up the event loop.
+
+        Much unknown text goes to the worker thread; after `wait` seconds what it has not done yet is estimated by
+        class weights, and the worker finishes for the next turn. `wait=0`: never wait.
+        """
+        prints = prints or fingerprint(request)
+        jobs = list(self._missing(request, prints))
+        if sum(size for _, _, size in jobs) <= INLINE_BYTES and self._vocabulary.settled:
+            self._measure(jobs)
+        elif jobs:
+            work = self._worker.submit(self._measure_later, jobs)
+            if wait:
+                await asyncio.wait([asyncio.wrap_future(work)], timeout=wait)
+        return self._estimate(request, model, prints)
+
+    def needs_count(self, request: JsonObject, model: Model, threshold: int) -> bool:
+        """Whether the request could have more than `threshold` tokens, from its bytes alone."""
+        return upper_bound(request, model) > threshold
+
+    def learn(
+        self,
+        request: JsonObject,
+        model: Model,
+        true_total: int,
+        prints: Fingerprint | None = None,
+    ) -> bool:
+        """Take in what `request`, as it was sent, really cost (`count.true_input`, or N of "prompt is too long").
+
+        False when it isn't counted yet (the worker was too slow): nothing is learnt then.
+        """
+        prints = prints or fingerprint(request)
+        if not self._vocabulary.settled or any(True for _ in self._missing(request, prints)):
+            return False
+        sizes = self._sizes(request, model, prints)
+        now = Anchor(true_total, sizes.text, sizes.fixed)
+        self._calibrate(model, now, self._anchors.find(prints, model.tokenizer))
+        self._anchors.put(prints, model.tokenizer, now)
+        if self._clock() - self._saved >= SAVE_SECONDS:
+            self.save()
+        return True
+
+    def save(self) -> None:
+        """Write what was learnt, unless by weights; a disk that refuses is logged and costs nothing else."""
+        self._saved = self._clock()
+        if self._state and self._vocabulary.exact:
+            write_json(self._state, self._dump())
+
+    def close(self) -> None:
+        """Save and let the worker go."""
+        self._worker.shutdown(wait=False, cancel_futures=True)
+        self.save()
+
+    def _missing(self, request: JsonObject, prints: Fingerprint) -> Iterator[_Job]:
+        """What the memo lacks."""
+        system, tools = request.get("system") or "", request.get("tools") or []
+        if self._memo.get(prints.system) is None:
+            yield prints.system, partial(measure_system, system), _volume(system)
+        if self._memo.get(prints.tools) is None:
+            yield prints.tools, partial(measure_tools, tools), _volume(tools)
+        for message, key in zip(request["messages"], prints.messages, strict=True):
+            if self._memo.get(key) is None:
+                yield key, partial(measure_message, message), _volume(message["content"])
+
+    def _measure_later(self, jobs: list[_Job]) -> None:
+        self._vocabulary.wait()
+        self._measure(jobs)
+
+    def _measure(self, jobs: list[_Job]) -> None:
+        for key, measure, _ in jobs:
+            if self._memo.get(key) is None:
+                self._memo.put(key, measure(self._vocabulary.count))
+
+    def _sizes(self, request: JsonObject, model: Model, prints: Fingerprint) -> _Sizes:
+        """Sizes from the memo, by class weights where it lacks them."""
+        rough = {key: measure(weigh) for key, measure, _ in self._missing(request, prints)}
+
+        def size(key: bytes) -> Size:
+            return rough.get(key) or self._memo.get(key) or Size()
+
+        return _Sizes(
+            system=size(prints.system),
+            tools=size(prints.tools),
+            messages=[size(key) for key in prints.messages],
+            thinking=thinking_tokens(request["messages"], model),
+            overhead=request_fixed(request, model),
+            family=model.tokenizer,
+            rough=bool(rough) or not self._vocabulary.exact,
+        )
+
+    def _estimate(self, request: JsonObject, model: Model, prints: Fingerprint) -> Count:
+        sizes = self._sizes(request, model, prints)
+        factor, basis = self._calibration.factor(model)
+        source: Source = "weights" if sizes.rough else basis
+        found = self._anchors.find(prints, model.tokenizer)
+        total = _total(sizes, factor, found)
+        if found and found.exact:
+            unsure = abs(total - found.anchor.total) / max(total, 1)
+            return _count(sizes, total, ANCHOR_MARGIN + MARGINS[source] * unsure, "anchored")
+        return _count(sizes, total, MARGINS[source], source)
+
+    def _calibrate(self, model: Model, now: Anchor, found: Found | None) -> None:
+        """Growth since the last answer tells the factor best: everything unknown is on both sides of it."""
+        before = found.anchor if found and found.exact else None
+        if before and now.text - before.text >= _LEAST_DELTA:
+            claude = now.total - before.total - (now.fixed - before.fixed)
+            self._calibration.observe(model, claude, now.text - before.text)
+        elif not before and now.text >= _LEAST_WHOLE and now.fixed <= _MOST_FIXED_SHARE * now.total:
+            self._calibration.observe(model, now.total - now.fixed, now.text)
+
+    def _dump(self) -> dict[str, Any]:
+        return {
+            "version": VERSION,
+            "encoding": ENCODING,
+            "saved": self._saved,
+            "factors": self._calibration.dump(),
+            "anchors": self._anchors.dump(),
+        }
+
+    def _load(self) -> None:
+        """Take up an earlier run's state; anything odd in it is as good as none."""
+        state = read_json(self._state) if self._state else None
+        anchors, calibration = Anchors(), Calibration()
+        try:
+            match state:
+                case {
+                    "version": version,
+                    "encoding": encoding,
+                    "saved": float() | int() as saved,
+                    "factors": dict(factors),
+                    "anchors": list(rows),
+                } if (version, encoding) == (VERSION, ENCODING) and self._clock() - saved < (
+                    STALE_SECONDS
+                ):
+                    calibration.load(factors)
+                    anchors.load(rows)
+        except (TypeError, ValueError, OverflowError):
+            return
+        self._anchors, self._calibration = anchors, calibration
+
+
+def _total(sizes: _Sizes, factor: float, found: Found | None) -> int:
+    if found is None:
+        return round(sizes.fixed + factor * sizes.text)
+    anchor = found.anchor
+    # A conversation's own ratio tells more of what it will grow by than that of all conversations.
+    if anchor.text >= _LEAST_WHOLE:
+        low, high = CLAMPS[sizes.family]
+        factor = min(max((anchor.total - anchor.fixed) / anchor.text, low), high)
+    grown = sizes.fixed - anchor.fixed + factor * (sizes.text - anchor.text)
+    return max(0, round(anchor.total + grown))
+
+
+def _count(sizes: _Sizes, total: int, margin: float, source: Source) -> Count:
+    """Share the total out over the parts: each its fixed price, and its part of the rest by its text."""
+    factor = (total - sizes.fixed) / sizes.text if sizes.text else 0.0
+
+    def price(size: Size) -> float:
+        return size.fixed_for(sizes.family) + factor * size.text
+
+    parts = zip(sizes.messages, sizes.thinking, strict=True)
+    return Count(
+        total=total,
+        system=round(price(sizes.system)),
+        tools=round(price(sizes.tools)) + sizes.overhead,
+        per_message=tuple(round(price(size) + thinking) for size, thinking in parts),
+        margin=margin,
+        source=source,
+    )
+
+
+def _volume(content: Any) -> int:
+    """About how many characters have to be read; enough to tell a little from much."""
+    if isinstance(content, str):
+        return len(content)
+    if isinstance(content, dict):
+        return sum(map(_volume, content.values()))
+    return sum(map(_volume, content)) if isinstance(content, list) else 8

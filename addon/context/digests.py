@@ -1,0 +1,89 @@
+"""What a message *is*, as 16 bytes: the key of the count memo, of the anchors and of remembered summaries.
+
+`cache_control` is left out, since clients move it from turn to turn, and so are thinking blocks, which come and go with
+the thinking cache while the conversation stays the same.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any
+
+from addon.wire.types import JsonObject
+
+THINKING = frozenset({"thinking", "redacted_thinking"})
+_SIZE = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """The digests of one request; make it once and pass it along, hashing is most of a warm count."""
+
+    system: bytes
+    tools: bytes
+    messages: tuple[bytes, ...]
+
+
+def fingerprint(request: JsonObject, messages: Sequence[bytes] | None = None) -> Fingerprint:
+    """The digests of an Anthropic request; `messages`: those of its messages when the caller has them already."""
+    if messages is None:
+        messages = [digest(message) for message in request["messages"]]
+    system = digest({"role": "system", "content": request.get("system") or ""})
+    return Fingerprint(system, digest_json(request.get("tools") or []), tuple(messages))
+
+
+def digest(message: JsonObject) -> bytes:
+    """16 bytes that name a message; a text and the list of one such text block are the same message."""
+    state = sha256(str(message["role"]).encode())
+    content = message["content"]
+    if isinstance(content, str):
+        state.update(_text(content))
+    else:
+        for block in content:
+            state.update(_block(block))
+    return state.digest()[:_SIZE]
+
+
+def digest_json(value: Any) -> bytes:
+    """16 bytes that name a JSON value, `cache_control` apart."""
+    return sha256(_dump(value)).digest()[:_SIZE]
+
+
+def chain(seed: bytes, digests: Iterable[bytes]) -> list[bytes]:
+    """Names of all prefixes: `chain(...)[k]` stands for `seed` and the first k digests."""
+    names = [sha256(seed).digest()[:_SIZE]]
+    for item in digests:
+        names.append(sha256(names[-1] + item).digest()[:_SIZE])
+    return names
+
+
+def _block(block: JsonObject) -> bytes:
+    kind = block.get("type")
+    if kind == "text" and isinstance(block.get("text"), str):
+        return _text(block["text"])
+    return b"" if kind in THINKING else b"\x01" + _dump(block)
+
+
+def _text(text: str) -> bytes:
+    data = text.encode("utf-8", "surrogatepass")
+    return b"\x00%d:%b" % (len(data), data)
+
+
+def _dump(value: Any) -> bytes:
+    text = json.dumps(_bare(value), ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+    return text.encode("utf-8", "surrogatepass")
+
+
+def _bare(value: Any) -> Any:
+    """`value` without the `cache_control` of its blocks; tool inputs and schemas keep a key of that name."""
+    if isinstance(value, list):
+        return [_bare(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    bare = {key: item for key, item in value.items() if key != "cache_control"}
+    if isinstance(bare.get("content"), list):
+        bare["content"] = _bare(bare["content"])
+    return bare

@@ -1,0 +1,38 @@
+"""A bounded memo that threads may share."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator
+from threading import Lock
+
+
+class Lru[K, V]:
+    """At most `size` entries; the one unused for longest goes first."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._entries: OrderedDict[K, V] = OrderedDict()
+        self._lock = Lock()
+
+    def get(self, key: K) -> V | None:
+        with self._lock:
+            value = self._entries.get(key)
+            if value is not None:
+                self._entries.move_to_end(key)
+            return value
+
+    def put(self, key: K, value: V) -> None:
+        with self._lock:
+            self._entries[key] = value
+            self._entries.move_to_end(key)
+            if len(self._entries) > self._size:
+                self._entries.popitem(last=False)
+
+    def items(self) -> Iterator[tuple[K, V]]:
+        """A snapshot, oldest first."""
+        with self._lock:
+            return iter(list(self._entries.items()))
+
+    def __len__(self) -> int:
+        return len(self._entries)
