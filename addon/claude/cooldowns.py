@@ -1,0 +1,95 @@
+"""Which credential is left alone, for which models, and until when."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from addon.claude.limits import Limit
+from addon.wire.types import JsonObject
+
+_FIRST_STRIKE, _LAST_STRIKE = 60.0, 900.0
+"""Seconds to leave a credential alone when nobody says until when: doubles from one to the other."""
+
+_PROBE_SECONDS = 30.0
+"""A probe that has not reported by then is lost (its client left), and the next request may probe."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Blocked:
+    """Why a credential is left alone for now."""
+
+    family: str | None
+    until: float
+    reason: str
+
+
+@dataclass(slots=True, kw_only=True)
+class _Cooldown:
+    until: float
+    reason: str
+    strikes: int
+    probed_until: float = 0.0
+
+
+class Cooldowns:
+    """Which credential rests, for which models, until when. When a rest is over, one request goes first as a probe.
+
+    `now` is unix seconds everywhere, since resets are.
+    """
+
+    def __init__(self) -> None:
+        self._entries: dict[tuple[str, str | None], _Cooldown] = {}
+
+    def rest(self, credential: str, limit: Limit, *, reason: str, now: float) -> float:
+        """Leave the credential alone; gives the unix time until when."""
+        key = (credential, limit.family)
+        before = self._entries.get(key)
+        strikes = before.strikes if before else 0
+        # Parallel requests that were refused together are one strike.
+        if before is None or before.until <= now:
+            strikes += 1
+        until = limit.until or now + min(_FIRST_STRIKE * 2 ** (strikes - 1), _LAST_STRIKE)
+        self._entries[key] = _Cooldown(until=until, reason=reason, strikes=strikes)
+        return until
+
+    def admit(self, credential: str, family: str, now: float) -> Blocked | None:
+        """None: go ahead (and if a rest has just ended, this request is its one probe)."""
+        resting = [
+            e for e in self._of(credential, family) if now < max(e[1].until, e[1].probed_until)
+        ]
+        if resting:
+            (_, scope), entry = max(resting, key=lambda e: e[1].until)
+            return Blocked(
+                family=scope, until=max(entry.until, entry.probed_until), reason=entry.reason
+            )
+        for _, entry in self._of(credential, family):
+            entry.probed_until = now + _PROBE_SECONDS
+        return None
+
+    def succeeded(self, credential: str, family: str, now: float) -> None:
+        """The credential served this family. A rest that began after that request was sent stays."""
+        for key, entry in self._of(credential, family):
+            if entry.until <= now:
+                del self._entries[key]
+
+    def forget(self, credential: str) -> None:
+        """Another login took its place under the same name: what was refused to the old one says nothing of it."""
+        for key in [key for key in self._entries if key[0] == credential]:
+            del self._entries[key]
+
+    def snapshot(self, now: float) -> list[JsonObject]:
+        """For /health; changes nothing."""
+        return [
+            {
+                "credential": credential,
+                "family": family,
+                "until": entry.until,
+                "seconds": max(0.0, entry.until - now),
+                "reason": entry.reason,
+            }
+            for (credential, family), entry in self._entries.items()
+        ]
+
+    def _of(self, credential: str, family: str) -> list[tuple[tuple[str, str | None], _Cooldown]]:
+        keys: tuple[tuple[str, str | None], ...] = ((credential, None), (credential, family))
+        return [(key, self._entries[key]) for key in keys if key in self._entries]
