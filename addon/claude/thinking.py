@@ -1,0 +1,222 @@
+"""What a client asked about thinking → the fields that its model accepts.
+
+Precedence: `thinking` > `reasoning.effort`, `reasoning_effort` > the model's name > the configured default > nothing.
+Models from 4.6 on think adaptively and take an effort; Opus/Sonnet/Haiku 4.5 take a budget of tokens.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from addon.claude.effort import (
+    FULL_OUTPUT,
+    Budgets,
+    budget_for_level,
+    check_level,
+    clamp_budget,
+    clamp_effort,
+    effort_for_budget,
+)
+from addon.claude.model import Model
+from addon.claude.names import ModelChoice
+from addon.claude.thinking_wish import OFF_TYPES, Asked, Wish, merge
+from addon.claude.tool_choice import relax_tool_choice
+from addon.wire.types import JsonObject
+
+INTERLEAVED_BETA = "interleaved-thinking-2025-05-14"
+BINDING_BETA = "thinking-binding-controls-2026-08-01"
+FAST_BETA = "fast-mode-2026-02-01"
+
+SAMPLING = ("temperature", "top_p", "top_k")
+LEVEL_WHEN_SILENT = "medium"
+"""For "think" without a level on a model that must be given a budget."""
+MIN_ANSWER = 2048
+"""max_tokens counts thinking too: below this an always-thinking model stops before it has said a word."""
+NONSTREAM_MAX_TOKENS = 21_333
+"""Above this Anthropic's SDKs refuse a request without `stream`: the answer may take over 10 minutes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ThinkingOptions:
+    """The operator's settings."""
+
+    budgets: Budgets = field(default_factory=Budgets)
+    default_effort: str | None = None
+    """Level for requests that name none."""
+    show_reasoning: bool = True
+    """The client is shown thinking, so models that omit its text by default are asked for a summary."""
+    allow_fast: bool = False
+    """`speed: fast` costs a multiple; without this it is taken off."""
+    binding_controls: bool = True
+    """Ask models with preserved thinking to drop blocks that no longer fit rather than to refuse the request."""
+
+
+class Prepared(NamedTuple):
+    """A request as its model accepts it."""
+
+    request: JsonObject
+    betas: frozenset[str]
+    """Values for the `anthropic-beta` header."""
+    notes: tuple[str, ...]
+    """What was changed against the client's words, for logs and response headers."""
+
+
+def apply_thinking(
+    request: JsonObject,
+    wish: Wish,
+    model: Model,
+    options: ThinkingOptions,
+    *,
+    max_tokens_given: bool,
+    choice: ModelChoice,
+) -> Prepared:
+    """A translated request (Messages shape) with thinking, effort, max_tokens, sampling, tool_choice and speed as
+    `model` accepts them. `max_tokens_given`: the client named it. Nothing in `request` is changed; what needn't
+    change is shared with it. Raises BadRequest for a level or a thinking object that makes no sense."""
+    asked = merge(request, wish, choice, options.default_effort)
+    out = dict(request)
+    given = request.get("max_tokens") if max_tokens_given else None
+    out["max_tokens"] = min(given or FULL_OUTPUT, model.max_output)
+    if _is_on(asked, model, out["max_tokens"]):
+        switch = switch_manual if model.thinking == "manual" else switch_adaptive
+        switch(out, _never_off(asked, model, out), model, options)
+    else:
+        switch_off(out, model)
+    return finish(out, request, model, options, fast=choice.fast)
+
+
+def must_stream(request: JsonObject) -> bool:
+    """Whether the answer may take so long that it has to be streamed from Anthropic."""
+    return bool(request.get("max_tokens", 0) > NONSTREAM_MAX_TOKENS)
+
+
+# ------------------------------------------------------------------------------------------------------- on or off
+
+
+def _is_on(asked: Asked, model: Model, max_tokens: int) -> bool:
+    if model.thinking_off == "never":
+        return True
+    if asked.on is None:
+        # Titles and completions of a few tokens would be all thinking and no text.
+        return model.thinking_default and max_tokens >= MIN_ANSWER
+    return asked.on
+
+
+def _never_off(asked: Asked, model: Model, out: JsonObject) -> Asked:
+    """On models that can't stop thinking, the least effort stands for "off"; tiny answers get room for it."""
+    if model.thinking_off != "never":
+        return asked
+    tiny = out["max_tokens"] < MIN_ANSWER
+    out["max_tokens"] = max(out["max_tokens"], MIN_ANSWER)
+    if asked.on is False or (tiny and asked.level is None and asked.budget is None):
+        return Asked(on=True, level="low", display=asked.display)
+    return asked
+
+
+# ----------------------------------------------------------------------------------------- the fields, on our own copy
+
+
+def switch_adaptive(out: JsonObject, asked: Asked, model: Model, options: ThinkingOptions) -> None:
+    """Sets adaptive thinking on `out`, with an effort if one was asked for."""
+    thinking: dict[str, Any] = {"type": "adaptive"}
+    if asked.display:
+        thinking["display"] = asked.display
+    elif options.show_reasoning and model.display_default == "omitted":
+        thinking["display"] = "summarized"
+    if options.binding_controls and model.preserved_thinking:
+        thinking["block_binding"] = {"prefix_mismatch_behavior": "drop_block"}
+    out["thinking"] = thinking
+    level = asked.level
+    if level is None and asked.budget is not None:
+        level = effort_for_budget(asked.budget, options.budgets)
+    if level is not None:
+        set_effort(out, clamp_effort(check_level(level, "output_config.effort"), model.efforts))
+
+
+def switch_manual(out: JsonObject, asked: Asked, model: Model, options: ThinkingOptions) -> None:
+    """Sets a thinking budget on `out`, and max_tokens so that an answer fits after it."""
+    out["max_tokens"] = min(max(out["max_tokens"], FULL_OUTPUT), model.max_output)
+    if asked.budget is not None:
+        budget = clamp_budget(asked.budget, out["max_tokens"])
+    else:
+        level = check_level(asked.level or options.default_effort or LEVEL_WHEN_SILENT)
+        budget = budget_for_level(level, options.budgets, out["max_tokens"])
+    out["thinking"] = {"type": "enabled", "budget_tokens": budget}
+    if asked.display:
+        out["thinking"]["display"] = asked.display
+    fit_effort(out, model)
+
+
+def switch_off(out: JsonObject, model: Model) -> None:
+    """Turns thinking off in the model's own way (not for models that can't)."""
+    if model.thinking_off == "omit":
+        out.pop("thinking", None)
+    else:
+        out["thinking"] = {"type": model.thinking_off}
+    fit_effort(out, model)
+
+
+def fit_effort(out: JsonObject, model: Model) -> None:
+    """Brings `output_config.effort`, if there is one, to what the model accepts."""
+    effort = (out.get("output_config") or {}).get("effort")
+    if effort is None:
+        return
+    ceiling = model.efforts
+    if (out.get("thinking") or {}).get("type") in OFF_TYPES:
+        # "xhigh" and "max" are 400 with thinking off (Opus 5, Sonnet 5.5 and Haiku 5.5 pages).
+        ceiling = tuple(e for e in ceiling if e not in ("xhigh", "max"))
+    set_effort(out, clamp_effort(check_level(effort, "output_config.effort"), ceiling))
+
+
+def set_effort(out: JsonObject, effort: str | None) -> None:
+    """Sets or (None) removes `output_config.effort`."""
+    config = {k: v for k, v in (out.get("output_config") or {}).items() if k != "effort"}
+    if effort is not None:
+        config["effort"] = effort
+    if config:
+        out["output_config"] = config
+    else:
+        out.pop("output_config", None)
+
+
+def finish(
+    out: JsonObject, original: JsonObject, model: Model, options: ThinkingOptions, *, fast: bool
+) -> Prepared:
+    """The fields that thinking rules over: sampling, tool_choice, speed, betas."""
+    kind = (out.get("thinking") or {}).get("type")
+    _drop_sampling(out, model, thinks=kind in ("enabled", "adaptive"))
+    if not model.forced_tool_choice or kind == "enabled":
+        out = relax_tool_choice(out)
+    if options.allow_fast and model.fast and (fast or out.get("speed") == "fast"):
+        out["speed"] = "fast"
+    else:
+        out.pop("speed", None)
+    return Prepared(out, betas_for(out, model), changes(original, out))
+
+
+def _drop_sampling(out: JsonObject, model: Model, *, thinks: bool) -> None:
+    if thinks or not model.sampling:
+        for name in SAMPLING:
+            out.pop(name, None)
+    elif "temperature" in out:
+        out.pop("top_p", None)  # the 4.x models answer 400 to both together
+
+
+def betas_for(out: JsonObject, model: Model) -> frozenset[str]:
+    """The beta headers that the fields of `out` need."""
+    thinking = out.get("thinking") or {}
+    needed = {
+        INTERLEAVED_BETA: thinking.get("type") == "enabled"
+        and model.interleaved_beta
+        and out.get("tools"),
+        BINDING_BETA: "block_binding" in thinking,
+        FAST_BETA: "speed" in out and model.fast_beta,
+    }
+    return frozenset(beta for beta, need in needed.items() if need)
+
+
+def changes(before: JsonObject, after: JsonObject) -> tuple[str, ...]:
+    """Names of the client's fields that were taken off or changed."""
+    names = ("thinking", "output_config", "max_tokens", *SAMPLING, "tool_choice", "speed")
+    return tuple(name for name in names if name in before and before[name] != after.get(name))
