@@ -1,1 +1,1 @@
-"""The Claude Code credentials on this machine: reading, refreshing and saving them without races."""
+"""The Claude login: reading it where Claude Code keeps it, and refreshing it without getting in Claude Code's way."""

@@ -1,0 +1,104 @@
+"""Writing a file so that whoever reads it, whenever we die, finds the old content or the new, never a part."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+POSIX = os.name == "posix"
+
+_REPLACE_TRIES, _REPLACE_PAUSE = 10, 0.05
+_ORPHAN_SECONDS = 60.0
+
+type Replace = Callable[[Path, Path], None]
+
+
+def write_atomically(
+    path: Path,
+    data: bytes,
+    *,
+    replace: Replace = os.replace,
+    pause: Callable[[float], None] = time.sleep,
+    posix: bool = POSIX,
+) -> None:
+    """Replace the content of `path` (the target, if it is a link), keeping mode and owner; a new file gets 0600.
+
+    Raises OSError, the old content being intact.
+    """
+    target = path.resolve()
+    temporary = _write_temporary(target, data, posix)
+    try:
+        _replace(temporary, target, replace, pause)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
+    if posix:
+        _sync_folder(target.parent)
+
+
+def check_writable(path: Path, size: int) -> None:
+    """Raise OSError when `size` bytes could not be written beside `path` now."""
+    target = path.resolve()
+    _write_temporary(target, b"\0" * size, posix=False).unlink()
+
+
+def sweep_orphans(path: Path, now: float) -> None:
+    """Remove the temporary files that a killed writer left beside `path`: they hold tokens."""
+    target = path.resolve()
+    for orphan in target.parent.glob(f"{_prefix(target)}*"):
+        with contextlib.suppress(OSError):
+            if now - orphan.stat().st_mtime > _ORPHAN_SECONDS:
+                orphan.unlink()
+
+
+def _write_temporary(target: Path, data: bytes, posix: bool) -> Path:
+    descriptor, name = tempfile.mkstemp(prefix=_prefix(target), dir=target.parent)
+    temporary = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            if posix:
+                _copy_rights(target, descriptor)
+            file.write(data)
+            file.flush()
+            os.fsync(descriptor)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
+    return temporary
+
+
+def _copy_rights(target: Path, descriptor: int) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        old = target.stat()
+        # Only root can give a file away; anyone else owns what they may replace.
+        with contextlib.suppress(PermissionError):
+            os.fchown(descriptor, old.st_uid, old.st_gid)
+        os.fchmod(descriptor, old.st_mode & 0o777)
+
+
+def _replace(
+    temporary: Path, target: Path, replace: Replace, pause: Callable[[float], None]
+) -> None:
+    """Windows refuses to replace a file while another process has it open, which lasts a moment."""
+    for _ in range(_REPLACE_TRIES - 1):
+        try:
+            return replace(temporary, target)
+        except PermissionError:
+            pause(_REPLACE_PAUSE)
+    return replace(temporary, target)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _prefix(target: Path) -> str:
+    return f"{target.name}.ccproxy-"

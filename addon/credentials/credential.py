@@ -1,0 +1,130 @@
+"""One Claude login as a value, and the JSON document that Claude Code keeps it in."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from addon.wire.types import JsonObject
+
+type CredentialErrorKind = Literal[
+    "missing",
+    "malformed",
+    "expired",
+    "refused",
+    "invalid_grant",
+    "lock_timeout",
+    "unknown_outcome",
+    "unwritable",
+    "rate_limited",
+    "network",
+]
+type Source = Literal["environment", "file", "keychain"]
+
+ENTRY = "claudeAiOauth"
+"""The login's key in the document; its neighbours (`mcpOAuth`, ...) belong to Claude Code."""
+
+LOGIN_AGAIN = "Run `claude /login`."
+
+_YEAR = 366 * 86400.0
+_MILLISECONDS_FROM = 1e11
+"""As seconds this is the year 5138: any larger time is in milliseconds."""
+
+
+class CredentialError(Exception):
+    """There is no usable login. `message` says what to do next and never holds a secret."""
+
+    def __init__(self, kind: CredentialErrorKind, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.message = message
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credential:
+    """A login. Times are unix seconds; None: unknown."""
+
+    access_token: str = field(repr=False)
+    source: Source
+    refresh_token: str | None = field(default=None, repr=False)
+    expires_at: float | None = None
+    refresh_token_expires_at: float | None = None
+    """When a new `claude /login` is due: refreshing does not move it."""
+    scopes: tuple[str, ...] = ()
+    subscription_type: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grant:
+    """What the token endpoint gave."""
+
+    access_token: str = field(repr=False)
+    expires_in: float
+    """Seconds."""
+    refresh_token: str | None = field(default=None, repr=False)
+    """None: the old one stays valid."""
+
+
+def parse(document: JsonObject, source: Source, now: float) -> Credential | None:
+    """The login in a document, None if nobody is logged in.
+
+    Raises CredentialError `malformed` when there is one that cannot be understood.
+    """
+    entry = document.get(ENTRY)
+    if entry is None:
+        return None
+    if not isinstance(entry, dict):
+        raise CredentialError("malformed", f"`{ENTRY}` in the {source} is no object. {LOGIN_AGAIN}")
+    access_token = _text(entry, "accessToken")
+    if access_token is None:
+        return None
+    return Credential(
+        access_token=access_token,
+        source=source,
+        refresh_token=_text(entry, "refreshToken"),
+        expires_at=unix_seconds(entry.get("expiresAt"), now),
+        refresh_token_expires_at=unix_seconds(entry.get("refreshTokenExpiresAt"), now),
+        scopes=_scopes(entry.get("scopes")),
+        subscription_type=_text(entry, "subscriptionType"),
+    )
+
+
+def merged(document: JsonObject, grant: Grant, now: float) -> JsonObject:
+    """The document with the new tokens in it and all else as it was, in the same order.
+
+    Claude Code logs out when `scopes` or `expiresAt` are gone and turns to API billing when `subscriptionType` is
+    (claude-code#85262, hermes-agent#83338).
+    """
+    fresh = copy.deepcopy(document)
+    entry = fresh[ENTRY]
+    entry["accessToken"] = grant.access_token
+    if grant.refresh_token is not None:
+        entry["refreshToken"] = grant.refresh_token
+    entry["expiresAt"] = int((now + grant.expires_in) * 1000)
+    return fresh
+
+
+def unix_seconds(value: object, now: float) -> float | None:
+    """A stored time, in seconds or milliseconds; None when unknown or too far away to be true."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return None
+    seconds = value / 1000 if value >= _MILLISECONDS_FROM else float(value)
+    return seconds if 0 < seconds < now + _YEAR else None
+
+
+def digest(token: str | None) -> str:
+    """Stands for a token where it must be compared later but not be kept."""
+    return hashlib.sha256((token or "").encode("utf-8", "replace")).hexdigest()[:16]
+
+
+def _text(entry: Mapping[str, Any], key: str) -> str | None:
+    value = entry.get(key)
+    return value if isinstance(value, str) and value else None
+
+
+def _scopes(value: object) -> tuple[str, ...]:
+    return tuple(v for v in value if isinstance(v, str)) if isinstance(value, list) else ()

@@ -1,0 +1,129 @@
+"""The macOS Keychain, through the `security` program: Claude Code keeps its login there on a Mac.
+
+Secrets go to `security` on its standard input, never as arguments, which every process can read. Its standard error
+may quote what it could not parse, so it is never shown.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import time
+import unicodedata
+from collections.abc import Callable
+from pathlib import Path
+
+from addon.credentials.credential import LOGIN_AGAIN, CredentialError, Source
+from addon.credentials.store import Revision, encoded
+from addon.wire.types import JsonObject
+
+SERVICE = "Claude Code-credentials"
+SECURITY = Path("/usr/bin/security")
+
+_NOT_FOUND = 44
+"""`security`'s exit status for errSecItemNotFound."""
+_MAX_LINE = 4096
+"""`security -i` takes longer lines as two commands (SecurityTool's MAX_LINE_LEN)."""
+_TIMEOUT = 10.0
+_REVISION_SECONDS = 30.0
+"""The Keychain has no modification time that is cheap to read, so a new login is noticed after this long."""
+
+
+def service_name(config_dir: str | None) -> str:
+    """Claude Code's name for its item: one for each CLAUDE_CONFIG_DIR, as the variable is spelled."""
+    if not config_dir:
+        return SERVICE
+    spelled = unicodedata.normalize("NFC", config_dir).encode()
+    return f"{SERVICE}-{hashlib.sha256(spelled).hexdigest()[:8]}"
+
+
+class KeychainStore:
+    """One generic password. Asked for by account as well: an item of the account `unknown` holds other tokens."""
+
+    source: Source = "keychain"
+
+    def __init__(
+        self,
+        service: str,
+        account: str,
+        *,
+        security: Path = SECURITY,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._service = service
+        self._account = account
+        self._security = security
+        self._monotonic = monotonic
+
+    @property
+    def name(self) -> str:
+        return f"Keychain item {self._service}"
+
+    def revision(self) -> Revision:
+        return (self._monotonic() // _REVISION_SECONDS,)
+
+    def load(self) -> JsonObject | None:
+        found = self._run("find-generic-password", "-a", self._account, "-s", self._service, "-w")
+        if found.returncode == _NOT_FOUND:
+            return None
+        if found.returncode != 0:
+            raise CredentialError(
+                "malformed", f"The {self.name} is locked. Run `security unlock-keychain`."
+            )
+        return self._decoded(found.stdout.strip())
+
+    def _decoded(self, text: str) -> JsonObject:
+        try:
+            # Text that is not plain ASCII is printed in hexadecimal.
+            document = json.loads(text if text.startswith("{") else bytes.fromhex(text))
+        except ValueError:
+            document = None
+        if not isinstance(document, dict):
+            raise CredentialError(
+                "malformed", f"The {self.name} holds no JSON object. {LOGIN_AGAIN}"
+            )
+        return document
+
+    def check_writable(self, document: JsonObject) -> None:
+        self._line(document)
+
+    def save(self, document: JsonObject) -> None:
+        self._run("-i", stdin=self._line(document))
+        # Its exit status does not tell; a truncated item would.
+        try:
+            saved = self.load() == document
+        except CredentialError:
+            saved = False
+        if not saved:
+            raise CredentialError("unwritable", f"The {self.name} could not be written.")
+
+    def _line(self, document: JsonObject) -> str:
+        words = ("-U", "-a", self._account, "-s", self._service, "-w", encoded(document).decode())
+        line = f"add-generic-password {' '.join(_quoted(word) for word in words)}\n"
+        if len(line.encode()) >= _MAX_LINE:
+            raise CredentialError(
+                "unwritable",
+                f"The {self.name} has grown too large for `security`. Use `claude setup-token`.",
+            )
+        return line
+
+    def _run(self, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        try:
+            return subprocess.run(  # noqa: S603 - fixed program, no shell, no secret in the arguments
+                [self._security, *arguments],
+                input=stdin,
+                capture_output=True,
+                text=True,
+                timeout=_TIMEOUT,
+                check=False,
+            )
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise CredentialError(
+                "malformed", f"`{self._security}` did not answer ({type(error).__name__})."
+            ) from None
+
+
+def _quoted(word: str) -> str:
+    escaped = word.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'

@@ -1,0 +1,123 @@
+"""Where a login is kept: what every store can do, and the file."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+from addon.credentials.atomic import Replace, check_writable, sweep_orphans, write_atomically
+from addon.credentials.credential import LOGIN_AGAIN, CredentialError, Source
+from addon.wire.types import JsonObject
+
+_READS, _PAUSE_BETWEEN_READS = 4, 0.33
+
+type Revision = tuple[object, ...]
+"""Changes when the stored document may have changed. Nothing else can be read from it."""
+
+
+class CredentialStore(Protocol):
+    """All methods but `revision` block; call them from a worker thread."""
+
+    @property
+    def source(self) -> Source:
+        """Its kind, for people."""
+
+    @property
+    def name(self) -> str:
+        """Which one, for people."""
+
+    def revision(self) -> Revision:
+        """Cheap enough to be asked at each request."""
+
+    def load(self) -> JsonObject | None:
+        """The document; None when there is none. Raises CredentialError `malformed`."""
+
+    def check_writable(self, document: JsonObject) -> None:
+        """Raises CredentialError `unwritable` if a document like this one could not be saved now."""
+
+    def save(self, document: JsonObject) -> None:
+        """Replace the document. Raises CredentialError `unwritable`, the old one being intact."""
+
+
+class FileStore:
+    """`.credentials.json`, as Claude Code keeps it on Linux and Windows."""
+
+    source: Source = "file"
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        replace: Replace = os.replace,
+        pause: Callable[[float], None] = time.sleep,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self.path = path
+        self._wall = wall
+        self._replace = replace
+        self._pause = pause
+
+    @property
+    def name(self) -> str:
+        return str(self.path)
+
+    def revision(self) -> Revision:
+        try:
+            stat = self.path.stat()
+        except OSError:
+            return ()
+        return (stat.st_mtime_ns, stat.st_ino, stat.st_size)
+
+    def load(self) -> JsonObject | None:
+        # Not everyone who writes this file does so atomically: half a document is whole a moment later.
+        for _ in range(_READS - 1):
+            try:
+                return self._read()
+            except CredentialError:
+                self._pause(_PAUSE_BETWEEN_READS)
+        return self._read()
+
+    def _read(self) -> JsonObject | None:
+        try:
+            document = json.loads(self.path.read_bytes())
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise CredentialError(
+                "malformed", f"{self.path} cannot be read: {error.strerror}."
+            ) from error
+        except ValueError:
+            # Without the cause: it quotes the file.
+            raise CredentialError("malformed", f"{self.path} is no JSON. {LOGIN_AGAIN}") from None
+        if not isinstance(document, dict):
+            raise CredentialError("malformed", f"{self.path} holds no JSON object. {LOGIN_AGAIN}")
+        return document
+
+    def check_writable(self, document: JsonObject) -> None:
+        try:
+            check_writable(self.path, len(encoded(document)))
+        except OSError as error:
+            raise self._unwritable(error) from error
+
+    def save(self, document: JsonObject) -> None:
+        try:
+            sweep_orphans(self.path, self._wall())
+            write_atomically(self.path, encoded(document), replace=self._replace, pause=self._pause)
+        except OSError as error:
+            raise self._unwritable(error) from error
+
+    def _unwritable(self, error: OSError) -> CredentialError:
+        return CredentialError(
+            "unwritable",
+            f"{self.path} cannot be written ({error.strerror}): a refreshed login could not be kept. "
+            "Make its folder writable.",
+        )
+
+
+def encoded(document: JsonObject) -> bytes:
+    """As one line of ASCII: `security` prints anything else in hexadecimal."""
+    return json.dumps(document, separators=(",", ":")).encode("ascii")
