@@ -32,7 +32,7 @@ class MessageAccumulator:
         self._codec = codec
         self._message: JsonObject = {}
         self._usage: JsonObject = {}
-        self._blocks: dict[int, _Block] = {}
+        self._blocks: dict[int, BlockAccumulator] = {}
 
     @property
     def usage(self) -> JsonObject:
@@ -54,7 +54,7 @@ class MessageAccumulator:
         if kind == "content_block_delta":
             self._block(event).add(event["delta"])
         elif kind == "content_block_start":
-            self._blocks[event["index"]] = _Block(event["content_block"])
+            self._blocks[event["index"]] = BlockAccumulator(event["content_block"])
         elif kind == "message_start":
             self._start(event["message"])
         elif kind == "message_delta":
@@ -65,10 +65,10 @@ class MessageAccumulator:
             self._message = dict(message)
             self._usage = dict(message.get("usage") or {})
             self._blocks = {
-                i: _Block(block) for i, block in enumerate(message.get("content") or ())
+                i: BlockAccumulator(block) for i, block in enumerate(message.get("content") or ())
             }
 
-    def _block(self, event: JsonObject) -> _Block:
+    def _block(self, event: JsonObject) -> BlockAccumulator:
         block = self._blocks.get(event["index"])
         if block is None:
             raise BadGateway(
@@ -85,8 +85,8 @@ class MessageAccumulator:
         overlay(self._message, rest)
 
 
-class _Block:
-    """One content block: the fields it started with, and its growing text in pieces."""
+class BlockAccumulator:
+    """Folds one content block: the fields it started with, and its growing text in pieces."""
 
     def __init__(self, start: JsonObject) -> None:
         self._start = dict(start)

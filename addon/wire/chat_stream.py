@@ -5,7 +5,7 @@ from __future__ import annotations
 from addon.errors import CCProxyError
 from addon.wire.citations import url_citations
 from addon.wire.completion import REASONING_SEPARATOR, chat_annotation, completion_id
-from addon.wire.errors import encode_stream_error
+from addon.wire.errors import encode_chat_error
 from addon.wire.finish import finish_reason, refusal
 from addon.wire.message_stream import StreamEvent
 from addon.wire.renderer import Renderer
@@ -20,9 +20,9 @@ class _Text:
 
     __slots__ = ("citations", "start")
 
-    def __init__(self, start: int) -> None:
+    def __init__(self, start: int, block: JsonObject) -> None:
         self.start = start
-        self.citations: list[JsonObject] = []
+        self.citations: list[JsonObject] = list(block.get("citations") or ())
 
 
 class _Thinking:
@@ -69,6 +69,7 @@ class ChatStream(Renderer):
         usage = b',"usage":null' if self._reply.include_usage else b""
         self._delta_head = self._head + b',"choices":[{"index":0,"delta":'
         self._delta_tail = b',"logprobs":null,"finish_reason":null}]%b}\n\n' % usage
+        self._finish_tail = b"}]%b}\n\n" % usage
         self._content_head = self._delta_head + b'{"content":'
         self._content_tail = b"}" + self._delta_tail
 
@@ -105,7 +106,7 @@ class ChatStream(Renderer):
     def _block_start(self, index: int, block: JsonObject) -> bytes:
         match block.get("type"):
             case "text":
-                self._blocks[index] = _Text(self._text_length)
+                self._blocks[index] = _Text(self._text_length, block)
                 return self._text(block.get("text") or "")
             case "thinking":
                 thinking = _Thinking(REASONING_SEPARATOR if self._thought else "")
@@ -193,9 +194,7 @@ class ChatStream(Renderer):
     # ---- the end
 
     def _end(self) -> bytes:
-        chunks = []
-        if not self._started:
-            chunks.append(self._message_start({}))
+        chunks = [self._message_start({})]
         chunks += [self._block_stop(index) for index in list(self._blocks)]
         stop_reason = self._stop.get("stop_reason")
         if declined := refusal(stop_reason, self._stop.get("stop_details")):
@@ -205,21 +204,18 @@ class ChatStream(Renderer):
         reason = finish_reason(
             stop_reason, called=self._calls > 0, legacy=self._reply.legacy_functions
         )
-        chunks.append(self._finish_chunk(reason))
+        chunks.append(
+            b'%b{},"logprobs":null,"finish_reason":"%b"%b'
+            % (self._delta_head, reason.encode(), self._finish_tail)
+        )
         if self._reply.include_usage:
             usage = self._codec.dumps(chat_usage(self._usage))
             chunks.append(b'%b,"choices":[],"usage":%b}\n\n' % (self._head, usage))
         chunks.append(encode_event(b"[DONE]"))
         return b"".join(chunks)
 
-    def _finish_chunk(self, reason: str) -> bytes:
-        tail = self._delta_tail.replace(
-            b'"finish_reason":null', b'"finish_reason":"%b"' % reason.encode()
-        )
-        return self._delta_head + b"{}" + tail
-
     def _error(self, error: CCProxyError) -> bytes:
-        return encode_stream_error(error, "chat", codec=self._codec)
+        return encode_chat_error(error, self._codec)
 
     def _chunk(self, delta: JsonObject) -> bytes:
         return self._delta_head + self._codec.dumps(delta) + self._delta_tail

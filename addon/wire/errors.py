@@ -22,7 +22,7 @@ from addon.errors import (
     UnsupportedMedia,
 )
 from addon.wire.sse import encode_event
-from addon.wire.types import STDLIB, Codec, Dialect, JsonObject
+from addon.wire.types import Codec, Dialect, JsonObject
 
 
 class _OpenAIError(NamedTuple):
@@ -125,30 +125,14 @@ def openai_error_object(error: CCProxyError) -> JsonObject:
     }
 
 
-def encode_stream_error(
-    error: CCProxyError, dialect: Dialect, request_id: str | None = None, codec: Codec = STDLIB
-) -> bytes:
-    """`error` as the last event of a stream whose status is already sent. For a Responses stream that has begun use
-    `ResponsesStream.fail`, which counts its events."""
-    match dialect:
-        case "messages":
-            return encode_event(codec.dumps(_anthropic_body(error, request_id)), "error")
-        case "chat":
-            return encode_event(codec.dumps({"error": openai_error_object(error)}))
-        case "responses":
-            return encode_event(codec.dumps(responses_error_event(error, 0)), "error")
+def encode_chat_error(error: CCProxyError, codec: Codec) -> bytes:
+    """`error` as the last event of a chat stream: the OpenAI SDKs raise on a chunk with `error`."""
+    return encode_event(codec.dumps({"error": openai_error_object(error)}))
 
 
-def responses_error_event(error: CCProxyError, sequence_number: int) -> JsonObject:
-    """The Responses API's `error` event."""
-    known = openai_error_object(error)
-    return {
-        "type": "error",
-        "sequence_number": sequence_number,
-        "code": known["code"] or known["type"],
-        "message": known["message"],
-        "param": known["param"],
-    }
+def encode_native_error(error: CCProxyError, request_id: str | None, codec: Codec) -> bytes:
+    """`error` as the last event of Anthropic's stream."""
+    return encode_event(codec.dumps(_anthropic_body(error, request_id)), "error")
 
 
 def _anthropic_body(error: CCProxyError, request_id: str | None) -> JsonObject:

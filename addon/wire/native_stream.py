@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from addon.errors import CCProxyError
-from addon.wire.errors import encode_stream_error
+from addon.wire.errors import encode_native_error
 from addon.wire.message_stream import StreamEvent
 from addon.wire.renderer import Renderer
 from addon.wire.sse import encode_event
@@ -43,7 +43,7 @@ class NativeStream(Renderer):
         return b"" if self._stopped else encode_event(b'{"type":"message_stop"}', "message_stop")
 
     def _error(self, error: CCProxyError) -> bytes:
-        return encode_stream_error(error, "messages", self._request_id, self._codec)
+        return encode_native_error(error, self._request_id, self._codec)
 
 
 def native_message(message: JsonObject, reply: Reply) -> JsonObject:

@@ -1,0 +1,52 @@
+"""The one place that chooses by dialect how an answer is written."""
+
+from __future__ import annotations
+
+from addon.wire.chat_stream import ChatStream
+from addon.wire.completion import chat_completion
+from addon.wire.message_stream import MessageStream
+from addon.wire.native_stream import NativeStream, native_message
+from addon.wire.renderer import Renderer
+from addon.wire.responses_object import responses_object
+from addon.wire.responses_stream import ResponsesStream
+from addon.wire.types import STDLIB, Codec, Dialect, JsonObject, Reply
+
+
+def renderer_for(dialect: Dialect, reply: Reply, created: int, codec: Codec = STDLIB) -> Renderer:
+    """The writer of one streamed answer. `created`: Unix seconds."""
+    match dialect:
+        case "chat":
+            return ChatStream(reply, created, codec)
+        case "responses":
+            return ResponsesStream(reply, created, codec)
+        case "messages":
+            return NativeStream(reply, codec)
+
+
+def whole_answer(
+    dialect: Dialect, message: JsonObject, reply: Reply, created: int, codec: Codec = STDLIB
+) -> JsonObject:
+    """`message` as the body of an answer that is not streamed."""
+    match dialect:
+        case "chat":
+            return chat_completion(message, reply, created, codec)
+        case "responses":
+            return responses_object(message, reply, created, codec)
+        case "messages":
+            return native_message(message, reply)
+
+
+def advance(stream: MessageStream, renderer: Renderer, chunk: bytes) -> bytes:
+    """Feed `chunk` of upstream; gives what the client gets for it, the end included when it came."""
+    return renderer.render(stream.feed(chunk)) + _ending(stream, renderer)
+
+
+def conclude(stream: MessageStream, renderer: Renderer) -> bytes:
+    """When upstream's bytes have ended: what the client still gets. After it `stream` has `ended` or has `error`."""
+    return renderer.render(stream.close()) + _ending(stream, renderer)
+
+
+def _ending(stream: MessageStream, renderer: Renderer) -> bytes:
+    if stream.error is not None:
+        return renderer.fail(stream.error)
+    return renderer.finish() if stream.ended else b""
