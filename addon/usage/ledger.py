@@ -19,7 +19,7 @@ from addon.usage.periods import DAY, HOUR, MINUTE, Period
 from addon.usage.record import PAID, RequestRecord, Tokens
 
 RING_SIZE = 2_000
-MAX_MODELS = 200
+MAX_MODELS = 50
 OTHER_MODELS = "other"
 """Clients name the models, so the names that are summed apart are limited; the rest goes here."""
 
