@@ -1,0 +1,151 @@
+"""The memory of `ThinkingStore`: records of answers, grouped by conversation, within limits of size and age."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from addon.claude.digest import canonical, is_thinking, message_digest
+from addon.claude.turns import Visible, sendable
+from addon.wire.types import JsonObject
+
+OVERHEAD_BYTES = 512  # of a record without content, roughly
+
+
+class Scope(NamedTuple):
+    """Whose thinking it is: nothing is ever shared between two scopes."""
+
+    principal: str
+    """The caller, as told apart by its key."""
+    account: str
+    """The credential that the answer came through."""
+    model: str
+
+
+class Conversation(NamedTuple):
+    """What is evicted together."""
+
+    scope: Scope
+    first_message: bytes
+
+
+type Key = tuple[Scope, tuple[str, ...], bytes]
+
+
+def record_key(scope: Scope, seen: Visible, prefix: bytes) -> Key:
+    """Where an answer is found again: tool ids are unique by themselves; plain text is known by what it answers."""
+    return (scope, seen.tool_ids, b"" if seen.tool_ids else prefix + seen.digest)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreLimits:
+    """Bounds of the memory."""
+
+    total_bytes: int = 256 << 20
+    conversation_bytes: int = 8 << 20
+    ttl_seconds: float = 7200
+
+
+@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
+class Record:
+    """One answer of Claude."""
+
+    key: Key
+    conversation: Conversation
+    serial: int
+    """Grows with time."""
+    since: int
+    """Serial of the oldest answer whose thinking this one was given with (its own if there was none)."""
+    visible: bytes
+    prefix: bytes
+    content: list[JsonObject] | None
+    """The whole answer, if a part of it is invisible to clients; else None."""
+    bare: bytes | None
+    """Digest of `content` as a message without its thinking."""
+    size: int
+
+
+def keepable(content: list[JsonObject]) -> tuple[list[JsonObject] | None, bytes | None, int]:
+    """`content`, `bare` and `size` of a record."""
+    if all(block.get("type") in ("text", "tool_use") for block in content):
+        return None, None, OVERHEAD_BYTES
+    kept = sendable(content)
+    bare = message_digest({"role": "assistant", "content": kept})
+    return kept, bare, OVERHEAD_BYTES + len(canonical(kept))
+
+
+def without_thinking(content: list[JsonObject]) -> list[JsonObject]:
+    """The rest of an answer."""
+    return [block for block in content if not is_thinking(block)]
+
+
+@dataclass(slots=True)
+class _Group:
+    records: dict[Key, Record] = field(default_factory=dict)
+    size: int = 0
+    used: float = 0.0
+
+
+class Records:
+    """By key; the least recently used conversation is forgotten first, within one the oldest answer."""
+
+    def __init__(self, clock: Callable[[], float], limits: StoreLimits) -> None:
+        self._clock = clock
+        self._limits = limits
+        self._by_key: dict[Key, Record] = {}
+        self._groups: OrderedDict[Conversation, _Group] = OrderedDict()
+        self.size = 0
+
+    def __len__(self) -> int:
+        return len(self._by_key)
+
+    def find(self, key: Key) -> Record | None:
+        return self._by_key.get(key)
+
+    def add(self, record: Record) -> None:
+        """Keeps `record` in the place of an older one with its key, unless it is too big for any conversation."""
+        known = self._by_key.get(record.key)
+        if known is not None:
+            self._remove(known)
+        if record.size > self._limits.conversation_bytes:
+            return
+        group = self._groups.setdefault(record.conversation, _Group())
+        while group.size + record.size > self._limits.conversation_bytes:
+            self._remove(next(iter(group.records.values())))
+        self._groups[record.conversation] = group  # it may have been emptied
+        group.records[record.key] = self._by_key[record.key] = record
+        group.size += record.size
+        self.size += record.size
+        self.touch([record])
+        while self.size > self._limits.total_bytes:
+            self._forget(next(iter(self._groups)))
+
+    def touch(self, records: Iterable[Record]) -> None:
+        """Their conversations are in use now."""
+        now = self._clock()
+        for conversation in dict.fromkeys(record.conversation for record in records):
+            self._groups[conversation].used = now
+            self._groups.move_to_end(conversation)
+
+    def expire(self) -> None:
+        """Forgets what has not been used for too long."""
+        horizon = self._clock() - self._limits.ttl_seconds
+        while self._groups:
+            oldest, group = next(iter(self._groups.items()))
+            if group.used > horizon:
+                return
+            self._forget(oldest)
+
+    def _forget(self, conversation: Conversation) -> None:
+        for record in list(self._groups[conversation].records.values()):
+            self._remove(record)
+
+    def _remove(self, record: Record) -> None:
+        group = self._groups[record.conversation]
+        del group.records[record.key], self._by_key[record.key]
+        group.size -= record.size
+        self.size -= record.size
+        if not group.records:
+            del self._groups[record.conversation]

@@ -1,0 +1,95 @@
+"""Assistant turns and their thinking, in a Messages request."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, NamedTuple
+
+from addon.claude.digest import blocks_of, digest, is_thinking
+from addon.wire.types import JsonObject
+
+_REFUSED_THINKING = re.compile(
+    r"invalid [`']?signature[`']?"
+    r"|thinking[`']? blocks? .*cannot be modified"
+    r"|expected [`']?thinking[`']?|must start with a thinking block",
+    re.IGNORECASE | re.DOTALL,
+)
+
+
+class Visible(NamedTuple):
+    """What a client that drops thinking sees of an assistant turn."""
+
+    tool_ids: tuple[str, ...]
+    digest: bytes
+
+
+def visible(content: Any) -> Visible:
+    """The part of an assistant turn that every client sends back: its text, joined, and its tool calls."""
+    text: list[str] = []
+    calls: list[Any] = []
+    for block in blocks_of(content):
+        kind = block.get("type") if isinstance(block, dict) else None
+        if kind == "text":
+            text.append(block.get("text") or "")
+        elif kind == "tool_use":
+            calls.append([block.get("id"), block.get("name"), block.get("input")])
+    joined = "".join(text)
+    # Anthropic refuses blank text blocks, so translations drop them: blank and no text are the same.
+    shown = joined if joined.strip() else ""
+    return Visible(tuple(str(call[0]) for call in calls), digest([shown, calls]))
+
+
+def sendable(content: list[JsonObject]) -> list[JsonObject]:
+    """An answer's content as it may be sent back: Anthropic writes blank text blocks but refuses to read them."""
+    return [b for b in content if b.get("type") != "text" or (b.get("text") or "").strip()]
+
+
+def has_thinking(message: JsonObject) -> bool:
+    """Whether a message carries thinking blocks."""
+    content = message.get("content")
+    return isinstance(content, list) and any(is_thinking(block) for block in content)
+
+
+def is_tool_result_turn(message: JsonObject) -> bool:
+    """Whether a message answers tool calls."""
+    content = message.get("content")
+    return (
+        message.get("role") == "user"
+        and isinstance(content, list)
+        and any(isinstance(b, dict) and b.get("type") == "tool_result" for b in content)
+    )
+
+
+def loop_start(messages: list[JsonObject]) -> int:
+    """Index of the last message in which the user asked for something: what follows is the current tool loop."""
+    for index in range(len(messages) - 1, -1, -1):
+        if messages[index].get("role") == "user" and not is_tool_result_turn(messages[index]):
+            return index
+    return -1
+
+
+def in_tool_loop(messages: list[JsonObject]) -> bool:
+    """Whether the request goes on with a tool loop rather than starts a turn."""
+    return bool(messages) and is_tool_result_turn(messages[-1])
+
+
+def strip_thinking(request: JsonObject) -> JsonObject:
+    """`request` for the one retry after Anthropic refused its thinking: no block of it left in the history, and
+    thinking with a budget off (inside a tool loop it demands the very blocks that were refused)."""
+    messages = []
+    for message in request.get("messages") or []:
+        if not has_thinking(message):
+            messages.append(message)
+            continue
+        rest = [block for block in message["content"] if not is_thinking(block)]
+        if rest:
+            messages.append({**message, "content": rest})
+    stripped = {**request, "messages": messages}
+    if (request.get("thinking") or {}).get("type") == "enabled":
+        del stripped["thinking"]
+    return stripped
+
+
+def is_signature_error(message: str) -> bool:
+    """Whether the text of a 400 says that the thinking sent back was not accepted."""
+    return _REFUSED_THINKING.search(message) is not None
