@@ -20,8 +20,9 @@ from addon.usage.record import PAID, RequestRecord, Tokens
 
 RING_SIZE = 2_000
 MAX_MODELS = 50
+MAX_NAME = 200
 OTHER_MODELS = "other"
-"""Clients name the models, so the names that are summed apart are limited; the rest goes here."""
+"""Clients name the models, so the names that are summed apart are limited, in length too; the rest goes here."""
 
 BUCKETS_KEPT = {MINUTE: 1_500, HOUR: 750, DAY: 1_100}
 """By width in seconds: a little over a day, a month, three years."""
@@ -125,7 +126,7 @@ class UsageLedger:
     def add(self, record: RequestRecord) -> RequestRecord:
         """Book `record`; returned with its `id`."""
         self._last_id += 1
-        record = replace(record, id=self._last_id)
+        record = replace(record, id=self._last_id, model=record.model[:MAX_NAME])
         cells = {self._key(record): Totals.of(record)}
         merge(self._totals, cells)
         for buckets in self._buckets.values():

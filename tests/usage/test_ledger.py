@@ -8,7 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from addon.usage.ledger import BUCKETS_KEPT, MAX_MODELS, OTHER_MODELS, ZERO, Totals, UsageLedger
+from addon.usage.ledger import (
+    BUCKETS_KEPT,
+    MAX_MODELS,
+    MAX_NAME,
+    OTHER_MODELS,
+    ZERO,
+    Totals,
+    UsageLedger,
+)
 from addon.usage.periods import DAY, HOUR, PERIODS, Period
 from addon.usage.record import PAID, PICO, RequestRecord, picos
 from tests.usage.records import NOW, Clock, random_record, record, seeded
@@ -127,6 +135,10 @@ def test_models_beyond_the_limit_are_summed_as_other() -> None:
     assert len(cells) == MAX_MODELS + 1
     assert cells["api_key", OTHER_MODELS].requests == 3
     assert ledger.cells(PERIODS["hour"]) == cells
+
+
+def test_a_long_model_name_is_cut() -> None:
+    assert UsageLedger(Clock()).add(record(model="m" * 10_000)).model == "m" * MAX_NAME
 
 
 @pytest.mark.parametrize("period", PERIODS.values(), ids=PERIODS)

@@ -1,0 +1,119 @@
+"""`GET /metrics`: usage in Prometheus' text format, so that many instances can be watched together.
+
+Counters begin at zero with the process, as Prometheus expects; what survives a restart is in `/analytics`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import generate_latest as render_latest
+
+from addon.usage.ledger import MAX_MODELS, OTHER_MODELS
+from addon.usage.record import RequestRecord, usd
+from addon.usage.windows import SubscriptionWindow
+
+LATENCY_SECONDS = (0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80, 160, 320, 640)
+TTFT_SECONDS = (0.1, 0.25, 0.5, 1, 2, 4, 8, 15, 30, 60, 120)
+
+
+class Metrics:
+    """The metrics of one process, in a registry of their own."""
+
+    content_type = CONTENT_TYPE_LATEST
+
+    def __init__(self) -> None:
+        self._registry = registry = CollectorRegistry()
+        self._models: set[str] = set()
+        self._requests = Counter(
+            "ccproxy_requests",
+            "Requests that ended.",
+            ("source", "model", "status"),
+            registry=registry,
+        )
+        self._errors = Counter(
+            "ccproxy_errors", "Answers that were not whole.", ("source", "error"), registry=registry
+        )
+        self._tokens = Counter(
+            "ccproxy_tokens",
+            "Tokens used; thinking is a part of output.",
+            ("source", "model", "kind"),
+            registry=registry,
+        )
+        self._cost = Counter(
+            "ccproxy_cost_usd",
+            "Cost at API prices, whoever paid.",
+            ("source", "model"),
+            registry=registry,
+        )
+        self._latency = Histogram(
+            "ccproxy_request_duration_seconds",
+            "From the request to the end of its answer.",
+            ("source",),
+            buckets=LATENCY_SECONDS,
+            registry=registry,
+        )
+        self._ttft = Histogram(
+            "ccproxy_first_token_seconds",
+            "From the request to the first content.",
+            ("source",),
+            buckets=TTFT_SECONDS,
+            registry=registry,
+        )
+        self.open_streams = Gauge(
+            "ccproxy_open_streams", "Streams being delivered now.", registry=registry
+        )
+        """`inc()` when a stream begins, `dec()` when it ends."""
+        self._cooldowns = Gauge(
+            "ccproxy_cooldown_seconds",
+            "Seconds until a limited credential is tried again.",
+            ("credential", "scope"),
+            registry=registry,
+        )
+        self._utilization = Gauge(
+            "ccproxy_subscription_utilization",
+            "How full a limit of the subscription is, 0 to 1.",
+            ("window",),
+            registry=registry,
+        )
+
+    def observe(self, record: RequestRecord) -> None:
+        """Count one request; to be called once for each record that the ledger has taken."""
+        source, model = record.source, self._label(record.model)
+        self._requests.labels(source, model, str(record.status)).inc()
+        if record.error is not None:
+            self._errors.labels(source, record.error).inc()
+        for kind, count in asdict(record.tokens).items():
+            self._tokens.labels(source, model, kind).inc(count)
+        self._cost.labels(source, model).inc(usd(record.cost))
+        if record.latency_ms is not None:
+            self._latency.labels(source).observe(record.latency_ms / 1000)
+        if record.ttft_ms is not None:
+            self._ttft.labels(source).observe(record.ttft_ms / 1000)
+
+    def _label(self, model: str) -> str:
+        # Each label value is a time series for ever, and clients name the models; JSON lets half a surrogate pair
+        # into a name, which cannot be sent.
+        model = model.encode(errors="replace").decode()
+        if model not in self._models and len(self._models) >= MAX_MODELS:
+            return OTHER_MODELS
+        self._models.add(model)
+        return model
+
+    def set_cooldowns(self, cooldowns: Mapping[tuple[str, str], float]) -> None:
+        """Seconds left by (credential, model or `all`). What is not named any more is gone."""
+        self._cooldowns.clear()
+        for labels, seconds in cooldowns.items():
+            self._cooldowns.labels(*labels).set(max(0.0, seconds))
+
+    def set_windows(self, windows: Iterable[SubscriptionWindow]) -> None:
+        self._utilization.clear()
+        for window in windows:
+            if window.utilization is not None:
+                self._utilization.labels(window.name).set(window.utilization)
+
+    def render(self) -> bytes:
+        """The body of `GET /metrics`; its type is `content_type`."""
+        return render_latest(self._registry)
