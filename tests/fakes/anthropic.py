@@ -23,8 +23,12 @@ from typing import Self
 
 from tests.fakes.access import Access
 from tests.fakes.api import Api
+from tests.fakes.credential import kind_of
+from tests.fakes.messages import Messages
+from tests.fakes.models import FakeModel
+from tests.fakes.oauth import OAuth
 from tests.fakes.record import Log, Opened, Received
-from tests.fakes.script import Answer, Script, When
+from tests.fakes.script import Answer, When
 from tests.fakes.server import Greeting, HttpServer
 from tests.fakes.thread import ServerThread
 
@@ -32,7 +36,7 @@ from tests.fakes.thread import ServerThread
 class FakeAnthropic:
     """`requests`, `connections`, `bytes_in` tell what came; `script` says what to answer.
 
-    `access` holds the accepted credentials, `api` everything else that can be set. `cert` is a (certificate, key) pair
+    `access` and `oauth` hold the credentials, `models` and `rules` what is accepted. `cert` is a (certificate, key) pair
     of PEM files for TLS; `clock` gives the seconds that cache entries and tokens age by.
     """
 
@@ -47,8 +51,7 @@ class FakeAnthropic:
     ) -> None:
         self.log = Log()
         self.access = Access()
-        self.scripted = Script()
-        self.api = Api(self.access, self.scripted, self.log, clock, verbose)
+        self.api = Api(self.access, self.log, clock, verbose)
         self._scheme = "https" if cert else "http"
         self._server = HttpServer(self.api.answer, self.log, _tls(cert) if cert else None)
         self._thread = ServerThread(self._server, host, port)
@@ -94,13 +97,31 @@ class FakeAnthropic:
     def api_keys(self) -> set[str]:
         return self.access.api_keys
 
+    @property
+    def models(self) -> dict[str, FakeModel]:
+        """What each model accepts, by id; a test may add or change rows."""
+        return self.api.messages.models
+
+    @property
+    def oauth(self) -> OAuth:
+        return self.api.oauth
+
+    @property
+    def rules(self) -> Messages:
+        """Switches of the Messages endpoint: `strict`, `long_ttl`; its prompt cache and token counter."""
+        return self.api.messages
+
     def messages(self, kind: str | None = None) -> list[Received]:
         """The requests to /v1/messages, of one credential kind (`oauth`, `api_key`) or all."""
-        return self.api.messages(kind)
+        return [
+            request
+            for request in self.requests
+            if request.path == "/v1/messages" and kind in (None, kind_of(request))
+        ]
 
     def script(self, then: Answer | Sequence[Answer], when: When = None) -> None:
         """Answer matching requests with `then`: one answer stands for ever, a list is used up in order."""
-        self.scripted.add(then, when)
+        self.api.script.add(then, when)
 
     def wait_until(self, condition: Callable[[], bool], timeout: float = 5.0) -> bool:
         """Poll until the condition holds; False when it did not in time."""
@@ -132,8 +153,8 @@ class FakeAnthropic:
         """Close kept-alive connections opened from now on after this many idle seconds."""
         self._server.idle_timeout = seconds
 
-    def serve_forever(self) -> None:
-        self._thread.start()
+    def join(self) -> None:
+        """Wait until the fake is stopped."""
         self._thread.join()
 
 
@@ -161,7 +182,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with fake:
         print(f"Fake Anthropic on {fake.url}", flush=True)
         try:
-            fake.serve_forever()
+            fake.join()
         except KeyboardInterrupt:
             return 0
     return 0
