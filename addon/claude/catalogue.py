@@ -139,18 +139,11 @@ def _from_upstream(base: Model, info: JsonObject) -> Model:
 
 def _thinking_types(types: JsonObject, base: Model) -> dict[str, Any]:
     enabled = _supports(types, "enabled", base.budget_tokens)
-    adaptive = _supports(types, "adaptive", True)
-    off = base.thinking_off
-    if not _supports(types, off, off in ("never", "omit")):
-        off = next(
-            (way for way in ("disabled", "between_tools") if _supports(types, way, False)), "never"
-        )
-    elif off == "never" and _supports(types, "disabled", False):
-        off = "disabled"
+    ways_off = (way for way in ("disabled", "between_tools") if _supports(types, way, False))
     return {
-        "thinking": "adaptive" if adaptive or not enabled else "manual",
+        "thinking": "manual" if enabled and not _supports(types, "adaptive", True) else "adaptive",
         "budget_tokens": enabled,
-        "thinking_off": off,
+        "thinking_off": next(ways_off, "never"),
     }
 
 
