@@ -17,8 +17,15 @@ from weakref import WeakKeyDictionary
 from mitmproxy import http
 
 from addon.claude.model import Model
+from addon.claude.names import ModelChoice
+from addon.client_side import ClientSide
 from addon.errors import CCProxyError
-from addon.wire.types import Dialect, JsonObject
+from addon.routes import Route, dialect_of
+from addon.wire.request_types import ThinkingWish
+from addon.wire.types import Dialect, JsonObject, Reply
+
+ANTHROPIC_VERSION = "2023-06-01"
+"""For translated requests: under the version of 2026-10-21 Anthropic refuses sampling parameters on every model."""
 
 type Source = Literal["claude_code", "api_key", "openai", "local"]
 """Who served an answer, as told in the header `x-ccproxy-source`."""
@@ -34,8 +41,20 @@ class Answer(Protocol):
         """Content has begun: from here on nothing can be tried again."""
 
     @property
+    def complete(self) -> bool:
+        """All of it has come, whatever becomes of the connection."""
+
+    @property
     def error(self) -> CCProxyError | None:
         """What went wrong, as far as upstream's bytes tell."""
+
+    @property
+    def message(self) -> JsonObject:
+        """Claude's message so far; {} where the answer is another API's."""
+
+    @property
+    def usage(self) -> JsonObject:
+        """Its token counts so far, in Anthropic's form."""
 
     def feed(self, data: bytes) -> bytes:
         """Take upstream's bytes, give the client's. Never raises for bad input: sets `error`."""
@@ -43,25 +62,11 @@ class Answer(Protocol):
     def close(self) -> bytes:
         """Upstream ended: the rest of the client's bytes; sets `error` when the end came too early."""
 
+    def fail(self, error: CCProxyError) -> bytes:
+        """The one event that ends an answer which has begun."""
 
-class Client(Protocol):
-    """How to talk to this client apart from the answer itself, in its own dialect."""
-
-    @property
-    def streaming(self) -> bool:
-        """The client reads events as they come."""
-
-    def head(self) -> list[tuple[str, str]]:
-        """Headers of a stream that starts before upstream has answered."""
-
-    def keepalive(self) -> bytes:
-        """Bytes that the client ignores."""
-
-    def error_event(self, error: CCProxyError) -> bytes:
-        """The one event that ends a stream which has already begun."""
-
-    def error_response(self, error: CCProxyError) -> http.Response:
-        """The whole response where nothing has been sent yet."""
+    def break_off(self, error: CCProxyError) -> None:
+        """Set `error`: nothing more of upstream is read."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -82,6 +87,8 @@ class Attempt:
     """The body before it was serialized; {} when it was passed on as it came."""
     reason: str | None = None
     """Why this is not the first choice, in a machine's word: header `x-ccproxy-reason`."""
+    outcome: str = ""
+    """What became of it when it failed: a status, or a word."""
 
     @property
     def paid(self) -> bool:
@@ -96,8 +103,49 @@ class Failure:
     phase: Phase
     error: CCProxyError
     headers: Mapping[str, str] = field(default_factory=dict)
+    answered: bool = False
+    """Upstream said so itself; False: the connection failed or broke off."""
     reused: bool = False
     """The connection had served a request before, so upstream may have closed it meanwhile."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Call:
+    """What is asked of Claude, as the addons have shaped it so far."""
+
+    asked: str
+    """The model's name as the client gave it."""
+    choice: ModelChoice
+    """What that name says, and with it how hard to think."""
+    model: Model
+    request: JsonObject = field(repr=False)
+    """The Anthropic request."""
+    reply: Reply
+    wish: ThinkingWish
+    max_tokens_given: bool
+    betas: set[str]
+    """`anthropic-beta` values that the request needs."""
+    version: str = ANTHROPIC_VERSION
+    query: str = ""
+    conversation: str | None = None
+    size: int = 0
+    """Bytes of the client's body."""
+    prompt_tokens: int = 0
+    """The prompt's tokens, as counted here; 0: not counted."""
+    counts_tokens: bool = False
+    """It is `/v1/messages/count_tokens`: free, and answered in one piece."""
+
+
+@dataclass(slots=True)
+class Tried:
+    """What was tried with the credential in use; made anew when another one takes over."""
+
+    retries: int = 0
+    reconnected: bool = False
+    refreshed: bool = False
+    waited: bool = False
+    trimmed: bool = False
+    stripped: bool = False
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -109,19 +157,17 @@ class Exchange:
     """Unix seconds."""
     clock: float
     """The same moment on the monotonic clock."""
-    dialect: Dialect = "messages"
-    client: Client | None = None
+    client: ClientSide
     client_key: str | None = field(default=None, repr=False)
     """The client's own `sk-ant-api…` key."""
     tunnel: bool = False
     """The request came through a tunnel."""
+    route: Route | None = None
 
-    asked: str = ""
-    """The model's name as the client gave it."""
-    model: Model | None = None
-    request: JsonObject = field(default_factory=dict, repr=False)
-    """The Anthropic request, as the addons have shaped it so far."""
-    conversation: str | None = None
+    call: Call | None = None
+    """What is asked of Claude; None for everything else."""
+    passthrough: JsonObject | None = field(default=None, repr=False)
+    """A body for another API's model, as the client sent it."""
     ignored: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -131,10 +177,15 @@ class Exchange:
     """What was sent, in order."""
     answer: Answer | None = None
     failure: Failure | None = None
+    tried: Tried = field(default_factory=Tried)
+    first_error: CCProxyError | None = None
+    """What the subscription said, when the API key took over."""
     error: CCProxyError | None = None
     """What the client is told in the end, when it is an error."""
     first_content: float | None = None
     """Monotonic time of the first content sent to the client."""
+    reservations: list[object] = field(default_factory=list)
+    """What the budget has set aside for its paid attempts."""
     finished: bool = False
     gone: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the client has left: nobody waits any more."""
@@ -144,6 +195,27 @@ class Exchange:
         """The attempt that was sent last."""
         return self.attempts[-1] if self.attempts else None
 
+    @property
+    def dialect(self) -> Dialect:
+        return self.client.dialect
+
+    @property
+    def source(self) -> Source:
+        """Who served the answer, or would have."""
+        return self.attempts[-1].source if self.attempts else "local"
+
+    def source_headers(self) -> dict[str, str]:
+        """Who served this, and why it was not the first choice."""
+        headers: dict[str, str] = {"x-ccproxy-source": self.source}
+        if self.attempts and self.attempts[-1].reason:
+            headers["x-ccproxy-reason"] = self.attempts[-1].reason
+        return headers
+
+    def refuse(self, flow: http.HTTPFlow, error: CCProxyError) -> None:
+        """Answer with an error now; the addons behind leave the flow alone."""
+        self.error = error
+        flow.response = self.client.error_response(error, self.source_headers())
+
     def approve(self, attempt: Attempt) -> None:
         self.approved = attempt
 
@@ -151,6 +223,15 @@ class Exchange:
         """The approved attempt, once: an approval is good for one request."""
         attempt, self.approved = self.approved, None
         return attempt
+
+    def reserve(self, reservation: object) -> None:
+        self.reservations.append(reservation)
+
+    def forget(self) -> None:
+        """Let go of the bodies once the flow has ended: mitmweb keeps flows, and with them this object."""
+        self.call = self.passthrough = self.answer = self.failure = None
+        for attempt in self.attempts:
+            attempt.body, attempt.request = b"", {}
 
     async def pause(self, seconds: float) -> None:
         """Wait, or stop waiting when the client has left."""
@@ -167,7 +248,12 @@ class Exchanges:
         self._by_flow: WeakKeyDictionary[http.HTTPFlow, Exchange] = WeakKeyDictionary()
 
     def begin(self, flow: http.HTTPFlow) -> Exchange:
-        exchange = Exchange(id=uuid4().hex, arrived=time.time(), clock=time.monotonic())
+        request = flow.request
+        dialect = dialect_of(request.path, request.headers.get("anthropic-version"))
+        client = ClientSide(dialect)
+        exchange = Exchange(
+            id=uuid4().hex, arrived=time.time(), clock=time.monotonic(), client=client
+        )
         self._by_flow[flow] = exchange
         return exchange
 

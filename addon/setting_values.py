@@ -98,8 +98,8 @@ def words(value: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in value.split(",") if part.strip())
 
 
-def aliases(value: str) -> dict[str, str]:
+def aliases(value: str) -> tuple[tuple[str, str], ...]:
     pairs = [part.partition("=") for part in words(value)]
     if not all(name and target for name, _, target in pairs):
         raise ValueError("use name=model pairs such as fast=claude-haiku-5-5,big=claude-opus-5-5")
-    return {name.strip().lower(): target.strip() for name, _, target in pairs}
+    return tuple((name.strip().lower(), target.strip()) for name, _, target in pairs)

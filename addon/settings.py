@@ -22,6 +22,7 @@ from addon.setting_values import (
     port,
     seconds,
     text,
+    tokens,
     tokens_or,
     url,
     words,
@@ -147,10 +148,10 @@ class Settings:
     openrouter_title: str = setting(
         "OPENROUTER_TITLE", text, "CCProxy", "X-Title sent to OpenRouter."
     )
-    model_aliases: Mapping[str, str] = setting(
+    model_aliases: tuple[tuple[str, str], ...] = setting(
         "MODEL_ALIASES",
         aliases,
-        {},
+        (),
         "Names of your own for models: fast=claude-haiku-5-5,big=claude-opus-5-5.",
     )
     default_model: str = setting(
@@ -168,11 +169,11 @@ class Settings:
         "max",
         "Thinking tokens for high; max: max_tokens - 1.",
     )
-    thinking_budget_medium: int | Literal["max"] = setting(
-        "THINKING_BUDGET_MEDIUM", tokens_or("max"), 20_000, "Thinking tokens for medium."
+    thinking_budget_medium: int = setting(
+        "THINKING_BUDGET_MEDIUM", tokens, 20_000, "Thinking tokens for medium."
     )
-    thinking_budget_low: int | Literal["max"] = setting(
-        "THINKING_BUDGET_LOW", tokens_or("max"), 5_000, "Thinking tokens for low."
+    thinking_budget_low: int = setting(
+        "THINKING_BUDGET_LOW", tokens, 5_000, "Thinking tokens for low."
     )
     default_effort: str | None = setting(
         "DEFAULT_EFFORT",

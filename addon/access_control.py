@@ -1,0 +1,240 @@
+"""Who may come in. Runs first, on the headers alone, and takes the client's credential off the flow."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import ipaddress
+import logging
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from mitmproxy import http
+
+from addon.errors import (
+    BadRequest,
+    CCProxyError,
+    Forbidden,
+    Misdirected,
+    NotFound,
+    Unauthorized,
+    UnsupportedMedia,
+)
+from addon.exchange import Exchange, Exchanges
+from addon.routes import Route, find
+from addon.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+CREDENTIAL_HEADERS = ("authorization", "x-api-key", "api-key", "proxy-authorization", "cookie")
+CLIENT_KEY_PREFIX = "sk-ant-api"
+"""Only API keys of Anthropic's are a client's own; `sk-ant-oat…` would be somebody's subscription."""
+LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]", "::1"})
+
+# A header that a tunnel or a reverse proxy adds: its presence alone makes a request one from outside.
+FORWARDING_HEADERS = ("forwarded", "x-real-ip", "true-client-ip", "via")
+FORWARDING_PREFIXES = ("cf-", "x-forwarded-", "ngrok-", "cdn-loop")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Visitor:
+    """What is known of a request before its body is read. Header names are lower-case."""
+
+    peer: str
+    method: str
+    path: str
+    authority: str
+    headers: dict[str, str]
+
+    @property
+    def tunnel(self) -> bool:
+        return any(
+            name in FORWARDING_HEADERS or name.startswith(FORWARDING_PREFIXES)
+            for name in self.headers
+        )
+
+    @property
+    def presented(self) -> list[str]:
+        """The secrets that the request carries, as Bearer, x-api-key or Azure's api-key."""
+        bearer = self.headers.get("authorization", "")
+        scheme, _, token = bearer.partition(" ")
+        found = [token.strip()] if scheme.lower() == "bearer" else []
+        return found + [
+            self.headers[name].strip() for name in ("x-api-key", "api-key") if name in self.headers
+        ]
+
+    @property
+    def host(self) -> str:
+        """The Host header without its port."""
+        return self.headers.get("host", "").rpartition("@")[2].lower().removesuffix(".")
+
+    @property
+    def from_browser(self) -> bool:
+        return "origin" in self.headers or "sec-fetch-site" in self.headers
+
+
+def judge(visitor: Visitor, route: Route | None, settings: Settings) -> CCProxyError | None:
+    """Why this request may not come in, or None. The order is from the coarsest check to the finest."""
+    return (
+        _wrong_way_in(visitor, settings)
+        or (
+            _tunnel_refusal(visitor, route, settings)
+            if visitor.tunnel
+            else _local_refusal(visitor, settings)
+        )
+        or _browser_refusal(visitor, settings)
+        or _not_served(visitor, route)
+    )
+
+
+def _wrong_way_in(visitor: Visitor, settings: Settings) -> CCProxyError | None:
+    if (
+        not ipaddress.ip_address(visitor.peer.partition("%")[0]).is_loopback
+        and settings.secret is None
+    ):
+        return Forbidden(
+            "ccproxy answers this machine only. Set PROXY_SECRET_KEY to let others in."
+        )
+    if visitor.authority:
+        # `GET https://elsewhere/…` would carry our credential under a foreign name
+        return BadRequest("Send a path, not a full URL: ccproxy is no forward proxy.")
+    return None
+
+
+def _tunnel_refusal(
+    visitor: Visitor, route: Route | None, settings: Settings
+) -> CCProxyError | None:
+    if visitor.method == "OPTIONS":  # a preflight carries neither a secret nor Cursor's address
+        return None
+    if settings.secret and not _knows_secret(visitor, settings.secret):
+        return Unauthorized("This ccproxy wants its secret as the API key (PROXY_SECRET_KEY).")
+    listed = settings.secret is None or settings.allowed_ips_given
+    from_desktop = (
+        route is not None and route.name == "models"
+    )  # Cursor's app asks from the user's own address
+    if listed and not from_desktop and not _on_list(visitor, settings):
+        return Forbidden(_not_on_list(visitor))
+    return None
+
+
+def _local_refusal(visitor: Visitor, settings: Settings) -> CCProxyError | None:
+    name = urlsplit(f"//{visitor.host}").hostname or ""
+    peer_is_local = ipaddress.ip_address(visitor.peer.partition("%")[0]).is_loopback
+    if peer_is_local and name not in LOOPBACK_NAMES:
+        # a web page whose name was rebound to 127.0.0.1 keeps its own Host
+        return Misdirected(
+            f"ccproxy is not {name or 'without a Host'}; use http://localhost:{settings.port}"
+        )
+    must_know = settings.require_secret_locally or not peer_is_local
+    if must_know and not (settings.secret and _knows_secret(visitor, settings.secret)):
+        return Unauthorized("This ccproxy wants its secret as the API key (PROXY_SECRET_KEY).")
+    return None
+
+
+def _browser_refusal(visitor: Visitor, settings: Settings) -> CCProxyError | None:
+    if not visitor.from_browser:
+        return None
+    origin = visitor.headers.get("origin")
+    if origin is not None and not origin_allowed(origin, visitor, settings):
+        return Forbidden(
+            f"Web pages of {origin} may not call ccproxy. ALLOWED_ORIGINS can list it."
+        )
+    if origin is None and visitor.headers.get("sec-fetch-site") in ("cross-site", "same-site"):
+        return Forbidden("Another web page may not call ccproxy.")
+    kind = visitor.headers.get("content-type", "").partition(";")[0].strip().lower()
+    has_body = (
+        visitor.headers.get("content-length", "0") != "0" or "transfer-encoding" in visitor.headers
+    )
+    if visitor.method == "POST" and has_body and kind != "application/json":
+        # a form or text/plain POST needs no preflight, so any page could send it
+        return UnsupportedMedia("Send Content-Type: application/json.")
+    return None
+
+
+def _not_served(visitor: Visitor, route: Route | None) -> CCProxyError | None:
+    if route is not None or visitor.method == "OPTIONS":
+        return None
+    return NotFound(f"Unknown endpoint: {visitor.path.partition('?')[0]}", code="unknown_endpoint")
+
+
+def origin_allowed(origin: str, visitor: Visitor, settings: Settings) -> bool:
+    """Pages of this machine and of ccproxy itself, and what ALLOWED_ORIGINS lists (Cursor's desktop app)."""
+    parts = urlsplit(origin)
+    local = parts.scheme in ("http", "https") and parts.hostname in LOOPBACK_NAMES
+    own = visitor.tunnel and origin == f"https://{visitor.headers.get('host', '')}"
+    return local or own or origin in settings.allowed_origins
+
+
+def _knows_secret(visitor: Visitor, secret: str) -> bool:
+    wanted = hashlib.sha256(secret.encode()).digest()
+    # no early exit: the time tells nothing about which one was right
+    matches = [
+        hmac.compare_digest(hashlib.sha256(shown.encode("utf-8", "replace")).digest(), wanted)
+        for shown in visitor.presented
+    ]
+    return any(matches)
+
+
+def _on_list(visitor: Visitor, settings: Settings) -> bool:
+    if settings.allowed_ips is None:
+        return True
+    try:
+        address = ipaddress.ip_address(visitor.headers.get("cf-connecting-ip", ""))
+    except ValueError:
+        return False
+    mapped = getattr(address, "ipv4_mapped", None)
+    return any((mapped or address) in network for network in settings.allowed_ips)
+
+
+def _not_on_list(visitor: Visitor) -> str:
+    # Cloudflare overwrites CF-Connecting-IP; X-Forwarded-For's first entry is whatever the caller wrote
+    address = visitor.headers.get("cf-connecting-ip")
+    if address is None:
+        return "This tunnel does not say who is calling. Set PROXY_SECRET_KEY and use it as the API key."
+    return f"Unauthorized: IP {address} not in whitelist. Set PROXY_SECRET_KEY, or add it to ALLOWED_IPS."
+
+
+class AccessControl:
+    def __init__(self, settings: Settings, exchanges: Exchanges) -> None:
+        self.settings = settings
+        self.exchanges = exchanges
+
+    def requestheaders(self, flow: http.HTTPFlow) -> None:
+        exchange = self.exchanges.get(flow)
+        if exchange is None:
+            return
+        visitor = _visitor(flow)
+        _take_credentials_off(flow, exchange, visitor)
+        exchange.tunnel = visitor.tunnel
+        exchange.route = find(visitor.method, visitor.path)
+        if exchange.route is not None and visitor.path != "/":
+            exchange.client.dialect = exchange.route.dialect
+        origin = visitor.headers.get("origin")
+        if origin and origin_allowed(origin, visitor, self.settings):
+            exchange.client.cors = {"access-control-allow-origin": origin, "vary": "Origin"}
+        error = judge(visitor, exchange.route, self.settings)
+        if error is not None:
+            exchange.refuse(flow, error)
+            logger.warning(
+                "%s %s refused: %s", visitor.method, visitor.path.partition("?")[0], error
+            )
+
+
+def _visitor(flow: http.HTTPFlow) -> Visitor:
+    request = flow.request
+    peer = flow.client_conn.peername
+    return Visitor(
+        peer=peer[0] if peer else "",
+        method=request.method,
+        path=request.path,
+        authority=request.authority,
+        headers={name.lower(): value for name, value in request.headers.items()},
+    )
+
+
+def _take_credentials_off(flow: http.HTTPFlow, exchange: Exchange, visitor: Visitor) -> None:
+    exchange.client_key = next(
+        (shown for shown in visitor.presented if shown.startswith(CLIENT_KEY_PREFIX)), None
+    )
+    for name in CREDENTIAL_HEADERS:
+        flow.request.headers.pop(name, None)

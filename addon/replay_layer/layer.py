@@ -1,0 +1,118 @@
+"""The layer under each client connection, and the addons that put it there and keep others out."""
+
+from __future__ import annotations
+
+import json
+from weakref import WeakSet
+
+from mitmproxy import http
+from mitmproxy.connection import Connection, Server
+from mitmproxy.proxy import commands, events, layer, layers, tunnel
+from mitmproxy.proxy.context import Context
+from mitmproxy.proxy.layers import modes
+from mitmproxy.proxy.layers.http import GetHttpConnection, HttpLayer, HTTPMode
+from mitmproxy.proxy.mode_specs import ReverseMode
+
+from addon.exchange import Exchanges
+from addon.replay_layer.front import ClientConnection
+from addon.replay_layer.pulse import Timing
+from addon.replay_layer.stream import ReplayStream, Steps
+
+
+class ReplayLayer(HttpLayer):
+    """mitmproxy's HTTP layer with our streams, our front, and connections that can be left behind."""
+
+    def __init__(self, context: Context, exchanges: Exchanges, timing: Timing) -> None:
+        super().__init__(context, HTTPMode.transparent)
+        self.exchanges = exchanges
+        self.timing = timing
+        self.served: WeakSet[Connection] = WeakSet()
+        """Upstream connections that have served a request: a failure on one may only mean that it was stale."""
+
+    def _handle_event(self, event: events.Event) -> Steps[None]:
+        if isinstance(event, events.Start):
+            self.connections[self.context.client] = ClientConnection(self.context.fork())
+        elif isinstance(event, events.ConnectionEvent) and self.left_behind(event.connection):
+            return
+        yield from super()._handle_event(event)
+
+    def left_behind(self, connection: Connection) -> bool:
+        """Whether nobody listens to this connection any more. Its close must not kill the next attempt, which has
+        the same stream id."""
+        return connection not in self.connections and connection is not self.context.server
+
+    def make_stream(self, stream_id: int) -> Steps[None]:
+        self.streams[stream_id] = ReplayStream(self.context.fork(), stream_id, self)
+        yield from self.event_to_child(self.streams[stream_id], events.Start())
+
+    def get_connection(self, event: GetHttpConnection, *, reuse: bool = True) -> Steps[None]:
+        # The base class remembers a failed server and refuses it for ever on this client connection.
+        for connection in list(self.connections):
+            dead = isinstance(connection, Server) and (connection.error or not connection.connected)
+            if dead and connection not in self.waiting_for_establishment:
+                del self.connections[connection]
+        yield from super().get_connection(event, reuse=reuse)
+
+    def abandon(self, connection: Connection) -> Steps[None]:
+        if isinstance(connection, Server) and connection in self.connections:
+            del self.connections[connection]
+            yield commands.CloseConnection(connection)
+
+    def abort_connecting(self) -> Steps[None]:
+        """Give up connections that are not established yet: the waiting stream gets the error as usual."""
+        for connection in list(self.waiting_for_establishment):
+            yield commands.CloseConnection(connection)
+
+
+class Refused(layer.Layer):
+    """Closes the connection: for a client that speaks TLS to the plain port."""
+
+    def _handle_event(self, event: events.Event) -> Steps[None]:
+        if isinstance(event, events.Start | events.DataReceived):
+            yield commands.CloseConnection(self.context.client)
+
+
+class ReverseLayer:
+    """Chooses our layer for every reverse-proxy connection, before mitmproxy's own choice is asked."""
+
+    def __init__(self, exchanges: Exchanges, timing: Timing) -> None:
+        self.exchanges = exchanges
+        self.timing = timing
+
+    def next_layer(self, nextlayer: layer.NextLayer) -> None:
+        context = nextlayer.context
+        if len(context.layers) != 1 or not isinstance(context.layers[0], modes.ReverseProxy):
+            return
+        if nextlayer.data_client().startswith(b"\x16\x03"):  # a TLS hello
+            nextlayer.layer = Refused(context)
+            return
+        stack = tunnel.LayerStack()
+        mode = context.client.proxy_mode
+        if isinstance(mode, ReverseMode) and mode.scheme == "https":
+            stack /= layers.ServerTLSLayer(context)
+        stack /= ReplayLayer(context, self.exchanges, self.timing)
+        nextlayer.layer = stack[0]
+
+
+class Gate:
+    """Refuses every flow that did not come in through our layer.
+
+    It stays when the script is unloaded: after a broken reload, and for mitmweb's replay, mitmproxy's own layer
+    would forward requests as they came, past every check.
+    """
+
+    name = "ccproxy_gate"
+
+    def __init__(self, exchanges: Exchanges) -> None:
+        self.exchanges = exchanges
+
+    def requestheaders(self, flow: http.HTTPFlow) -> None:
+        exchange = self.exchanges.get(flow)
+        if exchange is None or exchange.finished:
+            message = (
+                "ccproxy is not in charge of this request, so it was not sent. Restart ccproxy."
+            )
+            body = {"type": "error", "error": {"type": "api_error", "message": message}}
+            flow.response = http.Response.make(
+                503, json.dumps(body), {"content-type": "application/json"}
+            )

@@ -1,0 +1,425 @@
+"""One request and its answer, over as many attempts as it takes."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from mitmproxy import http
+from mitmproxy.flow import Error
+from mitmproxy.net.http.validate import validate_headers
+from mitmproxy.proxy import commands, events, layer
+from mitmproxy.proxy.context import Context
+from mitmproxy.proxy.layers.http import DropStream, HttpStream, SendHttp
+from mitmproxy.proxy.layers.http._events import (
+    ErrorCode,
+    RequestData,
+    RequestEndOfMessage,
+    RequestHeaders,
+    RequestProtocolError,
+    ResponseData,
+    ResponseEndOfMessage,
+    ResponseHeaders,
+    ResponseProtocolError,
+)
+from mitmproxy.proxy.layers.http._hooks import HttpErrorHook
+
+from addon.errors import BadGateway, CCProxyError, GatewayTimeout
+from addon.exchange import Attempt, Exchange, Failure, Phase
+from addon.replay_layer.pulse import Pulse
+
+if TYPE_CHECKING:
+    from addon.replay_layer.layer import ReplayLayer
+
+logger = logging.getLogger(__name__)
+
+type Steps[T] = layer.CommandGenerator[T]
+
+MAX_ERROR_BODY = 1 << 20
+"""Bytes of an upstream error that are read; Anthropic's are a few hundred."""
+IDLE = "idle"
+"""Message of the protocol error that our own deadline raises."""
+
+
+@dataclass
+class UpstreamFailedHook(commands.StartHook):
+    """The last attempt failed and nothing of it was delivered: an addon may approve another one."""
+
+    flow: http.HTTPFlow
+
+
+class ReplayStream(HttpStream):
+    """See the package's docstring for the rules it keeps."""
+
+    exchange: Exchange
+
+    def __init__(self, context: Context, stream_id: int, parent: ReplayLayer) -> None:
+        super().__init__(context, stream_id)
+        self.parent = parent
+        now = time.monotonic()
+        self.pulse = Pulse(parent.timing, now, now, now)
+        self.timer: commands.RequestWakeup | None = None
+        self.ended = False
+        self.held: list[bytes] = []
+        """Bytes for the client that wait for the first content."""
+        self.early_head: http.Response | None = None
+
+    # -- what comes in ------------------------------------------------------------------------------------------
+
+    def handle_event(self, event: events.Event) -> Steps[None]:
+        # A timer is handled at once, even while the stream is paused in a hook (summarizing, refreshing, waiting):
+        # the base class would queue it until the hook is done.
+        if isinstance(event, events.Wakeup):
+            if event.command is self.timer:
+                yield from self.tick()
+        else:
+            yield from super().handle_event(event)
+
+    def state_consume_request_body(self, event: events.Event) -> Steps[None]:
+        if isinstance(event, RequestEndOfMessage):
+            self.pulse.complete_at = self.pulse.last_sent = time.monotonic()
+            yield from self.schedule()
+        yield from super().state_consume_request_body(event)
+
+    def check_invalid(self, request: bool) -> Steps[bool]:
+        if request:  # the first thing that the base class does with a new flow, before any hook
+            self.exchange = self.parent.exchanges.begin(self.flow)
+            return (yield from super().check_invalid(True))
+        assert self.flow.response
+        try:
+            validate_headers(self.flow.response)
+        except ValueError:
+            yield from self.attempt_failed(
+                "before_headers", BadGateway("Anthropic's answer has malformed headers.")
+            )
+            return True
+        return False
+
+    def check_body_size(self, request: bool) -> Steps[bool]:
+        if request:
+            return (yield from super().check_body_size(True))
+        if len(self.response_body_buf) <= MAX_ERROR_BODY:
+            return False
+        yield from self.attempt_failed(
+            "before_headers", BadGateway("Anthropic's answer is too large.")
+        )
+        return True
+
+    # -- sending an attempt -------------------------------------------------------------------------------------
+
+    def make_server_connection(self) -> Steps[bool]:
+        """Send the approved attempt. Always False, which tells the base class to send nothing itself."""
+        attempt = self.exchange.take_approved()
+        if attempt is None:
+            yield from self.fail(self.exchange.error or _unapproved())
+            return False
+        self.exchange.attempts.append(attempt)
+        _show(self.flow.request, attempt)
+        self.pulse.connecting_since = time.monotonic()
+        connected = yield from super().make_server_connection()
+        self.pulse.connecting_since = None
+        # The client may have left, or a deadline passed, while the connection was made.
+        if connected and not self.ended and not (yield from self.check_killed(True)):
+            yield from self.send(attempt)
+        return False
+
+    def send(self, attempt: Attempt) -> Steps[None]:
+        request = self.flow.request.copy()
+        request.headers[attempt.auth[0]] = attempt.auth[1]
+        server = self.context.server
+        self.pulse.awaiting_upstream = True
+        self.pulse.last_received = time.monotonic()
+        self.server_state = self.state_wait_for_response_headers
+        yield SendHttp(RequestHeaders(self.stream_id, request, not attempt.body), server)
+        if attempt.body:
+            yield SendHttp(RequestData(self.stream_id, attempt.body), server)
+        yield SendHttp(RequestEndOfMessage(self.stream_id), server)
+
+    # -- reading its answer -------------------------------------------------------------------------------------
+
+    def start_response_stream(self) -> Steps[None]:
+        # The base class would send the head now. An error event may still come before the first content, and
+        # counts as a status as long as nothing was sent.
+        self.server_state = self.state_hold
+        yield from ()
+
+    def state_hold(self, event: events.Event) -> Steps[None]:
+        answer = self.exchange.answer
+        assert answer
+        data, at_end = self.read(event)
+        self.held.append(data)
+        if answer.error and not (answer.began and self.streaming):
+            yield from self.attempt_failed(
+                "after_content" if answer.began else "before_content", answer.error
+            )
+        elif at_end or (answer.began and self.streaming):
+            yield from self.deliver(at_end)
+
+    def deliver(self, at_end: bool) -> Steps[None]:
+        self.pulse.delivered = True
+        self.exchange.first_content = time.monotonic()
+        body = b"".join(self.held)
+        self.held.clear()
+        assert self.flow.response
+        if not self.streaming:
+            self.flow.response.raw_content = body
+            self.flow.response.headers["content-length"] = str(len(body))
+            yield from self.finish()
+            return
+        if self.early_head:
+            attempt = self.exchange.attempts[-1]
+            body = self.exchange.client.source_comment(attempt.source, attempt.reason) + body
+        else:
+            yield from self.commit(self.flow.response)
+        self.server_state = self.state_stream_response_body
+        yield from self.write(body)
+        yield from self.after_data(at_end)
+
+    def state_stream_response_body(self, event: events.Event) -> Steps[None]:
+        data, at_end = self.read(event)
+        yield from self.write(data)
+        yield from self.after_data(at_end)
+
+    def after_data(self, at_end: bool) -> Steps[None]:
+        answer = self.exchange.answer
+        assert answer
+        if answer.error:
+            yield from self.attempt_failed("after_content", answer.error)
+        elif at_end:
+            yield from self.finish(already_streamed=True)
+
+    def read(self, event: events.Event) -> tuple[bytes, bool]:
+        """The client's bytes for an upstream event, and whether it was the last one."""
+        self.pulse.last_received = time.monotonic()
+        if isinstance(event, ResponseData):
+            return self.translate(event.data), False
+        at_end = isinstance(event, ResponseEndOfMessage)
+        return (self.translate(None) if at_end else b""), at_end
+
+    def translate(self, data: bytes | None) -> bytes:
+        answer = self.exchange.answer
+        assert answer
+        try:
+            return answer.close() if data is None else answer.feed(data)
+        except Exception as error:
+            # mitmproxy logs an exception here and goes on: the client would get an answer with a hole in it.
+            logger.exception("ccproxy could not translate an answer")
+            answer.break_off(
+                CCProxyError(
+                    f"ccproxy could not translate Claude's answer ({type(error).__name__})."
+                )
+            )
+            return b""
+
+    def finish(self, already_streamed: bool = False) -> Steps[None]:
+        self.pulse.awaiting_upstream = False
+        self.ended = True
+        if already_streamed and self.context.options.store_streamed_bodies:
+            assert self.flow.response
+            self.flow.response.data.content = bytes(self.response_body_buf)
+            self.response_body_buf.clear()
+        yield from super().send_response(already_streamed)
+
+    def send_response(self, already_streamed: bool = False) -> Steps[None]:
+        """Called by the base class with a whole response: an addon's own, or an upstream error."""
+        assert self.flow.response
+        if self.exchange.attempts:
+            yield from self.upstream_refused(self.flow.response)
+        elif self.pulse.committed:
+            yield from self.fail(self.exchange.error or _unapproved())
+        else:
+            yield from self.finish()
+
+    # -- when it fails ------------------------------------------------------------------------------------------
+
+    def upstream_refused(self, response: http.Response) -> Steps[None]:
+        self.pulse.awaiting_upstream = False
+        headers = {name.lower(): value for name, value in response.headers.items()}
+        error = self.exchange.client.upstream_error(
+            response.status_code, response.raw_content or b"", headers
+        )
+        yield from self.attempt_failed("before_headers", error, headers)
+
+    def handle_protocol_error(
+        self, event: RequestProtocolError | ResponseProtocolError
+    ) -> Steps[None]:
+        answer = self.exchange.answer
+        if (
+            isinstance(event, RequestProtocolError)
+            or self.client_state == self.state_errored
+            or self.ended
+        ):
+            self.ended = True
+            yield from super().handle_protocol_error(event)
+        elif answer and answer.complete:
+            yield from (
+                self.state_hold
+                if self.server_state == self.state_hold
+                else self.state_stream_response_body
+            )(ResponseEndOfMessage(self.stream_id))
+        else:
+            yield from self.attempt_failed(self.phase(event), _disconnected(event))
+
+    def phase(self, event: ResponseProtocolError) -> Phase:
+        if event.code is ErrorCode.CONNECT_FAILED:
+            return "connect"
+        answer = self.exchange.answer
+        if answer is None:
+            return "before_headers"
+        return "after_content" if answer.began else "before_content"
+
+    def attempt_failed(
+        self, phase: Phase, error: CCProxyError, headers: Mapping[str, str] | None = None
+    ) -> Steps[None]:
+        exchange = self.exchange
+        attempt = exchange.attempts[-1]
+        attempt.outcome = str(error.status) if headers else error.code or str(error.status)
+        exchange.failure = Failure(
+            attempt=attempt,
+            phase=phase,
+            error=error,
+            headers=headers or {},
+            answered=phase == "before_content" or headers is not None,
+            reused=self.context.server in self.parent.served,
+        )
+        yield from self.leave_upstream(reusable=bool(headers))
+        if not self.pulse.delivered:
+            self.forget_attempt()
+            yield UpstreamFailedHook(self.flow)
+            if (yield from self.check_killed(True)):
+                self.ended = True
+                return
+        if exchange.approved:
+            yield from self.make_server_connection()
+        else:
+            yield from self.fail(exchange.error or error)
+
+    def leave_upstream(self, *, reusable: bool) -> Steps[None]:
+        """`reusable`: the answer was read to its end, so the connection can serve the next attempt."""
+        self.pulse.awaiting_upstream = False
+        if reusable:
+            self.parent.served.add(self.context.server)
+        else:
+            yield from self.parent.abandon(self.context.server)
+
+    def forget_attempt(self) -> None:
+        self.flow.response = self.flow.error = None
+        self.exchange.answer = None
+        self.held.clear()
+        self.response_body_buf.clear()
+
+    def fail(self, error: CCProxyError) -> Steps[None]:
+        """Tell the client, once: with a status where nothing was sent yet, else with one event."""
+        self.exchange.error = error
+        if self.pulse.committed:
+            yield from self.fail_in_stream(error)
+            return
+        self.flow.response = self.exchange.client.error_response(
+            error, self.exchange.source_headers()
+        )
+        self.flow.response.timestamp_start = time.time()
+        yield from self.finish()
+
+    def fail_in_stream(self, error: CCProxyError) -> Steps[None]:
+        answer = self.exchange.answer
+        yield from self.write(
+            answer.fail(error) if answer else self.exchange.client.error_event(error)
+        )
+        self.ended = True
+        self.flow.response = self.flow.response or self.early_head
+        assert self.flow.response
+        self.flow.response.data.content = bytes(self.response_body_buf)
+        self.flow.response.timestamp_end = time.time()
+        self.flow.error = Error(error.message)
+        yield HttpErrorHook(self.flow)
+        self.server_state = self.state_done
+        self.flow.live = False
+        yield DropStream(self.stream_id)
+        # A protocol error here would close without the chunked terminator, and look like a cut.
+        yield SendHttp(ResponseEndOfMessage(self.stream_id), self.context.client)
+
+    # -- staying audible ----------------------------------------------------------------------------------------
+
+    @property
+    def streaming(self) -> bool:
+        return self.exchange.client.streaming
+
+    def tick(self) -> Steps[None]:
+        if self.ended or self.client_state == self.state_errored:
+            return
+        now = time.monotonic()
+        if self.pulse.connecting_too_long(now):
+            yield from self.parent.abort_connecting()
+        elif self.pulse.upstream_silent_too_long(now):
+            silence = ResponseProtocolError(self.stream_id, IDLE, ErrorCode.GENERIC_SERVER_ERROR)
+            yield from super().handle_event(silence)
+        elif self.streaming and self.pulse.word_due(now):
+            yield from self.say_something()
+        if not self.ended:
+            yield from self.schedule()
+
+    def say_something(self) -> Steps[None]:
+        client = self.exchange.client
+        if not self.pulse.committed:
+            self.early_head = http.Response.make(200, b"", client.early_headers())
+            yield from self.commit(self.early_head)
+        yield from self.write(client.keepalive)
+
+    def schedule(self) -> Steps[None]:
+        self.timer = commands.RequestWakeup(self.pulse.delay(time.monotonic()))
+        yield self.timer
+
+    def commit(self, head: http.Response) -> Steps[None]:
+        self.pulse.committed = True
+        self.pulse.last_sent = time.monotonic()
+        head.headers.pop("content-length", None)
+        if self.flow.request.http_version == "HTTP/1.0":
+            head.headers["connection"] = (
+                "close"  # 1.0 knows no chunks: the end is the end of the connection
+            )
+        else:
+            head.headers["transfer-encoding"] = "chunked"
+        yield SendHttp(ResponseHeaders(self.stream_id, head, end_stream=False), self.context.client)
+
+    def write(self, data: bytes) -> Steps[None]:
+        if data:
+            self.pulse.last_sent = time.monotonic()
+            if self.context.options.store_streamed_bodies:
+                self.response_body_buf += data
+            yield SendHttp(ResponseData(self.stream_id, data), self.context.client)
+
+
+def _show(request: http.Request, attempt: Attempt) -> None:
+    """Make the flow's request the one that is sent, but for the credential."""
+    data: Any = request.data
+    data.scheme, data.host, data.port = attempt.scheme.encode(), attempt.host, attempt.port
+    data.authority, data.path, data.http_version = b"", attempt.path.encode(), b"HTTP/1.1"
+    data.headers = http.Headers(
+        [(name.encode(), value.encode()) for name, value in attempt.headers]
+    )
+    data.content, data.trailers = attempt.body, None
+    request.headers["content-length"] = str(len(attempt.body))
+
+
+def _unapproved() -> CCProxyError:
+    return CCProxyError(
+        "ccproxy failed while preparing this request, and sent nothing. Its log says why."
+    )
+
+
+def _disconnected(event: ResponseProtocolError) -> CCProxyError:
+    if event.code is ErrorCode.CONNECT_FAILED:
+        return BadGateway(
+            "Anthropic can't be reached; is this machine online?", code="upstream_unreachable"
+        )
+    if event.message == IDLE:
+        return GatewayTimeout(
+            "Anthropic has been silent for too long; the request was given up.", code="timeout"
+        )
+    return BadGateway(
+        "Anthropic closed the connection before the answer was complete.",
+        code="upstream_disconnect",
+    )

@@ -1,0 +1,349 @@
+"""Which credential a request goes out with, and what is tried next when it fails.
+
+The rules are one table, `addon/claude/policy.py`; here they are carried out.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+from urllib.parse import SplitResult, urlsplit
+
+from mitmproxy import connection, http
+
+from addon.claude.cooldowns import Cooldowns
+from addon.claude.final_errors import both_failed, explained, resting
+from addon.claude.limits import RateLimit, Windows, read_rate_limit, read_windows
+from addon.claude.outgoing import beta_header, for_subscription
+from addon.claude.policy import Decision, Outcome, State, decide, first
+from addon.credentials.credential import CredentialError
+from addon.errors import CCProxyError, Unauthorized
+from addon.exchange import Attempt, Call, Exchange, Exchanges, Failure, Source, Tried
+from addon.json_codec import dumps
+from addon.settings import Settings
+from addon.wire.types import JsonObject
+
+logger = logging.getLogger(__name__)
+
+USER_AGENT = "ccproxy/0.1"
+SUBSCRIPTION: Source = "claude_code"
+
+
+class Login(Protocol):
+    """The subscription's login."""
+
+    async def access_token(self, force_refresh_of: str | None = None) -> str:
+        """A token to use now. `force_refresh_of`: the token that Anthropic has just refused. Raises CredentialError."""
+
+
+class Purse(Protocol):
+    """Asked before every paid call."""
+
+    def reserve(self, call: Call) -> object:
+        """Set the call's cost aside. Raises CCProxyError when the budget leaves no room."""
+
+
+@dataclass(slots=True)
+class Standing:
+    """Where the subscription stands, as Anthropic's answers tell."""
+
+    cooldowns: Cooldowns
+    windows: Windows | None = None
+
+
+class Upstream:
+    def __init__(
+        self,
+        settings: Settings,
+        exchanges: Exchanges,
+        login: Login,
+        purse: Purse,
+        standing: Standing,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.settings = settings
+        self.exchanges = exchanges
+        self.login = login
+        self.purse = purse
+        self.standing = standing
+        self.clock = clock
+        self.anthropic = urlsplit(settings.upstream_url)
+        self.openai = urlsplit(settings.openai_base_url)
+
+    # -- hooks --------------------------------------------------------------------------------------------------
+
+    async def request(self, flow: http.HTTPFlow) -> None:
+        exchange = self.exchanges.open(flow)
+        if exchange is None:
+            return
+        if exchange.passthrough is not None:
+            exchange.approve(self.passthrough(exchange, exchange.passthrough))
+        elif exchange.call is not None:
+            await self.begin(exchange, exchange.call)
+            if exchange.error is not None:
+                exchange.refuse(flow, exchange.error)
+
+    async def upstream_failed(self, flow: http.HTTPFlow) -> None:
+        exchange = self.exchanges.get(flow)
+        if exchange is None or exchange.failure is None:
+            return
+        failure, call = exchange.failure, exchange.call
+        if call is None:
+            exchange.error = failure.error
+            return
+        outcome = self.outcome(failure, call, self.patience(exchange))
+        await self.go_on(exchange, call, outcome, failure.attempt.source)
+
+    def responseheaders(self, flow: http.HTTPFlow) -> None:
+        exchange = self.exchanges.get(flow)
+        if (
+            exchange is None
+            or exchange.attempt is None
+            or exchange.call is None
+            or not flow.response
+        ):
+            return
+        now, attempt = self.clock(), exchange.attempt
+        if attempt.source != SUBSCRIPTION:
+            return
+        self.standing.windows = read_windows(flow.response.headers, now) or self.standing.windows
+        if flow.response.status_code == 200:
+            self.standing.cooldowns.succeeded(SUBSCRIPTION, exchange.call.model.family, now)
+
+    def client_disconnected(self, client: connection.Client) -> None:
+        for exchange in self.exchanges.of_client(client.id):
+            exchange.gone.set()
+
+    # -- deciding -----------------------------------------------------------------------------------------------
+
+    async def begin(self, exchange: Exchange, call: Call) -> None:
+        state = self.state(exchange, call, SUBSCRIPTION)
+        decision = first(state, claude_code_first=self.settings.claude_code_first)
+        if decision.action == "send":
+            outcome = await self.try_subscription(exchange, call, reason=None)
+            if outcome is not None:
+                await self.go_on(exchange, call, outcome, SUBSCRIPTION)
+        elif decision.action == "fall_back":
+            self.try_api_key(exchange, call, reason=None)
+        else:
+            exchange.error = Unauthorized(
+                "No authentication method available: CLAUDE_CODE_FIRST=false needs ANTHROPIC_API_KEY."
+            )
+
+    async def go_on(
+        self, exchange: Exchange, call: Call, outcome: Outcome | None, source: Source
+    ) -> None:
+        """Decide and act until an attempt is approved or the error is final."""
+        while outcome is not None:
+            state = self.state(exchange, call, source)
+            decision = decide(outcome, state)
+            for limit in decision.rest:
+                self.standing.cooldowns.rest(
+                    SUBSCRIPTION, limit, reason=decision.reason, now=state.now
+                )
+            logger.debug("%s: %s (%s)", source, decision.action, decision.reason)
+            if decision.action in ("relay", "refuse"):
+                exchange.error = self.final_error(exchange, outcome, decision)
+                return
+            outcome = await self.act(exchange, call, outcome, decision, source)
+            if exchange.error is not None or exchange.gone.is_set():
+                return
+
+    async def act(
+        self, exchange: Exchange, call: Call, outcome: Outcome, decision: Decision, source: Source
+    ) -> Outcome | None:
+        tried, last = exchange.tried, exchange.attempt
+        match decision.action:
+            case "fall_back":
+                exchange.first_error = outcome.error
+                exchange.tried = Tried()
+                self.try_api_key(exchange, call, decision.reason)
+                return None
+            case "refresh_and_retry":
+                tried.refreshed = True
+                refused = last.auth[1].removeprefix("Bearer ") if last else None
+                return await self.try_subscription(exchange, call, reason=None, refused=refused)
+            case "wait":
+                tried.waited = True
+            case "strip_thinking_and_retry":
+                tried.stripped = True
+            case "trim_and_retry":
+                tried.trimmed = True
+            case _:
+                tried.retries += 1
+                tried.reconnected = tried.reconnected or decision.reason == "stale_connection"
+        await exchange.pause(decision.seconds)
+        return await self.again(exchange, call, source)
+
+    async def again(self, exchange: Exchange, call: Call, source: Source) -> Outcome | None:
+        if exchange.gone.is_set():
+            return None
+        if source == SUBSCRIPTION:
+            return await self.try_subscription(exchange, call, reason=None)
+        self.try_api_key(exchange, call, exchange.attempts[-1].reason)
+        return None
+
+    def state(self, exchange: Exchange, call: Call, source: Source) -> State:
+        tried = exchange.tried
+        return State(
+            credential="api_key" if source == "api_key" else "claude_code",
+            family=call.model.family,
+            now=self.clock(),
+            patience=self.patience(exchange),
+            jitter=random.random(),  # noqa: S311 (spreads retries, guards nothing)
+            retries=tried.retries,
+            reconnected=tried.reconnected,
+            refreshed=tried.refreshed,
+            waited=tried.waited,
+            trimmed=tried.trimmed,
+            stripped=tried.stripped,
+            api_key=bool(self.api_key(exchange)),
+            fallback=self.settings.fallback,
+        )
+
+    def patience(self, exchange: Exchange) -> float:
+        return max(0.0, exchange.clock + self.settings.first_byte_seconds - time.monotonic())
+
+    def outcome(self, failure: Failure, call: Call, patience: float) -> Outcome:
+        headers = failure.headers
+        limited = failure.error.status == 429
+        should = headers.get("x-should-retry")
+        return Outcome(
+            phase=failure.phase,
+            error=failure.error,
+            answered=failure.answered,
+            reused=failure.reused,
+            rate_limit=read_rate_limit(
+                headers, family=call.model.family, now=self.clock(), patience=patience
+            )
+            if limited
+            else RateLimit(),
+            should_retry=None if should is None else should == "true",
+        )
+
+    def final_error(self, exchange: Exchange, outcome: Outcome, decision: Decision) -> CCProxyError:
+        now = self.clock()
+        if exchange.first_error is None:
+            return explained(outcome.error, decision)
+        resets = [
+            entry["until"]
+            for entry in self.standing.cooldowns.snapshot(now)
+            if entry["seconds"] > 0
+        ]
+        return both_failed(
+            exchange.first_error, outcome.error, reset=min(resets, default=None), now=now
+        )
+
+    # -- attempts -----------------------------------------------------------------------------------------------
+
+    async def try_subscription(
+        self, exchange: Exchange, call: Call, reason: str | None, refused: str | None = None
+    ) -> Outcome | None:
+        """Approve an attempt by subscription, or give what stands against it."""
+        now = self.clock()
+        blocked = self.standing.cooldowns.admit(SUBSCRIPTION, call.model.family, now)
+        if blocked is not None:
+            error = resting(blocked, now)
+            return Outcome(phase="connect", error=error, answered=False, blocked=blocked)
+        try:
+            token = await self.login.access_token(force_refresh_of=refused)
+        except CredentialError as failure:
+            unauthorized = Unauthorized(failure.message)
+            return Outcome(phase="connect", error=unauthorized, answered=False, login=failure.kind)
+        request = for_subscription(call.request, self.settings.extra_instruction)
+        auth = ("authorization", f"Bearer {token}")
+        exchange.approve(self.attempt(call, SUBSCRIPTION, "subscription", auth, request, reason))
+        return None
+
+    def try_api_key(self, exchange: Exchange, call: Call, reason: str | None) -> None:
+        key = self.api_key(exchange) or ""
+        try:
+            exchange.reserve(self.purse.reserve(call))
+        except CCProxyError as error:
+            exchange.error = error
+            return
+        name = "client key" if key == exchange.client_key else "ANTHROPIC_API_KEY"
+        exchange.approve(
+            self.attempt(call, "api_key", name, ("x-api-key", key), call.request, reason)
+        )
+
+    def api_key(self, exchange: Exchange) -> str | None:
+        """The client's own key comes before ours; with CLAUDE_CODE_FIRST=false ours alone is used."""
+        if self.settings.claude_code_first and exchange.client_key:
+            return exchange.client_key
+        return self.settings.api_key
+
+    def attempt(
+        self,
+        call: Call,
+        source: Source,
+        credential: str,
+        auth: tuple[str, str],
+        request: JsonObject,
+        reason: str | None,
+    ) -> Attempt:
+        if not call.counts_tokens:
+            request = {**request, "stream": True}
+        betas = beta_header(call.betas, subscription=source == SUBSCRIPTION)
+        headers = [
+            ("host", self.anthropic.netloc.rpartition("@")[2]),
+            ("content-type", "application/json"),
+            ("accept", "application/json" if call.counts_tokens else "text/event-stream"),
+            ("accept-encoding", "identity"),
+            ("user-agent", USER_AGENT),
+            ("anthropic-version", call.version),
+        ]
+        if betas:
+            headers.append(("anthropic-beta", betas))
+        path = "/v1/messages/count_tokens" if call.counts_tokens else "/v1/messages"
+        return _attempt(
+            self.anthropic,
+            path + call.query,
+            headers,
+            dumps(request),
+            source=source,
+            credential=credential,
+            auth=auth,
+            request=request,
+            reason=reason,
+        )
+
+    def passthrough(self, exchange: Exchange, body: JsonObject) -> Attempt:
+        endpoint = "/responses" if exchange.dialect == "responses" else "/chat/completions"
+        prefix = "" if self.openai.path.endswith("/v1") else "/v1"
+        headers = [
+            ("host", self.openai.netloc.rpartition("@")[2]),
+            ("content-type", "application/json"),
+            ("accept-encoding", "identity"),
+            ("user-agent", USER_AGENT),
+        ]
+        if "openrouter" in self.openai.netloc:  # its ranking and its dashboard want to know the app
+            headers.append(("HTTP-Referer", self.settings.openrouter_referer))
+            headers.append(("X-Title", self.settings.openrouter_title))
+        return _attempt(
+            self.openai,
+            prefix + endpoint,
+            headers,
+            dumps(body),
+            source="openai",
+            credential="OPENAI_API_KEY",
+            auth=("authorization", f"Bearer {self.settings.openai_api_key}"),
+        )
+
+
+def _attempt(
+    base: SplitResult, path: str, headers: list[tuple[str, str]], body: bytes, **rest: object
+) -> Attempt:
+    return Attempt(
+        scheme=base.scheme,
+        host=base.hostname or "",
+        port=base.port or (443 if base.scheme == "https" else 80),
+        path=base.path + path,
+        headers=headers,
+        body=body,
+        **rest,  # type: ignore[arg-type]
+    )

@@ -1,0 +1,126 @@
+"""Counts every request once, when it has ended: in the ledger, in the flow's comment and in one line for people."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from mitmproxy import http
+
+from addon.exchange import Exchange, Exchanges
+from addon.terminal import Terminal, count, dollars
+from addon.usage.budget import Budget, Reservation
+from addon.usage.ledger import UsageLedger
+from addon.usage.record import RequestRecord, Source, Tokens, usd
+
+CLIENT_CLOSED = 499
+"""nginx's status for a client that left before its answer: nobody saw it."""
+
+
+class UsageRecorder:
+    def __init__(
+        self,
+        exchanges: Exchanges,
+        ledger: UsageLedger,
+        budget: Budget,
+        terminal: Terminal,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.exchanges = exchanges
+        self.ledger = ledger
+        self.budget = budget
+        self.terminal = terminal
+        self.clock = clock
+
+    def response(self, flow: http.HTTPFlow) -> None:
+        self.finish(flow)
+
+    def error(self, flow: http.HTTPFlow) -> None:
+        self.finish(flow)
+
+    def finish(self, flow: http.HTTPFlow) -> None:
+        exchange = self.exchanges.get(flow)
+        if exchange is None or exchange.finished:
+            return
+        exchange.finished = True
+        record = self.ledger.add(self.record(flow, exchange))
+        for reservation in exchange.reservations:
+            if isinstance(reservation, Reservation):
+                self.budget.release(reservation)
+        flow.comment = summary(exchange, record)
+        if exchange.call or exchange.passthrough or record.source == "refused":
+            self.terminal.line(f"{time.strftime('%H:%M:%S')} {record.model} {flow.comment}")
+        exchange.forget()
+
+    def record(self, flow: http.HTTPFlow, exchange: Exchange) -> RequestRecord:
+        call, now = exchange.call, time.monotonic()
+        tokens = Tokens.from_usage(exchange.answer.usage) if exchange.answer else Tokens()
+        first = exchange.first_content
+        return RequestRecord(
+            time=self.clock(),
+            model=_model(exchange),
+            source=_source(exchange),
+            dialect=exchange.dialect,
+            stream=exchange.client.streaming,
+            status=_status(flow, exchange),
+            reason=exchange.attempts[-1].reason if exchange.attempts else None,
+            tokens=tokens,
+            cost=tokens.cost(call.model.prices) if call else 0,
+            latency_ms=round((now - exchange.clock) * 1000),
+            ttft_ms=None if first is None else round((first - exchange.clock) * 1000),
+            error=_error(flow, exchange),
+            conversation=call.conversation if call else None,
+        )
+
+
+def _model(exchange: Exchange) -> str:
+    if exchange.call:
+        return exchange.call.model.id
+    return str((exchange.passthrough or {}).get("model", "-"))
+
+
+def _source(exchange: Exchange) -> Source:
+    if exchange.attempts:
+        return exchange.attempts[-1].source
+    if exchange.call is None and exchange.error is None:
+        return "local"
+    return "error" if exchange.call else "refused"
+
+
+def _status(flow: http.HTTPFlow, exchange: Exchange) -> int:
+    if exchange.error is not None:
+        return exchange.error.status
+    if flow.error is not None:
+        return CLIENT_CLOSED
+    return flow.response.status_code if flow.response else 500
+
+
+def _error(flow: http.HTTPFlow, exchange: Exchange) -> str | None:
+    if exchange.error is not None:
+        return exchange.error.code or exchange.error.type
+    return "client_closed" if flow.error is not None else None
+
+
+def summary(exchange: Exchange, record: RequestRecord) -> str:
+    """`claude_code 429 → api_key 200 · 12.3k in (11.0k cached) · 512 out · $0.0421`"""
+    steps = [
+        f"{attempt.source} {attempt.outcome or record.status}" for attempt in exchange.attempts
+    ]
+    tokens = record.tokens
+    parts = [" → ".join(steps) or f"{record.source} {record.status}"]
+    if tokens.prompt:
+        cached = f" ({count(tokens.cache_read)} cached)" if tokens.cache_read else ""
+        parts.append(f"{count(tokens.prompt)} in{cached}")
+    if tokens.output:
+        parts.append(f"{count(tokens.output)} out")
+    if record.cost:
+        parts.append(
+            dollars(usd(record.cost))
+            if record.source == "api_key"
+            else f"saved {dollars(usd(record.cost))}"
+        )
+    if record.ttft_ms is not None:
+        parts.append(f"first token {record.ttft_ms / 1000:.1f} s")
+    if record.error and record.error != str(record.status):
+        parts.append(record.error)
+    return " · ".join(parts)
