@@ -1,0 +1,75 @@
+"""Cache marks of the client, kept within Anthropic's limits: four, and none of an hour after one of five minutes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from addon.wire.types import JsonObject
+
+MAX_MARKS = 4
+FIVE_MINUTES: JsonObject = {"type": "ephemeral"}
+HOUR: JsonObject = {"type": "ephemeral", "ttl": "1h"}
+
+
+def cache_mark(part: JsonObject, *, hour_cache: bool) -> JsonObject | None:
+    """Anthropic's `cache_control`, or OpenAI's `prompt_cache_breakpoint`, as a valid `cache_control`. `hour_cache`:
+    whether OpenAI's 30 minutes become an hour."""
+    given = part.get("cache_control")
+    if isinstance(given, dict) and given.get("type") == "ephemeral":
+        return HOUR if given.get("ttl") == "1h" else FIVE_MINUTES
+    asked = part.get("prompt_cache_breakpoint")
+    if isinstance(asked, dict) and asked.get("mode") == "explicit":
+        hour = asked.get("ttl") == "12h" or (asked.get("ttl") == "30m" and hour_cache)
+        return HOUR if hour else FIVE_MINUTES
+    return None
+
+
+def limit_cache_marks(request: JsonObject) -> None:
+    """Keeps the last four `cache_control` marks, in the order in which Anthropic reads a request: tools, system,
+    messages. Replaces changed lists in `request`; the objects in them stay as they are."""
+    limiter = _Limiter(
+        sum(_marks(request.get(name)) for name in _ORDER) + ("cache_control" in request)
+    )
+    if limiter.marks == 0:
+        return
+    for name in _ORDER:
+        if name in request:
+            request[name] = limiter.limited(request[name])
+
+
+_ORDER = ("tools", "system", "messages")
+
+
+class _Limiter:
+    def __init__(self, marks: int) -> None:
+        self.marks = marks
+        self._surplus = marks - MAX_MARKS
+        self._short_seen = False
+
+    def limited(self, items: list[Any]) -> list[Any]:
+        return [self._limited_item(item) if isinstance(item, dict) else item for item in items]
+
+    def _limited_item(self, item: JsonObject) -> JsonObject:
+        if isinstance(item.get("content"), list):
+            item = {**item, "content": self.limited(item["content"])}
+        return self._limited_mark(item) if "cache_control" in item else item
+
+    def _limited_mark(self, item: JsonObject) -> JsonObject:
+        if self._surplus > 0:
+            self._surplus -= 1
+            return {key: value for key, value in item.items() if key != "cache_control"}
+        if item["cache_control"] != HOUR:
+            self._short_seen = True
+        elif self._short_seen:
+            return {**item, "cache_control": FIVE_MINUTES}
+        return item
+
+
+def _marks(items: Any) -> int:
+    if not isinstance(items, list):
+        return 0
+    return sum(
+        ("cache_control" in item) + _marks(item.get("content"))
+        for item in items
+        if isinstance(item, dict)
+    )

@@ -1,0 +1,271 @@
+"""Requests of OpenAI's two APIs as Anthropic Messages requests.
+
+Fields of both APIs and of Anthropic's own are read in any mixture: Cursor sends Responses bodies to the Chat
+Completions address, and Anthropic tools and blocks within either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+from addon.claude.model import Model
+from addon.errors import BadRequest
+from addon.wire import parameters
+from addon.wire.breakpoints import cache_mark, limit_cache_marks
+from addon.wire.chat_request import message_turn
+from addon.wire.content import TEXT_PARTS, Blocks, Context, Turn, content_blocks, text_block
+from addon.wire.fields import Fields, expect_object, located
+from addon.wire.ignored import ignored_fields
+from addon.wire.repair import normalize, repair
+from addon.wire.request_types import RequestOptions, ThinkingWish, Translation
+from addon.wire.responses_request import additional_tools, echo, item_turn, refuse_stored_state
+from addon.wire.sanitize import sanitized
+from addon.wire.structured_outputs import OutputFormat, output_format
+from addon.wire.tool_choice import ToolChoice, read_tool_choice
+from addon.wire.tools import Toolbox, declare_functions, declare_tools
+from addon.wire.turns import assemble, convert_turns
+from addon.wire.types import JsonObject, Reply
+
+__all__ = [
+    "RequestOptions",
+    "ThinkingWish",
+    "Translation",
+    "repair",
+    "translate_chat",
+    "translate_responses",
+]
+
+FILES_BETA = "files-api-2025-04-14"
+CONTEXT_MANAGEMENT_BETA = "context-management-2025-06-27"
+
+_LISTS = ("messages", "input", "tools", "functions")
+"""Long fields, sanitized item by item where they are converted."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """Where the conversation is in the body."""
+
+    field: str
+    items: list[Any]
+    convert: Callable[[Any, Context], Turn]
+
+
+def translate_chat(body: JsonObject, model: Model, options: RequestOptions) -> Translation:
+    """From a Chat Completions body, or a Responses body at the same address. `body` is decoded JSON and not changed.
+
+    Raises BadRequest, with `param` naming the field, for what can't be translated."""
+    with _explained():
+        return _translate(expect_object(body), _chat_source(body), model, options)
+
+
+def translate_responses(body: JsonObject, model: Model, options: RequestOptions) -> Translation:
+    """From a Responses body. `body` is decoded JSON and not changed. Raises BadRequest as `translate_chat` does."""
+    with _explained():
+        refuse_stored_state(Fields(expect_object(body)))
+        translation = _translate(body, _input_source(body.get("input")), model, options)
+        translation.reply = replace(translation.reply, echo=echo(body))
+        return translation
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Many clients show only the message of an error, not its `param`."""
+    try:
+        yield
+    except BadRequest as error:
+        named = not error.param or error.message.startswith(error.param)
+        message = error.message if named else f"{error.param}: {error.message}"
+        raise BadRequest(message, param=error.param, code=error.code) from None
+
+
+def _chat_source(body: JsonObject) -> _Source:
+    """Cursor sends `messages: []` beside `input`; if both say something, `messages` counts."""
+    messages = body.get("messages")
+    if not messages and body.get("input") is not None:
+        return _input_source(body["input"])
+    if not isinstance(messages, list) or not messages:
+        raise BadRequest("expected a list with at least one message", param="messages")
+    return _Source("messages", messages, message_turn)
+
+
+def _input_source(given: Any) -> _Source:
+    if isinstance(given, str):
+        given = [{"role": "user", "content": given}]
+    if not isinstance(given, list) or not given:
+        raise BadRequest("expected a string or a list with at least one item", param="input")
+    return _Source("input", given, item_turn)
+
+
+def _translate(
+    body: JsonObject, source: _Source, model: Model, options: RequestOptions
+) -> Translation:
+    fields = Fields({name: _clean(name, value) for name, value in body.items()})
+    parameters.refuse_unsupported(fields)
+    name = _model_name(fields, model)
+    legacy = "functions" in fields and not fields.items("tools")
+    toolbox = _toolbox(fields, source, options, legacy=legacy)
+    choice = read_tool_choice(fields, toolbox, legacy=legacy)
+    context = Context(toolbox, options)
+    conversation = assemble(
+        convert_turns(source.items, source.convert, context, source.field), source.field
+    )
+    form = output_format(fields, model)
+    max_tokens, max_tokens_given = parameters.max_tokens(fields, model)
+    wish = parameters.thinking_wish(fields)
+    request: JsonObject = {"model": model.id, "max_tokens": max_tokens}
+    system = _system(fields, conversation.system, form, context)
+    if system:
+        request["system"] = system
+    request |= _tool_fields(toolbox, choice, conversation.messages)
+    request["messages"] = conversation.messages
+    request |= _options(fields, model, options, form)
+    notes = [*toolbox.notes, *conversation.notes, *normalize(request, model)]
+    limit_cache_marks(request)
+    return Translation(
+        request=request,
+        reply=_reply(name, fields, toolbox, form, wish, legacy=legacy),
+        wish=wish,
+        ignored=ignored_fields(fields, source.field, request, options),
+        notes=list(dict.fromkeys(notes)),
+        conversation=fields.text("prompt_cache_key"),
+        betas=_betas(request),
+        max_tokens_given=max_tokens_given,
+        cache_ttl=parameters.cache_ttl(fields, options),
+    )
+
+
+def _clean(name: str, value: Any) -> Any:
+    if name in _LISTS:
+        return value
+    with located(name):
+        return sanitized(value)
+
+
+def _model_name(fields: Fields, model: Model) -> str:
+    """The client's own name; a client that has it in the path may leave it out of the body."""
+    name = fields.text("model")
+    if name is not None and not name.strip():
+        raise fields.error("model", "expected the name of a model")
+    return name or model.id
+
+
+def _toolbox(fields: Fields, source: _Source, options: RequestOptions, *, legacy: bool) -> Toolbox:
+    if legacy:
+        return declare_functions(fields.items("functions") or [])
+    added = additional_tools(source.items) if source.field == "input" else []
+    toolbox = declare_tools([*(fields.items("tools") or []), *added])
+    if options.web_search and "web_search_options" in fields:
+        toolbox.add_server_tool(_web_search(fields.nested("web_search_options")))
+    return toolbox
+
+
+def _web_search(wanted: Fields) -> JsonObject:
+    tool: JsonObject = {"type": "web_search_20250305", "name": "web_search"}
+    place = wanted.nested("user_location").nested("approximate")
+    named = {
+        name: place.text(name)
+        for name in ("city", "country", "region", "timezone")
+        if name in place
+    }
+    return tool | ({"user_location": {"type": "approximate", **named}} if named else {})
+
+
+def _system(fields: Fields, leading: Blocks, form: OutputFormat, context: Context) -> Blocks:
+    """`instructions`, a top-level `system`, the leading messages, and last what the output format needs."""
+    return [
+        *content_blocks(fields.text("instructions"), TEXT_PARTS, context),
+        *content_blocks(fields.get("system"), TEXT_PARTS, context, "system"),
+        *leading,
+        *([text_block(form.instruction)] if form.instruction else []),
+    ]
+
+
+def _tool_fields(
+    toolbox: Toolbox, choice: ToolChoice | None, messages: list[JsonObject]
+) -> JsonObject:
+    if choice is None:
+        return _stubs(messages)
+    definitions = [
+        definition
+        for name, definition in toolbox.definitions.items()
+        if choice.allowed is None or name in choice.allowed
+    ]
+    chosen = choice.as_json()
+    return {"tools": definitions} | ({"tool_choice": chosen} if chosen else {})
+
+
+def _stubs(messages: list[JsonObject]) -> JsonObject:
+    """Some models refuse a history with tool calls when the request declares no tools."""
+    names = dict.fromkeys(
+        block["name"]
+        for message in messages
+        for block in message["content"]
+        if block["type"] == "tool_use"
+    )
+    if not names:
+        return {}
+    tools = [{"name": name, "input_schema": {"type": "object"}} for name in names]
+    return {"tools": tools, "tool_choice": {"type": "none"}}
+
+
+def _options(
+    fields: Fields, model: Model, options: RequestOptions, form: OutputFormat
+) -> JsonObject:
+    """The smaller fields of the request; those without a value are left out."""
+    user = parameters.user_id(fields)
+    management = fields.get("context_management")
+    found = {
+        "stop_sequences": parameters.stop_sequences(fields),
+        "stream": fields.flag("stream"),
+        "metadata": {"user_id": user} if user else None,
+        "output_config": {"format": form.format} if form.format else None,
+        "cache_control": cache_mark(
+            {"cache_control": fields.get("cache_control")}, hour_cache=False
+        ),
+        # The Responses API has a list of another kind under this name.
+        "context_management": management if isinstance(management, dict) else None,
+        **parameters.sampling(fields, model),
+        **parameters.service(fields, model, options),
+    }
+    return {name: value for name, value in found.items() if value is not None and value != []}
+
+
+def _reply(
+    name: str,
+    fields: Fields,
+    toolbox: Toolbox,
+    form: OutputFormat,
+    wish: ThinkingWish,
+    *,
+    legacy: bool,
+) -> Reply:
+    reply = Reply(
+        model=name,
+        stream=fields.flag("stream") or False,
+        include_usage=fields.nested("stream_options").flag("include_usage") or False,
+        tools=toolbox.replies,
+        legacy_functions=legacy,
+        json_object=form.loose,
+    )
+    return replace(reply, reasoning_fields=()) if wish.display == "omitted" else reply
+
+
+def _betas(request: JsonObject) -> set[str]:
+    needed = {
+        CONTEXT_MANAGEMENT_BETA: "context_management" in request,
+        FILES_BETA: any(_holds_file(message) for message in request["messages"]),
+    }
+    return {beta for beta, is_needed in needed.items() if is_needed}
+
+
+def _holds_file(item: JsonObject) -> bool:
+    source, content = item.get("source"), item.get("content")
+    if isinstance(source, dict) and source.get("type") == "file":
+        return True
+    return isinstance(content, list) and any(
+        _holds_file(part) for part in content if isinstance(part, dict)
+    )
