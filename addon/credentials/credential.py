@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import hashlib
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -38,10 +37,14 @@ _MILLISECONDS_FROM = 1e11
 class CredentialError(Exception):
     """There is no usable login. `message` says what to do next and never holds a secret."""
 
-    def __init__(self, kind: CredentialErrorKind, message: str) -> None:
+    def __init__(
+        self, kind: CredentialErrorKind, message: str, *, retry_after: float | None = None
+    ) -> None:
+        """`retry_after`: seconds to leave the token endpoint alone, when it said so."""
         super().__init__(message)
         self.kind = kind
         self.message = message
+        self.retry_after = retry_after
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +59,7 @@ class Credential:
     """When a new `claude /login` is due: refreshing does not move it."""
     scopes: tuple[str, ...] = ()
     subscription_type: str | None = None
+    client_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +94,7 @@ def parse(document: JsonObject, source: Source, now: float) -> Credential | None
         refresh_token_expires_at=unix_seconds(entry.get("refreshTokenExpiresAt"), now),
         scopes=_scopes(entry.get("scopes")),
         subscription_type=_text(entry, "subscriptionType"),
+        client_id=_text(entry, "clientId"),
     )
 
 
@@ -110,10 +115,12 @@ def merged(document: JsonObject, grant: Grant, now: float) -> JsonObject:
 
 def unix_seconds(value: object, now: float) -> float | None:
     """A stored time, in seconds or milliseconds; None when unknown or too far away to be true."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    if not 0 < value < (now + _YEAR) * 1000:
         return None
     seconds = value / 1000 if value >= _MILLISECONDS_FROM else float(value)
-    return seconds if 0 < seconds < now + _YEAR else None
+    return seconds if seconds < now + _YEAR else None
 
 
 def digest(token: str | None) -> str:

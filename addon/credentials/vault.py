@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from addon.credentials.credential import LOGIN_AGAIN, Credential, CredentialError, parse
-from addon.credentials.keychain import SECURITY, KeychainStore, service_name
-from addon.credentials.store import CredentialStore, FileStore, Revision
+from addon.credentials.store import CredentialStore, Revision
 from addon.wire.types import JsonObject
 
 
@@ -19,28 +17,6 @@ class Stored:
     credential: Credential
     store: CredentialStore
     document: JsonObject = field(repr=False)
-
-
-def credentials_folder(
-    *, credentials_dir: Path | None, config_dir: Path | None, user_home: Path
-) -> Path:
-    """Claude Code's order: CLAUDE_SECURESTORAGE_CONFIG_DIR, CLAUDE_CONFIG_DIR, ~/.claude."""
-    return credentials_dir or config_dir or user_home / ".claude"
-
-
-def find_stores(
-    folder: Path,
-    *,
-    platform: str,
-    account: str,
-    config_dir: str | None = None,
-    security: Path = SECURITY,
-) -> tuple[CredentialStore, ...]:
-    """The stores of this machine (`platform`: sys.platform; `account`: the user's name on it)."""
-    file = FileStore(folder / ".credentials.json")
-    if platform != "darwin":
-        return (file,)
-    return (KeychainStore(service_name(config_dir), account, security=security), file)
 
 
 class Vault:

@@ -12,8 +12,9 @@ import pytest
 
 from addon.credentials.credential import CredentialError, parse
 from addon.credentials.keychain import service_name
+from addon.credentials.open import Places
 from addon.credentials.store import FileStore
-from addon.credentials.vault import Vault, credentials_folder, find_stores
+from addon.credentials.vault import Vault
 from tests.credentials.samples import HOUR, NOW, document, write
 
 
@@ -102,6 +103,12 @@ def test_a_file_caught_half_written_is_read_again(tmp_path: Path) -> None:
     assert len(pauses) == 1
 
 
+def places(platform: str = "linux", **more: Any) -> Places:
+    return Places(
+        home=Path("/ccproxy"), user_home=Path("/home/me"), platform=platform, account="me", **more
+    )
+
+
 @pytest.mark.parametrize(
     ("credentials_dir", "config_dir", "folder"),
     [
@@ -111,10 +118,7 @@ def test_a_file_caught_half_written_is_read_again(tmp_path: Path) -> None:
     ],
 )
 def test_the_folder(credentials_dir: Path | None, config_dir: Path | None, folder: Path) -> None:
-    found = credentials_folder(
-        credentials_dir=credentials_dir, config_dir=config_dir, user_home=Path("/home/me")
-    )
-    assert found == folder
+    assert places(credentials_dir=credentials_dir, config_dir=config_dir).folder == folder
 
 
 def test_the_keychain_service_has_a_suffix_for_a_folder_of_its_own() -> None:
@@ -123,13 +127,10 @@ def test_the_keychain_service_has_a_suffix_for_a_folder_of_its_own() -> None:
     assert service_name("/Users/me/.claude-work") == "Claude Code-credentials-1e91dd84"
 
 
-def test_only_a_mac_has_a_keychain(tmp_path: Path) -> None:
-    assert [s.source for s in find_stores(tmp_path, platform="linux", account="me")] == ["file"]
-    assert [s.source for s in find_stores(tmp_path, platform="win32", account="me")] == ["file"]
-    assert [s.source for s in find_stores(tmp_path, platform="darwin", account="me")] == [
-        "keychain",
-        "file",
-    ]
+def test_only_a_mac_has_a_keychain() -> None:
+    assert [s.source for s in places("linux").stores()] == ["file"]
+    assert [s.source for s in places("win32").stores()] == ["file"]
+    assert [s.source for s in places("darwin").stores()] == ["keychain", "file"]
 
 
 @dataclass
@@ -141,8 +142,8 @@ class Mac:
     security: Path
 
     def vault(self) -> Vault:
-        stores = find_stores(self.folder, platform="darwin", account="me", security=self.security)
-        return Vault(stores)
+        there = places("darwin", credentials_dir=self.folder, security=self.security)
+        return Vault(there.stores())
 
     def put(self, content: Any, account: str = "me") -> None:
         items = self.keychain / "items.json"

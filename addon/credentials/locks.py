@@ -1,0 +1,287 @@
+"""Locks that keep two programs from refreshing one login at the same time.
+
+A refresh token can be used once; using it again may end the whole login. Claude Code guards its refresh with folders
+made by the npm package proper-lockfile: whoever makes the folder holds the lock, and sets its modification time every
+few seconds. No class of `filelock` speaks that protocol. The original ccproxy has a file of its own, and so have we.
+
+All of these block; call them from a worker thread.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from filelock import FileLock, Timeout
+
+from addon.credentials.clock import SYSTEM, Clock
+from addon.credentials.credential import CredentialError
+
+
+class TryLock(Protocol):
+    def try_acquire(self) -> bool:
+        """Take it if it is free. Raises CredentialError when waiting will not help."""
+
+    def release(self) -> None:
+        """Give it back if it is still ours."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timing:
+    """Seconds. The defaults are those of Claude Code's lock."""
+
+    stale: float = 60.0
+    heartbeat: float = 5.0
+    watch: float = 6.0
+    """One heartbeat and a margin: a lock whose time does not change for so long has no living holder."""
+
+
+DEFAULT_TIMING = Timing()
+MARKER_TIMING = Timing(stale=30.0)
+
+type Mark = tuple[object, ...]
+"""What a lock looks like: equal marks mean that nobody has touched it in between."""
+
+
+class _Watch:
+    """Judges age by watching as well, since a clock that jumped or a suspended machine makes live locks look dead.
+
+    A lock dated in the future never gets old by the clock alone (claude-code#95739).
+    """
+
+    def __init__(self, timing: Timing, clock: Clock) -> None:
+        self._timing = timing
+        self._clock = clock
+        self._mark: Mark = ()
+        self._since = 0.0
+
+    def is_dead(self, mark: Mark, dated: float) -> bool:
+        if mark != self._mark:
+            self._mark, self._since = mark, self._clock.monotonic()
+        watched = self._clock.monotonic() - self._since
+        old = self._clock.wall() - dated > self._timing.stale
+        return watched >= self._timing.stale or (old and watched >= self._timing.watch)
+
+
+class FolderLock:
+    """proper-lockfile's lock at `path`. `optional`: where it cannot be made, nobody else can hold it either."""
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        optional: bool = False,
+        timing: Timing = DEFAULT_TIMING,
+        clock: Clock = SYSTEM,
+    ) -> None:
+        self.path = path
+        self.compromised = False
+        """Somebody took the lock while we held it."""
+        self._optional = optional
+        self._timing = timing
+        self._clock = clock
+        self._watch = _Watch(timing, clock)
+        self._mark: Mark = ()
+        self._stop = threading.Event()
+        self._heart: threading.Thread | None = None
+
+    def try_acquire(self) -> bool:
+        try:
+            if not self._make() and not (self._break_if_dead() and self._make()):
+                return False
+            self._touch()
+        except OSError as error:
+            if self._optional:
+                return True
+            raise CredentialError(
+                "unwritable", f"{self.path} cannot be made ({error.strerror})."
+            ) from error
+        self.compromised = False
+        self._stop = threading.Event()
+        self._heart = threading.Thread(target=self._beat, args=(self._stop,), daemon=True)
+        self._heart.start()
+        return True
+
+    def release(self) -> None:
+        if self._heart is None:
+            return
+        self._stop.set()
+        self._heart.join()
+        self._heart = None
+        with contextlib.suppress(OSError):
+            if not self.compromised and self._look()[0] == self._mark:
+                self.path.rmdir()
+
+    def _make(self) -> bool:
+        try:
+            # With the login in the Keychain, Claude Code's folder need not exist.
+            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self.path.mkdir()
+        except FileExistsError:
+            return False
+        return True
+
+    def _break_if_dead(self) -> bool:
+        try:
+            mark, dated = self._look()
+            if not self.path.is_dir():
+                raise self._in_the_way("is no folder")
+            if self._watch.is_dead(mark, dated) and self._look()[0] == mark:
+                self.path.rmdir()
+                return True
+        except FileNotFoundError:
+            return True
+        except OSError as error:
+            raise self._in_the_way(f"cannot be removed ({error.strerror})") from error
+        return False
+
+    def _in_the_way(self, why: str) -> CredentialError:
+        return CredentialError(
+            "lock_timeout",
+            f"The lock {self.path} {why}. If no `claude` is running, remove it by hand.",
+        )
+
+    def _beat(self, stop: threading.Event) -> None:
+        while not stop.wait(self._timing.heartbeat):
+            try:
+                if self._look()[0] != self._mark:
+                    self.compromised = True
+                    return
+                self._touch()
+            except OSError:
+                self.compromised = True
+                return
+
+    def _touch(self) -> None:
+        now = int(self._clock.wall() * 1e9)
+        os.utime(self.path, ns=(now, now))
+        self._mark = self._look()[0]
+
+    def _look(self) -> tuple[Mark, float]:
+        stat = self.path.stat()
+        return (stat.st_ino, stat.st_mtime_ns), stat.st_mtime
+
+
+class MarkerLock:
+    """The original ccproxy's lock: a file that holds the time of its making, in milliseconds."""
+
+    def __init__(
+        self, path: Path, *, timing: Timing = MARKER_TIMING, clock: Clock = SYSTEM
+    ) -> None:
+        self.path = path
+        self._clock = clock
+        self._watch = _Watch(timing, clock)
+        self._mark: Mark = ()
+
+    def try_acquire(self) -> bool:
+        try:
+            return self._make() or (self._break_if_dead() and self._make())
+        except IsADirectoryError:
+            return True  # the original makes no folders: this is somebody else's, and says nothing to us
+        except OSError as error:
+            raise CredentialError(
+                "unwritable", f"{self.path} cannot be made ({error.strerror})."
+            ) from error
+
+    def release(self) -> None:
+        with contextlib.suppress(OSError):
+            if self._mark and self._look()[0] == self._mark:
+                self.path.unlink()
+        self._mark = ()
+
+    def _make(self) -> bool:
+        try:
+            descriptor = os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+        except FileExistsError:
+            return False
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(b"%d" % int(self._clock.wall() * 1000))
+        self._mark = self._look()[0]
+        return True
+
+    def _break_if_dead(self) -> bool:
+        try:
+            mark, dated = self._look()
+            if self._watch.is_dead(mark, dated) and self._look()[0] == mark:
+                self.path.unlink()
+                return True
+        except FileNotFoundError:
+            return True
+        return False
+
+    def _look(self) -> tuple[Mark, float]:
+        content = self.path.read_bytes()
+        stat = self.path.stat()
+        # It is written just after its making, so it may be empty; and it was seen holding nonsense.
+        dated = int(content) / 1000 if content.isdigit() else stat.st_mtime
+        return (stat.st_ino, content), dated
+
+
+class OwnLock:
+    """Between instances of ccproxy: a kernel lock, which a crash cannot leave behind."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        # Taken and given back by different worker threads.
+        self._lock = FileLock(path, thread_local=False, mode=0o600)
+
+    def try_acquire(self) -> bool:
+        try:
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            return False
+        except OSError as error:
+            raise CredentialError(
+                "unwritable", f"{self._path} cannot be made ({error.strerror})."
+            ) from error
+        return True
+
+    def release(self) -> None:
+        self._lock.release()
+
+
+class AllLocks:
+    """Several locks as one: all or none, so that two programs with another order cannot wait for each other."""
+
+    def __init__(self, locks: Sequence[TryLock]) -> None:
+        self._locks = tuple(locks)
+
+    def try_acquire(self) -> bool:
+        with contextlib.ExitStack() as taken:
+            for lock in self._locks:
+                if not lock.try_acquire():
+                    return False
+                taken.callback(lock.release)
+            taken.pop_all()
+        return True
+
+    def release(self) -> None:
+        for lock in reversed(self._locks):
+            lock.release()
+
+
+def refresh_locks(folder: Path, home: Path, clock: Clock = SYSTEM) -> AllLocks:
+    """What must be held for a refresh. `folder`: Claude Code's; `home`: CCPROXY_HOME."""
+    return AllLocks(
+        [
+            OwnLock(home / "refresh.lock"),
+            FolderLock(folder / ".oauth_refresh.lock", clock=clock),
+            FolderLock(_beside(folder.resolve(), ".lock"), optional=True, clock=clock),
+            MarkerLock(folder / ".credentials.json.lock", clock=clock),
+        ]
+    )
+
+
+def write_lock(folder: Path, clock: Clock = SYSTEM) -> FolderLock:
+    """What Claude Code holds while it writes its login."""
+    return FolderLock(folder / ".storage-write.lock", clock=clock)
+
+
+def _beside(path: Path, suffix: str) -> Path:
+    return path.with_name(path.name + suffix)

@@ -1,0 +1,79 @@
+"""What the rest of the proxy knows of the subscription's login, and the login that never changes."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Protocol
+
+from addon.credentials.clock import SYSTEM, Clock
+from addon.credentials.credential import Credential, CredentialError, CredentialErrorKind, Source
+
+FRESH_SECONDS = 60.0
+"""How long a token that was refused is not sent again, and a new one is not refreshed again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CredentialStatus:
+    """For /health: no secrets. Times are unix seconds."""
+
+    source: Source | None = None
+    """None: no login is known."""
+    expires_at: float | None = None
+    next_refresh: float | None = None
+    refresh_token_expires_at: float | None = None
+    """When a new `claude /login` is due."""
+    subscription_type: str | None = None
+    last_error: CredentialErrorKind | None = None
+    degraded: bool = False
+    """The login in use is in memory only, or cannot be refreshed at present."""
+
+
+class Login(Protocol):
+    """Where requests get their access token from."""
+
+    async def access_token(self, force_refresh_of: str | None = None) -> str:
+        """A token to send. `force_refresh_of`: the token that upstream has just refused with a 401.
+
+        Raises CredentialError. Cancelling the caller never cancels a refresh.
+        """
+
+    async def read(self) -> Credential:
+        """The login as stored, without refreshing it. Raises CredentialError."""
+
+    def status(self) -> CredentialStatus:
+        """What is known now; triggers nothing."""
+
+    async def drain(self) -> None:
+        """Wait for a refresh that is under way. To be called before the process ends."""
+
+
+class StaticLogin:
+    """A token of `claude setup-token`: valid for a year, cannot be refreshed."""
+
+    def __init__(self, token: str, clock: Clock = SYSTEM) -> None:
+        self._credential = Credential(access_token=token, source="environment")
+        self._clock = clock
+        self._refused_until = -math.inf
+
+    async def access_token(self, force_refresh_of: str | None = None) -> str:
+        now = self._clock.monotonic()
+        if force_refresh_of == self._credential.access_token:
+            self._refused_until = now + FRESH_SECONDS
+        if now < self._refused_until:
+            raise CredentialError(
+                "expired",
+                "Anthropic refuses the token in CLAUDE_CODE_OAUTH_TOKEN. "
+                "Run `claude setup-token` and set the new one.",
+            )
+        return self._credential.access_token
+
+    async def read(self) -> Credential:
+        return self._credential
+
+    def status(self) -> CredentialStatus:
+        refused = self._clock.monotonic() < self._refused_until
+        return CredentialStatus(source="environment", last_error="expired" if refused else None)
+
+    async def drain(self) -> None:
+        return

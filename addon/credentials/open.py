@@ -1,0 +1,71 @@
+"""Putting the login together from what the environment says."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+
+from addon.credentials.clock import SYSTEM, Clock
+from addon.credentials.keychain import SECURITY, KeychainStore, service_name
+from addon.credentials.locks import refresh_locks, write_lock
+from addon.credentials.login import Login, StaticLogin
+from addon.credentials.refresher import Refresher
+from addon.credentials.store import CredentialStore, FileStore
+from addon.credentials.stored_login import StoredLogin
+from addon.credentials.token_endpoint import TokenEndpoint
+from addon.credentials.vault import Vault
+
+CREDENTIALS_FILE = ".credentials.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Places:
+    """Where a login may be on this machine."""
+
+    home: Path
+    """CCPROXY_HOME: for our own lock."""
+    user_home: Path
+    platform: str
+    """sys.platform."""
+    account: str
+    """The user's name on this machine."""
+    token: str | None = field(default=None, repr=False)
+    """CLAUDE_CODE_OAUTH_TOKEN: wins over everything else."""
+    config_dir: Path | None = None
+    """CLAUDE_CONFIG_DIR."""
+    credentials_dir: Path | None = None
+    """CLAUDE_SECURESTORAGE_CONFIG_DIR."""
+    security: Path = SECURITY
+
+    @property
+    def folder(self) -> Path:
+        """Of the credentials file and of Claude Code's locks."""
+        return self.credentials_dir or self.config_dir or self.user_home / ".claude"
+
+    def stores(self) -> tuple[CredentialStore, ...]:
+        file = FileStore(self.folder / CREDENTIALS_FILE)
+        if self.platform != "darwin":
+            return (file,)
+        service = service_name(str(self.config_dir) if self.config_dir else None)
+        return (KeychainStore(service, self.account, security=self.security), file)
+
+
+def open_login(
+    places: Places, *, token_url: str, http: httpx.AsyncClient, clock: Clock = SYSTEM
+) -> Login:
+    """The login of this machine. Reads nothing yet; `http` is used for refreshing only and stays open."""
+    if places.token:
+        return StaticLogin(places.token, clock)
+    vault = Vault(places.stores())
+    unsaved = f"{CREDENTIALS_FILE}.ccproxy-unsaved"
+    refresher = Refresher(
+        vault,
+        TokenEndpoint(token_url, http, clock),
+        locks=refresh_locks(places.folder, places.home, clock),
+        write_lock=write_lock(places.folder, clock),
+        emergency=(places.folder / unsaved, places.home / unsaved),
+        clock=clock,
+    )
+    return StoredLogin(vault, refresher, clock)

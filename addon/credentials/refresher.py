@@ -1,0 +1,203 @@
+"""One refresh from lock to file: read again, look whether it can be kept, post, keep, give back."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from addon.credentials.atomic import write_atomically
+from addon.credentials.clock import SYSTEM, Clock
+from addon.credentials.credential import (
+    LOGIN_AGAIN,
+    Credential,
+    CredentialError,
+    Grant,
+    merged,
+    parse,
+)
+from addon.credentials.locks import TryLock
+from addon.credentials.store import encoded
+from addon.credentials.token_endpoint import TokenEndpoint
+from addon.credentials.vault import Stored, Vault
+
+logger = logging.getLogger(__name__)
+
+LOCK_WAIT = 30.0
+"""Seconds: Claude Code's own refresh is over by then."""
+WRITE_LOCK_WAIT = 10.0
+"""Then the new login is written without it: to lose it is worse than to write at the same time."""
+_WRITE_LOCK_PAUSE = 0.1
+
+type Good = Callable[[Credential], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Unsaved:
+    """A grant that no store holds yet, and the login it renews."""
+
+    stored: Stored
+    grant: Grant
+    granted_at: float
+    """Unix seconds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refreshed:
+    """The login to use from now on."""
+
+    stored: Stored
+    lifetime: float | None = None
+    """Seconds from now; None when the login was found, not refreshed by us."""
+    unsaved: Unsaved | None = None
+
+
+class Refresher:
+    """`locks` are held for the whole refresh, `write_lock` while the store is written; an `emergency` path (the first
+    that can be written) takes a login that the store did not."""
+
+    def __init__(
+        self,
+        vault: Vault,
+        endpoint: TokenEndpoint,
+        *,
+        locks: TryLock,
+        write_lock: TryLock,
+        emergency: Sequence[Path] = (),
+        clock: Clock = SYSTEM,
+    ) -> None:
+        self._vault = vault
+        self._endpoint = endpoint
+        self._locks = locks
+        self._write_lock = write_lock
+        self._emergency = tuple(emergency)
+        self._clock = clock
+
+    async def refresh(self, good: Good) -> Refreshed:
+        """A login for which `good` holds: found, because another process refreshed meanwhile, or refreshed here.
+
+        Raises CredentialError. Must not be cancelled: a refresh token that was posted is spent.
+        """
+        found = await self._lock_unless_found(good)
+        if found:
+            return Refreshed(stored=found)
+        try:
+            return await self._refresh_locked(good)
+        finally:
+            await asyncio.to_thread(self._locks.release)
+
+    async def save_again(self, unsaved: Unsaved) -> Refreshed:
+        """Try to keep a login that could not be kept."""
+        return await asyncio.to_thread(self._keep, unsaved)
+
+    async def _lock_unless_found(self, good: Good) -> Stored | None:
+        """Take the locks, unless whoever holds them has meanwhile written a good login."""
+        deadline = self._clock.monotonic() + LOCK_WAIT
+        while not await asyncio.to_thread(self._locks.try_acquire):
+            if self._clock.monotonic() >= deadline:
+                raise CredentialError(
+                    "lock_timeout",
+                    "Another program has been refreshing the Claude login for too long. "
+                    "Try again, or end other `claude` processes.",
+                )
+            await self._clock.sleep(1 + self._clock.random())
+            with contextlib.suppress(CredentialError):
+                found = await self._read()
+                if good(found.credential):
+                    return found
+        return None
+
+    async def _read(self) -> Stored:
+        return await asyncio.to_thread(self._vault.read, self._clock.wall())
+
+    async def _refresh_locked(self, good: Good) -> Refreshed:
+        stored = await self._read()
+        if good(stored.credential):
+            return Refreshed(stored=stored)
+        try:
+            return await self._rotate(stored)
+        except CredentialError as error:
+            if error.kind != "invalid_grant":
+                raise
+            # Somebody who does not know our locks may have been faster (a new `claude /login`).
+            newer = await self._read()
+            if newer.credential.refresh_token == stored.credential.refresh_token:
+                raise
+        return Refreshed(stored=newer) if good(newer.credential) else await self._rotate(newer)
+
+    async def _rotate(self, stored: Stored) -> Refreshed:
+        if stored.credential.refresh_token is None:
+            raise CredentialError(
+                "expired", f"The Claude login has expired and cannot be refreshed. {LOGIN_AGAIN}"
+            )
+        await asyncio.to_thread(stored.store.check_writable, stored.document)
+        grant = await self._endpoint.refresh(stored.credential)
+        unsaved = Unsaved(stored, grant, self._clock.wall())
+        return await asyncio.to_thread(self._keep, unsaved)
+
+    def _keep(self, unsaved: Unsaved) -> Refreshed:
+        try:
+            with self._writing():
+                return self._write(unsaved)
+        except CredentialError as error:
+            if error.kind == "missing":
+                raise  # who logged out meanwhile wants to stay so
+            logger.error("The refreshed Claude login is only in memory: %s", error.message)
+            self._write_emergency_copy(unsaved)
+            kept = self._with_grant(unsaved, unsaved.stored)
+            return Refreshed(stored=kept, lifetime=unsaved.grant.expires_in, unsaved=unsaved)
+
+    def _write(self, unsaved: Unsaved) -> Refreshed:
+        """Compare and swap on the refresh token: a login that somebody put there meanwhile is newer than ours."""
+        stored, now = unsaved.stored, self._clock.wall()
+        document = stored.store.load()
+        current = parse(document, stored.store.source, now) if document is not None else None
+        if document is None or current is None:
+            raise CredentialError("missing", f"Logged out of {stored.store.name}. {LOGIN_AGAIN}")
+        if current.refresh_token != stored.credential.refresh_token:
+            return Refreshed(stored=Stored(current, stored.store, document))
+        kept = self._with_grant(unsaved, Stored(current, stored.store, document))
+        stored.store.save(kept.document)
+        self._remove_emergency_copies()
+        return Refreshed(stored=kept, lifetime=unsaved.grant.expires_in)
+
+    def _with_grant(self, unsaved: Unsaved, stored: Stored) -> Stored:
+        grant = unsaved.grant
+        credential = replace(
+            stored.credential,
+            access_token=grant.access_token,
+            refresh_token=grant.refresh_token or stored.credential.refresh_token,
+            expires_at=unsaved.granted_at + grant.expires_in,
+        )
+        return Stored(credential, stored.store, merged(stored.document, grant, unsaved.granted_at))
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        deadline = self._clock.monotonic() + WRITE_LOCK_WAIT
+        held = False
+        with contextlib.suppress(CredentialError):
+            while not (held := self._write_lock.try_acquire()):
+                if self._clock.monotonic() >= deadline:
+                    break
+                self._clock.pause(_WRITE_LOCK_PAUSE)
+        try:
+            yield
+        finally:
+            if held:
+                self._write_lock.release()
+
+    def _write_emergency_copy(self, unsaved: Unsaved) -> None:
+        content = encoded(self._with_grant(unsaved, unsaved.stored).document)
+        for path in self._emergency:
+            with contextlib.suppress(OSError):
+                write_atomically(path, content)
+                logger.error("A copy of the login is in %s: put it in place by hand.", path)
+                return
+
+    def _remove_emergency_copies(self) -> None:
+        for path in self._emergency:
+            with contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)

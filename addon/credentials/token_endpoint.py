@@ -1,0 +1,159 @@
+"""One refresh at Claude's token endpoint, and what its answers mean."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from dataclasses import dataclass
+
+import httpx
+
+from addon.claude.limits import read_retry_after
+from addon.credentials.clock import SYSTEM, Clock
+from addon.credentials.credential import LOGIN_AGAIN, Credential, CredentialError, Grant
+from addon.wire.types import JsonObject
+
+CLIENT_ID = "9d1c250a-e61b-44d9-88ed-5944d1962f5e"
+"""Claude Code's OAuth client: its refresh tokens are bound to it."""
+
+TOTAL_SECONDS = 30.0
+"""For the whole exchange: the locks must be given back before their 60 seconds are over."""
+_TIMEOUT = httpx.Timeout(TOTAL_SECONDS, connect=10.0)
+_RETRIES, _BACKOFF = 2, 0.5
+_MAX_BODY = 65_536
+_DEFAULT_LIFETIME, _MAX_LIFETIME = 3600.0, 366 * 86400.0
+_COOLDOWN_MIN, _COOLDOWN_MAX, _COOLDOWN_DEFAULT = 5.0, 300.0, 60.0
+_REFUSALS = frozenset({400, 401, 403, 404})
+
+# Nothing was sent, so nothing was spent.
+_NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    status: int
+    headers: httpx.Headers
+    body: bytes
+
+
+class TokenEndpoint:
+    def __init__(self, url: str, http: httpx.AsyncClient, clock: Clock = SYSTEM) -> None:
+        self._url = url
+        self._http = http
+        self._clock = clock
+
+    async def refresh(self, credential: Credential) -> Grant:
+        """Spend the refresh token for new tokens.
+
+        Raises CredentialError: `invalid_grant` (never try this refresh token again), `rate_limited` (with
+        `retry_after`), `network` (the token was not spent), `unknown_outcome` (it may have been).
+        """
+        try:
+            async with asyncio.timeout(TOTAL_SECONDS):
+                answer = await self._post_with_retries(_request(credential))
+        except (httpx.HTTPError, TimeoutError) as error:
+            raise _unknown(f"was cut off ({type(error).__name__})") from None
+        return self._understood(answer)
+
+    async def _post_with_retries(self, body: JsonObject) -> _Answer:
+        for attempt in range(_RETRIES):
+            try:
+                answer = await self._post(body)
+                if answer.status < 500:
+                    return answer
+            except _NOT_SENT:
+                pass
+            await self._clock.sleep(_BACKOFF * 2**attempt * (1 - self._clock.random() / 4))
+        try:
+            return await self._post(body)
+        except _NOT_SENT as error:
+            raise _unreachable(type(error).__name__) from None
+
+    async def _post(self, body: JsonObject) -> _Answer:
+        async with self._http.stream(
+            "POST", self._url, json=body, timeout=_TIMEOUT, follow_redirects=False
+        ) as response:
+            content = bytearray()
+            async for chunk in response.aiter_bytes():
+                content += chunk
+                if len(content) > _MAX_BODY:
+                    break
+            return _Answer(response.status_code, response.headers, bytes(content))
+
+    def _understood(self, answer: _Answer) -> Grant:
+        if answer.status == 200:
+            return _grant(answer.body)
+        if answer.status == 429:
+            asked = read_retry_after(answer.headers, self._clock.wall())
+            wait = _COOLDOWN_DEFAULT if asked is None else asked
+            raise CredentialError(
+                "rate_limited",
+                "Claude's token endpoint asks to refresh less often. Wait a few minutes.",
+                retry_after=min(max(wait, _COOLDOWN_MIN), _COOLDOWN_MAX),
+            )
+        if answer.status in _REFUSALS:
+            what = f"{answer.status} {_error_code(answer.body)}".strip()
+            raise CredentialError(
+                "invalid_grant",
+                f"Claude's token endpoint does not accept this login any more ({what}). {LOGIN_AGAIN}",
+            )
+        raise _unreachable(str(answer.status))
+
+
+def _request(credential: Credential) -> JsonObject:
+    body: JsonObject = {
+        "grant_type": "refresh_token",
+        "refresh_token": credential.refresh_token,
+        "client_id": credential.client_id or CLIENT_ID,
+    }
+    # Asking for other scopes than were granted is answered with invalid_grant (opencode-anthropic-auth#169).
+    if credential.scopes:
+        body["scope"] = " ".join(credential.scopes)
+    return body
+
+
+def _grant(body: bytes) -> Grant:
+    answer = _json_object(body)
+    access_token, refresh_token = answer.get("access_token"), answer.get("refresh_token")
+    if not isinstance(access_token, str) or not access_token:
+        raise _unknown("was not understood")
+    return Grant(
+        access_token=access_token,
+        refresh_token=refresh_token if isinstance(refresh_token, str) and refresh_token else None,
+        expires_in=_lifetime(answer.get("expires_in")),
+    )
+
+
+def _lifetime(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return _DEFAULT_LIFETIME
+    return float(value) if 0 < value < _MAX_LIFETIME else _DEFAULT_LIFETIME
+
+
+def _error_code(body: bytes) -> str:
+    """`invalid_grant` and the like. Anything that is no such word may quote what we sent."""
+    code = _json_object(body).get("error")
+    return code if isinstance(code, str) and re.fullmatch("[a-z_]{1,40}", code) else ""
+
+
+def _json_object(body: bytes) -> JsonObject:
+    try:
+        value = json.loads(body)
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _unreachable(why: str) -> CredentialError:
+    return CredentialError(
+        "network", f"Claude's token endpoint could not be reached ({why}). Try again in a moment."
+    )
+
+
+def _unknown(what: str) -> CredentialError:
+    return CredentialError(
+        "unknown_outcome",
+        f"The answer of Claude's token endpoint {what}, so the login may have been renewed or not. "
+        f"It is tried once more in a minute; if that fails: {LOGIN_AGAIN}",
+    )
