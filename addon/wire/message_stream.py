@@ -91,10 +91,11 @@ class MessageStream:
             if event.type == "error":
                 raise from_event(event.data)
             self._accumulator.add(event.data)
-            self._note_progress(event)
             events.append(event)
-            if self.ended:
-                return
+            if event.type != "content_block_delta":  # nearly all of them
+                self._note_progress(event)
+                if self.ended:
+                    return
 
     def _decode(self, sse: ServerSentEvent) -> StreamEvent:
         data = decode_object(sse.data, self._codec, "an event")
@@ -110,8 +111,6 @@ class MessageStream:
 
     def _note_progress(self, event: StreamEvent) -> None:
         match event.type:
-            case "content_block_delta":
-                pass
             case "content_block_start":
                 self.began = True
             case "message_delta":
