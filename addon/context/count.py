@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from addon.wire.types import JsonObject
 
@@ -68,10 +68,23 @@ def true_input(usage: JsonObject) -> int | None:
     return sum(usage.get(name) or 0 for name in names) or None
 
 
-_TOO_LONG = re.compile(r"prompt is too long: (\d+) tokens > (\d+)")
+class Overflow(NamedTuple):
+    """What Anthropic counted in a prompt that it refused."""
+
+    tokens: int
+    maximum: int
 
 
-def too_long(message: str) -> tuple[int, int] | None:
-    """(tokens, maximum) out of Anthropic's "prompt is too long: N tokens > M maximum"; None for another error."""
-    found = _TOO_LONG.search(message)
-    return (int(found[1]), int(found[2])) if found else None
+_OVERFLOWS = (
+    re.compile(r"prompt is too long: (\d+) tokens > (\d+)"),
+    re.compile(r"`?max_tokens`? exceed context limit: (\d+) \+ \d+ > (\d+)"),
+)
+
+
+def overflow(message: str) -> Overflow | None:
+    """The numbers in "prompt is too long: N tokens > M maximum" and in "input length and `max_tokens` exceed context
+    limit: N + K > M"; None for another error."""
+    for pattern in _OVERFLOWS:
+        if found := pattern.search(message):
+            return Overflow(int(found[1]), int(found[2]))
+    return None

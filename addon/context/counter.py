@@ -109,11 +109,13 @@ class TokenCounter:
         prints: Fingerprint | None = None,
         *,
         wait: float = WAIT_SECONDS,
+        threshold: int = 0,
     ) -> Count:
         """Count without holding up the event loop.
 
         Much unknown text goes to the worker thread; after `wait` seconds what it has not done yet is estimated by
-        class weights, and the worker finishes for the next turn. `wait=0`: never wait.
+        class weights, and the worker finishes for the next turn. A request that can't have more than `threshold`
+        tokens isn't waited for at all.
         """
         prints = prints or fingerprint(request)
         jobs = list(self._missing(request, prints))
@@ -121,7 +123,7 @@ class TokenCounter:
             self._measure(jobs)
         elif jobs:
             work = self._worker.submit(self._measure_later, jobs)
-            if wait:
+            if self.needs_count(request, model, threshold):
                 await asyncio.wait([asyncio.wrap_future(work)], timeout=wait)
         return self._estimate(request, model, prints)
 

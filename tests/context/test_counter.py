@@ -7,7 +7,7 @@ from threading import Event
 
 import pytest
 
-from addon.context.count import describe, too_long, true_input
+from addon.context.count import describe, overflow, true_input
 from addon.context.counter import TokenCounter
 from addon.context.vocabulary import Vocabulary
 from tests.context.builders import (
@@ -278,9 +278,9 @@ async def test_a_slow_worker_is_not_waited_for_and_finishes_for_the_next_turn():
     assert subject.count(request, NEW) == counter().count(request, NEW)
 
 
-async def test_wait_zero_answers_at_once_and_fills_the_memo_behind():
+async def test_a_request_far_below_the_threshold_is_not_waited_for_and_fills_the_memo_behind():
     subject, request = counter(), conversation(12).request()
-    assert (await subject.count_soon(request, NEW, wait=0)).source == "weights"
+    assert (await subject.count_soon(request, NEW, threshold=900_000)).source == "weights"
     assert (await subject.count_soon(request, NEW)).source == "prior"
 
 
@@ -357,9 +357,20 @@ def test_true_input(usage: dict[str, object], total: int | None):
     assert true_input(usage) == total
 
 
-def test_prompt_is_too_long_teaches_both_numbers():
-    assert too_long("prompt is too long: 213462 tokens > 200000 maximum") == (213_462, 200_000)
-    assert too_long("messages: at least one message is required") is None
+@pytest.mark.parametrize(
+    ("message", "numbers"),
+    [
+        ("prompt is too long: 213462 tokens > 200000 maximum", (213_462, 200_000)),
+        (
+            "input length and `max_tokens` exceed context limit: 188240 + 21333 > 200000, decrease input length",
+            (188_240, 200_000),
+        ),
+        ("messages: at least one message is required", None),
+    ],
+    ids=["too-long", "with-max-tokens", "another"],
+)
+def test_a_refusal_tells_both_numbers(message: str, numbers: tuple[int, int] | None):
+    assert overflow(message) == numbers
 
 
 def test_count_of_a_big_text_is_about_its_encoding():

@@ -1,0 +1,89 @@
+"""How deep to summarize, by what the rest of the conversation will cost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from addon.claude.model import Prices
+from addon.context.selection import SUMMARY_TOKENS
+
+# Candidate depths, as shares of the limit. Below a quarter too little of the conversation itself would be left.
+_SHARES = tuple(share / 100 for share in range(25, 95, 5))
+
+_FEWEST_TURNS, _MOST_TURNS = 20, 400
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outlook:
+    """What is known of a conversation at the moment it reaches its limit."""
+
+    limit: int
+    prefix: int
+    """Tokens in front of the summary (tools, system, first messages): they stay in the cache."""
+    floor: int
+    """Tokens that can't be summarized: the prefix and the protected tail."""
+    growth: int
+    """Tokens that a turn adds."""
+    turns: int
+    """Turns so far. As many are expected to follow: how long it has lasted is the best guess of how long it will."""
+    prices: Prices
+    summarizer: Prices
+
+
+@dataclass(frozen=True, slots=True)
+class Depth:
+    target: int
+    """Tokens after summarizing."""
+    cost: float
+    """USD that the input of the expected turns will cost, summaries included."""
+    summaries: int
+
+
+def cheapest(outlook: Outlook) -> Depth:
+    """The depth with the lowest expected cost.
+
+    A turn reads its context from the cache (0.1 of the input price) and writes what it adds (1.25). Every summary
+    changes what stands behind it, so all of that is written to the cache again at 1.25, besides the price of the call:
+    its input, and its output. Down to depth D, a conversation grows for (limit - D) / growth turns until the next one.
+    So the deeper, the fewer and the smaller the rewrites and the cheaper each turn's reading; against it stands only
+    that the first call reads more, which pays back within the expected turns unless the summarizing model is dear
+    beside the model in use, or the conversation is short.
+    """
+    depths = [int(outlook.limit * share) for share in _SHARES]
+    possible = [depth for depth in depths if depth >= outlook.floor] or depths[-1:]
+    return min((expected(outlook, depth) for depth in possible), key=lambda depth: depth.cost)
+
+
+def expected(outlook: Outlook, target: int) -> Depth:
+    """Play the expected turns through with summaries down to `target`; the first is now."""
+    growth = max(1, outlook.growth)
+    context, cost, summaries = outlook.limit + 1, 0.0, 0
+    for _ in range(min(max(outlook.turns, _FEWEST_TURNS), _MOST_TURNS)):
+        context += growth
+        rates = _rates(outlook.prices, context)
+        if context > outlook.limit:
+            replaced, context = context - target, target
+            summaries += 1
+            cost += _call(outlook.summarizer, replaced)
+            cost += rates.cache_read * outlook.prefix
+            cost += rates.cache_write_5m * max(0, context - outlook.prefix)
+        else:
+            cost += rates.cache_read * (context - growth) + rates.cache_write_5m * growth
+    return Depth(target, cost / 1e6, summaries)
+
+
+def summary_tokens(replaced: int) -> int:
+    """How long the summary of so many tokens may be."""
+    shortest, longest = SUMMARY_TOKENS
+    return min(max(replaced * 3 // 20, shortest), longest)
+
+
+def _call(prices: Prices, replaced: int) -> float:
+    rates = _rates(prices, replaced)
+    return rates.input * replaced + rates.output * summary_tokens(replaced)
+
+
+def _rates(prices: Prices, tokens: int) -> Prices:
+    """Some models cost more, for the whole request, above a step."""
+    stepped = prices.step_tokens is not None and tokens > prices.step_tokens
+    return prices.step if stepped and prices.step else prices
