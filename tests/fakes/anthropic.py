@@ -67,6 +67,8 @@ class FakeAnthropic:
         traceback: TracebackType | None,
     ) -> None:
         self._thread.stop()
+        if self.log.errors and error is None:
+            raise RuntimeError("The fake itself failed") from self.log.errors[0]
 
     @property
     def url(self) -> str:
@@ -146,7 +148,9 @@ class FakeAnthropic:
         self._server.greeting = greeting
 
     def close_idle(self) -> int:
-        """Close the idle kept-alive connections now; how many there were."""
+        """Close the idle kept-alive connections; how many there were."""
+        # A client has its answer a moment before the connection is idle, so wait for one a little.
+        self.wait_until(lambda: bool(self._server.idle), 1.0)
         return self._thread.call(self._server.close_idle())
 
     def close_idle_after(self, seconds: float | None) -> None:

@@ -84,6 +84,8 @@ class Log:
 
     requests: list[Received] = field(default_factory=list)
     connections: list[Opened] = field(default_factory=list)
+    errors: list[BaseException] = field(default_factory=list)
+    """Bugs of the fake itself: what its handlers raised."""
 
     @property
     def bytes_in(self) -> int:

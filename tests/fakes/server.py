@@ -73,9 +73,14 @@ class HttpServer:
         self._socket.close()
         self._bind(*self.address)
 
+    @property
+    def idle(self) -> list[Connection]:
+        """Kept-alive connections that have no request in work."""
+        return [connection for connection in self._open if connection.idle]
+
     async def close_idle(self) -> int:
-        """Close every kept-alive connection that has no request in work; returns how many."""
-        idle = [connection for connection in self._open if connection.idle]
+        """Close the idle connections; how many there were."""
+        idle = self.idle
         for connection in idle:
             connection.close()
         return len(idle)
@@ -101,7 +106,12 @@ class HttpServer:
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self.log.errors.append(error)
 
     async def _greet(self, sock: socket.socket, opened: Opened) -> None:
         match self.greeting:
