@@ -1,0 +1,182 @@
+"""The real mitmdump with the real addon, as a process of its own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import anthropic
+import httpx
+import openai
+
+ROOT = Path(__file__).resolve().parents[2]
+OAUTH_TOKEN = "sk-ant-oat01-test"
+API_KEY = "sk-ant-api03-test"
+KEPT = ("PATH", "LANG", "LC_ALL", "TMPDIR", "SYSTEMROOT")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class Proxy:
+    """`with Proxy(fake.url, KEEPALIVE_SECONDS="0.2") as proxy: ...`; keywords are environment variables, None unsets.
+
+    By default both credentials are there and nothing of this machine's own environment is.
+    """
+
+    def __init__(
+        self,
+        upstream: str,
+        *,
+        program: str = "mitmdump",
+        arguments: Sequence[str] = (),
+        launch: bool = True,
+        **env: str | None,
+    ) -> None:
+        self.port = free_port()
+        self.upstream = upstream
+        self.program = program
+        self.arguments = list(arguments)
+        self.launch = launch
+        self.home = Path(tempfile.mkdtemp(prefix="ccproxy-test-"))
+        defaults: dict[str, str | None] = {
+            "HOME": str(self.home),
+            "CCPROXY_HOME": str(self.home / ".ccproxy"),
+            "PORT": str(self.port),
+            "ANTHROPIC_UPSTREAM_URL": upstream,
+            "CLAUDE_CODE_OAUTH_TOKEN": OAUTH_TOKEN,
+            "ANTHROPIC_API_KEY": API_KEY,
+            "CCPROXY_ENV_FILE": "",
+        }
+        given = {name: os.environ[name] for name in KEPT if name in os.environ}  # noqa: TID251
+        self.env = {k: v for k, v in {**given, **defaults, **env}.items() if v is not None}
+        self.process: subprocess.Popen[bytes] | None = None
+        self.log = self.home / "output.log"
+
+    def command(self) -> list[str]:
+        bin_dir = Path(sys.executable).parent
+        if self.launch:
+            return [sys.executable, str(ROOT / "ccproxy_addon.py"), self.program, *self.arguments]
+        return [
+            str(bin_dir / self.program),
+            "-s",
+            str(ROOT / "ccproxy_addon.py"),
+            "--mode",
+            f"reverse:{self.upstream}",
+            *self.arguments,
+        ]
+
+    def __enter__(self) -> Self:
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                self.command(), env=self.env, cwd=self.home, stdout=log, stderr=subprocess.STDOUT
+            )
+        self.wait_until_up()
+        return self
+
+    def wait_until_up(self, seconds: float = 20.0) -> None:
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            if self.process is not None and self.process.poll() is not None:
+                break
+            try:
+                if httpx.get(f"{self.url}/health", timeout=1).status_code in (200, 401, 403):
+                    return
+            except httpx.HTTPError:
+                time.sleep(0.02)
+        raise AssertionError(f"the proxy did not come up:\n{self.output}")
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def stop(self, with_signal: int = signal.SIGTERM) -> int:
+        assert self.process is not None
+        self.process.send_signal(with_signal)
+        try:
+            return self.process.wait(40)
+        finally:
+            self.process.kill()
+            self.process.wait()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def output(self) -> str:
+        return self.log.read_text(errors="replace")
+
+    def openai(self, **options: Any) -> openai.OpenAI:
+        return openai.OpenAI(
+            **{"base_url": f"{self.url}/v1", "api_key": "any", "max_retries": 0, **options}
+        )
+
+    def async_openai(self, **options: Any) -> openai.AsyncOpenAI:
+        return openai.AsyncOpenAI(
+            **{"base_url": f"{self.url}/v1", "api_key": "any", "max_retries": 0, **options}
+        )
+
+    def anthropic(self, **options: Any) -> anthropic.Anthropic:
+        return anthropic.Anthropic(
+            **{"base_url": self.url, "api_key": "any", "max_retries": 0, **options}
+        )
+
+    def async_anthropic(self, **options: Any) -> anthropic.AsyncAnthropic:
+        return anthropic.AsyncAnthropic(
+            **{"base_url": self.url, "api_key": "any", "max_retries": 0, **options}
+        )
+
+    def post(
+        self, path: str, body: Any = None, *, timeout: float = 30, **options: Any
+    ) -> httpx.Response:
+        """A plain request; `body` is JSON unless `content` is given."""
+        if "content" not in options:
+            options["json"] = body
+        return httpx.post(f"{self.url}{path}", timeout=timeout, **options)
+
+    def get(self, path: str, **options: Any) -> httpx.Response:
+        return httpx.get(f"{self.url}{path}", timeout=30, **options)
+
+
+def chat(text: str = "Hi", model: str = "claude-opus-4-8", **more: Any) -> dict[str, Any]:
+    """A chat completion's body."""
+    return {"model": model, "messages": [{"role": "user", "content": text}], **more}
+
+
+def message(text: str = "Hi", model: str = "claude-opus-4-8", **more: Any) -> dict[str, Any]:
+    """A message's body."""
+    return {
+        "model": model,
+        "max_tokens": 1000,
+        "messages": [{"role": "user", "content": text}],
+        **more,
+    }
+
+
+def rejected(hours: float = 2.0) -> Mapping[str, str]:
+    """Headers of a 429 that means: the subscription is used up."""
+    reset = str(int(time.time() + hours * 3600))
+    return {
+        "anthropic-ratelimit-unified-status": "rejected",
+        "anthropic-ratelimit-unified-5h-status": "rejected",
+        "anthropic-ratelimit-unified-5h-reset": reset,
+        "anthropic-ratelimit-unified-reset": reset,
+    }
