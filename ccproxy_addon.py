@@ -6,7 +6,6 @@ request meets them.
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from pathlib import Path
@@ -15,34 +14,26 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))  # mitmproxy loads a script by its path, not as part of a package
 
-from dotenv import dotenv_values  # noqa: E402
-
-from addon.access_control import AccessControl  # noqa: E402
-from addon.claude.catalogue import Catalogue  # noqa: E402
-from addon.claude.cooldowns import Cooldowns  # noqa: E402
-from addon.claude.models_file import CatalogueError  # noqa: E402
-from addon.credentials.factory import make_login  # noqa: E402
-from addon.exchange import Exchanges  # noqa: E402
-from addon.health import Health  # noqa: E402
-from addon.launch import launch  # noqa: E402
-from addon.local_api import LocalApi  # noqa: E402
-from addon.purse import Purse  # noqa: E402
-from addon.replay_layer import Gate, ReverseLayer, Timing  # noqa: E402
-from addon.safe_options import SafeOptions  # noqa: E402
-from addon.settings import Settings, SettingsError  # noqa: E402
-from addon.terminal import Terminal  # noqa: E402
-from addon.thinking import Thinking  # noqa: E402
-from addon.translate import Translate  # noqa: E402
-from addon.upstream import Standing, Upstream  # noqa: E402
-from addon.usage.budget import Budget  # noqa: E402
-from addon.usage.ledger import UsageLedger  # noqa: E402
-from addon.usage_recorder import UsageRecorder  # noqa: E402
-
-
-def environment() -> dict[str, str]:
-    """The process's environment over the `.env` beside this file."""
-    from_file = {k: v for k, v in dotenv_values(HERE / ".env").items() if v is not None}
-    return from_file | dict(os.environ)
+from addon.access_control import AccessControl
+from addon.claude.catalogue import Catalogue
+from addon.claude.cooldowns import Cooldowns
+from addon.claude.models_file import CatalogueError
+from addon.credentials.factory import make_login
+from addon.environment import environment
+from addon.exchange import Exchanges
+from addon.health import Health
+from addon.local_api import LocalApi
+from addon.purse import Purse
+from addon.replay_layer import Gate, ReverseLayer, Timing
+from addon.safe_options import SafeOptions
+from addon.settings import Settings, SettingsError
+from addon.terminal import Terminal
+from addon.thinking import Thinking
+from addon.translate import Translate
+from addon.upstream import Standing, Upstream
+from addon.usage.budget import Budget
+from addon.usage.ledger import UsageLedger
+from addon.usage_recorder import UsageRecorder
 
 
 def load_catalogue(settings: Settings) -> Catalogue:
@@ -98,6 +89,3 @@ except (SettingsError, CatalogueError) as error:
     # The process has to end: without its addons mitmproxy would forward everything as it comes.
     sys.stderr.write(f"ccproxy can't start:\n{error}\n")
     sys.exit(1)
-
-if __name__ == "__main__":
-    launch(sys.argv[1], settings, sys.argv[2:])

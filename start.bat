@@ -25,10 +25,10 @@ if /i "%~1"=="test" (
 ) else if /i "%~1"=="demo" (
   .venv\Scripts\python.exe -m addon.demo
 ) else if /i "%~1"=="web" (
-  .venv\Scripts\python.exe ccproxy_addon.py mitmweb %2 %3 %4 %5 %6 %7 %8 %9
+  .venv\Scripts\python.exe -m addon.launch mitmweb %2 %3 %4 %5 %6 %7 %8 %9
 ) else if /i "%~1"=="run" (
-  .venv\Scripts\python.exe ccproxy_addon.py mitmdump %2 %3 %4 %5 %6 %7 %8 %9
+  .venv\Scripts\python.exe -m addon.launch mitmdump %2 %3 %4 %5 %6 %7 %8 %9
 ) else (
-  .venv\Scripts\python.exe ccproxy_addon.py mitmdump %*
+  .venv\Scripts\python.exe -m addon.launch mitmdump %*
 )
 exit /b %errorlevel%

@@ -65,11 +65,11 @@ case "${1:-run}" in
   web)
     shift
     set_up requirements.txt
-    exec .venv/bin/python ccproxy_addon.py mitmweb "$@"
+    exec .venv/bin/python -m addon.launch mitmweb "$@"
     ;;
   run | *)
     [ "${1:-}" = run ] && shift
     set_up requirements.txt
-    exec .venv/bin/python ccproxy_addon.py mitmdump "$@"
+    exec .venv/bin/python -m addon.launch mitmdump "$@"
     ;;
 esac

@@ -9,15 +9,14 @@ import sys
 from pathlib import Path
 from typing import NoReturn
 
-from addon.settings import Settings
-
-ADDON = Path(__file__).resolve().parent.parent / "ccproxy_addon.py"
+from addon.environment import ROOT, environment
+from addon.settings import Settings, SettingsError
 
 
 def command(program: str, settings: Settings, arguments: list[str]) -> list[str]:
     """The command line of `program`: mitmdump or mitmweb."""
     executable = Path(sys.executable).with_name(program)
-    line = [str(executable), "-s", str(ADDON)]
+    line = [str(executable), "-s", str(ROOT / "ccproxy_addon.py")]
     if not any(a in ("--mode", "-m") or a.startswith("--mode=") for a in arguments):
         line += ["--mode", f"reverse:{settings.upstream_url}@127.0.0.1:{settings.port}"]
         if _port_is_free("::1", settings.port):
@@ -49,3 +48,16 @@ def _port_is_free(host: str, port: int) -> bool:
     except OSError:
         return False
     return True
+
+
+def main() -> NoReturn:
+    try:
+        settings = Settings.from_env(environment())
+    except SettingsError as error:
+        sys.stderr.write(f"ccproxy can't start:\n{error}\n")
+        sys.exit(1)
+    launch(sys.argv[1], settings, sys.argv[2:])
+
+
+if __name__ == "__main__":
+    main()

@@ -60,6 +60,7 @@ class Proxy:
             "CLAUDE_CODE_OAUTH_TOKEN": OAUTH_TOKEN,
             "ANTHROPIC_API_KEY": API_KEY,
             "CCPROXY_ENV_FILE": "",
+            "PYTHONPATH": str(ROOT),
         }
         given = {name: os.environ[name] for name in KEPT if name in os.environ}  # noqa: TID251
         self.env = {k: v for k, v in {**given, **defaults, **env}.items() if v is not None}
@@ -69,7 +70,7 @@ class Proxy:
     def command(self) -> list[str]:
         bin_dir = Path(sys.executable).parent
         if self.launch:
-            return [sys.executable, str(ROOT / "ccproxy_addon.py"), self.program, *self.arguments]
+            return [sys.executable, "-m", "addon.launch", self.program, *self.arguments]
         return [
             str(bin_dir / self.program),
             "-s",

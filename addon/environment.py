@@ -1,0 +1,19 @@
+"""The one place that reads the process's environment."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from dotenv import dotenv_values
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def environment() -> dict[str, str]:
+    """The process's variables, over those of the `.env` beside `ccproxy_addon.py`."""
+    file = Path(os.environ.get("CCPROXY_ENV_FILE", ROOT / ".env"))
+    from_file = dotenv_values(file) if file.is_file() else {}
+    return {name: value for name, value in from_file.items() if value is not None} | dict(
+        os.environ
+    )
