@@ -1,0 +1,186 @@
+// The page: fetches /dashboard/data, shows it, and keeps it current by the events of /dashboard/events.
+
+import { BudgetForm } from "./budget.js";
+import { byId, setText } from "./format.js";
+import {
+  createCharts, showConversations, showErrors, showNotices, showRequests, showSpeed, showSummary, showWindows,
+} from "./views.js";
+
+const VERSION = 1;
+const REQUESTS_SHOWN = 50;
+const REFRESH_MS = 1_000;
+const RETRY_MS = 5_000;
+const TICK_MS = 30_000;
+
+class Unauthorized extends Error {}
+
+async function ask(path, options) {
+  const response = await fetch(path, { headers: { Accept: "application/json" }, cache: "no-store", ...options });
+  const body = response.status === 204 ? {} : await response.json().catch(() => ({}));
+  if (response.status === 401) throw new Unauthorized(message(body));
+  if (!response.ok) throw new Error(message(body) ?? `The proxy answered ${response.status}.`);
+  return body;
+}
+
+const message = (body) => body.error?.message ?? body.error;
+
+const post = (path, body) => ask(path, {
+  method: "POST",
+  headers: { Accept: "application/json", "Content-Type": "application/json" },
+  body: JSON.stringify(body),
+});
+
+class Dashboard {
+  #data = null;
+  #clockOffset = 0;
+  #timer = null;
+  #latest = 0;
+  #events = null;
+
+  constructor() {
+    this.charts = createCharts();
+    this.budget = new BudgetForm((settings) => this.#saveBudget(settings));
+    byId("periods").addEventListener("change", () => {
+      history.replaceState(null, "", `#${this.#period()}`);
+      this.refresh();
+    });
+    byId("source-filter").addEventListener("change", () => this.#showRequests(Infinity));
+    byId("login").addEventListener("submit", (event) => this.#login(event));
+    const wanted = document.querySelector(`#periods [value="${CSS.escape(location.hash.slice(1))}"]`);
+    if (wanted) wanted.checked = true;
+    setInterval(() => this.#tick(), TICK_MS);
+  }
+
+  #period() {
+    return document.querySelector("#periods :checked").value;
+  }
+
+  #now() {
+    return Date.now() + this.#clockOffset;
+  }
+
+  // Only the newest question's answer is shown: a slow one for another period may come later.
+  async refresh() {
+    clearTimeout(this.#timer);
+    this.#timer = null;
+    const question = ++this.#latest;
+    byId("main").setAttribute("aria-busy", "true");
+    try {
+      const data = await ask(`/dashboard/data?period=${this.#period()}`);
+      if (question === this.#latest) this.#show(data);
+    } catch (error) {
+      if (question === this.#latest) this.#fail(error);
+    } finally {
+      if (question === this.#latest) byId("main").setAttribute("aria-busy", "false");
+    }
+  }
+
+  refreshSoon() {
+    this.#timer ??= setTimeout(() => this.refresh(), REFRESH_MS);
+  }
+
+  #show(data) {
+    if (data.version !== VERSION) return location.reload();
+    const freshest = this.#data?.requests[0]?.id ?? Infinity;
+    this.#data = data;
+    this.#clockOffset = data.now - Date.now();
+    byId("login").hidden = true;
+    byId("figures").hidden = false;
+    this.charts.money.show(data.series.points, data.series.step);
+    this.charts.tokens.show(data.series.points, data.series.step);
+    showSummary(data.summary);
+    showSpeed(data.speed);
+    showErrors(data.errors, data.now);
+    showNotices(data.notices);
+    this.budget.show(data.budget);
+    this.#showRequests(freshest);
+    this.#tick();
+    this.listen();
+  }
+
+  #showRequests(freshest) {
+    if (this.#data) showRequests(this.#data.requests, freshest);
+  }
+
+  #tick() {
+    if (!this.#data) return;
+    showWindows(this.#data.windows, this.#now());
+    showConversations(this.#data.conversations, this.#now());
+  }
+
+  #fail(error) {
+    if (error instanceof Unauthorized) {
+      byId("figures").hidden = true;
+      byId("login").hidden = false;
+      byId("secret").focus();
+      this.#state("waiting", "Signed out");
+      return;
+    }
+    this.#state("lost", "No connection");
+    // fetch itself fails with a TypeError: nobody answered.
+    const reason = error instanceof TypeError ? "The proxy does not answer. Start it again (./start.sh)." : error.message;
+    showNotices([`${reason} Trying again every ${RETRY_MS / 1_000} seconds.`]);
+    this.#timer ??= setTimeout(() => this.refresh(), RETRY_MS);
+  }
+
+  #state(state, text) {
+    byId("live").dataset.state = state;
+    setText("live", text);
+  }
+
+  async #login(event) {
+    event.preventDefault();
+    setText("login-error", "");
+    try {
+      await post("/dashboard/login", { secret: byId("secret").value });
+      byId("secret").value = "";
+      await this.refresh();
+    } catch (error) {
+      setText("login-error", error instanceof Unauthorized ? "That is not the secret. It is printed when the proxy starts." : error.message);
+    }
+  }
+
+  async #saveBudget(settings) {
+    const answer = await post("/budget", settings);
+    this.#update("budget", { ...this.#data.budget, settings: answer.settings, known: true });
+  }
+
+  listen() {
+    if (this.#events) return;
+    const events = (this.#events = new EventSource("/dashboard/events"));
+    events.addEventListener("open", () => {
+      // What happened while nobody listened is in the data only.
+      if (byId("live").dataset.state === "lost") this.refreshSoon();
+      this.#state("live", "Live");
+    });
+    events.addEventListener("error", () => {
+      this.#state("lost", "Reconnecting…");
+      if (events.readyState !== EventSource.CLOSED) return;
+      // The browser gives up when it is refused; the reason is in the answer to an ordinary question.
+      this.#events = null;
+      this.#timer ??= setTimeout(() => this.refresh(), RETRY_MS);
+    });
+    events.addEventListener("request", (event) => this.#add(JSON.parse(event.data)));
+    for (const name of ["totals", "resync"]) events.addEventListener(name, () => this.refreshSoon());
+    events.addEventListener("windows", (event) => this.#update("windows", JSON.parse(event.data).windows));
+    events.addEventListener("conversations", (event) => this.#update("conversations", JSON.parse(event.data).conversations));
+    events.addEventListener("budget", (event) => this.#update("budget", JSON.parse(event.data)));
+  }
+
+  #add(request) {
+    const freshest = this.#data.requests[0]?.id ?? 0;
+    if (request.id > freshest) {
+      this.#data.requests = [request, ...this.#data.requests].slice(0, REQUESTS_SHOWN);
+      this.#showRequests(freshest);
+    }
+    this.refreshSoon();
+  }
+
+  #update(part, value) {
+    this.#data[part] = value;
+    if (part === "budget") this.budget.show(value);
+    else this.#tick();
+  }
+}
+
+new Dashboard().refresh();

@@ -1,0 +1,383 @@
+"""The dashboard in a real browser: what it shows, what it says, and what it must never do."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+from playwright.async_api import Page, async_playwright, expect
+
+from addon.usage.analytics import analytics
+from addon.usage.budget import BudgetSettings
+from addon.usage.ledger import UsageLedger
+from addon.usage.record import Tokens, picos
+from tests.dashboard.scenes import busy_day
+from tests.dashboard.stand_in import StandIn
+from tests.usage.records import record
+
+pytestmark = pytest.mark.browser
+
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
+SIZES = {"desktop": (1280, 900), "phone": (390, 844)}
+
+
+@dataclass
+class Seen:
+    """What the browser did that nobody sees."""
+
+    console: list[str] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
+
+
+class Browser:
+    """Pages on one Chromium; on the way out it checks what no page may ever do."""
+
+    def __init__(self, chromium: Any) -> None:
+        self._chromium = chromium
+        self.expected_errors = 0
+
+    async def open(self, server: StandIn, fragment: str = "", **context: Any) -> Page:
+        page: Page = await (await self._chromium.new_context(**context)).new_page()
+        self.seen = Seen()
+        page.on("console", lambda message: self._console(message.type, message.text))
+        page.on("pageerror", lambda error: self.seen.console.append(str(error)))
+        page.on("request", lambda request: self.seen.requests.append(request.url))
+        await page.goto(f"{server.url}/dashboard{fragment}")
+        return page
+
+    def _console(self, kind: str, text: str) -> None:
+        if kind in {"error", "warning"}:
+            self.seen.console.append(text)
+
+    def check(self, server: StandIn) -> None:
+        assert {url for url in self.seen.requests if not url.startswith(f"{server.url}/")} == set()
+        assert len(self.seen.console) == self.expected_errors, self.seen.console
+
+
+@asynccontextmanager
+async def browsing(server: StandIn) -> AsyncIterator[Browser]:
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(server.running())
+        playwright = await stack.enter_async_context(async_playwright())
+        chromium = await playwright.chromium.launch(
+            executable_path=shutil.which("chromium"), args=FLAGS
+        )
+        stack.push_async_callback(chromium.close)
+        browser = Browser(chromium)
+        yield browser
+        browser.check(server)
+
+
+async def live(page: Page) -> None:
+    await expect(page.locator("#live")).to_have_text("Live")
+
+
+async def test_figures_are_those_of_the_api() -> None:
+    server = busy_day()
+    async with browsing(server) as browser:
+        page = await browser.open(server)
+        await live(page)
+        for period in ("day", "hour", "week", "month", "all"):
+            await page.get_by_role("radio", name=period.capitalize()).check(force=True)
+            await expect(page.locator("#main")).to_have_attribute("aria-busy", "false")
+            told = analytics(server.ledger, period)
+            titles = ("estimatedSavingsFormatted", "estimatedApiKeyCostFormatted")
+            await expect(page.locator("#savings")).to_have_attribute("title", told[titles[0]])
+            await expect(page.locator("#spend")).to_have_attribute("title", told[titles[1]])
+            await expect(page.locator("#requests-count")).to_have_text(f"{told['totalRequests']:,}")
+            await expect(page.locator("#cache")).to_have_text(f"{told['cacheHitRate'] * 100:.0f}%")
+            assert page.url.endswith(f"#{period}") or period == "day"
+        savings = analytics(server.ledger, "all")["estimatedSavings"]
+        await expect(page.locator("#savings")).to_have_text(f"${savings:.2f}")
+        await expect(page.locator("#note")).to_contain_text("Costs are estimates.")
+
+
+async def test_every_part_shows_what_it_is_about() -> None:
+    server = busy_day()
+    async with browsing(server) as browser:
+        page = await browser.open(server)
+        await live(page)
+        rows = page.locator("#requests tr")
+        await expect(rows).to_have_count(50)
+        newest = server.ledger.recent(1)[0]
+        await expect(rows.first).to_have_attribute("data-id", str(newest.id))
+        await expect(rows.first).to_contain_text(newest.model)
+        await expect(page.get_by_role("meter", name="5 hours")).to_have_attribute(
+            "aria-valuenow", "62"
+        )
+        await expect(page.locator("#windows")).to_contain_text("resets in 2 hours 1")
+        await expect(page.locator("#conversations li")).to_have_count(3)
+        await expect(page.locator("#conversations li").first).to_contain_text("89%")
+        await expect(page.locator("#conversations li").first).to_contain_text("summarized")
+        await expect(page.locator("#errors")).to_contain_text("overloaded_error")
+        await expect(page.locator("#speed")).to_contain_text("half of the answers")
+        await expect(page.locator("#models")).to_contain_text("claude-haiku-4-5")
+        await page.get_by_label("Show").select_option("refused")
+        for row in await rows.all():
+            await expect(row).to_contain_text("address is not on the allow-list")
+
+
+async def test_a_request_appears_when_it_happens() -> None:
+    server = StandIn(UsageLedger(time.time))
+    async with browsing(server) as browser:
+        page = await browser.open(server)
+        await live(page)
+        await expect(page.locator("#requests-empty")).to_contain_text("base URL")
+        hostile = "<img src=x onerror=alert(1)>"
+        server.served(record("claude_code", time=time.time(), dollars=1.5, reason=hostile))
+        row = page.locator("#requests tr")
+        await expect(row).to_have_count(1)
+        await expect(row).to_contain_text(hostile)
+        await expect(page.locator("#savings")).to_have_text("$1.50")
+        await expect(page.locator("#requests-count")).to_have_text("1")
+
+
+async def test_an_empty_proxy_says_what_to_do() -> None:
+    server = StandIn(UsageLedger(time.time))
+    async with browsing(server) as browser:
+        page = await browser.open(server)
+        await live(page)
+        await expect(page.locator("#savings")).to_have_text("$0")
+        for part in ("windows", "speed", "conversations", "errors", "models", "requests-empty"):
+            await expect(page.locator(f"#{part}")).to_contain_text(re.compile(r"yet|period|known"))
+
+
+async def test_the_budget_can_be_edited_and_bad_input_is_shown_at_its_field() -> None:
+    server = StandIn(UsageLedger(time.time))
+    server.ledger.add(record(time=time.time(), dollars=2))
+    async with browsing(server) as browser:
+        page = await browser.open(server)
+        await live(page)
+        day, hour = page.get_by_label("Day limit"), page.get_by_label("Hour limit")
+        await day.fill("2.5")
+        await page.get_by_label("Stop paid calls").check()
+        await page.get_by_role("button", name="Save").click()
+        await expect(page.locator("#budget-status")).to_have_text("Saved")
+        assert server.budget.settings == BudgetSettings(daily=2.5, enabled=True)
+        await expect(page.locator("#dailyLimit-spent")).to_have_text("$2.00 spent")
+
+        browser.expected_errors = 1  # the console tells of the 400
+        await hour.fill("-5")
+        await hour.press("Enter")
+        await expect(page.locator("#hourlyLimit-error")).to_contain_text(
+            "must be a number of US dollars"
+        )
+        await expect(hour).to_have_attribute("aria-invalid", "true")
+        await expect(hour).to_be_focused()
+        assert server.budget.settings == BudgetSettings(daily=2.5, enabled=True)
+
+        await hour.fill("")
+        await day.fill("")
+        await page.get_by_role("button", name="Save").click()
+        await expect(page.locator("#budget-status")).to_have_text("Saved")
+        await expect(hour).to_have_attribute("aria-invalid", "false")
+        assert server.budget.settings == BudgetSettings(enabled=True)
+
+
+async def test_typing_is_not_disturbed_by_what_happens() -> None:
+    server = StandIn(UsageLedger(time.time))
+    async with browsing(server) as browser:
+        page = await browser.open(server)
+        await live(page)
+        week = page.get_by_label("Week limit")
+        await week.fill("12")
+        server.served(record(time=time.time(), dollars=3))
+        await expect(page.locator("#weeklyLimit-spent")).to_have_text("$3.00 spent")
+        await expect(week).to_have_value("12")
+
+
+async def test_an_unknown_budget_is_confirmed_by_saving_it() -> None:
+    server = StandIn(UsageLedger(time.time))
+    server.budget.restore(BudgetSettings(), known=False)
+    async with browsing(server) as browser:
+        page = await browser.open(server)
+        await expect(page.locator("#budget-unknown")).to_be_visible()
+        await page.get_by_role("button", name="Save").click()
+        await expect(page.locator("#budget-unknown")).to_be_hidden()
+        server.budget.reserve(picos(1))
+
+
+async def test_everything_can_be_reached_and_read_by_keyboard() -> None:
+    server = busy_day()
+    async with browsing(server) as browser:
+        page = await browser.open(server)
+        await live(page)
+        reached: list[str] = []
+        for _ in range(40):
+            await page.keyboard.press("Tab")
+            focused = await page.evaluate(
+                "[document.activeElement.id, document.activeElement.getAttribute('aria-label'),"
+                " document.activeElement.getAttribute('aria-labelledby'), document.activeElement.textContent,"
+                " document.activeElement.value].filter((text) => typeof text == 'string' && text)[0] ?? ''"
+            )
+            reached.append(focused[:40])
+        for wanted in (
+            "Skip to the figures",
+            "day",
+            "Spend and savings over time",
+            "Tokens over time",
+            "budget-enabled",
+            "hourlyLimit",
+            "monthlyLimit",
+            "Save",
+            "source-filter",
+            "requests-title",
+            "metrics",
+        ):
+            assert wanted in reached
+        chart = page.get_by_role("slider", name="Spend and savings over time")
+        await chart.focus()
+        await page.keyboard.press("Home")
+        await expect(chart).to_have_attribute("aria-valuenow", "1")
+        await page.keyboard.press("ArrowRight")
+        await expect(chart).to_have_attribute("aria-valuenow", "2")
+        await expect(chart).to_have_attribute(
+            "aria-valuetext", re.compile(r"^\d\d:\d\d: Saved .*, Spent ")
+        )
+        await page.locator("input[value=day]").focus()
+        await page.keyboard.press("ArrowRight")
+        await expect(page.locator("input[value=week]")).to_be_checked()
+        await expect(page).to_have_url(re.compile("#week$"))
+
+
+async def test_every_control_has_a_name_and_every_id_is_used_once() -> None:
+    server = busy_day()
+    async with browsing(server) as browser:
+        page = await browser.open(server)
+        await live(page)
+        tree = await page.locator("body").aria_snapshot()
+        unnamed = [
+            line
+            for line in tree.splitlines()
+            if re.fullmatch(
+                r"\s*- (textbox|button|slider|meter|checkbox|radio|combobox|link|region|img)(:.*)?",
+                line,
+            )
+        ]
+        assert unnamed == []
+        ids = await page.evaluate("[...document.querySelectorAll('[id]')].map((node) => node.id)")
+        assert sorted(ids) == sorted(set(ids))
+        assert (
+            await page.evaluate(
+                "document.querySelectorAll('[style], style, script:not([src])').length"
+            )
+            == 0
+        )
+
+
+async def test_a_proxy_that_stops_is_told_and_one_that_returns_is_live_again() -> None:
+    server = StandIn(UsageLedger(time.time))
+    async with browsing(server) as browser:
+        page = await browser.open(server)
+        await live(page)
+        server.hub.close()
+        await expect(page.locator("#live")).to_have_text("Reconnecting…")
+        server.ledger.add(record("claude_code", time=time.time(), dollars=4))
+        await expect(page.locator("#live")).to_have_text("Live", timeout=10_000)
+        await expect(page.locator("#savings")).to_have_text("$4.00")
+
+
+async def test_a_proxy_that_is_gone_says_how_to_start_it() -> None:
+    server = StandIn(UsageLedger(time.time))
+    async with browsing(server) as browser:
+        page = await browser.open(server)
+        await live(page)
+        await page.context.set_offline(True)
+        await page.get_by_role("radio", name="Week").check(force=True)
+        await expect(page.locator("#notices")).to_contain_text("./start.sh")
+        await page.context.set_offline(False)
+        await page.get_by_role("radio", name="Month").check(force=True)
+        await expect(page.locator("#notices")).to_be_empty()
+        browser.expected_errors = len(
+            [text for text in browser.seen.console if "ERR_INTERNET_DISCONNECTED" in text]
+        )
+        assert browser.expected_errors > 0
+
+
+async def test_notices_are_shown() -> None:
+    server = StandIn(UsageLedger(time.time))
+    server.change(notices=["Usage is kept in memory only: disk full"])
+    async with browsing(server) as browser:
+        page = await browser.open(server)
+        await expect(page.locator("#notices")).to_have_text(
+            "Usage is kept in memory only: disk full"
+        )
+
+
+async def test_the_secret_opens_the_page_once() -> None:
+    server = StandIn(UsageLedger(time.time), secret="tulips")
+    async with browsing(server) as browser:
+        page = await browser.open(server)
+        secret = page.get_by_label("Secret")
+        await expect(secret).to_be_focused()
+        await secret.fill("roses")
+        await secret.press("Enter")
+        await expect(page.locator("#login-error")).to_contain_text("not the secret")
+        await expect(page.locator("#figures")).to_be_hidden()
+        await secret.fill("tulips")
+        await secret.press("Enter")
+        await expect(page.locator("#figures")).to_be_visible()
+        await expect(page.locator("#login")).to_be_hidden()
+        await live(page)
+        assert await page.evaluate("document.cookie") == ""
+        await page.reload()
+        await expect(page.locator("#figures")).to_be_visible()
+        browser.expected_errors = 2  # the console tells of both 401
+
+
+async def test_a_chart_of_one_point_and_of_large_numbers_is_drawn() -> None:
+    server = StandIn(UsageLedger(time.time))
+    server.ledger.add(
+        record("claude_code", time=time.time(), dollars=123_456, tokens=Tokens(10**9, 10**8))
+    )
+    async with browsing(server) as browser:
+        page = await browser.open(server, "#all")
+        await live(page)
+        await expect(page.locator("#money-chart rect.savings")).to_have_count(1)
+        await expect(page.locator("#savings")).to_have_text("$123K")
+        await expect(page.locator("#tokens-chart .legend")).to_contain_text("1B")
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """Where the pictures are kept: CCPROXY_SCREENSHOTS names a folder to look at them later."""
+    folder = Path(os.getenv("CCPROXY_SCREENSHOTS") or tmp_path)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("size", SIZES)
+async def test_it_fits_every_size_and_theme(
+    size: str, theme: Literal["light", "dark"], pictures: Path
+) -> None:
+    server = busy_day()
+    width, height = SIZES[size]
+    async with browsing(server) as browser:
+        page = await browser.open(
+            server, viewport={"width": width, "height": height}, color_scheme=theme
+        )
+        await live(page)
+        await expect(page.locator("#main")).to_have_attribute("aria-busy", "false")
+        assert await page.evaluate("document.documentElement.scrollWidth") <= width
+        picture = pictures / f"dashboard-{size}-{theme}.png"
+        await page.screenshot(path=picture, full_page=True, animations="disabled")
+        assert picture.stat().st_size > 20_000
+        paper = await page.evaluate("getComputedStyle(document.body).backgroundColor")
+        brightness = sum(map(int, re.findall(r"\d+", paper)[:3]))
+        assert (brightness > 600) == (theme == "light")
