@@ -36,6 +36,7 @@ class Received:
     ended_at: float | None = None
     bytes_sent: int = 0
     """Body bytes handed to the socket, framing not counted."""
+    _decoded: list[Any] = field(default_factory=list, repr=False)
 
     @property
     def path(self) -> str:
@@ -47,11 +48,13 @@ class Received:
 
     @property
     def json(self) -> Any:
-        """The decoded body; None when it is no JSON."""
-        try:
-            return json.loads(self.body)
-        except ValueError:
-            return None
+        """The decoded body, the same object each time; None when it is no JSON."""
+        if not self._decoded:
+            try:
+                self._decoded.append(json.loads(self.body))
+            except (ValueError, RecursionError):
+                self._decoded.append(None)
+        return self._decoded[0]
 
     def header(self, name: str) -> str | None:
         """The values of a header joined by `, `; None when absent."""

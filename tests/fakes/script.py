@@ -279,7 +279,31 @@ def _said(body: JsonObject) -> str:
     results = [b for b in blocks_of(body["messages"][-1]) if b.get("type") == "tool_result"]
     if results:
         return "The tools said: " + "; ".join(_quoted(result) for result in results)
-    return "Hello from the fake Claude."
+    wanted = body.get("output_config", {}).get("format")
+    return json.dumps(instance(wanted["schema"])) if wanted else "Hello from the fake Claude."
+
+
+_EXAMPLES = {
+    "string": "x",
+    "integer": 1,
+    "number": 1.5,
+    "boolean": True,
+    "null": None,
+    "array": [],
+}
+
+
+def instance(schema: JsonObject) -> Any:
+    """A value that fits a closed schema (local references apart)."""
+    if "const" in schema:
+        return schema["const"]
+    if "enum" in schema:
+        return schema["enum"][0]
+    if "anyOf" in schema:
+        return instance(schema["anyOf"][0])
+    if schema.get("type") != "object":
+        return _EXAMPLES.get(str(schema.get("type")), "x")
+    return {name: instance(inner) for name, inner in schema.get("properties", {}).items()}
 
 
 def _quoted(result: JsonObject) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import threading
@@ -20,6 +21,7 @@ from tests.fakes.access import SYSTEM_LINE
 from tests.fakes.anthropic import FakeAnthropic
 from tests.fakes.client import BY_KEY, BY_TOKEN, LINE, VERSION, answered, asking, post, refusal
 from tests.fakes.credential import API_KEY, OAUTH_TOKEN
+from tests.fakes.record import Received
 from tests.fakes.script import Answer, fail, json_answer, say
 from tests.fakes.stream import tool_use
 
@@ -145,6 +147,15 @@ def test_scripted_turns_may_hold_anything(fake: FakeAnthropic) -> None:
     assert '"content_block":{"type":"mystery","x":1}' in stream
     assert "unfin" in stream
     assert '"stop_reason":"max_tokens"' in stream
+
+
+def test_structured_output_fits_its_schema(fake: FakeAnthropic) -> None:
+    kinds: dict[str, Any] = {"a": {"type": "integer"}, "b": {"enum": ["y", "z"]}, "c": {"const": 3}}
+    kinds["d"] = {"anyOf": [{"type": "null"}, {"type": "string"}]}
+    schema = {"type": "object", "properties": kinds, "additionalProperties": False}
+    body = asking("hi", output_config={"format": {"type": "json_schema", "schema": schema}})
+    said = answered(fake, body)["content"][0]["text"]
+    assert json.loads(said) == {"a": 1, "b": "y", "c": 3, "d": None}
 
 
 def test_usage_grows_with_the_text_and_is_what_count_tokens_says(fake: FakeAnthropic) -> None:
@@ -350,6 +361,16 @@ def test_the_log_shows_what_came_but_no_secret(fake: FakeAnthropic) -> None:
 
 
 # -- how it is run
+
+
+def test_a_bug_of_the_fake_fails_the_test_that_met_it() -> None:
+    def buggy(request: Received) -> bool:
+        raise ZeroDivisionError
+
+    with pytest.raises(RuntimeError, match="The fake itself failed"), FakeAnthropic() as fake:
+        fake.script([fail(500)], when=buggy)
+        with pytest.raises(httpx.RemoteProtocolError):
+            post(fake, asking("hi"))
 
 
 async def test_it_serves_async_tests_too() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import httpx
@@ -11,20 +10,13 @@ import pytest
 
 from tests.fakes.anthropic import FakeAnthropic
 from tests.fakes.client import BY_TOKEN, LINE, asking, post, refusal
+from tests.fakes.clock import Clock
 from tests.fakes.credential import OAUTH_TOKEN, REFRESH_TOKEN
 from tests.fakes.oauth import CLIENT_ID
 from tests.fakes.record import JsonObject
 from tests.fakes.script import delivered, fail
 
 PATH = "/v1/oauth/token"
-
-
-@dataclass
-class Clock:
-    now: float = 1_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture
@@ -44,7 +36,7 @@ def grant(token: str = REFRESH_TOKEN, **fields: str) -> dict[str, str]:
 
 
 def refreshed(fake: FakeAnthropic, token: str = REFRESH_TOKEN) -> JsonObject:
-    response = httpx.post(fake.url + PATH, json=grant(token))
+    response = post(fake, grant(token), path=PATH)
     assert response.status_code == 200, response.text
     return response.json()  # type: ignore[no-any-return]
 
@@ -74,21 +66,21 @@ def test_each_refresh_gives_the_next_token_of_the_chain(fake: FakeAnthropic) -> 
 
 def test_a_reused_refresh_token_revokes_the_family(fake: FakeAnthropic) -> None:
     first = refreshed(fake)
-    again = httpx.post(fake.url + PATH, json=grant())
+    again = post(fake, grant(), path=PATH)
     assert again.status_code == 400
     assert again.json() == {
         "error": "invalid_grant",
         "error_description": "Refresh token not found or invalid",
     }
     assert not works(fake, first["access_token"])
-    assert httpx.post(fake.url + PATH, json=grant(first["refresh_token"])).status_code == 400
+    assert post(fake, grant(first["refresh_token"]), path=PATH).status_code == 400
     assert fake.oauth.revocations == 1
 
 
 def test_families_are_apart(fake: FakeAnthropic) -> None:
     fake.oauth.login("sk-ant-oat01-other", "sk-ant-ort01-other")
     refreshed(fake)
-    httpx.post(fake.url + PATH, json=grant())
+    post(fake, grant(), path=PATH)
     assert works(fake, "sk-ant-oat01-other")
 
 
@@ -102,7 +94,7 @@ def test_families_are_apart(fake: FakeAnthropic) -> None:
     ],
 )
 def test_refusals_have_oauths_shape(fake: FakeAnthropic, body: Any, error: str) -> None:
-    response = httpx.post(fake.url + PATH, json=body)
+    response = post(fake, body, path=PATH)
     assert (response.status_code, response.json()["error"]) == (400, error)
 
 
@@ -126,7 +118,7 @@ def test_access_tokens_end_by_the_clock_or_on_demand(fake: FakeAnthropic, clock:
 
 def test_a_scripted_429_spends_nothing(fake: FakeAnthropic) -> None:
     fake.script([fail(429, headers={"retry-after": "7"})], when=PATH)
-    limited = httpx.post(fake.url + PATH, json=grant())
+    limited = post(fake, grant(), path=PATH)
     assert (limited.status_code, limited.headers["retry-after"]) == (429, "7")
     refreshed(fake)
 
@@ -134,7 +126,7 @@ def test_a_scripted_429_spends_nothing(fake: FakeAnthropic) -> None:
 def test_a_connection_that_closes_after_the_body_has_spent_the_token(fake: FakeAnthropic) -> None:
     fake.script([delivered(cut="fin")], when=PATH)
     with pytest.raises(httpx.RemoteProtocolError):
-        httpx.post(fake.url + PATH, json=grant())
+        post(fake, grant(), path=PATH)
     assert fake.oauth.rotations == 1
-    assert httpx.post(fake.url + PATH, json=grant()).json()["error"] == "invalid_grant"
+    assert post(fake, grant(), path=PATH).json()["error"] == "invalid_grant"
     assert len([request for request in fake.requests if request.path == PATH]) == 2

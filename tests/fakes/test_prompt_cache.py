@@ -3,25 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
 from tests.fakes.anthropic import FakeAnthropic
 from tests.fakes.client import BY_KEY, BY_TOKEN, LINE, answered, asking
+from tests.fakes.clock import Clock
 from tests.fakes.record import JsonObject
 
 LONG = "The quick brown fox jumps over the lazy dog again and again. " * 200
 TOOLS = [{"name": "f", "description": LONG, "input_schema": {"type": "object"}}]
-
-
-@dataclass
-class Clock:
-    now: float = 1_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture

@@ -6,10 +6,12 @@ import base64
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.fakes.models import table
 from tests.fakes.refusal import Refusal
-from tests.fakes.rules import Asked, check, check_shape
+from tests.fakes.rules import KEYS, Asked, check, check_shape
 
 MODELS = table()
 PNG = base64.b64encode(b"\x89PNG\r\n\x1a\n" + bytes(40)).decode()
@@ -822,3 +824,36 @@ def test_haiku_4_5_has_no_interleaving_so_its_budget_stays_under_max_tokens() ->
 @pytest.mark.parametrize("model", MODELS)
 def test_every_model_accepts_a_plain_request(model: str) -> None:
     assert refusal_of(on(model)) is None
+
+
+ANYTHING = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-1, 9)
+    | st.sampled_from(["", " ", "a", "user", "text"]),
+    lambda inner: (
+        st.lists(inner, max_size=2)
+        | st.dictionaries(
+            st.sampled_from(["type", "text", "content", "id", "name", "source", "cache_control"]),
+            inner,
+            max_size=3,
+        )
+    ),
+    max_leaves=8,
+)
+FIELDS = st.sampled_from(
+    sorted({*KEYS, "temperature"} - {"model", "stream"}),
+)
+
+
+@given(field=FIELDS, value=ANYTHING)
+def test_whatever_a_field_holds_is_judged_and_never_crashes(field: str, value: Any) -> None:
+    given = body(**{field: value})
+    said = refusal_of(given)
+    assert said is None or said
+
+
+@given(content=ANYTHING, role=st.sampled_from(["user", "assistant"]))
+def test_whatever_a_message_holds_is_judged_and_never_crashes(content: Any, role: str) -> None:
+    said = refusal_of(says(user("a"), {"role": role, "content": content}))
+    assert said is None or said

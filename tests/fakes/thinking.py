@@ -118,7 +118,7 @@ class Thinking:
 
     def check(self, body: JsonObject, model: FakeModel, account: str, betas: set[str]) -> Checked:
         """Raise the 400 of the API, or tell what the model gets to see."""
-        found = list(_found(body, model))
+        found, _ = _walk(body, model)
         _check_latest(body, found)
         dropped = dict(_dropped(found, model, account))
         if model.preserved:
@@ -148,14 +148,13 @@ class Thinking:
         thoughts = [block for block in turn.blocks if is_thought(block)]
         if not thoughts and thinks(model, body):
             self._thoughtless |= {b["id"] for b in turn.blocks if b["type"] == "tool_use"}
-        chain = Chain(body, model)
-        chain.add_messages(body["messages"])
+        found, chain = _walk(body, model)
         seal = Seal(
             text="",
             model=model.id,
             account=account,
             prefix=chain.name,
-            before=tuple(found.seal.name for found in _found(body, model)),
+            before=tuple(thought.seal.name for thought in found),
             message=id,
             place=0,
             count=len(thoughts),
@@ -190,14 +189,17 @@ def _display(body: JsonObject, model: FakeModel) -> str:
     return str((body.get("thinking") or {}).get("display") or model.display)
 
 
-def _found(body: JsonObject, model: FakeModel) -> Iterator[Found]:
+def _walk(body: JsonObject, model: FakeModel) -> tuple[list[Found], Chain]:
+    """Every thinking block of a request, and the hash of its whole conversation."""
     chain = Chain(body, model)
+    found: list[Found] = []
     for i, message in enumerate(body["messages"]):
         for j, block in enumerate(parts_of(message["content"])):
             if is_thought(block):
-                yield _verified(block, i, j, chain.name)
+                found.append(_verified(block, i, j, chain.name))
             else:
                 chain.add(message["role"], block)
+    return found, chain
 
 
 def _verified(block: JsonObject, turn: int, index: int, prefix: str) -> Found:
@@ -276,12 +278,6 @@ class Chain:
 
     def add(self, role: str, block: JsonObject) -> None:
         self._update([role, block])
-
-    def add_messages(self, messages: Sequence[JsonObject]) -> None:
-        for message in messages:
-            for block in parts_of(message["content"]):
-                if not is_thought(block):
-                    self.add(message["role"], block)
 
     def _update(self, value: object) -> None:
         if self._hash:

@@ -16,7 +16,7 @@ class ServerThread:
         self._server, self._host, self._port = server, host, port
         self._started: Future[asyncio.AbstractEventLoop] = Future()
         self._stopping = asyncio.Event()
-        self._thread = threading.Thread(target=asyncio.run, args=(self._main(),), daemon=True)
+        self._thread = threading.Thread(target=self._run, daemon=True)
 
     def start(self) -> None:
         self._thread.start()
@@ -33,6 +33,9 @@ class ServerThread:
     def call[T](self, work: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine in the server's loop and give back its result."""
         return asyncio.run_coroutine_threadsafe(work, self._started.result()).result(10)
+
+    def _run(self) -> None:
+        asyncio.run(self._main())
 
     async def _main(self) -> None:
         try:
