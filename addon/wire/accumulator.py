@@ -53,10 +53,12 @@ class MessageAccumulator:
         kind = event.get("type")
         if kind == "content_block_delta":
             self._block(event).add(event["delta"])
-        elif kind == "content_block_start":
-            self._blocks[event["index"]] = BlockAccumulator(event["content_block"])
         elif kind == "message_start":
             self._start(event["message"])
+        elif kind in ("content_block_start", "message_delta") and not self._message:
+            raise BadGateway(f"Upstream sent {kind} before message_start", code="upstream_invalid")
+        elif kind == "content_block_start":
+            self._blocks[event["index"]] = BlockAccumulator(event["content_block"])
         elif kind == "message_delta":
             self._message_delta(event)
 

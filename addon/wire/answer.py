@@ -12,15 +12,22 @@ from addon.wire.responses_stream import ResponsesStream
 from addon.wire.types import STDLIB, Codec, Dialect, JsonObject, Reply
 
 
-def renderer_for(dialect: Dialect, reply: Reply, created: int, codec: Codec = STDLIB) -> Renderer:
-    """The writer of one streamed answer. `created`: Unix seconds."""
+def renderer_for(
+    dialect: Dialect,
+    reply: Reply,
+    created: int,
+    codec: Codec = STDLIB,
+    *,
+    request_id: str | None = None,
+) -> Renderer:
+    """The writer of one streamed answer. `created`: Unix seconds; `request_id`: for Anthropic's error event."""
     match dialect:
         case "chat":
             return ChatStream(reply, created, codec)
         case "responses":
             return ResponsesStream(reply, created, codec)
         case "messages":
-            return NativeStream(reply, codec)
+            return NativeStream(reply, codec, request_id=request_id)
 
 
 def whole_answer(

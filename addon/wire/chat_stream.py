@@ -3,26 +3,15 @@
 from __future__ import annotations
 
 from addon.errors import CCProxyError
-from addon.wire.citations import url_citations
+from addon.wire.citations import CitedText
 from addon.wire.completion import REASONING_SEPARATOR, chat_annotation, completion_id
 from addon.wire.errors import encode_chat_error
-from addon.wire.finish import finish_reason, refusal
-from addon.wire.message_stream import StreamEvent
-from addon.wire.renderer import Renderer
+from addon.wire.finish import finish_reason
 from addon.wire.sse import encode_event
 from addon.wire.tool_calls import StreamedCall
+from addon.wire.translated_stream import TranslatedStream
 from addon.wire.types import STDLIB, Codec, JsonObject, Reply
-from addon.wire.usage import chat_usage, overlay, service_tier
-
-
-class _Text:
-    """An open text block: where its text begins in the joined answer, and what it cites."""
-
-    __slots__ = ("citations", "start")
-
-    def __init__(self, start: int, block: JsonObject) -> None:
-        self.start = start
-        self.citations: list[JsonObject] = list(block.get("citations") or ())
+from addon.wire.usage import chat_usage, service_tier
 
 
 class _Thinking:
@@ -34,7 +23,7 @@ class _Thinking:
         self.separator = separator
 
 
-class ChatStream(Renderer):
+class ChatStream(TranslatedStream):
     """One chat answer as a stream. `created`: Unix seconds, the same in every chunk.
 
     Keeps to what the OpenAI SDKs' accumulators demand: the role once and first, each call's id, type and name once,
@@ -42,23 +31,19 @@ class ChatStream(Renderer):
     """
 
     def __init__(self, reply: Reply, created: int, codec: Codec = STDLIB) -> None:
-        self._reply = reply
-        self._created = created
-        self._codec = codec
-        self._usage: JsonObject = {}
-        self._stop: JsonObject = {}
-        self._blocks: dict[int, _Text | _Thinking | StreamedCall] = {}
+        super().__init__(reply, created, codec)
+        self._blocks: dict[int, CitedText | _Thinking | StreamedCall] = {}
         self._text_length = 0
         self._annotations = 0
         self._calls = 0
         self._thought = False
-        self._set_constants({})
-        self._started = False
+        self._head = self._delta_head = self._delta_tail = self._finish_tail = b""
+        self._content_head = self._content_tail = b""
 
-    def _set_constants(self, message: JsonObject) -> None:
+    def _opening(self) -> bytes:
         """What is the same in every chunk is encoded once: most chunks carry a few characters of text."""
         head = {
-            "id": completion_id(message),
+            "id": completion_id(self._message),
             "object": "chat.completion.chunk",
             "created": self._created,
             "model": self._reply.model,
@@ -72,41 +57,14 @@ class ChatStream(Renderer):
         self._finish_tail = b"}]%b}\n\n" % usage
         self._content_head = self._delta_head + b'{"content":'
         self._content_tail = b"}" + self._delta_tail
-
-    def _event(self, event: StreamEvent) -> bytes:
-        match event.type:
-            case "content_block_delta":
-                return self._block_delta(event.data["index"], event.data["delta"])
-            case "content_block_start":
-                return self._block_start(event.data["index"], event.data["content_block"])
-            case "content_block_stop":
-                return self._block_stop(event.data["index"])
-            case "message_start":
-                return self._message_start(event.data["message"])
-            case "message_delta":
-                return self._message_delta(event.data)
-            case _:
-                return b""  # ping, message_stop (the end is `finish`), and what may be new
-
-    def _message_start(self, message: JsonObject) -> bytes:
-        if self._started:
-            return b""
-        self._started = True
-        self._usage = dict(message.get("usage") or {})
-        self._set_constants(message)
         return self._chunk({"role": "assistant", "content": ""})
-
-    def _message_delta(self, data: JsonObject) -> bytes:
-        overlay(self._stop, data["delta"])
-        overlay(self._usage, data.get("usage") or {})
-        return b""
 
     # ---- blocks
 
     def _block_start(self, index: int, block: JsonObject) -> bytes:
         match block.get("type"):
             case "text":
-                self._blocks[index] = _Text(self._text_length, block)
+                self._blocks[index] = CitedText(index, block, self._text_length)
                 return self._text(block.get("text") or "")
             case "thinking":
                 thinking = _Thinking(REASONING_SEPARATOR if self._thought else "")
@@ -121,21 +79,21 @@ class ChatStream(Renderer):
 
     def _block_delta(self, index: int, delta: JsonObject) -> bytes:
         match delta.get("type"), self._blocks.get(index):
-            case "text_delta", _Text():
+            case "text_delta", CitedText():
                 return self._text(delta["text"])
             case "input_json_delta", StreamedCall() as call:
                 return self._arguments(call, call.add(delta["partial_json"]))
             case "thinking_delta", _Thinking() as thinking:
                 return self._thinking(thinking, delta["thinking"])
-            case "citations_delta", _Text() as text:
-                text.citations.append(delta["citation"])
+            case "citations_delta", CitedText() as text:
+                text.cite(delta["citation"])
         return b""
 
     def _block_stop(self, index: int) -> bytes:
         match self._blocks.pop(index, None):
             case StreamedCall() as call:
                 return self._arguments(call, call.rest())
-            case _Text() as text:
+            case CitedText() as text:
                 return self._cited(text)
         return b""
 
@@ -153,8 +111,8 @@ class ChatStream(Renderer):
         self._thought = True
         return self._chunk(dict.fromkeys(self._reply.reasoning_fields, text))
 
-    def _cited(self, block: _Text) -> bytes:
-        cited = url_citations(block.citations, block.start, self._text_length)
+    def _cited(self, text: CitedText) -> bytes:
+        cited = text.url_citations(self._text_length)
         if not cited:
             return b""
         # The OpenAI SDK's accumulator merges lists by `index` and fails on an element without one.
@@ -194,15 +152,16 @@ class ChatStream(Renderer):
     # ---- the end
 
     def _end(self) -> bytes:
-        chunks = [self._message_start({})]
+        chunks = [self._start({})]
         chunks += [self._block_stop(index) for index in list(self._blocks)]
-        stop_reason = self._stop.get("stop_reason")
-        if declined := refusal(stop_reason, self._stop.get("stop_details")):
+        if declined := self._refusal():
             # Cursor shows `content` only.
             shown = {} if self._text_length else {"content": declined}
             chunks.append(self._chunk({**shown, "refusal": declined}))
         reason = finish_reason(
-            stop_reason, called=self._calls > 0, legacy=self._reply.legacy_functions
+            self._stop.get("stop_reason"),
+            called=self._calls > 0,
+            legacy=self._reply.legacy_functions,
         )
         chunks.append(
             b'%b{},"logprobs":null,"finish_reason":"%b"%b'

@@ -20,3 +20,21 @@ def url_citations(citations: Iterable[JsonObject] | None, start: int, end: int) 
         for citation in citations or ()
         if citation.get("type") == "web_search_result_location"
     ]
+
+
+class CitedText:
+    """An open text block of a stream: its index, where its text begins in the joined answer, and what it cites."""
+
+    __slots__ = ("_citations", "_start", "index")
+
+    def __init__(self, index: int, block: JsonObject, start: int) -> None:
+        self.index = index
+        self._start = start
+        self._citations: list[JsonObject] = list(block.get("citations") or ())
+
+    def cite(self, citation: JsonObject) -> None:
+        self._citations.append(citation)
+
+    def url_citations(self, end: int) -> list[JsonObject]:
+        """The citations, once the text has ended at `end`."""
+        return url_citations(self._citations, self._start, end)

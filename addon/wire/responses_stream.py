@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from addon.errors import CCProxyError
-from addon.wire.citations import url_citations
+from addon.wire.citations import CitedText
 from addon.wire.completion import id_tail
 from addon.wire.errors import openai_error_object
-from addon.wire.finish import INCOMPLETE_REASONS, refusal
-from addon.wire.message_stream import StreamEvent
-from addon.wire.renderer import Renderer
+from addon.wire.finish import INCOMPLETE_REASONS
 from addon.wire.responses_items import CallItem, Item, MessageItem, ReasoningItem
 from addon.wire.sse import encode_event
 from addon.wire.tool_calls import StreamedCall
+from addon.wire.translated_stream import TranslatedStream
 from addon.wire.types import STDLIB, Codec, JsonObject, Reply
-from addon.wire.usage import overlay, responses_usage, service_tier
+from addon.wire.usage import responses_usage, service_tier
 
 # What a response object says of a request that did not say it; `Reply.echo` goes over it.
 _UNSAID: JsonObject = {
@@ -35,18 +34,7 @@ _UNSAID: JsonObject = {
 }
 
 
-class _Text:
-    """An open text block: where its text begins in its item, and what it cites."""
-
-    __slots__ = ("citations", "index", "start")
-
-    def __init__(self, index: int, start: int, block: JsonObject) -> None:
-        self.index = index
-        self.start = start
-        self.citations: list[JsonObject] = list(block.get("citations") or ())
-
-
-class ResponsesStream(Renderer):
+class ResponsesStream(TranslatedStream):
     """One response as a stream. `created`: Unix seconds.
 
     Consecutive text blocks are one message item (a cited answer comes in dozens of them), consecutive thinking blocks
@@ -55,17 +43,11 @@ class ResponsesStream(Renderer):
     """
 
     def __init__(self, reply: Reply, created: int, codec: Codec = STDLIB) -> None:
-        self._reply = reply
-        self._created = created
-        self._codec = codec
-        self._message: JsonObject = {}
-        self._usage: JsonObject = {}
-        self._stop: JsonObject = {}
+        super().__init__(reply, created, codec)
         self._output: list[JsonObject] = []
         self._item: Item | None = None
-        self._blocks: dict[int, _Text | ReasoningItem | CallItem] = {}
+        self._blocks: dict[int, CitedText | ReasoningItem | CallItem] = {}
         self._sequence = 0
-        self._started = False
 
     def response(self) -> JsonObject:
         """The response object as it stands; after `finish`, the whole answer."""
@@ -91,37 +73,12 @@ class ResponsesStream(Renderer):
     def _status(self) -> str:
         return "incomplete" if self._incomplete() else "completed"
 
-    def _event(self, event: StreamEvent) -> bytes:
-        match event.type:
-            case "content_block_delta":
-                return self._block_delta(event.data["index"], event.data["delta"])
-            case "content_block_start":
-                return self._block_start(event.data["index"], event.data["content_block"])
-            case "content_block_stop":
-                return self._block_stop(event.data["index"])
-            case "message_start":
-                return self._message_start(event.data["message"])
-            case "message_delta":
-                return self._message_delta(event.data)
-            case _:
-                return b""
-
-    def _message_start(self, message: JsonObject) -> bytes:
-        if self._started:
-            return b""
-        self._started = True
-        self._message = message
-        self._usage = dict(message.get("usage") or {})
+    def _opening(self) -> bytes:
         response = self.response()
         return self._encode(
             {"type": kind, "response": response}
             for kind in ("response.created", "response.in_progress")
         )
-
-    def _message_delta(self, data: JsonObject) -> bytes:
-        overlay(self._stop, data["delta"])
-        overlay(self._usage, data.get("usage") or {})
-        return b""
 
     # ---- blocks
 
@@ -129,7 +86,7 @@ class ResponsesStream(Renderer):
         match block.get("type"):
             case "text":
                 start = self._item.length if isinstance(self._item, MessageItem) else 0
-                text = self._blocks[index] = _Text(index, start, block)
+                text = self._blocks[index] = CitedText(index, block, start)
                 return self._text(text, block.get("text") or "")
             case "thinking" | "redacted_thinking":
                 return self._thinking_start(index, block)
@@ -140,12 +97,12 @@ class ResponsesStream(Renderer):
 
     def _block_delta(self, index: int, delta: JsonObject) -> bytes:
         match delta.get("type"), self._blocks.get(index):
-            case "text_delta", _Text() as text:
+            case "text_delta", CitedText() as text:
                 return self._text(text, delta["text"])
             case "input_json_delta", CallItem() as item:
                 return self._arguments(item, item.call.add(delta["partial_json"]))
-            case "citations_delta", _Text() as text:
-                text.citations.append(delta["citation"])
+            case "citations_delta", CitedText() as text:
+                text.cite(delta["citation"])
             case kind, ReasoningItem() as item:
                 item.keep(delta)
                 if kind == "thinking_delta":
@@ -158,12 +115,11 @@ class ResponsesStream(Renderer):
                 return self._arguments(item, item.call.rest())
             case ReasoningItem() as item:
                 return self._encode(item.closing())
-            case _Text() as text if isinstance(self._item, MessageItem):
-                cited = url_citations(text.citations, text.start, self._item.length)
-                return self._encode(self._item.cite(cited))
+            case CitedText() as text if isinstance(self._item, MessageItem):
+                return self._encode(self._item.cite(text.url_citations(self._item.length)))
         return b""
 
-    def _text(self, block: _Text, text: str) -> bytes:
+    def _text(self, block: CitedText, text: str) -> bytes:
         if not text:
             return b""
         item, opened = self._message_item(str(block.index))
@@ -227,9 +183,9 @@ class ResponsesStream(Renderer):
     # ---- the end
 
     def _end(self) -> bytes:
-        written = [self._message_start({})]
+        written = [self._start({})]
         written += [self._block_stop(index) for index in list(self._blocks)]
-        if declined := refusal(self._stop.get("stop_reason"), self._stop.get("stop_details")):
+        if declined := self._refusal():
             item, opened = self._message_item("refusal")
             written += [opened, self._encode(item.refuse(declined))]
         status = self._status()
@@ -239,7 +195,7 @@ class ResponsesStream(Renderer):
 
     def _error(self, error: CCProxyError) -> bytes:
         # Clients take `response.failed` only of a response that was created.
-        created = self._message_start({})
+        created = self._start({})
         told = openai_error_object(error)
         told["code"] = told["code"] or told["type"]
         failed = {**self.response(), "status": "failed", "error": told}

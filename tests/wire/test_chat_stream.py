@@ -134,8 +134,14 @@ def test_an_input_given_at_the_start_of_a_block_is_the_arguments_when_no_piece_c
 
 
 def test_v133_a_megabyte_of_arguments_in_small_pieces_takes_linear_time() -> None:
-    whole = message(tool("t", "f", {"text": "x" * 1_000_000}), stop_reason="tool_use")
-    wire = stream_of(whole, piece=4)
+    start, ping, opened, piece, *end = events(
+        message(tool("t", "f", {"a": 1}), stop_reason="tool_use"), piece=99
+    )
+    head, middle, tail = (
+        sse({**piece, "delta": {"type": "input_json_delta", "partial_json": part}})
+        for part in ('{"text": "', "xxxx", '"}')
+    )
+    wire = sse(start, ping, opened) + head + middle * 250_000 + tail + sse(*end)
     started = time.process_time()
     out = rendered(wire)
     assert (

@@ -124,6 +124,13 @@ def test_a_broken_event_is_one_error_and_the_end(wire: bytes) -> None:
     assert isinstance(reader.error, BadGateway)
 
 
+@pytest.mark.parametrize("first", [BLOCK, DELTA, MESSAGE_DELTA], ids=lambda event: event["type"])
+def test_content_before_the_start_is_an_error(first: JsonObject) -> None:
+    reader = read(first)
+    assert isinstance(reader.error, BadGateway)
+    assert not reader.began
+
+
 def test_v135_unknown_events_are_passed_over() -> None:
     reader = read(
         START, {"type": "vortex", "index": None}, BLOCK, DELTA, BLOCK_STOP, MESSAGE_DELTA, STOP

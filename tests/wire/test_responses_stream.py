@@ -91,7 +91,7 @@ def said(item: JsonObject) -> Any:
 @given(messages())
 def test_items_and_parts_open_and_close_once_and_in_order(whole: JsonObject) -> None:
     open_items: list[int] = []
-    closed = []
+    closed: list[JsonObject] = []
     for event in response_events(rendered(stream_of(whole))):
         match event["type"]:
             case "response.output_item.added":
