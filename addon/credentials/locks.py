@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -114,24 +115,26 @@ class FolderLock:
         self._heart.join()
         self._heart = None
         with contextlib.suppress(OSError):
-            if not self.compromised and self._look()[0] == self._mark:
+            if not self.compromised and self._look() == self._mark:
                 self.path.rmdir()
 
     def _make(self) -> bool:
         try:
-            # With the login in the Keychain, Claude Code's folder need not exist.
-            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self.path.mkdir()
         except FileExistsError:
             return False
+        except FileNotFoundError:
+            # With the login in the Keychain, Claude Code's folder need not exist.
+            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            return self._make()
         return True
 
     def _break_if_dead(self) -> bool:
         try:
-            mark, dated = self._look()
-            if not self.path.is_dir():
+            found = self.path.stat()
+            if not stat.S_ISDIR(found.st_mode):
                 raise self._in_the_way("is no folder")
-            if self._watch.is_dead(mark, dated) and self._look()[0] == mark:
+            if self._watch.is_dead(_mark(found), found.st_mtime) and self._look() == _mark(found):
                 self.path.rmdir()
                 return True
         except FileNotFoundError:
@@ -149,7 +152,7 @@ class FolderLock:
     def _beat(self, stop: threading.Event) -> None:
         while not stop.wait(self._timing.heartbeat):
             try:
-                if self._look()[0] != self._mark:
+                if self._look() != self._mark:
                     self.compromised = True
                     return
                 self._touch()
@@ -160,11 +163,14 @@ class FolderLock:
     def _touch(self) -> None:
         now = int(self._clock.wall() * 1e9)
         os.utime(self.path, ns=(now, now))
-        self._mark = self._look()[0]
+        self._mark = self._look()
 
-    def _look(self) -> tuple[Mark, float]:
-        stat = self.path.stat()
-        return (stat.st_ino, stat.st_mtime_ns), stat.st_mtime
+    def _look(self) -> Mark:
+        return _mark(self.path.stat())
+
+
+def _mark(found: os.stat_result) -> Mark:
+    return (found.st_ino, found.st_mtime_ns)
 
 
 class MarkerLock:
@@ -216,10 +222,10 @@ class MarkerLock:
 
     def _look(self) -> tuple[Mark, float]:
         content = self.path.read_bytes()
-        stat = self.path.stat()
+        found = self.path.stat()
         # It is written just after its making, so it may be empty; and it was seen holding nonsense.
-        dated = int(content) / 1000 if content.isdigit() else stat.st_mtime
-        return (stat.st_ino, content), dated
+        dated = int(content) / 1000 if content.isdigit() else found.st_mtime
+        return (found.st_ino, content), dated
 
 
 class OwnLock:

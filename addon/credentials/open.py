@@ -44,12 +44,15 @@ class Places:
         """Of the credentials file and of Claude Code's locks."""
         return self.credentials_dir or self.config_dir or self.user_home / ".claude"
 
-    def stores(self) -> tuple[CredentialStore, ...]:
-        file = FileStore(self.folder / CREDENTIALS_FILE)
+    def stores(self, clock: Clock = SYSTEM) -> tuple[CredentialStore, ...]:
+        file = FileStore(self.folder / CREDENTIALS_FILE, pause=clock.pause, wall=clock.wall)
         if self.platform != "darwin":
             return (file,)
         service = service_name(str(self.config_dir) if self.config_dir else None)
-        return (KeychainStore(service, self.account, security=self.security), file)
+        keychain = KeychainStore(
+            service, self.account, security=self.security, monotonic=clock.monotonic
+        )
+        return (keychain, file)
 
 
 def open_login(
@@ -58,7 +61,7 @@ def open_login(
     """The login of this machine. Reads nothing yet; `http` is used for refreshing only and stays open."""
     if places.token:
         return StaticLogin(places.token, clock)
-    vault = Vault(places.stores())
+    vault = Vault(places.stores(clock))
     unsaved = f"{CREDENTIALS_FILE}.ccproxy-unsaved"
     refresher = Refresher(
         vault,
