@@ -1,6 +1,7 @@
 // The budget: what was spent against each limit, and editing. The server judges what is typed; its answer is shown
 // at the field that it names.
 
+import { meter } from "./charts.js";
 import { byId, el, money, setText } from "./format.js";
 
 const LIMITS = [
@@ -35,7 +36,7 @@ export class BudgetForm {
       el("label", { for: name }, label, el("span", { class: "hidden" }, " limit in US dollars")),
       el("span", { class: "money" }, input),
       el("span", { class: "quiet number", id: `${name}-spent` }),
-      el("meter", { id: `${name}-meter`, min: 0, max: 1, low: 0.75, high: 0.95, optimum: 0, "aria-label": `${label}: share of the limit that is spent` }),
+      el("div", { class: "budget-meter", id: `${name}-meter` }),
       el("p", { class: "error", id: `${name}-error`, role: "alert" }),
     );
   }
@@ -43,11 +44,12 @@ export class BudgetForm {
   // What is being typed stays; everything else follows the server.
   show({ settings, spent, known }) {
     byId("budget-unknown").hidden = known;
-    for (const { name, period } of LIMITS) {
+    for (const { name, period, label } of LIMITS) {
       setText(`${name}-spent`, `${money(spent[period])} spent`);
       const limit = settings[name];
-      byId(`${name}-meter`).hidden = limit === null;
-      byId(`${name}-meter`).value = limit ? Math.min(spent[period] / limit, 1) : 1;
+      // A limit of nothing is used up from the start.
+      const share = limit ? spent[period] / limit : 1;
+      byId(`${name}-meter`).replaceChildren(...(limit === null ? [] : [meter(share, `${label}: spent of the limit`)]));
       if (!this.#edited) byId(name).value = limit ?? "";
     }
     if (!this.#edited) byId("budget-enabled").checked = settings.enabled;

@@ -144,17 +144,28 @@ export function smallBars(bars, label) {
 }
 
 const LEVELS = [[1, "full"], [0.8, "high"], [0, "calm"]];
+const level = (share) => LEVELS.find(([from]) => (share ?? 0) >= from)[1];
+
+const reading = (share, label) => ({
+  role: "meter", "aria-label": label, "aria-valuemin": 0, "aria-valuemax": 100,
+  "aria-valuenow": Math.round(Math.min(share ?? 0, 1) * 100),
+  "aria-valuetext": share === null ? "unknown" : `${percent(share)} used`,
+});
 
 // Half a circle filled to `share` (0 to 1, or null when unknown).
 export function gauge(share, label) {
-  const level = LEVELS.find(([from]) => (share ?? 0) >= from)[1];
   const arc = "M 12 62 A 48 48 0 0 1 108 62";
   const filled = Math.min(share ?? 0, 1) * 100;
-  const drawing = svg("svg", {
-    viewBox: "0 0 120 72", role: "meter", "aria-label": label, "aria-valuemin": 0, "aria-valuemax": 100,
-    "aria-valuenow": Math.round(filled), "aria-valuetext": share === null ? "unknown" : `${percent(share)} used`,
-  }, svg("path", { d: arc }));
+  const drawing = svg("svg", { viewBox: "0 0 120 72", ...reading(share, label) }, svg("path", { d: arc }));
   if (filled > 0) drawing.append(svg("path", { class: "fill", d: arc, pathLength: 100, "stroke-dasharray": `${filled} 200` }));
   drawing.append(svg("text", { x: 60, y: 58 }, share === null ? "–" : percent(share)));
-  return el("div", { class: "gauge", "data-level": level }, drawing);
+  return el("div", { class: "gauge", "data-level": level(share) }, drawing);
+}
+
+// A line filled to `share`.
+export function meter(share, label) {
+  const fill = svg("rect", { width: Math.min(share, 1) * 100, height: 6 });
+  return svg("svg", {
+    class: "meter", "data-level": level(share), viewBox: "0 0 100 6", preserveAspectRatio: "none", ...reading(share, label),
+  }, fill);
 }

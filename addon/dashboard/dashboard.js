@@ -99,7 +99,7 @@ class Dashboard {
   }
 
   #showRequests(freshest) {
-    if (this.#data) showRequests(this.#data.requests, freshest);
+    if (this.#data) showRequests(this.#data.requests, this.#now(), freshest);
   }
 
   #tick() {

@@ -40,15 +40,15 @@ export function duration(ms) {
   return `${Math.round(ms / 60_000)} min`;
 }
 
-const UNITS = [["day", 86_400_000], ["hour", 3_600_000], ["minute", 60_000]];
+const UNITS = [["d", 86_400_000], ["h", 3_600_000], ["min", 60_000]];
 
-// The two largest units: "2 days 3 hours".
+// The two largest units: "2 d 3 h".
 export function span(ms) {
   const parts = [];
   for (const [word, size] of UNITS) {
     const whole = Math.floor(ms / size);
     ms -= whole * size;
-    if (whole && parts.length < 2) parts.push(plural(whole, word));
+    if (whole && parts.length < 2) parts.push(`${whole} ${word}`);
   }
   return parts.join(" ") || "less than a minute";
 }
@@ -66,6 +66,12 @@ const formats = Object.fromEntries(
 );
 
 export const at = (ms, style) => formats[style].format(ms);
+
+// The time of day, and before that the day if it was not within the last 24 hours.
+export function timestamp(now, ms) {
+  const time = at(ms, "second");
+  return now - ms < 86_400_000 ? time : `${at(ms, "day")}, ${time}`;
+}
 
 // A moment as the axis of a chart with points `step` seconds apart needs it.
 export function axisTime(ms, step) {

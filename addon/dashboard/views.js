@@ -1,7 +1,7 @@
 // Each part of the page from its part of /dashboard/data.
 
-import { gauge, smallBars, TimeChart } from "./charts.js";
-import { ago, at, byId, compact, count, duration, el, money, percent, plural, setText, span } from "./format.js";
+import { gauge, meter, smallBars, TimeChart } from "./charts.js";
+import { ago, at, byId, compact, count, duration, el, money, percent, plural, setText, span, timestamp } from "./format.js";
 
 const SOURCES = {
   claude_code: "subscription",
@@ -13,6 +13,7 @@ const SOURCES = {
   summary: "summary, API key",
   claude_code_summary: "summary, subscription",
 };
+const promptTokens = (used) => used.inputTokens + used.cacheReadTokens + used.cacheWrite5mTokens + used.cacheWrite1hTokens;
 const sourceName = (source) => SOURCES[source] ?? source;
 
 export function createCharts() {
@@ -59,7 +60,7 @@ function showModels(models) {
   fillList("models", rows.map(([name, totals]) => el("li", {},
     el("span", { class: "name" }, name),
     el("span", { class: "number" }, money(totals.estimatedCost)),
-    el("span", { class: "quiet" }, `${plural(totals.requests, "request")} · ${compact(totals.inputTokens + totals.cacheReadTokens + totals.cacheWrite5mTokens + totals.cacheWrite1hTokens)} in · ${compact(totals.outputTokens)} out · ${percent(totals.cacheHitRate)} from cache`),
+    el("span", { class: "quiet" }, `${plural(totals.requests, "request")} · ${compact(promptTokens(totals))} in · ${compact(totals.outputTokens)} out · ${percent(totals.cacheHitRate)} from cache`),
   )), "No model was used in this period. Send a request through the proxy, or choose a longer period.");
 }
 
@@ -119,17 +120,17 @@ export function showConversations(conversations, now) {
     return el("li", {},
       el("span", { class: "name" }, each.model, " ", el("span", { class: "quiet" }, each.id.slice(0, 8))),
       el("span", { class: "number" }, percent(share)),
-      el("meter", { min: 0, max: 1, low: 0.75, high: 0.9, optimum: 0.3, value: Math.min(share, 1), "aria-label": `Context of ${each.id.slice(0, 8)} filled`, "aria-valuetext": percent(share) }),
+      meter(share, `Context of ${each.id.slice(0, 8)}`),
       el("span", { class: "quiet" }, facts.filter(Boolean).join(" · ")),
     );
   }), "None yet. Start one in your editor: set its base URL to this proxy.");
 }
 
-function requestRow(request, fresh) {
-  const prompt = request.inputTokens + request.cacheReadTokens + request.cacheWrite5mTokens + request.cacheWrite1hTokens;
+function requestRow(request, now, fresh) {
+  const prompt = promptTokens(request);
   const number = (text) => el("td", { class: "number" }, text);
   return el("tr", { class: fresh ? "fresh" : null, "data-id": request.id },
-    el("td", {}, el("time", { datetime: new Date(request.timestamp).toISOString(), title: at(request.timestamp, "day") }, at(request.timestamp, "second"))),
+    el("td", {}, el("time", { datetime: new Date(request.timestamp).toISOString() }, timestamp(now, request.timestamp))),
     el("td", {}, request.model),
     el("td", {}, el("span", { class: "source", "data-source": request.source }, sourceName(request.source))),
     el("td", { class: request.error ? "error" : null }, String(request.status)),
@@ -144,13 +145,13 @@ function requestRow(request, fresh) {
 }
 
 // `freshest`: the newest id that was shown before; what is newer lights up for a moment.
-export function showRequests(requests, freshest) {
+export function showRequests(requests, now, freshest) {
   const filter = byId("source-filter");
   const sources = [...new Set([...requests.map((request) => request.source), filter.value].filter(Boolean))].sort();
   const options = [new Option("all", ""), ...sources.map((source) => new Option(sourceName(source), source, false, source === filter.value))];
   filter.replaceChildren(...options);
   const shown = requests.filter((request) => !filter.value || request.source === filter.value);
-  byId("requests").replaceChildren(...shown.map((request) => requestRow(request, request.id > freshest)));
+  byId("requests").replaceChildren(...shown.map((request) => requestRow(request, now, request.id > freshest)));
   byId("requests-empty").hidden = shown.length > 0;
   setText("requests-empty", requests.length
     ? "None of the newest requests was served this way."

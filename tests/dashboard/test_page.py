@@ -7,23 +7,25 @@ import re
 import shutil
 import time
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Literal
 
 import pytest
-from playwright.async_api import Page, async_playwright, expect
+import pytest_asyncio
+from playwright.async_api import Browser, Page, async_playwright, expect
 
 from addon.usage.analytics import analytics
 from addon.usage.budget import BudgetSettings
+from addon.usage.dashboard_data import Conversation, conversations_json
 from addon.usage.ledger import UsageLedger
 from addon.usage.record import Tokens, picos
+from addon.usage.windows import SubscriptionWindow
 from tests.dashboard.scenes import busy_day
 from tests.dashboard.stand_in import StandIn
 from tests.usage.records import record
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
 
 FLAGS = [
     "--no-sandbox",
@@ -36,61 +38,61 @@ FLAGS = [
 SIZES = {"desktop": (1280, 900), "phone": (390, 844)}
 
 
-@dataclass
-class Seen:
-    """What the browser did that nobody sees."""
+class Visit:
+    """Pages of one server; on the way out it checks what no page may ever do."""
 
-    console: list[str] = field(default_factory=list)
-    requests: list[str] = field(default_factory=list)
-
-
-class Browser:
-    """Pages on one Chromium; on the way out it checks what no page may ever do."""
-
-    def __init__(self, chromium: Any) -> None:
+    def __init__(self, chromium: Browser, server: StandIn) -> None:
         self._chromium = chromium
+        self._server = server
+        self._requested: list[str] = []
+        self.console: list[str] = []
         self.expected_errors = 0
 
-    async def open(self, server: StandIn, fragment: str = "", **context: Any) -> Page:
-        page: Page = await (await self._chromium.new_context(**context)).new_page()
-        self.seen = Seen()
-        page.on("console", lambda message: self._console(message.type, message.text))
-        page.on("pageerror", lambda error: self.seen.console.append(str(error)))
-        page.on("request", lambda request: self.seen.requests.append(request.url))
-        await page.goto(f"{server.url}/dashboard{fragment}")
+    async def open(self, fragment: str = "", **context: Any) -> Page:
+        page = await (await self._chromium.new_context(**context)).new_page()
+        page.on("console", lambda message: self._heard(message.type, message.text))
+        page.on("pageerror", lambda error: self.console.append(str(error)))
+        page.on("request", lambda request: self._requested.append(request.url))
+        await page.goto(f"{self._server.url}/dashboard{fragment}")
         return page
 
-    def _console(self, kind: str, text: str) -> None:
+    def _heard(self, kind: str, text: str) -> None:
         if kind in {"error", "warning"}:
-            self.seen.console.append(text)
+            self.console.append(text)
 
-    def check(self, server: StandIn) -> None:
-        assert {url for url in self.seen.requests if not url.startswith(f"{server.url}/")} == set()
-        assert len(self.seen.console) == self.expected_errors, self.seen.console
+    async def leave(self) -> None:
+        for context in self._chromium.contexts:
+            await context.close()
+        elsewhere = {url for url in self._requested if not url.startswith(f"{self._server.url}/")}
+        assert elsewhere == set()
+        assert len(self.console) == self.expected_errors, self.console
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def chromium() -> AsyncIterator[Browser]:
+    async with async_playwright() as playwright:
+        path = shutil.which("chromium")
+        browser = await playwright.chromium.launch(executable_path=path, args=FLAGS)
+        yield browser
+        await browser.close()
 
 
 @asynccontextmanager
-async def browsing(server: StandIn) -> AsyncIterator[Browser]:
-    async with AsyncExitStack() as stack:
-        await stack.enter_async_context(server.running())
-        playwright = await stack.enter_async_context(async_playwright())
-        chromium = await playwright.chromium.launch(
-            executable_path=shutil.which("chromium"), args=FLAGS
-        )
-        stack.push_async_callback(chromium.close)
-        browser = Browser(chromium)
-        yield browser
-        browser.check(server)
+async def visiting(chromium: Browser, server: StandIn) -> AsyncIterator[Visit]:
+    async with server.running():
+        visit = Visit(chromium, server)
+        yield visit
+        await visit.leave()
 
 
 async def live(page: Page) -> None:
     await expect(page.locator("#live")).to_have_text("Live")
 
 
-async def test_figures_are_those_of_the_api() -> None:
+async def test_figures_are_those_of_the_api(chromium: Browser) -> None:
     server = busy_day()
-    async with browsing(server) as browser:
-        page = await browser.open(server)
+    async with visiting(chromium, server) as visit:
+        page = await visit.open()
         await live(page)
         for period in ("day", "hour", "week", "month", "all"):
             await page.get_by_role("radio", name=period.capitalize()).check(force=True)
@@ -107,10 +109,10 @@ async def test_figures_are_those_of_the_api() -> None:
         await expect(page.locator("#note")).to_contain_text("Costs are estimates.")
 
 
-async def test_every_part_shows_what_it_is_about() -> None:
+async def test_every_part_shows_what_it_is_about(chromium: Browser) -> None:
     server = busy_day()
-    async with browsing(server) as browser:
-        page = await browser.open(server)
+    async with visiting(chromium, server) as visit:
+        page = await visit.open()
         await live(page)
         rows = page.locator("#requests tr")
         await expect(rows).to_have_count(50)
@@ -120,7 +122,7 @@ async def test_every_part_shows_what_it_is_about() -> None:
         await expect(page.get_by_role("meter", name="5 hours")).to_have_attribute(
             "aria-valuenow", "62"
         )
-        await expect(page.locator("#windows")).to_contain_text("resets in 2 hours 1")
+        await expect(page.locator("#windows")).to_contain_text("resets in 2 h 13 min")
         await expect(page.locator("#conversations li")).to_have_count(3)
         await expect(page.locator("#conversations li").first).to_contain_text("89%")
         await expect(page.locator("#conversations li").first).to_contain_text("summarized")
@@ -132,10 +134,10 @@ async def test_every_part_shows_what_it_is_about() -> None:
             await expect(row).to_contain_text("address is not on the allow-list")
 
 
-async def test_a_request_appears_when_it_happens() -> None:
+async def test_a_request_appears_when_it_happens(chromium: Browser) -> None:
     server = StandIn(UsageLedger(time.time))
-    async with browsing(server) as browser:
-        page = await browser.open(server)
+    async with visiting(chromium, server) as visit:
+        page = await visit.open()
         await live(page)
         await expect(page.locator("#requests-empty")).to_contain_text("base URL")
         hostile = "<img src=x onerror=alert(1)>"
@@ -147,21 +149,49 @@ async def test_a_request_appears_when_it_happens() -> None:
         await expect(page.locator("#requests-count")).to_have_text("1")
 
 
-async def test_an_empty_proxy_says_what_to_do() -> None:
+async def test_limits_and_conversations_follow_their_events(chromium: Browser) -> None:
+    server, now = StandIn(UsageLedger(time.time)), time.time()
+    async with visiting(chromium, server) as visit:
+        page = await visit.open()
+        await live(page)
+        over = SubscriptionWindow(
+            name="5h", label="5 hours", utilization=1, resets_at=now + 90_000, status="rejected"
+        )
+        past = SubscriptionWindow(
+            name="7d", label="7 days", utilization=1, resets_at=now - 5, status="rejected"
+        )
+        server.hub.publish("windows", {"windows": [over.to_json(), past.to_json()]})
+        await expect(page.locator("#windows")).to_contain_text("used up")
+        await expect(page.locator("#windows")).to_contain_text("resets in 1 d")
+        await expect(page.get_by_role("meter", name="7 days")).to_have_attribute(
+            "aria-valuenow", "0"
+        )
+        talk = Conversation(id="abcdef0123", model="m", tokens=150, limit=200, last_seen=now)
+        server.hub.publish(
+            "conversations", {"conversations": conversations_json(server.ledger, [talk])}
+        )
+        await expect(page.get_by_role("meter", name="Context of abcdef01")).to_have_attribute(
+            "aria-valuenow", "75"
+        )
+
+
+async def test_an_empty_proxy_says_what_to_do(chromium: Browser) -> None:
     server = StandIn(UsageLedger(time.time))
-    async with browsing(server) as browser:
-        page = await browser.open(server)
+    async with visiting(chromium, server) as visit:
+        page = await visit.open()
         await live(page)
         await expect(page.locator("#savings")).to_have_text("$0")
         for part in ("windows", "speed", "conversations", "errors", "models", "requests-empty"):
             await expect(page.locator(f"#{part}")).to_contain_text(re.compile(r"yet|period|known"))
 
 
-async def test_the_budget_can_be_edited_and_bad_input_is_shown_at_its_field() -> None:
+async def test_the_budget_can_be_edited_and_bad_input_is_shown_at_its_field(
+    chromium: Browser,
+) -> None:
     server = StandIn(UsageLedger(time.time))
     server.ledger.add(record(time=time.time(), dollars=2))
-    async with browsing(server) as browser:
-        page = await browser.open(server)
+    async with visiting(chromium, server) as visit:
+        page = await visit.open()
         await live(page)
         day, hour = page.get_by_label("Day limit"), page.get_by_label("Hour limit")
         await day.fill("2.5")
@@ -171,7 +201,7 @@ async def test_the_budget_can_be_edited_and_bad_input_is_shown_at_its_field() ->
         assert server.budget.settings == BudgetSettings(daily=2.5, enabled=True)
         await expect(page.locator("#dailyLimit-spent")).to_have_text("$2.00 spent")
 
-        browser.expected_errors = 1  # the console tells of the 400
+        visit.expected_errors = 1  # the console tells of the 400
         await hour.fill("-5")
         await hour.press("Enter")
         await expect(page.locator("#hourlyLimit-error")).to_contain_text(
@@ -189,10 +219,10 @@ async def test_the_budget_can_be_edited_and_bad_input_is_shown_at_its_field() ->
         assert server.budget.settings == BudgetSettings(enabled=True)
 
 
-async def test_typing_is_not_disturbed_by_what_happens() -> None:
+async def test_typing_is_not_disturbed_by_what_happens(chromium: Browser) -> None:
     server = StandIn(UsageLedger(time.time))
-    async with browsing(server) as browser:
-        page = await browser.open(server)
+    async with visiting(chromium, server) as visit:
+        page = await visit.open()
         await live(page)
         week = page.get_by_label("Week limit")
         await week.fill("12")
@@ -201,21 +231,21 @@ async def test_typing_is_not_disturbed_by_what_happens() -> None:
         await expect(week).to_have_value("12")
 
 
-async def test_an_unknown_budget_is_confirmed_by_saving_it() -> None:
+async def test_an_unknown_budget_is_confirmed_by_saving_it(chromium: Browser) -> None:
     server = StandIn(UsageLedger(time.time))
     server.budget.restore(BudgetSettings(), known=False)
-    async with browsing(server) as browser:
-        page = await browser.open(server)
+    async with visiting(chromium, server) as visit:
+        page = await visit.open()
         await expect(page.locator("#budget-unknown")).to_be_visible()
         await page.get_by_role("button", name="Save").click()
         await expect(page.locator("#budget-unknown")).to_be_hidden()
         server.budget.reserve(picos(1))
 
 
-async def test_everything_can_be_reached_and_read_by_keyboard() -> None:
+async def test_everything_can_be_reached_and_read_by_keyboard(chromium: Browser) -> None:
     server = busy_day()
-    async with browsing(server) as browser:
-        page = await browser.open(server)
+    async with visiting(chromium, server) as visit:
+        page = await visit.open()
         await live(page)
         reached: list[str] = []
         for _ in range(40):
@@ -255,10 +285,10 @@ async def test_everything_can_be_reached_and_read_by_keyboard() -> None:
         await expect(page).to_have_url(re.compile("#week$"))
 
 
-async def test_every_control_has_a_name_and_every_id_is_used_once() -> None:
+async def test_every_control_has_a_name_and_every_id_is_used_once(chromium: Browser) -> None:
     server = busy_day()
-    async with browsing(server) as browser:
-        page = await browser.open(server)
+    async with visiting(chromium, server) as visit:
+        page = await visit.open()
         await live(page)
         tree = await page.locator("body").aria_snapshot()
         unnamed = [
@@ -280,10 +310,12 @@ async def test_every_control_has_a_name_and_every_id_is_used_once() -> None:
         )
 
 
-async def test_a_proxy_that_stops_is_told_and_one_that_returns_is_live_again() -> None:
+async def test_a_proxy_that_stops_is_told_and_one_that_returns_is_live_again(
+    chromium: Browser,
+) -> None:
     server = StandIn(UsageLedger(time.time))
-    async with browsing(server) as browser:
-        page = await browser.open(server)
+    async with visiting(chromium, server) as visit:
+        page = await visit.open()
         await live(page)
         server.hub.close()
         await expect(page.locator("#live")).to_have_text("Reconnecting…")
@@ -292,10 +324,10 @@ async def test_a_proxy_that_stops_is_told_and_one_that_returns_is_live_again() -
         await expect(page.locator("#savings")).to_have_text("$4.00")
 
 
-async def test_a_proxy_that_is_gone_says_how_to_start_it() -> None:
+async def test_a_proxy_that_is_gone_says_how_to_start_it(chromium: Browser) -> None:
     server = StandIn(UsageLedger(time.time))
-    async with browsing(server) as browser:
-        page = await browser.open(server)
+    async with visiting(chromium, server) as visit:
+        page = await visit.open()
         await live(page)
         await page.context.set_offline(True)
         await page.get_by_role("radio", name="Week").check(force=True)
@@ -303,26 +335,26 @@ async def test_a_proxy_that_is_gone_says_how_to_start_it() -> None:
         await page.context.set_offline(False)
         await page.get_by_role("radio", name="Month").check(force=True)
         await expect(page.locator("#notices")).to_be_empty()
-        browser.expected_errors = len(
-            [text for text in browser.seen.console if "ERR_INTERNET_DISCONNECTED" in text]
+        visit.expected_errors = len(
+            [text for text in visit.console if "ERR_INTERNET_DISCONNECTED" in text]
         )
-        assert browser.expected_errors > 0
+        assert visit.expected_errors > 0
 
 
-async def test_notices_are_shown() -> None:
+async def test_notices_are_shown(chromium: Browser) -> None:
     server = StandIn(UsageLedger(time.time))
     server.change(notices=["Usage is kept in memory only: disk full"])
-    async with browsing(server) as browser:
-        page = await browser.open(server)
+    async with visiting(chromium, server) as visit:
+        page = await visit.open()
         await expect(page.locator("#notices")).to_have_text(
             "Usage is kept in memory only: disk full"
         )
 
 
-async def test_the_secret_opens_the_page_once() -> None:
+async def test_the_secret_opens_the_page_once(chromium: Browser) -> None:
     server = StandIn(UsageLedger(time.time), secret="tulips")
-    async with browsing(server) as browser:
-        page = await browser.open(server)
+    async with visiting(chromium, server) as visit:
+        page = await visit.open()
         secret = page.get_by_label("Secret")
         await expect(secret).to_be_focused()
         await secret.fill("roses")
@@ -337,16 +369,16 @@ async def test_the_secret_opens_the_page_once() -> None:
         assert await page.evaluate("document.cookie") == ""
         await page.reload()
         await expect(page.locator("#figures")).to_be_visible()
-        browser.expected_errors = 2  # the console tells of both 401
+        visit.expected_errors = 2  # the console tells of both 401
 
 
-async def test_a_chart_of_one_point_and_of_large_numbers_is_drawn() -> None:
+async def test_a_chart_of_one_point_and_of_large_numbers_is_drawn(chromium: Browser) -> None:
     server = StandIn(UsageLedger(time.time))
     server.ledger.add(
         record("claude_code", time=time.time(), dollars=123_456, tokens=Tokens(10**9, 10**8))
     )
-    async with browsing(server) as browser:
-        page = await browser.open(server, "#all")
+    async with visiting(chromium, server) as visit:
+        page = await visit.open("#all")
         await live(page)
         await expect(page.locator("#money-chart rect.savings")).to_have_count(1)
         await expect(page.locator("#savings")).to_have_text("$123K")
@@ -364,14 +396,12 @@ def pictures(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("size", SIZES)
 async def test_it_fits_every_size_and_theme(
-    size: str, theme: Literal["light", "dark"], pictures: Path
+    chromium: Browser, size: str, theme: Literal["light", "dark"], pictures: Path
 ) -> None:
     server = busy_day()
     width, height = SIZES[size]
-    async with browsing(server) as browser:
-        page = await browser.open(
-            server, viewport={"width": width, "height": height}, color_scheme=theme
-        )
+    async with visiting(chromium, server) as visit:
+        page = await visit.open(viewport={"width": width, "height": height}, color_scheme=theme)
         await live(page)
         await expect(page.locator("#main")).to_have_attribute("aria-busy", "false")
         assert await page.evaluate("document.documentElement.scrollWidth") <= width
