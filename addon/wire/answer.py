@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from addon.wire.chat_stream import ChatStream
 from addon.wire.completion import chat_completion
-from addon.wire.message_stream import MessageStream
 from addon.wire.native_stream import NativeStream, native_message
 from addon.wire.renderer import Renderer
 from addon.wire.responses_object import responses_object
@@ -41,19 +40,3 @@ def whole_answer(
             return responses_object(message, reply, created, codec)
         case "messages":
             return native_message(message, reply)
-
-
-def advance(stream: MessageStream, renderer: Renderer, chunk: bytes) -> bytes:
-    """Feed `chunk` of upstream; gives what the client gets for it, the end included when it came."""
-    return renderer.render(stream.feed(chunk)) + _ending(stream, renderer)
-
-
-def conclude(stream: MessageStream, renderer: Renderer) -> bytes:
-    """When upstream's bytes have ended: what the client still gets. After it `stream` has `ended` or has `error`."""
-    return renderer.render(stream.close()) + _ending(stream, renderer)
-
-
-def _ending(stream: MessageStream, renderer: Renderer) -> bytes:
-    if stream.error is not None:
-        return renderer.fail(stream.error)
-    return renderer.finish() if stream.ended else b""

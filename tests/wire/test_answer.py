@@ -11,10 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from addon.wire.answer import advance, conclude, renderer_for, whole_answer
+from addon.wire.answer import renderer_for, whole_answer
 from addon.wire.message_stream import MessageStream
 from addon.wire.types import Dialect, Reply
 from tests.wire.client import read_sse
+from tests.wire.pipeline import advance, conclude
 from tests.wire.strategies import cuts, messages
 from tests.wire.upstream import JsonObject, message, stream_of, text, thinking, tool
 

@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from addon.errors import BadGateway, CCProxyError
-from addon.wire.answer import advance, conclude
 from addon.wire.chat_stream import ChatStream
 from addon.wire.completion import chat_completion
 from addon.wire.message_stream import MessageStream
 from addon.wire.types import Reply, ToolReply
 from tests.wire.client import assembled_chat, chat_chunks, deltas, read_sse
+from tests.wire.pipeline import advance, conclude
 from tests.wire.strategies import messages
 from tests.wire.upstream import (
     JsonObject,

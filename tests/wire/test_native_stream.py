@@ -3,11 +3,11 @@ from __future__ import annotations
 import json
 
 from addon.errors import BadGateway, CCProxyError
-from addon.wire.answer import advance, conclude
 from addon.wire.message_stream import MessageStream
 from addon.wire.native_stream import NativeStream, native_message
 from addon.wire.types import Reply
 from tests.wire.client import read_sse
+from tests.wire.pipeline import advance, conclude
 from tests.wire.upstream import events, message, sse, stream_of, text, thinking
 
 WHOLE = message(thinking("hm"), text("hello"))

@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from openai.types.responses import Response
 
 from addon.errors import BadGateway, RateLimited
-from addon.wire.answer import advance, conclude
 from addon.wire.message_stream import MessageStream
 from addon.wire.responses_object import responses_object
 from addon.wire.responses_stream import ResponsesStream
 from addon.wire.types import Reply, ToolReply
 from tests.wire.client import assembled_response, read_sse, response_events
+from tests.wire.pipeline import advance, conclude
 from tests.wire.strategies import messages
 from tests.wire.upstream import (
     JsonObject,
