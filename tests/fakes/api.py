@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 
 from tests.fakes import openai
 from tests.fakes.access import Access
 from tests.fakes.credential import credential_of, kind_of
 from tests.fakes.delivery import Response
+from tests.fakes.limits import usual
 from tests.fakes.messages import Messages, decoded
 from tests.fakes.models import model_info
 from tests.fakes.oauth import OAuth, OAuthRefusal
@@ -22,7 +24,7 @@ from tests.fakes.render import (
     refused,
     stream_response,
 )
-from tests.fakes.script import Answer, Script, directives
+from tests.fakes.script import Answer, Script, directives, exhausted, fail
 from tests.fakes.stream import events, message
 
 LOG_PATH = "/__fake/log"
@@ -34,7 +36,7 @@ class Api:
     def __init__(
         self, access: Access, log: Log, clock: Callable[[], float], verbose: bool = False
     ) -> None:
-        self.access, self.log, self.verbose = access, log, verbose
+        self.access, self.log, self.clock, self.verbose = access, log, clock, verbose
         self.script = Script()
         self.messages = Messages(access, clock)
         self.oauth = OAuth(access, clock)
@@ -80,12 +82,23 @@ class Api:
 
     def _message(self, request: Received, answer: Answer) -> Response:
         self._check_credential(request)
-        taken = self.messages.accept(request, credential_of(request))
+        credential = credential_of(request)
+        taken = self.messages.accept(request, credential)
+        asked = directives(taken.body)
+        if status := asked.failures.get(credential.kind):
+            return raw_response(request, self._failure(status, credential.kind))
         reply = self.messages.reply(taken, answer.turn, request.number)
+        headers = {**usual(credential.kind, self.clock()), **answer.headers}
+        answer = paced(replace(answer, headers=headers), asked.every)
         if not taken.body.get("stream"):
             return json_response(request, message(reply), answer)
-        pace = directives(taken.body).every
-        return stream_response(request, encoded(events(reply), answer), paced(answer, pace))
+        return stream_response(request, encoded(events(reply), answer), answer)
+
+    def _failure(self, status: int, kind: str) -> Answer:
+        if (status, kind) == (429, "oauth"):
+            now = self.clock()
+            return exhausted({"5h": now + 7200, "7d": now + 86_400})
+        return fail(status)
 
     def _count(self, request: Received, answer: Answer) -> Response:
         self._check_credential(request)
@@ -121,7 +134,7 @@ def summary(log: Log) -> JsonObject:
     return {
         "connections": len(log.connections),
         "bytes_in": log.bytes_in,
-        "requests": [_shown(request) for request in log.requests],
+        "requests": [_shown(r) for r in log.requests if r.path != LOG_PATH],
     }
 
 

@@ -160,17 +160,20 @@ class Connection:
             # To an HTTP/1.0 client h11 delimits the body by the end of the connection.
             self._http.their_http_version = b"1.0"
         self._send(_head(response))
-        for number, part in enumerate(response.parts):
+        # A HEAD has the head of the answer and no body.
+        parts = response.parts if request.method != "HEAD" else ()
+        for number, part in enumerate(parts):
             if number == how.pause_after:
                 await wait(how.pause)
             elif number and how.every:
                 await asyncio.sleep(how.every)
-            if number == len(response.parts) - 1:
+            if number == len(parts) - 1:
                 # Said before the last byte leaves: a test may look as soon as its client has it.
                 request.outcome = "answered"
             await self._send_part(request, how, number, part)
         if how.cut in ("fin", "rst"):
             await self._cut(request, how)
+        request.outcome = "answered"
         self._send(h11.EndOfMessage())
         await self._writer.drain()
         if how.close:

@@ -12,7 +12,8 @@ from tests.fakes.models import FakeModel, table
 from tests.fakes.prompt_cache import InputUsage, PromptCache, is_thought, pieces
 from tests.fakes.record import JsonObject, Received
 from tests.fakes.refusal import Refusal, invalid
-from tests.fakes.rules import VERSIONS, Asked, check, check_shape
+from tests.fakes.rules import VERSIONS, Asked, check
+from tests.fakes.rules_shape import check_shape
 from tests.fakes.script import made_turn
 from tests.fakes.stream import Reply, Turn
 from tests.fakes.thinking import BINDING_BETA, Thinking, takes_thinking

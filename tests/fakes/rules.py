@@ -60,44 +60,6 @@ def check(asked: Asked) -> None:
         rule(asked)
 
 
-SHAPES: tuple[tuple[str, type, str], ...] = (
-    ("model", str, "string"),
-    ("messages", list, "list"),
-    ("tools", list, "list"),
-    ("stop_sequences", list, "list"),
-    ("thinking", dict, "dictionary"),
-    ("output_config", dict, "dictionary"),
-    ("metadata", dict, "dictionary"),
-    ("tool_choice", dict, "dictionary"),
-)
-
-
-def check_shape(body: JsonObject) -> None:
-    """What is looked at before the model is known: the types of the fields, and of what the lists hold."""
-    for field in ("model", "messages"):
-        if field not in body:
-            raise invalid("Field required", field)
-    for field, kind, name in SHAPES:
-        if body.get(field) is not None and not isinstance(body[field], kind):
-            raise invalid(f"Input should be a valid {name}", field)
-    if not isinstance(body.get("system") or "", str | list):
-        raise invalid("Input should be a valid list", "system")
-    _check_objects(body.get("tools"), "tools")
-    _check_objects(parts_of(body.get("system")), "system")
-    _check_objects(body["messages"], "messages")
-    for index, message in enumerate(body["messages"]):
-        at = f"messages.{index}.content"
-        _check_objects(parts_of(message.get("content")), at)
-        for place, block in enumerate(parts_of(message.get("content"))):
-            _check_objects(parts_of(block.get("content")), f"{at}.{place}.content")
-
-
-def _check_objects(items: list[Any] | None, at: str) -> None:
-    for index, item in enumerate(items or ()):
-        if not isinstance(item, dict):
-            raise invalid("Input should be a valid dictionary", f"{at}.{index}")
-
-
 def _check_keys(asked: Asked) -> None:
     for key, value in asked.body.items():
         beta = BETA_KEYS.get(key)
@@ -228,7 +190,7 @@ def _check_system(asked: Asked) -> None:
     for index, block in enumerate(parts_of(asked.body.get("system"))):
         if block.get("type") != "text":
             raise invalid("Input should be 'text'", f"system.{index}.type")
-        if not block["text"]:
+        if not block.get("text"):
             raise invalid("text content blocks must be non-empty", "system")
         if not block["text"].strip():
             raise invalid("text content blocks must contain non-whitespace text", "system")

@@ -8,6 +8,7 @@ Directives, in the text of the last user message, make the demo and SDK tests dr
     [[think Hm.]]                   think this (when thinking is on)
     [[deltas 50 every 20ms]]        stream every text in so many deltas, so far apart
     [[stop refusal]]                end with this stop_reason
+    [[fail oauth 429]]              answer this credential kind with a status (429: its windows are exhausted)
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import Any
 
 from tests.fakes.credential import Kind, kind_of
 from tests.fakes.delivery import Delivery
+from tests.fakes.limits import windows
 from tests.fakes.record import JsonObject, Received
 from tests.fakes.stream import Turn, text, thinking, tool_use
 
@@ -85,6 +87,12 @@ def fail(
         headers={"content-type": "application/json", **(headers or {})},
         body=json.dumps(error).encode(),
     )
+
+
+def exhausted(resets: Mapping[str, float], rejected: str = "5h") -> Answer:
+    """The 429 of a subscription whose window is full; `resets` in unix seconds by window (`5h`, `7d`, `7d_oi`)."""
+    headers = windows(resets, frozenset({rejected}))
+    return fail(429, "This request would exceed your account's rate limit.", headers=headers)
 
 
 def error_object(
@@ -175,7 +183,7 @@ def _matches(when: When, request: Received) -> bool:
     return when is None or kind_of(request) == when
 
 
-_DIRECTIVE = re.compile(r"\[\[(text|tool|loop|think|deltas|stop)\s+")
+_DIRECTIVE = re.compile(r"\[\[(text|tool|loop|think|deltas|stop|fail)\s+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,6 +196,8 @@ class Directives:
     deltas: int | None = None
     every: float = 0.0
     stop_reason: str | None = None
+    failures: Mapping[str, int] = field(default_factory=dict)
+    """Statuses by credential kind."""
 
 
 def directives(body: JsonObject) -> Directives:
@@ -204,6 +214,7 @@ def directives(body: JsonObject) -> Directives:
         deltas=count,
         every=every,
         stop_reason=found.get("stop", [None])[0],
+        failures={kind: int(status) for kind, status in map(str.split, found.get("fail", ()))},
     )
 
 

@@ -131,7 +131,9 @@ class HttpServer:
         reader = asyncio.StreamReader()
         protocol = asyncio.StreamReaderProtocol(reader)
         try:
-            transport, _ = await loop.connect_accepted_socket(lambda: protocol, sock, ssl=self.tls)
+            transport, _ = await loop.connect_accepted_socket(
+                lambda: protocol, sock, ssl=self.tls, ssl_shutdown_timeout=1 if self.tls else None
+            )
         except (OSError, ssl.SSLError):
             opened.tls_failed = True
             return

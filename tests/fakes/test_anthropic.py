@@ -22,7 +22,7 @@ from tests.fakes.anthropic import FakeAnthropic
 from tests.fakes.client import BY_KEY, BY_TOKEN, LINE, VERSION, answered, asking, post, refusal
 from tests.fakes.credential import API_KEY, OAUTH_TOKEN
 from tests.fakes.record import Received
-from tests.fakes.script import Answer, fail, json_answer, say
+from tests.fakes.script import Answer, exhausted, fail, json_answer, say
 from tests.fakes.stream import tool_use
 
 MODEL = "claude-opus-4-8"
@@ -243,6 +243,33 @@ def test_by_credential_scripts_let_the_other_one_through(fake: FakeAnthropic) ->
     answered(fake, asking("hi"))
 
 
+def test_a_client_can_have_the_subscription_limited(fake: FakeAnthropic) -> None:
+    body = asking("hi [[fail oauth 429]]", system=LINE)
+    limited = post(fake, body, BY_TOKEN)
+    assert limited.status_code == 429
+    assert limited.headers["anthropic-ratelimit-unified-representative-claim"] == "five_hour"
+    assert (
+        int(limited.headers["anthropic-ratelimit-unified-5h-reset"]) > fake.requests[0].wall + 7000
+    )
+    answered(fake, body)
+
+
+def test_only_one_window_may_be_full(fake: FakeAnthropic) -> None:
+    fake.script(exhausted({"5h": 1, "7d": 2, "7d_oi": 3}, rejected="7d_oi"), when="oauth")
+    headers = post(fake, asking("hi", system=LINE), BY_TOKEN).headers
+    unified = "anthropic-ratelimit-unified-"
+    statuses = [headers[f"{unified}{window}status"] for window in ("", "5h-", "7d-", "7d_oi-")]
+    assert statuses == ["rejected", "allowed", "allowed", "rejected"]
+    assert headers[unified + "reset"] == "3"
+
+
+def test_answers_carry_the_limits_of_their_credential(fake: FakeAnthropic) -> None:
+    by_token = post(fake, asking("hi", system=LINE), BY_TOKEN).headers
+    by_key = post(fake, asking("hi")).headers
+    assert by_token["anthropic-ratelimit-unified-status"] == "allowed"
+    assert by_key["anthropic-ratelimit-requests-remaining"] == "3999"
+
+
 # -- what it refuses as a whole
 
 
@@ -354,7 +381,7 @@ def test_the_log_shows_what_came_but_no_secret(fake: FakeAnthropic) -> None:
     page = httpx.get(fake.url + "/__fake/log")
     assert OAUTH_TOKEN not in page.text and API_KEY not in page.text
     log = page.json()
-    assert [r["credential"] for r in log["requests"]] == ["oauth", "api_key", "none"]
+    assert [r["credential"] for r in log["requests"]] == ["oauth", "api_key"]
     assert ["authorization", "Bearer sk-ant-oat01-…"] in log["requests"][0]["headers"]
     assert log["requests"][0]["json"]["system"][0]["text"] == SYSTEM_LINE
     assert log["requests"][1]["outcome"] == "answered"
