@@ -14,71 +14,81 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))  # mitmproxy loads a script by its path, not as part of a package
 
+import httpx
+
 from addon.access_control import AccessControl
-from addon.claude.catalogue import Catalogue
+from addon.attempts import Attempts
 from addon.claude.cooldowns import Cooldowns
 from addon.claude.models_file import CatalogueError
-from addon.credentials.factory import make_login
+from addon.claude.thinking_store import ThinkingStore
+from addon.context.summary_memory import SummaryMemory
+from addon.context_window import ContextWindow
+from addon.continuity import Continuity
 from addon.environment import environment
 from addon.exchange import Exchanges
 from addon.health import Health
 from addon.local_api import LocalApi
+from addon.parts import load_catalogue, make_context, make_login, make_summary_call, timing
+from addon.prompt_cache import PromptCache
 from addon.purse import Purse
-from addon.replay_layer import Gate, ReverseLayer, Timing
+from addon.replay_layer import Gate, ReverseLayer
 from addon.safe_options import SafeOptions
 from addon.settings import Settings, SettingsError
+from addon.state import State
 from addon.terminal import Terminal
 from addon.thinking import Thinking
 from addon.translate import Translate
 from addon.upstream import Standing, Upstream
 from addon.usage.budget import Budget
 from addon.usage.ledger import UsageLedger
+from addon.usage.snapshot import SnapshotFile
+from addon.usage.store import UsageStore
 from addon.usage_recorder import UsageRecorder
-
-
-def load_catalogue(settings: Settings) -> Catalogue:
-    """The built-in models with the user's `models.toml` on top. Raises CatalogueError."""
-    builtin = (HERE / "addon" / "claude" / "models.toml").read_text(encoding="utf-8")
-    catalogue = Catalogue.load(builtin)
-    override = settings.home / "models.toml"
-    return (
-        catalogue.with_overrides(override.read_text(encoding="utf-8"))
-        if override.is_file()
-        else catalogue
-    )
 
 
 def build(settings: Settings) -> list[Any]:
     """The addons. Raises CatalogueError."""
     catalogue = load_catalogue(settings)
     exchanges = Exchanges()
-    standing = Standing(cooldowns=Cooldowns())
+    terminal = Terminal()
     ledger = UsageLedger(time.time)
     budget = Budget(ledger)
-    login = make_login(settings)
-    timing = Timing(
-        first_byte=settings.first_byte_seconds,
-        keepalive=settings.keepalive_seconds,
-        connect=settings.connect_seconds,
-        idle=settings.upstream_idle_seconds,
+    store = UsageStore(
+        SnapshotFile(settings.home, time.time), ledger, budget, monotonic=time.monotonic
     )
+    purse = Purse(budget)
+    http = httpx.AsyncClient(timeout=httpx.Timeout(120, connect=10))
+    login = make_login(settings, http)
+    standing = Standing(cooldowns=Cooldowns())
+    continuity = Continuity(ThinkingStore(time.monotonic))
+    attempts = Attempts(settings, continuity)
+    summary_call = make_summary_call(settings, http, catalogue, purse, ledger)
+    memory = SummaryMemory(settings.home / "summaries", time.time)
+    manager, counter = make_context(settings, catalogue, summary_call, memory)
+    window = ContextWindow(settings, exchanges, manager, terminal)
     return [
         # forces safe options and moves the listener to this machine
         SafeOptions(settings.port, Gate(exchanges)),
         # puts our upstream leg under every connection
-        ReverseLayer(exchanges, timing),
+        ReverseLayer(exchanges, timing(settings)),
         # first of the request's: nobody is served before this, and credentials come off the flow
         AccessControl(settings, exchanges),
         # answers what needs no upstream
         LocalApi(settings, exchanges, catalogue, Health(settings, login.status, standing)),
         # from here on there is an Anthropic request; on the way back, the client's dialect
         Translate(settings, exchanges, catalogue),
-        # needs the model and what the client asked
-        Thinking(settings, exchanges),
+        # needs the model and what the client asked; remembers thinking on the way back
+        Thinking(settings, exchanges, continuity),
+        # what is counted and cut is what will be sent
+        window,
+        # marks the prefix that the window has made stable
+        PromptCache(settings, exchanges, terminal),
         # last: its approval is what lets a request go upstream
-        Upstream(settings, exchanges, login, Purse(budget), standing),
+        Upstream(settings, exchanges, attempts, login, standing, purse=purse, window=window),
         # after everything: sees how each request ended
-        UsageRecorder(exchanges, ledger, budget, Terminal()),
+        UsageRecorder(exchanges, ledger, budget, terminal),
+        # keeps what was learnt and counted over restarts
+        State(store, counter, login, http),
     ]
 
 

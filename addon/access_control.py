@@ -222,9 +222,8 @@ class AccessControl:
 
 def _visitor(flow: http.HTTPFlow) -> Visitor:
     request = flow.request
-    peer = flow.client_conn.peername
     return Visitor(
-        peer=peer[0] if peer else "",
+        peer=flow.client_conn.peername[0],
         method=request.method,
         path=request.path,
         authority=request.authority,

@@ -10,7 +10,8 @@ import asyncio
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Literal, Protocol
 from uuid import uuid4
 from weakref import WeakKeyDictionary
 
@@ -19,10 +20,14 @@ from mitmproxy import http
 from addon.claude.model import Model
 from addon.claude.names import ModelChoice
 from addon.client_side import ClientSide
+from addon.context.window import Fitted
 from addon.errors import CCProxyError
 from addon.routes import Route, dialect_of
 from addon.wire.request_types import ThinkingWish
 from addon.wire.types import Dialect, JsonObject, Reply
+
+if TYPE_CHECKING:
+    from addon.continuity import Ticket
 
 ANTHROPIC_VERSION = "2023-06-01"
 """For translated requests: under the version of 2026-10-21 Anthropic refuses sampling parameters on every model."""
@@ -87,6 +92,8 @@ class Attempt:
     """The body before it was serialized; {} when it was passed on as it came."""
     reason: str | None = None
     """Why this is not the first choice, in a machine's word: header `x-ccproxy-reason`."""
+    ticket: Ticket | None = field(default=None, repr=False)
+    """What is needed to remember its answer's thinking."""
     outcome: str = ""
     """What became of it when it failed: a status, or a word."""
 
@@ -132,6 +139,10 @@ class Call:
     """Bytes of the client's body."""
     prompt_tokens: int = 0
     """The prompt's tokens, as counted here; 0: not counted."""
+    cache_ttl: Literal["5m", "1h"] = "5m"
+    """How long the client wants its prompt cached."""
+    fitted: Fitted | None = field(default=None, repr=False)
+    """How the conversation was brought within the limit."""
     counts_tokens: bool = False
     """It is `/v1/messages/count_tokens`: free, and answered in one piece."""
 
@@ -198,6 +209,11 @@ class Exchange:
     @property
     def dialect(self) -> Dialect:
         return self.client.dialect
+
+    @property
+    def principal(self) -> str:
+        """Whose request it is, as far as it can be told: what is remembered for one is never given to another."""
+        return blake2b((self.client_key or "").encode(), digest_size=8).hexdigest()
 
     @property
     def source(self) -> Source:

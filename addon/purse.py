@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from addon.claude.model import Model
 from addon.exchange import Call
 from addon.usage.budget import Budget, Reservation
 from addon.usage.record import Tokens
@@ -15,8 +16,15 @@ class Purse:
         self.budget = budget
 
     def reserve(self, call: Call) -> Reservation:
-        """Set aside the most that `call` can cost: its whole prompt written to the cache, and every token of
-        `max_tokens`. Raises RateLimited with the budget's message when there is no room for it."""
-        prompt = call.prompt_tokens or round(call.size / BYTES_PER_TOKEN)
-        most = Tokens(cache_write_1h=prompt, output=call.request.get("max_tokens") or 0)
-        return self.budget.reserve(most.cost(call.model.prices))
+        """Set aside the most that `call` can cost. Raises RateLimited with the budget's message when there is no
+        room for it."""
+        most = call.request.get("max_tokens") or 0
+        return self.set_aside(call.model, call.size, most, call.prompt_tokens)
+
+    def set_aside(
+        self, model: Model, size: int, max_tokens: int, prompt_tokens: int = 0
+    ) -> Reservation:
+        """For a body of `size` bytes: all of it written to the cache, and every token of `max_tokens`."""
+        prompt = prompt_tokens or round(size / BYTES_PER_TOKEN)
+        most = Tokens(cache_write_1h=prompt, output=max_tokens)
+        return self.budget.reserve(most.cost(model.prices))

@@ -7,14 +7,16 @@ from mitmproxy import http
 from addon.claude.effort import Budgets
 from addon.claude.native import fix_native
 from addon.claude.thinking import Prepared, ThinkingOptions, apply_thinking
+from addon.continuity import Continuity
 from addon.errors import CCProxyError
 from addon.exchange import Call, Exchanges
 from addon.settings import Settings
 
 
 class Thinking:
-    def __init__(self, settings: Settings, exchanges: Exchanges) -> None:
+    def __init__(self, settings: Settings, exchanges: Exchanges, continuity: Continuity) -> None:
         self.exchanges = exchanges
+        self.continuity = continuity
         self.options = ThinkingOptions(
             budgets=Budgets(
                 high=settings.thinking_budget_high,
@@ -37,6 +39,14 @@ class Thinking:
         exchange.call.request = prepared.request
         exchange.call.betas |= prepared.betas
         exchange.notes += prepared.notes
+
+    def response(self, flow: http.HTTPFlow) -> None:
+        exchange = self.exchanges.get(flow)
+        if exchange is None or exchange.attempt is None or exchange.answer is None:
+            return
+        ticket, answer = exchange.attempt.ticket, exchange.answer
+        if ticket is not None and answer.complete and exchange.error is None:
+            self.continuity.record(ticket, exchange.attempt.request, answer.message)
 
     def prepare(self, call: Call, *, native: bool) -> Prepared:
         if native:

@@ -179,6 +179,7 @@ def _call(asked: str, choice: ModelChoice, model: Model, translation: Translatio
         max_tokens_given=translation.max_tokens_given,
         betas=set(translation.betas),
         conversation=translation.conversation,
+        cache_ttl="1h" if translation.cache_ttl == "1h" else "5m",
     )
 
 

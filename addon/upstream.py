@@ -11,25 +11,22 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
-from urllib.parse import SplitResult, urlsplit
 
 from mitmproxy import connection, http
 
+from addon.attempts import Attempts
 from addon.claude.cooldowns import Cooldowns
 from addon.claude.final_errors import both_failed, explained, resting
 from addon.claude.limits import RateLimit, Windows, read_rate_limit, read_windows
-from addon.claude.outgoing import beta_header, for_subscription
 from addon.claude.policy import Decision, Outcome, State, decide, first
+from addon.context_window import ContextWindow
 from addon.credentials.credential import CredentialError
 from addon.errors import CCProxyError, Unauthorized
-from addon.exchange import Attempt, Call, Exchange, Exchanges, Failure, Source, Tried
-from addon.json_codec import dumps
+from addon.exchange import Call, Exchange, Exchanges, Failure, Source, Tried
 from addon.settings import Settings
-from addon.wire.types import JsonObject
 
 logger = logging.getLogger(__name__)
 
-USER_AGENT = "ccproxy/0.1"
 SUBSCRIPTION: Source = "claude_code"
 
 
@@ -60,19 +57,22 @@ class Upstream:
         self,
         settings: Settings,
         exchanges: Exchanges,
+        attempts: Attempts,
         login: Login,
-        purse: Purse,
         standing: Standing,
+        *,
+        purse: Purse,
+        window: ContextWindow,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.settings = settings
         self.exchanges = exchanges
+        self.attempts = attempts
         self.login = login
-        self.purse = purse
         self.standing = standing
+        self.purse = purse
+        self.window = window
         self.clock = clock
-        self.anthropic = urlsplit(settings.upstream_url)
-        self.openai = urlsplit(settings.openai_base_url)
 
     # -- hooks --------------------------------------------------------------------------------------------------
 
@@ -81,7 +81,7 @@ class Upstream:
         if exchange is None:
             return
         if exchange.passthrough is not None:
-            exchange.approve(self.passthrough(exchange, exchange.passthrough))
+            exchange.approve(self.attempts.passthrough(exchange, exchange.passthrough))
         elif exchange.call is not None:
             await self.begin(exchange, exchange.call)
             if exchange.error is not None:
@@ -124,7 +124,7 @@ class Upstream:
         state = self.state(exchange, call, SUBSCRIPTION)
         decision = first(state, claude_code_first=self.settings.claude_code_first)
         if decision.action == "send":
-            outcome = await self.try_subscription(exchange, call, reason=None)
+            outcome = await self.try_subscription(exchange, call)
             if outcome is not None:
                 await self.go_on(exchange, call, outcome, SUBSCRIPTION)
         elif decision.action == "fall_back":
@@ -166,24 +166,36 @@ class Upstream:
             case "refresh_and_retry":
                 tried.refreshed = True
                 refused = last.auth[1].removeprefix("Bearer ") if last else None
-                return await self.try_subscription(exchange, call, reason=None, refused=refused)
+                return await self.try_subscription(exchange, call, refused)
             case "wait":
                 tried.waited = True
             case "strip_thinking_and_retry":
                 tried.stripped = True
             case "trim_and_retry":
                 tried.trimmed = True
+                if not await self.shortened(exchange, outcome):
+                    return None
             case _:
                 tried.retries += 1
                 tried.reconnected = tried.reconnected or decision.reason == "stale_connection"
         await exchange.pause(decision.seconds)
         return await self.again(exchange, call, source)
 
+    async def shortened(self, exchange: Exchange, outcome: Outcome) -> bool:
+        """Whether the request has been cut after Anthropic found it too long; else the error is final."""
+        try:
+            if await self.window.trim_again(exchange, outcome.error.message):
+                return True
+            exchange.error = outcome.error
+        except CCProxyError as error:
+            exchange.error = error
+        return False
+
     async def again(self, exchange: Exchange, call: Call, source: Source) -> Outcome | None:
         if exchange.gone.is_set():
             return None
         if source == SUBSCRIPTION:
-            return await self.try_subscription(exchange, call, reason=None)
+            return await self.try_subscription(exchange, call)
         self.try_api_key(exchange, call, exchange.attempts[-1].reason)
         return None
 
@@ -238,10 +250,10 @@ class Upstream:
             exchange.first_error, outcome.error, reset=min(resets, default=None), now=now
         )
 
-    # -- attempts -----------------------------------------------------------------------------------------------
+    # -- sending ------------------------------------------------------------------------------------------------
 
     async def try_subscription(
-        self, exchange: Exchange, call: Call, reason: str | None, refused: str | None = None
+        self, exchange: Exchange, call: Call, refused: str | None = None
     ) -> Outcome | None:
         """Approve an attempt by subscription, or give what stands against it."""
         now = self.clock()
@@ -254,96 +266,22 @@ class Upstream:
         except CredentialError as failure:
             unauthorized = Unauthorized(failure.message)
             return Outcome(phase="connect", error=unauthorized, answered=False, login=failure.kind)
-        request = for_subscription(call.request, self.settings.extra_instruction)
-        auth = ("authorization", f"Bearer {token}")
-        exchange.approve(self.attempt(call, SUBSCRIPTION, "subscription", auth, request, reason))
+        exchange.approve(self.attempts.subscription(exchange, call, token))
         return None
 
     def try_api_key(self, exchange: Exchange, call: Call, reason: str | None) -> None:
-        key = self.api_key(exchange) or ""
+        """Approve an attempt by API key, if the budget has room for it; else the error is final."""
         try:
             exchange.reserve(self.purse.reserve(call))
         except CCProxyError as error:
             exchange.error = error
             return
-        name = "client key" if key == exchange.client_key else "ANTHROPIC_API_KEY"
-        exchange.approve(
-            self.attempt(call, "api_key", name, ("x-api-key", key), call.request, reason)
-        )
+        attempt = self.attempts.api_key(exchange, call, self.api_key(exchange) or "")
+        attempt.reason = reason
+        exchange.approve(attempt)
 
     def api_key(self, exchange: Exchange) -> str | None:
         """The client's own key comes before ours; with CLAUDE_CODE_FIRST=false ours alone is used."""
         if self.settings.claude_code_first and exchange.client_key:
             return exchange.client_key
         return self.settings.api_key
-
-    def attempt(
-        self,
-        call: Call,
-        source: Source,
-        credential: str,
-        auth: tuple[str, str],
-        request: JsonObject,
-        reason: str | None,
-    ) -> Attempt:
-        if not call.counts_tokens:
-            request = {**request, "stream": True}
-        betas = beta_header(call.betas, subscription=source == SUBSCRIPTION)
-        headers = [
-            ("host", self.anthropic.netloc.rpartition("@")[2]),
-            ("content-type", "application/json"),
-            ("accept", "application/json" if call.counts_tokens else "text/event-stream"),
-            ("accept-encoding", "identity"),
-            ("user-agent", USER_AGENT),
-            ("anthropic-version", call.version),
-        ]
-        if betas:
-            headers.append(("anthropic-beta", betas))
-        path = "/v1/messages/count_tokens" if call.counts_tokens else "/v1/messages"
-        return _attempt(
-            self.anthropic,
-            path + call.query,
-            headers,
-            dumps(request),
-            source=source,
-            credential=credential,
-            auth=auth,
-            request=request,
-            reason=reason,
-        )
-
-    def passthrough(self, exchange: Exchange, body: JsonObject) -> Attempt:
-        endpoint = "/responses" if exchange.dialect == "responses" else "/chat/completions"
-        prefix = "" if self.openai.path.endswith("/v1") else "/v1"
-        headers = [
-            ("host", self.openai.netloc.rpartition("@")[2]),
-            ("content-type", "application/json"),
-            ("accept-encoding", "identity"),
-            ("user-agent", USER_AGENT),
-        ]
-        if "openrouter" in self.openai.netloc:  # its ranking and its dashboard want to know the app
-            headers.append(("HTTP-Referer", self.settings.openrouter_referer))
-            headers.append(("X-Title", self.settings.openrouter_title))
-        return _attempt(
-            self.openai,
-            prefix + endpoint,
-            headers,
-            dumps(body),
-            source="openai",
-            credential="OPENAI_API_KEY",
-            auth=("authorization", f"Bearer {self.settings.openai_api_key}"),
-        )
-
-
-def _attempt(
-    base: SplitResult, path: str, headers: list[tuple[str, str]], body: bytes, **rest: object
-) -> Attempt:
-    return Attempt(
-        scheme=base.scheme,
-        host=base.hostname or "",
-        port=base.port or (443 if base.scheme == "https" else 80),
-        path=base.path + path,
-        headers=headers,
-        body=body,
-        **rest,  # type: ignore[arg-type]
-    )

@@ -1,0 +1,102 @@
+"""How the larger objects are put together from the settings."""
+
+from __future__ import annotations
+
+import getpass
+import sys
+import time
+from pathlib import Path
+
+import httpx
+
+from addon.claude.catalogue import Catalogue
+from addon.context.counter import TokenCounter
+from addon.context.summarizer import Summarizer
+from addon.context.summary_memory import SummaryMemory
+from addon.context.vocabulary import Vocabulary
+from addon.context.window import ContextManager
+from addon.credentials.login import Login
+from addon.credentials.open import Places, open_login
+from addon.environment import ROOT
+from addon.purse import Purse
+from addon.replay_layer import Timing
+from addon.settings import Settings
+from addon.summary_call import SummaryCall
+from addon.usage.ledger import UsageLedger
+
+
+def load_catalogue(settings: Settings) -> Catalogue:
+    """The built-in models with the user's `models.toml` on top. Raises CatalogueError."""
+    builtin = (ROOT / "addon" / "claude" / "models.toml").read_text(encoding="utf-8")
+    catalogue = Catalogue.load(builtin)
+    override = settings.home / "models.toml"
+    if not override.is_file():
+        return catalogue
+    return catalogue.with_overrides(override.read_text(encoding="utf-8"))
+
+
+def timing(settings: Settings) -> Timing:
+    return Timing(
+        first_byte=settings.first_byte_seconds,
+        keepalive=settings.keepalive_seconds,
+        connect=settings.connect_seconds,
+        idle=settings.upstream_idle_seconds,
+    )
+
+
+def make_login(settings: Settings, http: httpx.AsyncClient) -> Login:
+    places = Places(
+        home=settings.home,
+        user_home=Path.home(),
+        platform=sys.platform,
+        account=_user(),
+        token=settings.oauth_token,
+        config_dir=settings.claude_config_dir,
+        credentials_dir=settings.claude_credentials_dir,
+    )
+    return open_login(places, token_url=settings.oauth_token_url, http=http)
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except OSError:  # a container may have no name for its user
+        return ""
+
+
+def make_context(
+    settings: Settings, catalogue: Catalogue, call: SummaryCall | None, memory: SummaryMemory
+) -> tuple[ContextManager, TokenCounter]:
+    vocabulary = Vocabulary()
+    vocabulary.start()
+    counter = TokenCounter(vocabulary, clock=time.time, state=settings.home / "tokens.json")
+    model = catalogue.get(settings.context_summarization_model)
+    summarizer = Summarizer(call, memory, counter, model=model, clock=time.time)
+    manager = ContextManager(
+        counter,
+        summarizer,
+        strategy=settings.context_strategy,
+        limit=settings.context_max_tokens,
+        target=settings.context_target_tokens or "auto",
+    )
+    return manager, counter
+
+
+def make_summary_call(
+    settings: Settings,
+    http: httpx.AsyncClient,
+    catalogue: Catalogue,
+    purse: Purse,
+    ledger: UsageLedger,
+) -> SummaryCall | None:
+    """None without an API key: then conversations are trimmed."""
+    if settings.api_key is None:
+        return None
+    return SummaryCall(
+        settings.upstream_url,
+        settings.api_key,
+        http,
+        catalogue=catalogue,
+        purse=purse,
+        ledger=ledger,
+    )

@@ -1,0 +1,82 @@
+"""The paid request that makes a summary: by API key, within the budget, recorded like every other."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import httpx
+
+from addon.claude.catalogue import Catalogue
+from addon.context.summarizer import SummaryAnswer
+from addon.errors import BadGateway
+from addon.exchange import ANTHROPIC_VERSION
+from addon.json_codec import FAST, dumps
+from addon.purse import Purse
+from addon.usage.ledger import UsageLedger
+from addon.usage.record import RequestRecord, Tokens, usd
+from addon.wire.errors import from_upstream
+from addon.wire.message_stream import read_message
+from addon.wire.types import JsonObject
+
+
+class SummaryCall:
+    """Raises CCProxyError: no room in the budget, refused by Anthropic, not reachable."""
+
+    def __init__(
+        self,
+        url: str,
+        api_key: str,
+        http: httpx.AsyncClient,
+        *,
+        catalogue: Catalogue,
+        purse: Purse,
+        ledger: UsageLedger,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.url = f"{url}/v1/messages"
+        self.headers = {"x-api-key": api_key, "anthropic-version": ANTHROPIC_VERSION}
+        self.http = http
+        self.catalogue = catalogue
+        self.purse = purse
+        self.ledger = ledger
+        self.clock = clock
+
+    async def __call__(self, request: JsonObject) -> SummaryAnswer:
+        body = dumps(request)
+        model = self.catalogue.get(request["model"])
+        reservation = self.purse.set_aside(model, len(body), request["max_tokens"])
+        started = time.monotonic()
+        try:
+            message = await self.send(body)
+            tokens = Tokens.from_usage(message.get("usage") or {})
+            cost = tokens.cost(model.prices)
+            self.ledger.add(
+                RequestRecord(
+                    time=self.clock(),
+                    model=model.id,
+                    source="summary",
+                    tokens=tokens,
+                    cost=cost,
+                    latency_ms=round((time.monotonic() - started) * 1000),
+                )
+            )
+        finally:
+            self.purse.budget.release(reservation)
+        return SummaryAnswer(
+            text="".join(b.get("text", "") for b in message["content"] if b.get("type") == "text"),
+            cost=usd(cost),
+            complete=message.get("stop_reason") != "max_tokens",
+        )
+
+    async def send(self, body: bytes) -> JsonObject:
+        headers = {**self.headers, "content-type": "application/json"}
+        try:
+            response = await self.http.post(self.url, content=body, headers=headers)
+        except httpx.HTTPError as error:
+            raise BadGateway(
+                f"Anthropic can't be reached for a summary ({type(error).__name__})."
+            ) from None
+        if response.status_code != 200:
+            raise from_upstream(response.status_code, response.content, response.headers)
+        return read_message(response.content, FAST)
