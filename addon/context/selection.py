@@ -39,6 +39,11 @@ def needed(excess: int) -> int:
     return min(math.ceil(excess / (1 - SUMMARY_SHARE)), excess + SUMMARY_TOKENS[1])
 
 
+def expected_tokens(replaced: int) -> int:
+    """How long a summary of so many tokens will be."""
+    return min(math.ceil(replaced * SUMMARY_SHARE), SUMMARY_TOKENS[1])
+
+
 def choose(
     messages: list[JsonObject], tokens: Sequence[int], need: int, after: int = 0
 ) -> Span | None:

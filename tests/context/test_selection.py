@@ -11,7 +11,7 @@ from addon.context.pairs import repair, safe_cuts
 from addon.context.replace import replacement
 from addon.context.selection import Span, choose, needed, pinned, verbatim
 from tests.context.builders import call, result, text
-from tests.context.validator import conversations, problems
+from tests.context.validator import conversations, problems, unhurried
 
 
 def talk(count: int) -> list[dict[str, Any]]:
@@ -56,6 +56,7 @@ def test_results_that_come_late_hold_the_cut_back():
     assert safe_cuts(messages) == {0, 4, 5}
 
 
+@unhurried
 @given(conversations(), st.integers(1, 50_000))
 def test_a_replaced_span_leaves_a_valid_conversation(messages: list[dict[str, Any]], need: int):
     assert not problems({"messages": messages})
@@ -176,6 +177,7 @@ def test_repair_makes_it_valid(messages: list[dict[str, Any]]):
     assert problems({"messages": repair(messages)}) == []
 
 
+@unhurried
 @given(conversations())
 def test_repair_leaves_a_valid_conversation_as_it_is(messages: list[dict[str, Any]]):
     repaired = repair(messages)

@@ -8,7 +8,7 @@ from hypothesis import given
 
 from addon.context.transcript import TRANSCRIPT_BYTES, summary_request, transcript
 from tests.context.builders import NEW, OLD, call, result, text
-from tests.context.validator import conversations
+from tests.context.validator import conversations, unhurried
 
 BASE64 = "iVBORw0KGgo" * 500
 IMAGE = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": BASE64}}
@@ -66,6 +66,7 @@ def test_long_messages_share_what_room_there_is():
     assert 70_000 < shown.count("é") < 90_000
 
 
+@unhurried
 @given(conversations(most_lines=400))
 def test_every_message_is_in_it(messages: list[dict[str, Any]]):
     shown = transcript(messages)

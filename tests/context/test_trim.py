@@ -3,12 +3,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from addon.context.trim import Cuts, apply, fits, plan
 from tests.context.builders import TOOLS, call, result, text
-from tests.context.validator import conversations, problems
+from tests.context.validator import conversations, problems, unhurried
 
 
 def tokens(request: dict[str, Any]) -> list[int]:
@@ -110,7 +110,7 @@ def test_cuts_of_another_conversation_do_not_fit():
     assert not fits({"messages": [*request["messages"][:9], *loops(60, 1)]}, cuts)
 
 
-@settings(max_examples=60)
+@unhurried
 @given(conversations(), st.floats(0.2, 1.2))
 def test_trimmed_is_valid_and_reaches_the_target_if_anything_does(
     messages: list[dict[str, Any]], share: float
@@ -126,7 +126,7 @@ def test_trimmed_is_valid_and_reaches_the_target_if_anything_does(
     assert trimmed(request, target) == smaller
 
 
-@settings(max_examples=60)
+@unhurried
 @given(conversations(), conversations(most_turns=3))
 def test_the_same_cuts_give_the_same_bytes_while_the_conversation_grows(
     messages: list[dict[str, Any]], more: list[dict[str, Any]]

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from addon.context.vocabulary import PACKED, PIECE_CHARS, Vocabulary, pack, pieces, unpack
 from addon.context.weights import weigh
 from tests.context.builders import code, dice, prose, rows, vocabulary
+from tests.context.validator import unhurried
 
 PUBLISHED_SHA256 = "223921b76ee99bde995b7ff738513eef100fb51d18c93597a113bcffe865b2a7"
 
@@ -26,6 +27,7 @@ def test_the_licence_ships_beside_it():
     assert "MIT License" in (PACKED.parent / "LICENSE-tiktoken").read_text()
 
 
+@unhurried
 @given(st.lists(st.binary(min_size=1, max_size=200)))
 def test_unpack_undoes_pack(tokens: list[bytes]):
     assert list(unpack(pack(tokens))) == tokens
@@ -53,6 +55,7 @@ def test_lone_surrogates_are_counted():
     assert weigh("a\ud800b") > 0
 
 
+@unhurried
 @given(st.text(alphabet="a \n", max_size=400).map(lambda text: text * 200))
 def test_pieces_join_to_the_text_and_are_short(text: str):
     cut = list(pieces(text))

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from hypothesis import settings
 from hypothesis import strategies as st
 
 from tests.context.builders import text
+
+# No deadline: the machine that runs the tests may be busy with other work.
+unhurried = settings(max_examples=60, deadline=None)
 
 
 def problems(request: dict[str, Any]) -> list[str]:
@@ -56,10 +60,17 @@ def _turn(number: int, loops: list[tuple[int, int]], size: int) -> list[dict[str
     return [*made, text("assistant", f"answer {number} " + "done as told " * size)]
 
 
+class Messages(list[dict[str, Any]]):
+    """A list that shows how it was made; hypothesis warns of a failing example that is too long to read."""
+
+    script: Any = None
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} messages of {self.script}>"
+
+
 @st.composite
-def conversations(
-    draw: st.DrawFn, most_turns: int = 12, most_lines: int = 120
-) -> list[dict[str, Any]]:
+def conversations(draw: st.DrawFn, most_turns: int = 12, most_lines: int = 120) -> Messages:
     """Valid conversations of agents, from one prompt to long runs of tool calls, ending with the user."""
     loop = st.tuples(st.integers(1, 3), st.integers(0, most_lines))
     turns = draw(
@@ -71,4 +82,6 @@ def conversations(
         for message in _turn(number, loops, size)
     ]
     last = draw(st.lists(loop, max_size=3))
-    return messages + _turn(len(turns), last, 3)[:-1]
+    made = Messages([*messages, *_turn(len(turns), last, 3)[:-1]])
+    made.script = (turns, last)
+    return made

@@ -1,0 +1,274 @@
+"""Makes conversations fit by summaries: one call at a time for each conversation, and none that was made before."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+
+from addon.claude.model import Model
+from addon.context.chat import Chat, View, through
+from addon.context.count import kilo
+from addon.context.counter import TokenCounter
+from addon.context.depth import Depth, Outlook, cheapest
+from addon.context.lru import Lru
+from addon.context.selection import (
+    FIRST_PROTECTED,
+    LAST_PROTECTED,
+    SUMMARY_TOKENS,
+    Span,
+    choose,
+    expected_tokens,
+    needed,
+    pinned,
+)
+from addon.context.summary_memory import Summary, SummaryMemory
+from addon.context.transcript import summary_request
+from addon.errors import CCProxyError
+from addon.wire.types import JsonObject
+
+log = logging.getLogger(__name__)
+
+ROUNDS = 2
+TIMEOUT_SECONDS = 120
+# After a failure, requests are trimmed for a while rather than made to wait for the next one.
+PAUSE_SECONDS = 300
+MOST_MERGES = 5
+
+# Shorter than this a "summary" is a refusal or an apology.
+_LEAST_CHARS = 200
+_LEAST_SHARE = 0.005
+
+# A summary that was sent stays in place while the whole conversation is estimated near the limit: estimates change
+# with what is learnt, and going back would throw away the prompt cache.
+STICKY_SHARE = 0.75
+
+# How far ahead of the limit a summary is made: a call takes about as long as a few turns.
+_AHEAD_TURNS = 3
+_AHEAD_SHARE = 0.05
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SummaryAnswer:
+    """What the call that was passed in brought back."""
+
+    text: str
+    cost: float
+    """USD, 0.0 if unknown."""
+    complete: bool = True
+    """False when it stopped at max_tokens."""
+
+
+type Call = Callable[[JsonObject], Awaitable[SummaryAnswer]]
+"""POSTs the body to `/v1/messages` with the API key; raises CCProxyError (budget spent, upstream failed)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    limit: int
+    target: int | None
+    """None: the depth that costs least."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    span: Span
+    base: Summary | None
+    """The summary to merge with; None: all of the span is summarized from its messages."""
+    depth: Depth | None
+
+
+class Summarizer:
+    """Finds or makes the summary that a conversation needs.
+
+    `call`: makes the paid request (None: no key, nothing is ever made); `model`: the summarizing one; `clock`: seconds.
+    Use from one event loop.
+    """
+
+    def __init__(
+        self,
+        call: Call | None,
+        memory: SummaryMemory,
+        counter: TokenCounter,
+        *,
+        model: Model,
+        clock: Callable[[], float],
+    ) -> None:
+        self._call = call
+        self._memory = memory
+        self._counter = counter
+        self._model = model
+        self._clock = clock
+        self._running: dict[bytes, asyncio.Task[Summary | None]] = {}
+        self._paused: Lru[bytes, float] = Lru(256)
+
+    async def fit(self, chat: Chat, limits: Limits) -> tuple[View, list[Summary]]:
+        """The chat through a summary, if it needs one, and the summaries made for it now (for their cost).
+
+        The view may still be over the limit: nothing to summarize, no key, the call failed. Never raises for those.
+        """
+        made: list[Summary] = []
+        goal = limits.limit
+        view = await self.remembered(chat, limits.limit)
+        while view.count.total > goal and len(made) < ROUNDS:
+            if running := self._running.get(chat.key):
+                await asyncio.wait({running})
+            elif plan := self._plan(chat, view, limits, view.count.total):
+                summary = await self._share(chat, plan)
+                goal = self._target(chat, limits).target
+                made += [summary] if summary else []
+            else:
+                break
+            view = await self.remembered(chat, limits.limit)
+        if view.summary and view.summary.used_at is None:
+            await asyncio.to_thread(self._memory.mark_used, view.summary, len(chat.messages))
+        return view, made
+
+    async def prepare(self, chat: Chat, limits: Limits) -> Summary | None:
+        """Make the summary that the next turns will need, if the chat is near the limit and has none ready.
+
+        Call it in the background after an answer. Raises nothing that `fit` would not.
+        """
+        view = await self.remembered(chat, limits.limit)
+        margin = max(_AHEAD_TURNS * chat.growth, round(_AHEAD_SHARE * limits.limit))
+        if view.count.total + margin <= limits.limit or chat.key in self._running:
+            return None
+        ready = next(iter(self._known(chat)), None)
+        if ready and (view.summary is None or ready.end > view.summary.end):
+            return None
+        plan = self._plan(chat, view, limits, max(view.count.total, limits.limit + chat.growth))
+        return await self._share(chat, plan) if plan else None
+
+    async def remembered(self, chat: Chat, limit: int) -> View:
+        """The chat as it was last sent; through the longest summary known if it is over the limit that way."""
+        view = View(request=chat.request, prints=chat.prints, count=chat.count)
+        known = self._known(chat)
+        used = next((summary for summary in known if summary.used_at is not None), None)
+        if used and chat.count.total >= STICKY_SHARE * limit:
+            view = await self._counted(chat, used)
+        if view.count.total > limit and known and known[0] != view.summary:
+            view = await self._counted(chat, known[0])
+        return view
+
+    async def close(self) -> None:
+        """Wait for the calls under way: they are paid for."""
+        if self._running:
+            await asyncio.wait(self._running.values())
+
+    def _known(self, chat: Chat) -> list[Summary]:
+        return [summary for summary in self._memory.along(chat.names) if chat.takes(summary)]
+
+    async def _counted(self, chat: Chat, summary: Summary) -> View:
+        view = through(chat, summary)
+        return replace(
+            view, count=await self._counter.count_soon(view.request, chat.model, view.prints)
+        )
+
+    def _target(self, chat: Chat, limits: Limits) -> Depth:
+        if limits.target is not None:
+            return Depth(limits.target, 0.0, 0)
+        count = chat.count
+        prefix = count.system + count.tools + sum(count.per_message[:FIRST_PROTECTED])
+        return cheapest(
+            Outlook(
+                limit=limits.limit,
+                prefix=prefix,
+                floor=prefix + sum(count.per_message[-LAST_PROTECTED:]) + SUMMARY_TOKENS[0],
+                growth=chat.growth,
+                turns=chat.turns,
+                prices=chat.model.prices,
+                summarizer=self._model.prices,
+            )
+        )
+
+    def _plan(self, chat: Chat, view: View, limits: Limits, total: int) -> _Plan | None:
+        """What to summarize so that `total` tokens become the target; None when there is no way."""
+        if self._call is None or self._is_paused(chat):
+            return None
+        depth = self._target(chat, limits)
+        need = needed(total - depth.target)
+        span = choose(view.request["messages"], view.count.per_message, need, after=view.covered)
+        if span is None:
+            return None
+        replaced = sum(view.count.per_message[slice(*span)])
+        if total - replaced + expected_tokens(replaced) > limits.limit:
+            return None  # the rest alone is too much: it has to be trimmed anyway
+        whole = Span(span.start, span.end + view.shift)
+        base = view.summary if view.summary and self._good(chat, view.summary) else None
+        return _Plan(whole, base, None if limits.target else depth)
+
+    def _is_paused(self, chat: Chat) -> bool:
+        until = self._paused.get(chat.key)
+        return until is not None and until > self._clock()
+
+    def _good(self, chat: Chat, summary: Summary) -> bool:
+        """Whether to build on a summary; each merge loses something, and a thin one has lost too much."""
+        replaced = sum(chat.count.per_message[summary.start : summary.end])
+        thin = summary.tokens_after < _LEAST_SHARE * replaced
+        return summary.complete and summary.merges < MOST_MERGES and not thin
+
+    async def _share(self, chat: Chat, plan: _Plan) -> Summary | None:
+        """Run the call so that it outlives a client that leaves: it is paid for, and the next turn will need it."""
+        task = asyncio.create_task(self._make(chat, plan))
+        self._running[chat.key] = task
+        task.add_done_callback(lambda _: self._running.pop(chat.key, None))
+        await asyncio.wait({task})
+        return task.result()
+
+    async def _make(self, chat: Chat, plan: _Plan) -> Summary | None:
+        """Call out and remember; None (and a pause) when it failed."""
+        assert self._call is not None  # noqa: S101 - _plan made sure
+        added = chat.messages[plan.base.end if plan.base else plan.span.start : plan.span.end]
+        tokens = sum(chat.count.per_message[slice(*plan.span)])
+        previous = plan.base.text if plan.base else None
+        body = summary_request(added, tokens, self._model, previous)
+        try:
+            async with asyncio.timeout(TIMEOUT_SECONDS):
+                answer = await self._call(body)
+            _check(answer, body)
+        except (CCProxyError, TimeoutError) as error:
+            self._paused.put(chat.key, self._clock() + PAUSE_SECONDS)
+            log.warning("🔄 No summary, trimming instead: %s", str(error) or "it took too long")
+            return None
+        summary = self._summary(chat, plan, answer, tokens)
+        await asyncio.to_thread(self._memory.put, summary, added)
+        log.info("%s", tell(summary, plan.depth))
+        return summary
+
+    def _summary(self, chat: Chat, plan: _Plan, answer: SummaryAnswer, tokens: int) -> Summary:
+        summary = Summary(
+            id=chat.names[plan.span.end].hex(),
+            start=plan.span.start,
+            end=plan.span.end,
+            text=answer.text.strip(),
+            pins=tuple(pinned(chat.messages, plan.span)),
+            merges=plan.base.merges + 1 if plan.base else 0,
+            complete=answer.complete,
+            previous=plan.base.id if plan.base else None,
+            model=self._model.id,
+            created=self._clock(),
+            tokens_before=tokens,
+            cost=answer.cost,
+        )
+        view = through(chat, summary)
+        count = self._counter.count(view.request, chat.model, view.prints)
+        return replace(summary, tokens_after=sum(count.per_message[summary.start : view.covered]))
+
+
+def _check(answer: SummaryAnswer, body: JsonObject) -> None:
+    """Refuse what can't be a summary; raises CCProxyError."""
+    asked = len(body["messages"][0]["content"])
+    if len(answer.text.strip()) < max(_LEAST_CHARS, _LEAST_SHARE * asked):
+        raise CCProxyError(f"the summary of {asked} characters has only {len(answer.text)}")
+
+
+def tell(summary: Summary, depth: Depth | None = None) -> str:
+    """One line on a new summary: what it replaced, what it cost, and where to look at it."""
+    line = (
+        f"🔄 {summary.end - summary.start} messages summarized: {kilo(summary.tokens_before)} → "
+        f"{kilo(summary.tokens_after)} tokens for ${summary.cost:.4f} · /context/{summary.id}"
+    )
+    if depth is None:
+        return line
+    return f"{line} · down to {kilo(depth.target)}: the coming turns should cost ${depth.cost:.2f}"

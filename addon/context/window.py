@@ -1,0 +1,227 @@
+"""Keeps every request within the context window: counts, summarizes, trims."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from addon.claude.model import Model
+from addon.context import trim
+from addon.context.chat import Chat, View
+from addon.context.count import Count, kilo, overflow, true_input
+from addon.context.counter import TokenCounter
+from addon.context.digests import Fingerprint, fingerprint
+from addon.context.lru import Lru
+from addon.context.summarizer import STICKY_SHARE, Limits, Summarizer, tell
+from addon.errors import BadRequest
+from addon.wire.types import JsonObject
+
+type Strategy = Literal["summarize", "trim", "none"]
+type Action = Literal["none", "summarized", "reused", "trimmed"]
+
+# The least that is left for an answer when max_tokens has to give way.
+LEAST_ANSWER = 4_096
+# A target that a smaller window made impossible becomes this share of it.
+_TARGET_SHARE = 0.9
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fitted:
+    """A request that fits, and what was done for it."""
+
+    request: JsonObject
+    action: Action
+    count: Count
+    limit: int
+    before: int
+    """Tokens of the request as it came."""
+    prints: Fingerprint
+    chat: Chat
+    view: View
+    """The request before it was trimmed."""
+    notes: tuple[str, ...] = ()
+    """Lines for the log, with their 🔄 or ✂️."""
+    cost: float = 0.0
+    """USD spent on summaries for this request."""
+
+    @property
+    def summary(self) -> str | None:
+        """Id of the summary in it (`/context/<id>`)."""
+        return self.view.summary.id if self.view.summary else None
+
+
+class ContextManager:
+    """Fits requests to a limit.
+
+    `limit`: tokens, or "auto" for the model's whole window; `target`: tokens to come down to, or "auto" for the depth
+    that costs least (trimming goes to 0.9 of the limit then). Raises ValueError for a target not below the limit.
+    """
+
+    def __init__(
+        self,
+        counter: TokenCounter,
+        summarizer: Summarizer,
+        *,
+        strategy: Strategy = "summarize",
+        limit: int | Literal["auto"] = 200_000,
+        target: int | Literal["auto"] = 180_000,
+    ) -> None:
+        if limit != "auto" and target != "auto" and target >= limit:
+            raise ValueError(f"CONTEXT_TARGET_TOKENS ({target}) must be below the limit ({limit})")
+        self._counter = counter
+        self._summarizer = summarizer
+        self._strategy = strategy
+        self._limit = limit
+        self._target = target
+        self._cuts: Lru[bytes, trim.Cuts] = Lru(256)
+
+    async def fit(
+        self, request: JsonObject, model: Model, messages: Sequence[bytes] | None = None
+    ) -> Fitted:
+        """The request as it can be sent to `model`; `messages`: the digests of its messages if they are known.
+
+        The same conversation gives the same bytes from turn to turn, but for what is new. Raises BadRequest when even
+        the hardest cuts leave more than the limit.
+        """
+        limits = self._limits(model)
+        prints = fingerprint(request, messages)
+        floor = round(STICKY_SHARE * limits.limit)
+        count = await self._counter.count_soon(request, model, prints, threshold=floor)
+        chat = Chat(request, model, prints, count)
+        whole = View(request=request, prints=prints, count=count)
+        if self._strategy == "none" or count.total < floor:
+            return self._fitted(chat, whole, limits, "none")
+        if self._strategy == "trim":
+            return await self._trimmed(self._fitted(chat, whole, limits, "none"), limits)
+        return await self._summarized(chat, limits)
+
+    async def prepare_ahead(self, fitted: Fitted) -> None:
+        """Make the summary that the next turns of this conversation will need; for the time after an answer."""
+        if self._strategy == "summarize":
+            await self._summarizer.prepare(fitted.chat, self._limits(fitted.chat.model))
+
+    def learn(self, fitted: Fitted, usage: JsonObject) -> None:
+        """Take in the `usage` of the answer to `fitted.request`."""
+        if total := true_input(usage):
+            self._counter.learn(fitted.request, fitted.chat.model, total, fitted.prints)
+
+    async def after_refusal(self, fitted: Fitted, message: str) -> Fitted | None:
+        """What to send once more after Anthropic's 400; None when it wasn't about the length.
+
+        Learns the true count from the message. Raises BadRequest when it can't be made to fit.
+        """
+        told = overflow(message)
+        if told is None:
+            return None
+        self._counter.learn(fitted.request, fitted.chat.model, told.tokens, fitted.prints)
+        if told.maximum - told.tokens >= LEAST_ANSWER:
+            return replace(fitted, request=_clamped(fitted.request, told.maximum - told.tokens))
+        # The estimate was too low by this much, so the cuts have to go as far below what would have been enough.
+        off = min(1.0, fitted.count.total / told.tokens)
+        target = min(self._limits(fitted.chat.model).target or told.maximum, _below(told.maximum))
+        try:
+            return await self._cut_anew(fitted, Limits(int(told.maximum * off), int(target * off)))
+        except BadRequest as error:
+            raise _too_large(told.tokens, told.maximum) from error
+
+    def _limits(self, model: Model) -> Limits:
+        limit = model.context if self._limit == "auto" else min(self._limit, model.context)
+        if self._target == "auto":
+            return Limits(limit, None)
+        return Limits(limit, self._target if self._target < limit else _below(limit))
+
+    async def _summarized(self, chat: Chat, limits: Limits) -> Fitted:
+        view, made = await self._summarizer.fit(chat, limits)
+        action: Action = "summarized" if made else "reused" if view.summary else "none"
+        fitted = replace(
+            self._fitted(chat, view, limits, action),
+            notes=tuple(tell(summary) for summary in made),
+            cost=sum(summary.cost for summary in made),
+        )
+        return await self._trimmed(fitted, limits)
+
+    def _fitted(self, chat: Chat, view: View, limits: Limits, action: Action) -> Fitted:
+        return Fitted(
+            request=_clamped(view.request, chat.model.context - view.count.upper),
+            action=action,
+            count=view.count,
+            limit=limits.limit,
+            before=chat.count.total,
+            prints=view.prints,
+            chat=chat,
+            view=view,
+        )
+
+    async def _trimmed(self, fitted: Fitted, limits: Limits) -> Fitted:
+        """`fitted` within the limit; by the cuts of the turn before while they suffice."""
+        cuts = self._cuts.get(_cuts_key(fitted))
+        if cuts and trim.fits(fitted.view.request, cuts):
+            cut = await asyncio.to_thread(self._cut, fitted, cuts)
+            if cut.count.total <= limits.limit:
+                return cut
+        elif fitted.count.total <= limits.limit:
+            return fitted
+        return await self._cut_anew(fitted, limits)
+
+    async def _cut_anew(self, fitted: Fitted, limits: Limits) -> Fitted:
+        """Plan new cuts; in a thread, since much of what is left has to be counted again."""
+        cuts = await asyncio.to_thread(self._plan, fitted, limits)
+        cut = await asyncio.to_thread(self._cut, fitted, cuts)
+        if cut.count.total > limits.limit:
+            raise _too_large(cut.count.total, limits.limit)
+        self._cuts.put(_cuts_key(fitted), cuts)
+        return cut
+
+    def _plan(self, fitted: Fitted, limits: Limits) -> trim.Cuts:
+        model = fitted.chat.model
+
+        def tokens(request: JsonObject) -> list[int]:
+            count = self._counter.count(request, model)
+            return [*count.per_message, count.total - count.messages]
+
+        target = limits.target or _below(limits.limit)
+        request = fitted.view.request
+        return trim.plan(request, tokens, target, unthink=model.preserved_thinking)
+
+    def _cut(self, fitted: Fitted, cuts: trim.Cuts) -> Fitted:
+        model = fitted.chat.model
+        request = trim.apply(fitted.view.request, cuts)
+        prints = fingerprint(request)
+        count = self._counter.count(request, model, prints)
+        note = f"✂️ trimmed: {kilo(fitted.before)} → {kilo(count.total)} tokens"
+        return replace(
+            fitted,
+            request=_clamped(request, model.context - count.upper),
+            action="trimmed",
+            count=count,
+            prints=prints,
+            notes=(*fitted.notes, note),
+        )
+
+
+def _cuts_key(fitted: Fitted) -> bytes:
+    return fitted.chat.key + (fitted.view.summary.id if fitted.view.summary else "").encode()
+
+
+def _below(limit: int) -> int:
+    return round(_TARGET_SHARE * limit)
+
+
+def _clamped(request: JsonObject, room: int) -> JsonObject:
+    """`max_tokens` brought down to what the window has room for: more of it is an error on older models."""
+    asked = request.get("max_tokens")
+    budget = (request.get("thinking") or {}).get("budget_tokens", 0)
+    most = max(room, LEAST_ANSWER, budget + 1)
+    return {**request, "max_tokens": most} if isinstance(asked, int) and asked > most else request
+
+
+def _too_large(tokens: int, limit: int) -> BadRequest:
+    return BadRequest(
+        f"The conversation has about {tokens} tokens and the limit is {limit}, even after everything that may be left "
+        "out was. Start a new chat, take large files or tool results out of the newest messages, or raise "
+        "CONTEXT_MAX_TOKENS if the model's window is larger.",
+        param="messages",
+        code="context_length_exceeded",
+    )

@@ -1,0 +1,146 @@
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from addon.context import summary_memory
+from addon.context.summary_memory import Summary, SummaryMemory
+from tests.context.builders import Clock, text
+
+NAMES = [bytes([at]) * 16 for at in range(20)]
+
+
+def summary(end: int = 8, **more: object) -> Summary:
+    return replace(Summary(id=NAMES[end].hex(), start=3, end=end, text="what was done"), **more)
+
+
+def memory(directory: Path | None) -> SummaryMemory:
+    return SummaryMemory(directory, Clock())
+
+
+def test_a_summary_is_found_again_after_a_restart(tmp_path: Path):
+    kept = summary(pins=(4, 5), merges=2, cost=0.5, previous=NAMES[5].hex())
+    memory(tmp_path).put(kept, [text("user", "hello")])
+    assert memory(tmp_path).along(NAMES) == [kept]
+    assert memory(tmp_path).along(NAMES[:8]) == []
+
+
+def test_the_longest_comes_first(tmp_path: Path):
+    subject = memory(tmp_path)
+    for end in (6, 9, 7):
+        subject.put(summary(end), [])
+    assert [found.end for found in subject.along(NAMES)] == [9, 7, 6]
+
+
+def test_use_is_remembered(tmp_path: Path):
+    subject, kept = memory(tmp_path), summary()
+    subject.put(kept, [text("user", "hello")])
+    subject.mark_used(kept, 31)
+    for again in (subject, memory(tmp_path)):
+        assert again.along(NAMES) == [replace(kept, used_at=31)]
+        assert again.show(kept.id) == {
+            **replace(kept, used_at=31).to_json(),
+            "replaced": [text("user", "hello")],
+        }
+
+
+def test_files_are_for_the_owner_only_and_hold_no_base64(tmp_path: Path):
+    image = {
+        "type": "image",
+        "source": {"type": "base64", "media_type": "image/png", "data": "iVBOR" * 100},
+    }
+    message = {
+        "role": "user",
+        "content": [{"type": "tool_result", "tool_use_id": "t", "content": [image]}],
+    }
+    memory(tmp_path / "deep" / "er").put(summary(), [message, text("user", "\ud800")])
+    (file,) = (tmp_path / "deep" / "er").iterdir()
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert "iVBOR" not in file.read_text()
+    assert "[500 characters left out]" in file.read_text()
+
+
+def test_without_a_directory_it_lasts_as_long_as_the_process():
+    subject = memory(None)
+    subject.put(summary(), [text("user", "x")])
+    subject.mark_used(summary(), 12)
+    assert subject.along(NAMES)[0].used_at == 12
+    assert subject.show(summary().id) == {**summary(used_at=12).to_json(), "replaced": None}
+    assert subject.ids() == []
+
+
+def test_an_unwritable_directory_is_no_more_than_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    (tmp_path / "file").write_text("in the way")
+    subject = memory(tmp_path / "file")
+    subject.put(summary(), [])
+    assert subject.along(NAMES) == [summary()]
+    assert "Could not save" in caplog.text
+
+
+GOOD = {"version": 1, "summary": summary().to_json(), "replaced": []}
+DAMAGED = {
+    "empty": b"",
+    "cut": json.dumps(GOOD).encode()[:-20],
+    "no-object": b"[1]",
+    "newer": json.dumps({**GOOD, "version": 2}).encode(),
+    "of-another": json.dumps({**GOOD, "summary": summary(9).to_json()}).encode(),
+    "no-text": json.dumps({**GOOD, "summary": {**summary().to_json(), "text": ""}}).encode(),
+    "bad-span": json.dumps({**GOOD, "summary": {**summary().to_json(), "end": 1}}).encode(),
+    "bad-types": json.dumps({**GOOD, "summary": {**summary().to_json(), "start": "x"}}).encode(),
+    "bad-pins": json.dumps({**GOOD, "summary": {**summary().to_json(), "pins": 7}}).encode(),
+    "missing": json.dumps({**GOOD, "summary": {"id": summary().id}}).encode(),
+    "deep": b"[" * 100_000,
+    "huge": b" " * (17 * 1024 * 1024),
+}
+
+
+@pytest.mark.parametrize("content", DAMAGED.values(), ids=DAMAGED)
+def test_a_damaged_file_is_set_aside(tmp_path: Path, content: bytes):
+    file = tmp_path / f"{summary().id}.json"
+    file.write_bytes(content)
+    subject = memory(tmp_path)
+    assert subject.along(NAMES) == []
+    assert [path.suffix for path in tmp_path.iterdir()] == [".corrupt"]
+    subject.put(summary(), [])
+    assert memory(tmp_path).along(NAMES) == [summary()]
+
+
+def test_foreign_files_are_left_alone(tmp_path: Path):
+    for name in ("notes.json", "a.txt", f"{'A' * 32}.json"):
+        (tmp_path / name).write_text("mine")
+    subject = memory(tmp_path)
+    subject.put(summary(), [])
+    assert subject.ids() == [summary().id]
+    assert subject.show("notes") is None
+    assert subject.show("../notes") is None
+    assert (tmp_path / "notes.json").read_text() == "mine"
+
+
+def test_a_file_that_went_away_is_forgotten(tmp_path: Path):
+    memory(tmp_path).put(summary(), [])
+    subject = memory(tmp_path)
+    (tmp_path / f"{summary().id}.json").unlink()
+    assert subject.along(NAMES) == []
+
+
+@pytest.mark.parametrize(
+    ("files", "most_bytes"), [(3, 10**9), (1_000, 1_500)], ids=["count", "bytes"]
+)
+def test_the_oldest_make_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: int, most_bytes: int
+):
+    monkeypatch.setattr(summary_memory, "MOST_FILES", files)
+    monkeypatch.setattr(summary_memory, "MOST_BYTES", most_bytes)
+    subject = memory(tmp_path)
+    for end in range(4, 10):
+        subject.put(summary(end), [])
+        os.utime(tmp_path / f"{NAMES[end].hex()}.json", (end, end))
+    assert 1 <= len(list(tmp_path.iterdir())) <= 5
+    assert subject.ids()[0] == NAMES[9].hex()
+    assert sum(path.stat().st_size for path in tmp_path.iterdir()) < 2_000
