@@ -159,25 +159,27 @@ class Connection:
         if how.framing == "close":
             # To an HTTP/1.0 client h11 delimits the body by the end of the connection.
             self._http.their_http_version = b"1.0"
-        self._send(_head(response))
         # A HEAD has the head of the answer and no body.
         parts = response.parts if request.method != "HEAD" else ()
+        # "answered" is said before the last byte leaves: a test may look as soon as its client has it.
+        request.outcome = "open" if parts else "answered"
+        self._send(_head(response))
         for number, part in enumerate(parts):
-            if number == how.pause_after:
-                await wait(how.pause)
-            elif number and how.every:
-                await asyncio.sleep(how.every)
-            if number == len(parts) - 1:
-                # Said before the last byte leaves: a test may look as soon as its client has it.
-                request.outcome = "answered"
+            await self._pace(how, number)
+            request.outcome = "open" if part is not parts[-1] else "answered"
             await self._send_part(request, how, number, part)
         if how.cut in ("fin", "rst"):
             await self._cut(request, how)
-        request.outcome = "answered"
         self._send(h11.EndOfMessage())
         await self._writer.drain()
         if how.close:
             self._writer.close()
+
+    async def _pace(self, how: Delivery, number: int) -> None:
+        if number == how.pause_after:
+            await wait(how.pause)
+        elif number and how.every:
+            await asyncio.sleep(how.every)
 
     async def _send_part(self, request: Received, how: Delivery, number: int, part: bytes) -> None:
         room = len(part) if how.after_bytes is None else how.after_bytes - request.bytes_sent
