@@ -25,10 +25,15 @@ class Blocked:
 
 @dataclass(slots=True, kw_only=True)
 class _Cooldown:
+    family: str | None
     until: float
     reason: str
     strikes: int
     probed_until: float = 0.0
+    prober: str | None = None
+
+    def probed_by_another(self, request: str | None, now: float) -> bool:
+        return now < self.probed_until and (request is None or request != self.prober)
 
 
 class Cooldowns:
@@ -49,25 +54,30 @@ class Cooldowns:
         if before is None or before.until <= now:
             strikes += 1
         until = limit.until or now + min(_FIRST_STRIKE * 2 ** (strikes - 1), _LAST_STRIKE)
-        self._entries[key] = _Cooldown(until=until, reason=reason, strikes=strikes)
+        self._entries[key] = _Cooldown(
+            family=limit.family, until=until, reason=reason, strikes=strikes
+        )
         return until
 
-    def admit(self, credential: str, family: str, now: float) -> Blocked | None:
-        """None: go ahead (and if a rest has just ended, this request is its one probe)."""
-        resting = [
-            e for e in self._of(credential, family) if now < max(e[1].until, e[1].probed_until)
-        ]
+    def admit(
+        self, credential: str, family: str, now: float, *, by: str | None = None
+    ) -> Blocked | None:
+        """None: go ahead (and if a rest has just ended, this request is its one probe).
+
+        `by`: the request's id, so that its own retries are not held up by its own probe.
+        """
+        entries = [entry for _, entry in self._of(credential, family)]
+        resting = [e for e in entries if now < e.until or e.probed_by_another(by, now)]
         if resting:
-            (_, scope), entry = max(resting, key=lambda e: e[1].until)
-            return Blocked(
-                family=scope, until=max(entry.until, entry.probed_until), reason=entry.reason
-            )
-        for _, entry in self._of(credential, family):
-            entry.probed_until = now + _PROBE_SECONDS
+            last = max(resting, key=lambda e: max(e.until, e.probed_until))
+            until = max(last.until, last.probed_until)
+            return Blocked(family=last.family, until=until, reason=last.reason)
+        for entry in entries:
+            entry.probed_until, entry.prober = now + _PROBE_SECONDS, by
         return None
 
     def succeeded(self, credential: str, family: str, now: float) -> None:
-        """The credential served this family. A rest that began after that request was sent stays."""
+        """Upstream let a request of this family through. A rest that began after it was sent stays."""
         for key, entry in self._of(credential, family):
             if entry.until <= now:
                 del self._entries[key]

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-from addon.credentials.atomic import Replace, check_writable, sweep_orphans, write_atomically
+from addon.credentials.atomic import POSIX, Replace, check_writable, sweep_orphans, write_atomically
 from addon.credentials.credential import LOGIN_AGAIN, CredentialError, Source
 from addon.wire.types import JsonObject
+
+logger = logging.getLogger(__name__)
 
 _READS, _PAUSE_BETWEEN_READS = 4, 0.33
 
@@ -70,7 +73,8 @@ class FileStore:
             stat = self.path.stat()
         except OSError:
             return ()
-        return (stat.st_mtime_ns, stat.st_ino, stat.st_size)
+        # A chmod that makes the file readable changes its ctime only.
+        return (stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino, stat.st_size)
 
     def load(self) -> JsonObject | None:
         # Not everyone who writes this file does so atomically: half a document is whole a moment later.
@@ -83,6 +87,7 @@ class FileStore:
 
     def _read(self) -> JsonObject | None:
         try:
+            self._warn_if_open()
             document = json.loads(self.path.read_bytes())
         except FileNotFoundError:
             return None
@@ -96,6 +101,10 @@ class FileStore:
         if not isinstance(document, dict):
             raise CredentialError("malformed", f"{self.path} holds no JSON object. {LOGIN_AGAIN}")
         return document
+
+    def _warn_if_open(self) -> None:
+        if POSIX and self.path.stat().st_mode & 0o077:
+            logger.warning("Other users of this machine can read %s: chmod 600 it.", self.path)
 
     def check_writable(self, document: JsonObject) -> None:
         try:

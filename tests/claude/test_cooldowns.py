@@ -43,6 +43,13 @@ def test_after_the_rest_one_request_probes_and_the_others_wait_for_it() -> None:
     assert cooldowns.admit(PLAN, "opus", NOW + 63) is None
 
 
+def test_the_probes_own_retries_are_not_held_up_by_it() -> None:
+    cooldowns = resting(Limit(None, NOW + 60))
+    assert cooldowns.admit(PLAN, "opus", NOW + 61, by="request-1") is None
+    assert cooldowns.admit(PLAN, "opus", NOW + 62, by="request-2") is not None
+    assert cooldowns.admit(PLAN, "opus", NOW + 62, by="request-1") is None
+
+
 def test_a_probe_that_is_refused_starts_the_next_rest() -> None:
     cooldowns = resting(Limit(None, NOW + 60))
     cooldowns.admit(PLAN, "opus", NOW + 61)

@@ -22,6 +22,7 @@ from addon.claude.policy import (
     decide,
     first,
 )
+from addon.credentials.credential import CredentialErrorKind
 from addon.errors import BadGateway, CCProxyError, Forbidden, GatewayTimeout, Unauthorized
 
 NOW = 1_795_305_600.0
@@ -291,6 +292,10 @@ def test_a_request_that_was_not_sent_is_told_until_when() -> None:
     error = resting(Blocked(family="fable", until=NOW + 60, reason="forbidden"), NOW)
     assert error.status == 403
     assert "fable models" in error.message
+
+
+def test_every_kind_of_credential_error_has_a_reason() -> None:
+    assert set(LOGIN_REASONS) == set(get_args(CredentialErrorKind.__value__))
 
 
 def test_every_login_reason_is_one_of_three_words() -> None:

@@ -89,6 +89,17 @@ def test_nonsense_is_malformed_and_left_alone(content: str, tmp_path: Path) -> N
     assert path.read_bytes() == content.encode("latin-1")
 
 
+@pytest.mark.parametrize(("mode", "warnings"), [(0o600, 0), (0o644, 1), (0o640, 1)])
+def test_a_file_that_others_can_read_is_warned_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, mode: int, warnings: int
+) -> None:
+    path = tmp_path / "c.json"
+    write(path, document())
+    path.chmod(mode)
+    Vault([FileStore(path)]).read(NOW)
+    assert len(caplog.records) == warnings
+
+
 def test_a_file_caught_half_written_is_read_again(tmp_path: Path) -> None:
     path = tmp_path / "c.json"
     path.write_text('{"claudeAiOauth": {"acc')

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,9 +15,16 @@ import httpx
 import pytest
 
 from addon.credentials.credential import CredentialError, Grant, merged
+from addon.credentials.locks import AllLocks
 from addon.credentials.login import StaticLogin
+from addon.credentials.refresher import Refresher
+from addon.credentials.store import FileStore
+from addon.credentials.stored_login import StoredLogin
+from addon.credentials.token_endpoint import TokenEndpoint
+from addon.credentials.vault import Vault
+from addon.wire.types import JsonObject
 from tests.credentials.samples import HOUR, NOW, document, read, write
-from tests.credentials.world import World, breaks, says
+from tests.credentials.world import Answer, World, breaks, says
 
 
 @pytest.fixture
@@ -39,13 +47,24 @@ async def test_a_valid_token_is_served_without_a_post(world: World) -> None:
     assert world.server.posts == []
 
 
+class CountingStore(FileStore):
+    loads = 0
+
+    def load(self) -> JsonObject | None:
+        self.loads += 1
+        return super().load()
+
+
 async def test_a_valid_token_is_served_from_memory(world: World) -> None:
     world.log_in(HOUR)
-    await world.login.access_token()
-    before = world.file.stat()
-    world.file.write_bytes(b"x" * before.st_size)
-    os.utime(world.file, ns=(before.st_atime_ns, before.st_mtime_ns))
-    assert await world.login.access_token() == "access-1"
+    store, unlocked = CountingStore(world.file), AllLocks([])
+    vault = Vault([store])
+    endpoint = TokenEndpoint("https://token.example", world.server.http)
+    refresher = Refresher(vault, endpoint, locks=unlocked, write_lock=unlocked)
+    login = StoredLogin(vault, refresher, world.time.clock)
+    tokens = await asyncio.gather(*(login.access_token() for _ in range(50)))
+    assert tokens == ["access-1"] * 50
+    assert store.loads == 1
 
 
 async def test_a_new_login_counts_at_once(world: World) -> None:
@@ -275,7 +294,9 @@ UNKNOWN = [
 
 
 @pytest.mark.parametrize("answer", UNKNOWN)
-async def test_o8_an_unknown_outcome_is_not_tried_again_for_a_minute(world: World, answer) -> None:  # type: ignore[no-untyped-def]
+async def test_o8_an_unknown_outcome_is_not_tried_again_for_a_minute(
+    world: World, answer: Answer
+) -> None:
     world.log_in()
     before = world.file.read_bytes()
     world.server.answers = [answer]
@@ -485,7 +506,9 @@ async def test_o15_a_clock_that_jumps_makes_no_storm_and_no_loop(world: World, h
     [says(500), says(503), breaks(httpx.ConnectError), breaks(httpx.ConnectTimeout)],
     ids=["500", "503", "refused", "connect timeout"],
 )
-async def test_what_did_not_spend_the_token_is_tried_twice_more(world: World, failure) -> None:  # type: ignore[no-untyped-def]
+async def test_what_did_not_spend_the_token_is_tried_twice_more(
+    world: World, failure: Answer
+) -> None:
     world.log_in()
     world.server.answers = [failure, failure]
     assert await world.login.access_token() == "access-4"
@@ -498,17 +521,22 @@ async def test_what_did_not_spend_the_token_is_tried_twice_more(world: World, fa
     assert len(world.server.posts) == 6
 
 
+def grants_and_breaks_the_file(world: World) -> Answer:
+    """The refresh succeeds, but its login cannot be saved: the file is half written by somebody."""
+
+    def answer(_: httpx.Request) -> httpx.Response:
+        world.file.write_bytes(b"{half")
+        return world.server.grant()
+
+    return answer
+
+
 async def test_a_login_that_cannot_be_saved_is_kept_in_memory_and_beside_the_file(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     world.log_in()
     before = world.file.read_bytes()
-
-    def break_file(_: httpx.Request) -> httpx.Response:
-        world.file.write_bytes(b"{half")
-        return world.server.grant()
-
-    world.server.answers = [break_file]
+    world.server.answers = [grants_and_breaks_the_file(world)]
     assert await world.login.access_token() == "access-2"
     assert world.login.status().degraded
     assert world.file.read_bytes() == b"{half"
@@ -530,12 +558,7 @@ async def test_a_login_that_cannot_be_saved_is_kept_in_memory_and_beside_the_fil
 async def test_before_the_end_an_unsaved_login_is_tried_to_be_saved_once_more(world: World) -> None:
     world.log_in()
     before = world.file.read_bytes()
-
-    def break_file(_: httpx.Request) -> httpx.Response:
-        world.file.write_bytes(b"{half")
-        return world.server.grant()
-
-    world.server.answers = [break_file]
+    world.server.answers = [grants_and_breaks_the_file(world)]
     await world.login.access_token()
     world.file.write_bytes(before)
     await world.login.drain()
@@ -544,12 +567,7 @@ async def test_before_the_end_an_unsaved_login_is_tried_to_be_saved_once_more(wo
 
 async def test_an_unsaved_login_gives_way_to_a_new_one(world: World) -> None:
     world.log_in()
-
-    def break_file(_: httpx.Request) -> httpx.Response:
-        world.file.write_bytes(b"{half")
-        return world.server.grant()
-
-    world.server.answers = [break_file]
+    world.server.answers = [grants_and_breaks_the_file(world)]
     await world.login.access_token()
     world.log_in(HOUR, name="new")
     assert await world.login.access_token() == "access-new"
@@ -559,12 +577,7 @@ async def test_an_unsaved_login_gives_way_to_a_new_one(world: World) -> None:
 async def test_an_unsaved_login_is_never_renewed_by_the_spent_one_on_disk(world: World) -> None:
     world.log_in()
     before = world.file.read_bytes()
-
-    def break_file(_: httpx.Request) -> httpx.Response:
-        world.file.write_bytes(b"{half")
-        return world.server.grant()
-
-    world.server.answers = [break_file]
+    world.server.answers = [grants_and_breaks_the_file(world)]
     await world.login.access_token()
     world.time.advance(9 * HOUR)
     assert (await error_of(world)).kind == "unwritable"
@@ -573,6 +586,25 @@ async def test_an_unsaved_login_is_never_renewed_by_the_spent_one_on_disk(world:
     world.time.advance(600)
     assert await world.login.access_token() == "access-3"
     assert world.server.posts[1]["refresh_token"] == "refresh-2"
+
+
+async def test_a_login_from_the_keychain_goes_back_to_the_keychain(
+    tmp_path: Path, fake_security: Callable[[Path], Path]
+) -> None:
+    keychain = tmp_path / "keychain"
+    keychain.mkdir()
+    items = keychain / "items.json"
+    item = "me|Claude Code-credentials"
+    items.write_text(json.dumps({item: json.dumps(document(expires_at=NOW - 1))}))
+    world = World(tmp_path, platform="darwin", security=fake_security(keychain))
+    assert await world.login.access_token() == "access-2"
+    saved = json.loads(json.loads(items.read_text())[item])
+    assert saved == document("access-2", "refresh-2", NOW + 28800)
+    assert not world.file.exists()
+    assert world.login.status().source == "keychain"
+    arguments = (keychain / "argv.log").read_text()
+    assert "access-2" not in arguments
+    assert "refresh-2" not in arguments
 
 
 async def test_who_logs_out_during_a_refresh_stays_logged_out(world: World) -> None:

@@ -90,7 +90,11 @@ def breaks(error: type[httpx.TransportError]) -> Answer:
 
 
 class World:
-    def __init__(self, tmp_path: Path) -> None:
+    def __init__(
+        self, tmp_path: Path, *, platform: str = "linux", security: Path = Path("/no/security")
+    ) -> None:
+        self.platform = platform
+        self.security = security
         self.time = FakeClock()
         self.server = TokenServer()
         self.folder = tmp_path / "claude"
@@ -104,7 +108,8 @@ class World:
         places = Places(
             home=self.home,
             user_home=self.home,
-            platform="linux",
+            platform=self.platform,
+            security=self.security,
             account="me",
             credentials_dir=self.folder,
         )
