@@ -42,15 +42,15 @@ export function duration(ms) {
 
 const UNITS = [["d", 86_400_000], ["h", 3_600_000], ["min", 60_000]];
 
-// The two largest units: "2 d 3 h".
+// The two largest units, never broken over lines: "2 d 3 h".
 export function span(ms) {
   const parts = [];
   for (const [word, size] of UNITS) {
     const whole = Math.floor(ms / size);
     ms -= whole * size;
-    if (whole && parts.length < 2) parts.push(`${whole} ${word}`);
+    if (whole && parts.length < 2) parts.push(`${whole}\u00a0${word}`);
   }
-  return parts.join(" ") || "less than a minute";
+  return parts.join("\u00a0") || "less than a minute";
 }
 
 export const ago = (now, ms) => (now - ms < 60_000 ? "just now" : `${span(now - ms)} ago`);

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 
 from addon.errors import BadRequest
-from addon.usage.ledger import ZERO, Cells, Key, Totals, UsageLedger
+from addon.usage.ledger import Cells, Key, Totals, UsageLedger, add_up
 from addon.usage.periods import Period, parse_period
 from addon.usage.record import COUNTED, PAID, PICO, SAVED, RequestRecord, Tokens, usd
 from addon.usage.windows import SubscriptionWindow, milliseconds
@@ -61,14 +61,15 @@ def summary(
 
 def total(cells: Mapping[Key, Totals], sources: frozenset[str] | set[str]) -> Totals:
     """The sum over `sources`."""
-    return sum((totals for (source, _), totals in cells.items() if source in sources), ZERO)
+    return add_up(totals for (source, _), totals in cells.items() if source in sources)
 
 
 def _grouped(cells: Cells, group: Callable[[Key], str]) -> JsonObject:
-    groups: dict[str, Totals] = {}
-    for key, totals in sorted(cells.items()):
-        groups[group(key)] = groups.get(group(key), ZERO) + totals
-    return {name: _totals_json(totals) for name, totals in groups.items()}
+    names = sorted({group(key) for key in cells})
+    return {
+        name: _totals_json(add_up(totals for key, totals in cells.items() if group(key) == name))
+        for name in names
+    }
 
 
 def _totals_json(totals: Totals) -> JsonObject:

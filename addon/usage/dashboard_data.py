@@ -25,7 +25,7 @@ from dataclasses import dataclass
 
 from addon.usage.analytics import ANTHROPIC, record_json, summary, total
 from addon.usage.budget import Budget
-from addon.usage.ledger import ZERO, Cells, UsageLedger
+from addon.usage.ledger import Cells, UsageLedger, add_up
 from addon.usage.periods import Period, parse_period
 from addon.usage.record import PAID, SAVED, RequestRecord, usd
 from addon.usage.windows import SubscriptionWindow, milliseconds
@@ -94,7 +94,7 @@ def _series(ledger: UsageLedger, period: Period) -> JsonObject:
 
 
 def _point(start: int, cells: Cells) -> JsonObject:
-    every = sum(cells.values(), ZERO)
+    every = add_up(cells.values())
     tokens = total(cells, ANTHROPIC).tokens
     return {
         "start": start * 1000,

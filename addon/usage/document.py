@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass, fields
+from operator import attrgetter
 from typing import Any, NoReturn, get_args
 
 from addon.errors import BadRequest
 from addon.usage.budget import BudgetSettings
-from addon.usage.ledger import Cells, LedgerState, Totals
+from addon.usage.ledger import Cells, LedgerState, Totals, columns
 from addon.usage.record import RequestRecord, Source, Tokens
 from addon.wire.types import Dialect, JsonObject
 
@@ -32,6 +33,9 @@ RECORD_TYPES: dict[str, tuple[type, ...]] = {
     "request_id": (str, type(None)),
 }
 """The columns of a record, tokens apart, in their order in the file."""
+
+record_columns = attrgetter(*RECORD_TYPES)
+token_columns = attrgetter(*(f.name for f in fields(Tokens)))
 
 CHOICES = {"source": get_args(Source.__value__), "dialect": (*get_args(Dialect.__value__), None)}
 
@@ -65,18 +69,14 @@ def encode(snapshot: Snapshot, *, saved_at: float) -> bytes:
             for width, slices in ledger.buckets.items()
         },
         "records": [
-            [*(getattr(record, name) for name in RECORD_TYPES), astuple(record.tokens)]
-            for record in ledger.records
+            [*record_columns(record), token_columns(record.tokens)] for record in ledger.records
         ],
     }
     return json.dumps(document, separators=(",", ":")).encode()
 
 
 def _cells_json(cells: Cells) -> list[list[Any]]:
-    return [
-        [*key, totals.requests, totals.failed, totals.cost, *astuple(totals.tokens)]
-        for key, totals in cells.items()
-    ]
+    return [[*key, *columns(totals)] for key, totals in cells.items()]
 
 
 def decode(raw: bytes) -> Snapshot:

@@ -10,10 +10,11 @@ Windows have a beginning and no end: after the clock was set back, what was spen
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, fields, replace
 from itertools import islice
+from operator import attrgetter
 
 from addon.usage.periods import DAY, HOUR, MINUTE, Period
 from addon.usage.record import PAID, RequestRecord, Tokens
@@ -58,10 +59,28 @@ ZERO = Totals()
 
 type Cells = dict[Key, Totals]
 
+columns = attrgetter("requests", "failed", "cost", *(f"tokens.{f.name}" for f in fields(Tokens)))
+"""The numbers of a `Totals` as one flat tuple."""
 
-def merge(into: Cells, cells: Mapping[Key, Totals]) -> None:
-    for key, totals in cells.items():
-        into[key] = into.get(key, ZERO) + totals
+
+def add_up(every: Iterable[Totals]) -> Totals:
+    """The sum, column by column: a month is tens of thousands of them, and the event loop waits."""
+    requests, failed, cost, *tokens = map(
+        sum, zip(columns(ZERO), *map(columns, every), strict=True)
+    )
+    return Totals(requests, failed, cost, Tokens(*tokens))
+
+
+def merge(many: Iterable[Mapping[Key, Totals]]) -> Cells:
+    groups: defaultdict[Key, list[Totals]] = defaultdict(list)
+    for cells in many:
+        for key, totals in cells.items():
+            groups[key].append(totals)
+    return {key: add_up(group) for key, group in groups.items()}
+
+
+def book(cells: Cells, key: Key, totals: Totals) -> None:
+    cells[key] = cells.get(key, ZERO) + totals
 
 
 class Buckets:
@@ -76,10 +95,12 @@ class Buckets:
     def floor(self, time: float) -> int:
         return int(time // self.width) * self.width
 
-    def add(self, time: float, cells: Mapping[Key, Totals]) -> None:
-        merge(self._cells.setdefault(self.floor(time), {}), cells)
+    def at(self, time: float) -> Cells:
+        """The slice that `time` is in; made if need be, and to be changed in place."""
+        cells = self._cells.setdefault(self.floor(time), {})
         if len(self._cells) > self._keep:
             del self._cells[next(iter(self._cells))]
+        return cells
 
     def since(self, start: int) -> Iterator[tuple[int, Cells]]:
         return ((at, cells) for at, cells in self._cells.items() if at >= start)
@@ -127,10 +148,10 @@ class UsageLedger:
         """Book `record`; returned with its `id`."""
         self._last_id += 1
         record = replace(record, id=self._last_id, model=record.model[:MAX_NAME])
-        cells = {self._key(record): Totals.of(record)}
-        merge(self._totals, cells)
+        key, totals = self._key(record), Totals.of(record)
+        book(self._totals, key, totals)
         for buckets in self._buckets.values():
-            buckets.add(record.time, cells)
+            book(buckets.at(record.time), key, totals)
         self._push(record)
         self.version += 1
         return record
@@ -158,16 +179,18 @@ class UsageLedger:
 
     def cells(self, period: Period) -> Cells:
         """The sums of the last `period` until now, by source and model."""
+        return merge(self._slices(period))
+
+    def _slices(self, period: Period) -> Iterator[Cells]:
         if period.seconds is None:
-            return dict(self._totals)
+            yield self._totals
+            return
         start = self._clock() - period.seconds
         buckets = self._buckets[period.bucket]
         edge = buckets.floor(start)
-        found: Cells = {}
         for at, cells in buckets.since(edge):
             exact = at == edge and self._ring_holds(edge)
-            merge(found, self._ring_cells(start, edge + buckets.width) if exact else cells)
-        return found
+            yield self._ring_cells(start, edge + buckets.width) if exact else cells
 
     def _ring_holds(self, since: float) -> bool:
         return self._evicted_until is None or self._evicted_until < since
@@ -176,7 +199,7 @@ class UsageLedger:
         found: Cells = {}
         for record in self._ring:
             if start <= record.time < end:
-                merge(found, {self._key(record): Totals.of(record)})
+                book(found, self._key(record), Totals.of(record))
         return found
 
     def spent(self, period: Period) -> int:
@@ -193,11 +216,11 @@ class UsageLedger:
         start = now - period.seconds if period.seconds else self._first(buckets, now)
         step = self._step(period, now - start)
         first, last = int(start // step) * step, int(now // step) * step
-        points: dict[int, Cells] = {at: {} for at in range(first, last + step, step)}
+        points: dict[int, list[Cells]] = {at: [] for at in range(first, last + step, step)}
         for at, cells in buckets.since(first):
             # What the clock once put into the future is shown at the right edge.
-            merge(points[min(at // step * step, last)], cells)
-        return step, [*points.items()]
+            points[min(at // step * step, last)].append(cells)
+        return step, [(at, merge(slices)) for at, slices in points.items()]
 
     def _first(self, buckets: Buckets, now: float) -> float:
         return min([now, *(at for at, _ in buckets.since(0))])
@@ -229,6 +252,6 @@ class UsageLedger:
         self._models = {model for _, model in state.totals}
         for width, buckets in self._buckets.items():
             for at, cells in state.buckets.get(width, ()):
-                buckets.add(at, cells)
+                buckets.at(at).update(cells)
         for record in state.records:
             self._push(record)

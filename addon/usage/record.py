@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
-from addon.claude.model import Prices
+from addon.claude.prices import TokenCounts
 from addon.wire.types import Dialect, JsonObject
 
 type Source = Literal[
@@ -32,8 +31,7 @@ SAVED: frozenset[str] = frozenset({"claude_code", "claude_code_summary"})
 """The sources that would have cost money: they fill `estimatedSavings`."""
 
 PICO = 10**12
-"""Money is counted in whole pico-dollars, so that sums are exact in any order. A price of up to six decimals
-per million tokens is a whole number of them per token."""
+"""Money is counted in whole pico-dollars, so that sums are exact in any order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,19 +47,16 @@ class Tokens:
 
     @classmethod
     def from_usage(cls, usage: JsonObject) -> Self:
-        """Read the `usage` of an Anthropic message or of an accumulated stream. Fields that are missing, null or
-        no count are 0: an upstream that changes must not break the recording."""
-        written = _count(usage, "cache_creation_input_tokens")
-        hour = _count(usage.get("cache_creation"), "ephemeral_1h_input_tokens")
-        five = _count(usage.get("cache_creation"), "ephemeral_5m_input_tokens")
+        """From the `usage` of an Anthropic message or of an accumulated stream; absent and null counts are 0."""
+        counts = TokenCounts.from_usage(usage)
+        details = usage.get("output_tokens_details") or {}
         return cls(
-            input=_count(usage, "input_tokens"),
-            output=_count(usage, "output_tokens"),
-            # `message_delta` has the sum without its parts; five minutes is Anthropic's default lifetime.
-            cache_write_5m=max(five, written - hour),
-            cache_write_1h=hour,
-            cache_read=_count(usage, "cache_read_input_tokens"),
-            thinking=_count(usage.get("output_tokens_details"), "thinking_tokens"),
+            input=counts.input,
+            output=counts.output,
+            cache_write_5m=counts.cache_write_5m,
+            cache_write_1h=counts.cache_write_1h,
+            cache_read=counts.cache_read,
+            thinking=details.get("thinking_tokens") or 0,
         )
 
     def __add__(self, other: Tokens) -> Tokens:
@@ -83,27 +78,6 @@ class Tokens:
     def cache_hit_rate(self) -> float:
         """The share of the prompt that came from the cache, 0 to 1."""
         return self.cache_read / self.prompt if self.prompt else 0.0
-
-    def cost(self, prices: Prices) -> int:
-        """What these tokens cost at `prices`, in pico-dollars."""
-        if prices.step and prices.step_tokens is not None and self.prompt > prices.step_tokens:
-            prices = prices.step
-        return (
-            self.input * _per_token(prices.input)
-            + self.output * _per_token(prices.output)
-            + self.cache_write_5m * _per_token(prices.cache_write_5m)
-            + self.cache_write_1h * _per_token(prices.cache_write_1h)
-            + self.cache_read * _per_token(prices.cache_read)
-        )
-
-
-def _count(usage: Any, name: str) -> int:
-    value = usage.get(name) if isinstance(usage, Mapping) else None
-    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
-
-
-def _per_token(usd_per_million: float) -> int:
-    return round(usd_per_million * (PICO // 1_000_000))
 
 
 def usd(picos: int) -> float:
@@ -132,7 +106,7 @@ class RequestRecord:
     """Why this source served it, for people: `subscription limit reached`, `no credentials`."""
     tokens: Tokens = field(default_factory=Tokens)
     cost: int = 0
-    """Pico-dollars at API prices, whoever paid; see `Tokens.cost`."""
+    """Pico-dollars at API prices, whoever paid: `picos` of what `addon.claude.prices.cost` says."""
     latency_ms: int | None = None
     """From the request's last byte to the answer's last byte."""
     ttft_ms: int | None = None
