@@ -10,6 +10,7 @@ from tests.fakes import openai
 from tests.fakes.access import Access
 from tests.fakes.credential import credential_of, kind_of
 from tests.fakes.delivery import Response
+from tests.fakes.directives import directives
 from tests.fakes.limits import usual
 from tests.fakes.messages import Messages, decoded
 from tests.fakes.models import model_info
@@ -24,7 +25,7 @@ from tests.fakes.render import (
     refused,
     stream_response,
 )
-from tests.fakes.script import Answer, Script, directives, exhausted, fail
+from tests.fakes.script import Answer, Script, exhausted, fail
 from tests.fakes.stream import events, message
 
 LOG_PATH = "/__fake/log"

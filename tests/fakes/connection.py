@@ -166,7 +166,7 @@ class Connection:
         self._send(_head(response))
         for number, part in enumerate(parts):
             await self._pace(how, number)
-            request.outcome = "open" if part is not parts[-1] else "answered"
+            request.outcome = "open" if number + 1 < len(parts) else "answered"
             await self._send_part(request, how, number, part)
         if how.cut in ("fin", "rst"):
             await self._cut(request, how)

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field, replace
 
 from tests.fakes.access import Access
 from tests.fakes.credential import Credential
+from tests.fakes.directives import made_turn
 from tests.fakes.models import FakeModel, table
 from tests.fakes.prompt_cache import InputUsage, PromptCache, is_thought, pieces
 from tests.fakes.record import JsonObject, Received
 from tests.fakes.refusal import Refusal, invalid
 from tests.fakes.rules import VERSIONS, Asked, check
 from tests.fakes.rules_shape import check_shape
-from tests.fakes.script import made_turn
 from tests.fakes.stream import Reply, Turn
 from tests.fakes.thinking import BINDING_BETA, Thinking, takes_thinking
 from tests.fakes.tokens import Counter, thought_tokens
