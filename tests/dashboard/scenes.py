@@ -12,7 +12,7 @@ from addon.usage.ledger import UsageLedger
 from addon.usage.record import RequestRecord, Source, Tokens
 from addon.usage.windows import SubscriptionWindow
 from tests.dashboard.stand_in import StandIn
-from tests.usage.records import PRICES, seeded
+from tests.usage.records import seeded, worth
 
 MODELS = ("claude-opus-4-5", "claude-opus-4-5", "claude-sonnet-4-5", "claude-haiku-4-5")
 REASONS: dict[Source, str | None] = {
@@ -42,7 +42,7 @@ def busy_record(rng: Random, when: float, source: Source) -> RequestRecord:
         status={"error": 529, "refused": 403}.get(source, 200),
         reason=REASONS[source],
         tokens=tokens,
-        cost=tokens.cost(PRICES),
+        cost=worth(tokens),
         latency_ms=(ttft or 200) + rng.randrange(500, 20_000),
         ttft_ms=ttft,
         error="client_closed"

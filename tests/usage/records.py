@@ -4,23 +4,12 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
-from addon.claude.model import Prices
 from addon.usage.record import PICO, RequestRecord, Source, Tokens
 
 NOW = 1_790_000_000.0
-PRICES = Prices(input=5, output=25, cache_write_5m=6.25, cache_write_1h=10, cache_read=0.5)
-SOURCES: tuple[Source, ...] = (
-    "claude_code",
-    "api_key",
-    "error",
-    "openai",
-    "local",
-    "refused",
-    "summary",
-    "claude_code_summary",
-)
+SOURCES: tuple[Source, ...] = get_args(Source.__value__)
 MODELS = ("claude-opus-4-5", "claude-haiku-4-5", "gpt-5")
 
 
@@ -41,6 +30,11 @@ def record(source: Source = "api_key", *, dollars: float = 0, **fields: Any) -> 
     return RequestRecord(source=source, **fields)
 
 
+def worth(tokens: Tokens) -> int:
+    """Pico-dollars at 5 and 25 USD a million."""
+    return tokens.input * 5_000_000 + tokens.output * 25_000_000 + tokens.cache_read * 500_000
+
+
 def random_record(rng: random.Random, time: float) -> RequestRecord:
     tokens = Tokens(*(rng.randrange(200_000) for _ in range(6)))
     return record(
@@ -48,7 +42,7 @@ def random_record(rng: random.Random, time: float) -> RequestRecord:
         time=time,
         model=rng.choice(MODELS),
         tokens=tokens,
-        cost=tokens.cost(PRICES),
+        cost=worth(tokens),
         stream=rng.random() < 0.8,
         dialect=rng.choice(("chat", "messages", "responses")),
         status=rng.choice((200, 200, 429, 529)),
