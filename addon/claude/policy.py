@@ -6,16 +6,15 @@ taken if the `State` (what was tried so far, what is allowed) permits. The last 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from addon.claude.causes import LOGIN_REASONS, Cause, Credential, cause_of_answer
 from addon.claude.cooldowns import Blocked
 from addon.claude.limits import Limit, RateLimit
 from addon.errors import CCProxyError
 
-type Credential = Literal["claude_code", "api_key"]
 type Phase = Literal["connect", "before_headers", "before_content", "after_content"]
 type Hindrance = Literal["no_api_key", "fallback_off", "over_budget"]
 type Action = Literal[
@@ -28,24 +27,6 @@ type Action = Literal[
     "strip_thinking_and_retry",
     "trim_and_retry",
     "refuse",
-]
-type Cause = Literal[
-    "resting",
-    "no_login",
-    "unreachable",
-    "stale_connection",
-    "connection_lost",
-    "timed_out",
-    "login_expired",
-    "forbidden",
-    "plan_policy",
-    "rate_limited",
-    "busy",
-    "overloaded",
-    "upstream_error",
-    "prompt_too_long",
-    "thinking_refused",
-    "refused",
 ]
 
 
@@ -126,43 +107,6 @@ FORBIDDEN_SECONDS = 600.0
 DEFAULT_WAIT = 1.0
 """Seconds, when a passing 429 names none."""
 
-LOGIN_REASONS: Mapping[str, str] = {
-    "missing": "no_login",
-    "malformed": "no_login",
-    "expired": "login_expired",
-    "invalid_grant": "login_expired",
-    "refused": "login_expired",
-    "lock_timeout": "refresh_failed",
-    "unknown_outcome": "refresh_failed",
-    "unwritable": "refresh_failed",
-    "rate_limited": "refresh_failed",
-    "network": "refresh_failed",
-}
-"""Kind of a credential error → reason."""
-
-_TEXTS: Mapping[Cause, re.Pattern[str]] = {
-    # How Anthropic refuses third-party clients on a plan: claude-code#45048, CLIProxyAPI#2599, starbaser#6.
-    "plan_policy": re.compile(
-        "(?i)only authorized for use with Claude Code|Third-party apps now draw from your extra usage"
-    ),
-    "prompt_too_long": re.compile("(?i)prompt is too long|exceed context limit"),
-    "thinking_refused": re.compile("(?i)redacted_thinking|thinking`? blocks?|signature.*thinking"),
-}
-"""Refusals that Anthropic marks by their text alone (400, 403, 413)."""
-
-_STATUSES: Mapping[int, Cause] = {
-    401: "login_expired",
-    403: "forbidden",
-    408: "upstream_error",
-    409: "upstream_error",
-    529: "overloaded",
-    # A gateway lost its own upstream: the request may well have been worked on, like on a cut connection.
-    502: "connection_lost",
-    504: "connection_lost",
-    520: "connection_lost",
-    524: "connection_lost",
-}
-
 
 def decide(outcome: Outcome, state: State) -> Decision:
     """What to do next. Nothing is tried again once content has been delivered."""
@@ -192,12 +136,7 @@ def cause_of(outcome: Outcome, credential: Credential) -> Cause:
         return "no_login"
     if not outcome.answered:
         return _broken(outcome)
-    status = outcome.error.status
-    if status == 429:
-        return "rate_limited" if outcome.rate_limit.exhausted else "busy"
-    if status in (400, 403, 413) and (named := _named(outcome.error.message, credential)):
-        return named
-    return _STATUSES.get(status, "upstream_error" if status >= 500 else "refused")
+    return cause_of_answer(outcome.error, credential, exhausted=outcome.rate_limit.exhausted)
 
 
 def _broken(outcome: Outcome) -> Cause:
@@ -209,11 +148,6 @@ def _broken(outcome: Outcome) -> Cause:
     if outcome.reused and outcome.phase == "before_headers":
         return "stale_connection"
     return "connection_lost"
-
-
-def _named(message: str, credential: Credential) -> Cause | None:
-    cause = next((cause for cause, text in _TEXTS.items() if text.search(message)), None)
-    return None if cause == "plan_policy" and credential == "api_key" else cause
 
 
 def _retry(cause: Cause, outcome: Outcome, state: State) -> Decision | None:

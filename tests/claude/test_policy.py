@@ -7,13 +7,12 @@ from typing import Any, get_args
 
 import pytest
 
+from addon.claude.causes import LOGIN_REASONS, Cause
 from addon.claude.cooldowns import Blocked
 from addon.claude.final_errors import both_failed, explained, resting
 from addon.claude.limits import Limit, RateLimit
 from addon.claude.policy import (
-    LOGIN_REASONS,
     PLAN,
-    Cause,
     Decision,
     Outcome,
     Phase,

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.credentials.world import World
+
 
 @pytest.fixture
 def fake_security(tmp_path: Path) -> Callable[[Path], Path]:
@@ -19,3 +21,8 @@ def fake_security(tmp_path: Path) -> Callable[[Path], Path]:
         return program
 
     return make
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(tmp_path)

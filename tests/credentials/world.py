@@ -8,8 +8,10 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import httpx
+import pytest
 
 from addon.credentials.clock import Clock
+from addon.credentials.credential import CredentialError
 from addon.credentials.login import Login
 from addon.credentials.open import Places, open_login
 from addon.wire.types import JsonObject
@@ -133,3 +135,9 @@ class World:
     def locks_left(self) -> list[str]:
         beside = [path.name for path in self.folder.parent.glob("*.lock")]
         return beside + [path.name for path in self.folder.glob("*lock*")]
+
+
+async def error_of(world: World, force_refresh_of: str | None = None) -> CredentialError:
+    with pytest.raises(CredentialError) as caught:
+        await world.login.access_token(force_refresh_of)
+    return caught.value
