@@ -18,15 +18,16 @@ import httpx
 
 from addon.access_control import AccessControl
 from addon.attempts import Attempts
-from addon.claude.cooldowns import Cooldowns
 from addon.claude.models_file import CatalogueError
 from addon.claude.thinking_store import ThinkingStore
 from addon.context.summary_memory import SummaryMemory
 from addon.context_window import ContextWindow
 from addon.continuity import Continuity
+from addon.control_api import ControlApi
 from addon.environment import environment
 from addon.exchange import Exchanges
 from addon.health import Health
+from addon.json_codec import FAST
 from addon.local_api import LocalApi
 from addon.parts import load_catalogue, make_context, make_login, make_summary_call, timing
 from addon.prompt_cache import PromptCache
@@ -34,13 +35,16 @@ from addon.purse import Purse
 from addon.replay_layer import Gate, ReverseLayer
 from addon.safe_options import SafeOptions
 from addon.settings import Settings, SettingsError
+from addon.standing import Standing
 from addon.state import State
 from addon.terminal import Terminal
 from addon.thinking import Thinking
 from addon.translate import Translate
-from addon.upstream import Standing, Upstream
+from addon.upstream import Upstream
 from addon.usage.budget import Budget
 from addon.usage.ledger import UsageLedger
+from addon.usage.live import LiveHub
+from addon.usage.metrics import Metrics
 from addon.usage.snapshot import SnapshotFile
 from addon.usage.store import UsageStore
 from addon.usage_recorder import UsageRecorder
@@ -59,11 +63,22 @@ def build(settings: Settings) -> list[Any]:
     purse = Purse(budget)
     http = httpx.AsyncClient(timeout=httpx.Timeout(120, connect=10))
     login = make_login(settings, http)
-    standing = Standing(cooldowns=Cooldowns())
+    standing = Standing()
+    memory = SummaryMemory(settings.home / "summaries", time.time)
     continuity = Continuity(ThinkingStore(time.monotonic))
+    metrics, hub = Metrics(), LiveHub(FAST)
+    control = ControlApi(
+        exchanges,
+        ledger,
+        budget,
+        store=store,
+        metrics=metrics,
+        hub=hub,
+        standing=standing,
+        memory=memory,
+    )
     attempts = Attempts(settings, continuity)
     summary_call = make_summary_call(settings, http, catalogue, purse, ledger)
-    memory = SummaryMemory(settings.home / "summaries", time.time)
     manager, counter = make_context(settings, catalogue, summary_call, memory)
     window = ContextWindow(settings, exchanges, manager, terminal)
     return [
@@ -75,6 +90,8 @@ def build(settings: Settings) -> list[Any]:
         AccessControl(settings, exchanges),
         # answers what needs no upstream
         LocalApi(settings, exchanges, catalogue, Health(settings, login.status, standing)),
+        # usage, budget, metrics, dashboard
+        control,
         # from here on there is an Anthropic request; on the way back, the client's dialect
         Translate(settings, exchanges, catalogue),
         # needs the model and what the client asked; remembers thinking on the way back
@@ -86,7 +103,9 @@ def build(settings: Settings) -> list[Any]:
         # last: its approval is what lets a request go upstream
         Upstream(settings, exchanges, attempts, login, standing, purse=purse, window=window),
         # after everything: sees how each request ended
-        UsageRecorder(exchanges, ledger, budget, terminal),
+        UsageRecorder(
+            exchanges, ledger, budget, terminal, metrics=metrics, hub=hub, standing=standing
+        ),
         # keeps what was learnt and counted over restarts
         State(store, counter, login, http),
     ]

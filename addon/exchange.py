@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Literal, Protocol
@@ -23,6 +23,7 @@ from addon.client_side import ClientSide
 from addon.context.window import Fitted
 from addon.errors import CCProxyError
 from addon.routes import Route, dialect_of
+from addon.usage.live import Subscription
 from addon.wire.request_types import ThinkingWish
 from addon.wire.types import Dialect, JsonObject, Reply
 
@@ -197,6 +198,11 @@ class Exchange:
     """Monotonic time of the first content sent to the client."""
     reservations: list[object] = field(default_factory=list)
     """What the budget has set aside for its paid attempts."""
+    live: AsyncIterator[bytes] | None = None
+    """A local answer that goes on for as long as the client listens."""
+    outbox: bytes = b""
+    """Its next bytes, for the replay layer to send."""
+    subscription: Subscription | None = None
     finished: bool = False
     gone: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the client has left: nobody waits any more."""

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from addon.credentials.login import CredentialStatus
 from addon.settings import Settings
-from addon.upstream import Standing
+from addon.standing import Standing
 from addon.wire.types import JsonObject
 
 type LoginStatus = Callable[[], CredentialStatus]

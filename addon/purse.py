@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from addon.claude.model import Model
+from addon.claude.prices import TokenCounts, cost
 from addon.exchange import Call
 from addon.usage.budget import Budget, Reservation
-from addon.usage.record import Tokens
+from addon.usage.record import picos
 
 BYTES_PER_TOKEN = 2.0
 """Prose has four, dense code and JSON not below two on the tokenizer of 2026: never too little is set aside."""
@@ -26,5 +27,5 @@ class Purse:
     ) -> Reservation:
         """For a body of `size` bytes: all of it written to the cache, and every token of `max_tokens`."""
         prompt = prompt_tokens or round(size / BYTES_PER_TOKEN)
-        most = Tokens(cache_write_1h=prompt, output=max_tokens)
-        return self.budget.reserve(most.cost(model.prices))
+        most = TokenCounts(cache_write_1h=prompt, output=max_tokens)
+        return self.budget.reserve(picos(cost(model, most)))

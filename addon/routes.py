@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
+from addon.usage.dashboard_page import FILES
 from addon.wire.types import Dialect
 
 type Kind = Literal["model", "count_tokens", "public", "control"]
@@ -45,7 +46,20 @@ ROUTES: dict[tuple[str, str], Route] = {
     ("GET", "/"): Route("root", "public"),
     ("HEAD", "/"): Route("root", "public"),
     ("GET", "/health"): Route("health", "public"),
+    ("GET", "/analytics"): Route("analytics", "control"),
+    ("GET", "/analytics/requests"): Route("analytics_requests", "control"),
+    ("POST", "/analytics/reset"): Route("analytics_reset", "control"),
+    ("GET", "/budget"): Route("budget", "control"),
+    ("POST", "/budget"): Route("budget_change", "control"),
+    ("GET", "/metrics"): Route("metrics", "control"),
+    ("GET", "/dashboard/data"): Route("dashboard_data", "control"),
+    ("GET", "/dashboard/events"): Route("dashboard_events", "control"),
+    **{("GET", path): Route("dashboard_file", "control") for path in FILES},
 }
+
+CONTEXT = Route("context", "control")
+"""`/context/<id>`: what a summary replaced."""
+_CONTEXT = re.compile(r"/context/([0-9a-f]{8,64})")
 
 # Azure's form, which Cursor and LiteLLM clients can be set to: the model's name is in the path.
 _AZURE = re.compile(r"/openai/deployments/([A-Za-z0-9._:-]+)/chat/completions/?")
@@ -56,6 +70,8 @@ def find(method: str, path: str) -> Route | None:
     bare = path.partition("?")[0]
     if method == "POST" and _AZURE.fullmatch(bare):
         return CHAT
+    if method == "GET" and _CONTEXT.fullmatch(bare):
+        return CONTEXT
     return ROUTES.get((method, bare))
 
 
@@ -75,3 +91,9 @@ def dialect_of(path: str, anthropic_version: str | None = None) -> Dialect:
     if "/messages" in bare or anthropic_version or not bare.startswith("/v1/"):
         return "messages"
     return "chat"
+
+
+def summary_id(path: str) -> str:
+    """The id in a `/context/<id>` path."""
+    match = _CONTEXT.fullmatch(path.partition("?")[0])
+    return match[1] if match else ""

@@ -8,13 +8,14 @@ from collections.abc import Callable
 import httpx
 
 from addon.claude.catalogue import Catalogue
+from addon.claude.prices import TokenCounts, cost
 from addon.context.summarizer import SummaryAnswer
 from addon.errors import BadGateway
 from addon.exchange import ANTHROPIC_VERSION
 from addon.json_codec import FAST, dumps
 from addon.purse import Purse
 from addon.usage.ledger import UsageLedger
-from addon.usage.record import RequestRecord, Tokens, usd
+from addon.usage.record import RequestRecord, Tokens, picos
 from addon.wire.errors import from_upstream
 from addon.wire.message_stream import read_message
 from addon.wire.types import JsonObject
@@ -49,15 +50,15 @@ class SummaryCall:
         started = time.monotonic()
         try:
             message = await self.send(body)
-            tokens = Tokens.from_usage(message.get("usage") or {})
-            cost = tokens.cost(model.prices)
+            usage = message.get("usage") or {}
+            spent = cost(model, TokenCounts.from_usage(usage))
             self.ledger.add(
                 RequestRecord(
                     time=self.clock(),
                     model=model.id,
                     source="summary",
-                    tokens=tokens,
-                    cost=cost,
+                    tokens=Tokens.from_usage(usage),
+                    cost=picos(spent),
                     latency_ms=round((time.monotonic() - started) * 1000),
                 )
             )
@@ -65,7 +66,7 @@ class SummaryCall:
             self.purse.budget.release(reservation)
         return SummaryAnswer(
             text="".join(b.get("text", "") for b in message["content"] if b.get("type") == "text"),
-            cost=usd(cost),
+            cost=spent,
             complete=message.get("stop_reason") != "max_tokens",
         )
 

@@ -9,21 +9,20 @@ import logging
 import random
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Protocol
 
 from mitmproxy import connection, http
 
 from addon.attempts import Attempts
-from addon.claude.cooldowns import Cooldowns
 from addon.claude.final_errors import both_failed, explained, resting
-from addon.claude.limits import RateLimit, Windows, read_rate_limit, read_windows
+from addon.claude.limits import RateLimit, read_rate_limit, read_windows
 from addon.claude.policy import Decision, Outcome, State, decide, first
 from addon.context_window import ContextWindow
 from addon.credentials.credential import CredentialError
 from addon.errors import CCProxyError, Unauthorized
 from addon.exchange import Call, Exchange, Exchanges, Failure, Source, Tried
 from addon.settings import Settings
+from addon.standing import Standing
 
 logger = logging.getLogger(__name__)
 
@@ -42,14 +41,6 @@ class Purse(Protocol):
 
     def reserve(self, call: Call) -> object:
         """Set the call's cost aside. Raises CCProxyError when the budget leaves no room."""
-
-
-@dataclass(slots=True)
-class Standing:
-    """Where the subscription stands, as Anthropic's answers tell."""
-
-    cooldowns: Cooldowns
-    windows: Windows | None = None
 
 
 class Upstream:
@@ -110,7 +101,7 @@ class Upstream:
         now, attempt = self.clock(), exchange.attempt
         if attempt.source != SUBSCRIPTION:
             return
-        self.standing.windows = read_windows(flow.response.headers, now) or self.standing.windows
+        self.standing.see_windows(read_windows(flow.response.headers, now), now)
         if flow.response.status_code == 200:
             self.standing.cooldowns.succeeded(SUBSCRIPTION, exchange.call.model.family, now)
 

@@ -7,11 +7,17 @@ from collections.abc import Callable
 
 from mitmproxy import http
 
+from addon.claude.prices import TokenCounts, cost
 from addon.exchange import Exchange, Exchanges
+from addon.standing import Standing
 from addon.terminal import Terminal, count, dollars
+from addon.usage.analytics import record_json
 from addon.usage.budget import Budget, Reservation
+from addon.usage.dashboard_data import Conversation
 from addon.usage.ledger import UsageLedger
-from addon.usage.record import RequestRecord, Source, Tokens, usd
+from addon.usage.live import LiveHub
+from addon.usage.metrics import Metrics
+from addon.usage.record import RequestRecord, Source, Tokens, picos, usd
 
 CLIENT_CLOSED = 499
 """nginx's status for a client that left before its answer: nobody saw it."""
@@ -24,12 +30,19 @@ class UsageRecorder:
         ledger: UsageLedger,
         budget: Budget,
         terminal: Terminal,
+        *,
+        metrics: Metrics,
+        hub: LiveHub,
+        standing: Standing,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.exchanges = exchanges
         self.ledger = ledger
         self.budget = budget
         self.terminal = terminal
+        self.metrics = metrics
+        self.hub = hub
+        self.standing = standing
         self.clock = clock
 
     def response(self, flow: http.HTTPFlow) -> None:
@@ -47,14 +60,33 @@ class UsageRecorder:
         for reservation in exchange.reservations:
             if isinstance(reservation, Reservation):
                 self.budget.release(reservation)
+        self.metrics.observe(record)
+        self.note_conversation(exchange, record)
+        if self.hub.watched:
+            self.hub.publish("request", record_json(record))
+            self.hub.publish("totals", {})
         flow.comment = summary(exchange, record)
         if exchange.call or exchange.passthrough or record.source == "refused":
             self.terminal.line(f"{time.strftime('%H:%M:%S')} {record.model} {flow.comment}")
         exchange.forget()
 
+    def note_conversation(self, exchange: Exchange, record: RequestRecord) -> None:
+        call = exchange.call
+        if call is None or call.conversation is None or call.fitted is None:
+            return
+        conversation = Conversation(
+            id=call.conversation,
+            model=record.model,
+            tokens=record.tokens.prompt or call.prompt_tokens,
+            limit=call.fitted.limit,
+            last_seen=record.time,
+            summarized=call.fitted.summary is not None,
+        )
+        self.standing.conversations.see(conversation)
+
     def record(self, flow: http.HTTPFlow, exchange: Exchange) -> RequestRecord:
         call, now = exchange.call, time.monotonic()
-        tokens = Tokens.from_usage(exchange.answer.usage) if exchange.answer else Tokens()
+        usage = exchange.answer.usage if exchange.answer else {}
         first = exchange.first_content
         return RequestRecord(
             time=self.clock(),
@@ -64,8 +96,8 @@ class UsageRecorder:
             stream=exchange.client.streaming,
             status=_status(flow, exchange),
             reason=exchange.attempts[-1].reason if exchange.attempts else None,
-            tokens=tokens,
-            cost=tokens.cost(call.model.prices) if call else 0,
+            tokens=Tokens.from_usage(usage),
+            cost=picos(cost(call.model, TokenCounts.from_usage(usage))) if call else 0,
             latency_ms=round((now - exchange.clock) * 1000),
             ttft_ms=None if first is None else round((first - exchange.clock) * 1000),
             error=_error(flow, exchange),

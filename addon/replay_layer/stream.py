@@ -51,6 +51,13 @@ class UpstreamFailedHook(commands.StartHook):
     flow: http.HTTPFlow
 
 
+@dataclass
+class LiveDataHook(commands.StartHook):
+    """A local answer goes on: an addon puts its next bytes into the exchange's outbox, or none to end it."""
+
+    flow: http.HTTPFlow
+
+
 class ReplayStream(HttpStream):
     """See the package's docstring for the rules it keeps."""
 
@@ -230,8 +237,23 @@ class ReplayStream(HttpStream):
             yield from self.upstream_refused(self.flow.response)
         elif self.pulse.committed:
             yield from self.fail(self.exchange.error or _unapproved())
+        elif self.exchange.live is not None:
+            yield from self.send_live(self.flow.response)
         else:
             yield from self.finish()
+
+    def send_live(self, head: http.Response) -> Steps[None]:
+        yield from self.commit(head)
+        while True:
+            yield LiveDataHook(self.flow)
+            if (yield from self.check_killed(True)):
+                self.ended = True
+                return
+            data, self.exchange.outbox = self.exchange.outbox, b""
+            if not data:
+                break
+            yield from self.write(data)
+        yield from self.finish(already_streamed=True)
 
     # -- when it fails ------------------------------------------------------------------------------------------
 

@@ -1,0 +1,65 @@
+"""Where things stand now: the subscription's windows and rests, and the conversations that are going on."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass, field
+
+from addon.claude.cooldowns import Cooldowns
+from addon.claude.limits import Windows
+from addon.usage.dashboard_data import Conversation
+from addon.usage.windows import SubscriptionWindow
+
+MOST_CONVERSATIONS = 64
+LABELS = {"5h": "5 hours", "7d": "7 days", "7d_oi": "7 days, Fable", "7d_opus": "7 days, Opus"}
+"""What Anthropic's short names mean to a person; a new name is shown as it is."""
+
+
+@dataclass(slots=True)
+class Conversations:
+    """The newest conversations."""
+
+    by_id: OrderedDict[str, Conversation] = field(default_factory=OrderedDict)
+
+    def see(self, conversation: Conversation) -> None:
+        self.by_id.pop(conversation.id, None)
+        self.by_id[conversation.id] = conversation
+        if len(self.by_id) > MOST_CONVERSATIONS:
+            self.by_id.popitem(last=False)
+
+    def newest(self) -> list[Conversation]:
+        return list(reversed(self.by_id.values()))
+
+
+@dataclass(slots=True)
+class Standing:
+    cooldowns: Cooldowns = field(default_factory=Cooldowns)
+    windows: Windows | None = None
+    """As the newest answer told."""
+    seen_at: float | None = None
+    """Unix seconds of that answer."""
+    conversations: Conversations = field(default_factory=Conversations)
+
+    def see_windows(self, windows: Windows | None, now: float) -> None:
+        if windows is not None:
+            self.windows, self.seen_at = windows, now
+
+    def shown_windows(self) -> list[SubscriptionWindow]:
+        return [
+            SubscriptionWindow(
+                name=window.name,
+                label=LABELS.get(window.name, window.name),
+                utilization=window.utilization,
+                resets_at=window.reset,
+                status=window.status,
+                seen_at=self.seen_at,
+            )
+            for window in (self.windows.windows if self.windows else ())
+        ]
+
+    def cooldown_seconds(self, now: float) -> dict[tuple[str, str], float]:
+        """Seconds left, by credential and model family (`all`: every model)."""
+        return {
+            (entry["credential"], entry["family"] or "all"): entry["seconds"]
+            for entry in self.cooldowns.snapshot(now)
+        }
