@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from pathlib import Path
-from typing import Any, Literal
 
 import pytest
-import pytest_asyncio
-from playwright.async_api import Browser, Page, async_playwright, expect
+from playwright.async_api import Browser, expect
 
 from addon.usage.analytics import analytics
 from addon.usage.budget import BudgetSettings
@@ -23,70 +16,10 @@ from addon.usage.record import Tokens, picos
 from addon.usage.windows import SubscriptionWindow
 from tests.dashboard.scenes import busy_day
 from tests.dashboard.stand_in import StandIn
+from tests.dashboard.visit import live, visiting
 from tests.usage.records import record
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
-
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-]
-SIZES = {"desktop": (1280, 900), "phone": (390, 844)}
-
-
-class Visit:
-    """Pages of one server; on the way out it checks what no page may ever do."""
-
-    def __init__(self, chromium: Browser, server: StandIn) -> None:
-        self._chromium = chromium
-        self._server = server
-        self._requested: list[str] = []
-        self.console: list[str] = []
-        self.expected_errors = 0
-
-    async def open(self, fragment: str = "", **context: Any) -> Page:
-        page = await (await self._chromium.new_context(**context)).new_page()
-        page.on("console", lambda message: self._heard(message.type, message.text))
-        page.on("pageerror", lambda error: self.console.append(str(error)))
-        page.on("request", lambda request: self._requested.append(request.url))
-        await page.goto(f"{self._server.url}/dashboard{fragment}")
-        return page
-
-    def _heard(self, kind: str, text: str) -> None:
-        if kind in {"error", "warning"}:
-            self.console.append(text)
-
-    async def leave(self) -> None:
-        for context in self._chromium.contexts:
-            await context.close()
-        elsewhere = {url for url in self._requested if not url.startswith(f"{self._server.url}/")}
-        assert elsewhere == set()
-        assert len(self.console) == self.expected_errors, self.console
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def chromium() -> AsyncIterator[Browser]:
-    async with async_playwright() as playwright:
-        path = shutil.which("chromium")
-        browser = await playwright.chromium.launch(executable_path=path, args=FLAGS)
-        yield browser
-        await browser.close()
-
-
-@asynccontextmanager
-async def visiting(chromium: Browser, server: StandIn) -> AsyncIterator[Visit]:
-    async with server.running():
-        visit = Visit(chromium, server)
-        yield visit
-        await visit.leave()
-
-
-async def live(page: Page) -> None:
-    await expect(page.locator("#live")).to_have_text("Live")
 
 
 async def test_figures_are_those_of_the_api(chromium: Browser) -> None:
@@ -242,74 +175,6 @@ async def test_an_unknown_budget_is_confirmed_by_saving_it(chromium: Browser) ->
         server.budget.reserve(picos(1))
 
 
-async def test_everything_can_be_reached_and_read_by_keyboard(chromium: Browser) -> None:
-    server = busy_day()
-    async with visiting(chromium, server) as visit:
-        page = await visit.open()
-        await live(page)
-        reached: list[str] = []
-        for _ in range(40):
-            await page.keyboard.press("Tab")
-            focused = await page.evaluate(
-                "[document.activeElement.id, document.activeElement.getAttribute('aria-label'),"
-                " document.activeElement.getAttribute('aria-labelledby'), document.activeElement.textContent,"
-                " document.activeElement.value].filter((text) => typeof text == 'string' && text)[0] ?? ''"
-            )
-            reached.append(focused[:40])
-        for wanted in (
-            "Skip to the figures",
-            "day",
-            "Spend and savings over time",
-            "Tokens over time",
-            "budget-enabled",
-            "hourlyLimit",
-            "monthlyLimit",
-            "Save",
-            "source-filter",
-            "requests-title",
-            "metrics",
-        ):
-            assert wanted in reached
-        chart = page.get_by_role("slider", name="Spend and savings over time")
-        await chart.focus()
-        await page.keyboard.press("Home")
-        await expect(chart).to_have_attribute("aria-valuenow", "1")
-        await page.keyboard.press("ArrowRight")
-        await expect(chart).to_have_attribute("aria-valuenow", "2")
-        await expect(chart).to_have_attribute(
-            "aria-valuetext", re.compile(r"^\d\d:\d\d: Saved .*, Spent ")
-        )
-        await page.locator("input[value=day]").focus()
-        await page.keyboard.press("ArrowRight")
-        await expect(page.locator("input[value=week]")).to_be_checked()
-        await expect(page).to_have_url(re.compile("#week$"))
-
-
-async def test_every_control_has_a_name_and_every_id_is_used_once(chromium: Browser) -> None:
-    server = busy_day()
-    async with visiting(chromium, server) as visit:
-        page = await visit.open()
-        await live(page)
-        tree = await page.locator("body").aria_snapshot()
-        unnamed = [
-            line
-            for line in tree.splitlines()
-            if re.fullmatch(
-                r"\s*- (textbox|button|slider|meter|checkbox|radio|combobox|link|region|img)(:.*)?",
-                line,
-            )
-        ]
-        assert unnamed == []
-        ids = await page.evaluate("[...document.querySelectorAll('[id]')].map((node) => node.id)")
-        assert sorted(ids) == sorted(set(ids))
-        assert (
-            await page.evaluate(
-                "document.querySelectorAll('[style], style, script:not([src])').length"
-            )
-            == 0
-        )
-
-
 async def test_a_proxy_that_stops_is_told_and_one_that_returns_is_live_again(
     chromium: Browser,
 ) -> None:
@@ -383,31 +248,3 @@ async def test_a_chart_of_one_point_and_of_large_numbers_is_drawn(chromium: Brow
         await expect(page.locator("#money-chart rect.savings")).to_have_count(1)
         await expect(page.locator("#savings")).to_have_text("$123K")
         await expect(page.locator("#tokens-chart .legend")).to_contain_text("1B")
-
-
-@pytest.fixture
-def pictures(tmp_path: Path) -> Path:
-    """Where the pictures are kept: CCPROXY_SCREENSHOTS names a folder to look at them later."""
-    folder = Path(os.getenv("CCPROXY_SCREENSHOTS") or tmp_path)
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
-
-
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("size", SIZES)
-async def test_it_fits_every_size_and_theme(
-    chromium: Browser, size: str, theme: Literal["light", "dark"], pictures: Path
-) -> None:
-    server = busy_day()
-    width, height = SIZES[size]
-    async with visiting(chromium, server) as visit:
-        page = await visit.open(viewport={"width": width, "height": height}, color_scheme=theme)
-        await live(page)
-        await expect(page.locator("#main")).to_have_attribute("aria-busy", "false")
-        assert await page.evaluate("document.documentElement.scrollWidth") <= width
-        picture = pictures / f"dashboard-{size}-{theme}.png"
-        await page.screenshot(path=picture, full_page=True, animations="disabled")
-        assert picture.stat().st_size > 20_000
-        paper = await page.evaluate("getComputedStyle(document.body).backgroundColor")
-        brightness = sum(map(int, re.findall(r"\d+", paper)[:3]))
-        assert (brightness > 600) == (theme == "light")

@@ -1,0 +1,53 @@
+"""Visits of a real browser to a stand-in."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from playwright.async_api import Browser, Page, expect
+
+from tests.dashboard.stand_in import StandIn
+
+
+class Visit:
+    """Pages of one server; on the way out it checks what no page may ever do."""
+
+    def __init__(self, chromium: Browser, server: StandIn) -> None:
+        self._chromium = chromium
+        self._server = server
+        self._requested: list[str] = []
+        self.console: list[str] = []
+        self.expected_errors = 0
+
+    async def open(self, fragment: str = "", **context: Any) -> Page:
+        page = await (await self._chromium.new_context(**context)).new_page()
+        page.on("console", lambda message: self._heard(message.type, message.text))
+        page.on("pageerror", lambda error: self.console.append(str(error)))
+        page.on("request", lambda request: self._requested.append(request.url))
+        await page.goto(f"{self._server.url}/dashboard{fragment}")
+        return page
+
+    def _heard(self, kind: str, text: str) -> None:
+        if kind in {"error", "warning"}:
+            self.console.append(text)
+
+    async def leave(self) -> None:
+        for context in self._chromium.contexts:
+            await context.close()
+        elsewhere = {url for url in self._requested if not url.startswith(f"{self._server.url}/")}
+        assert elsewhere == set()
+        assert len(self.console) == self.expected_errors, self.console
+
+
+@asynccontextmanager
+async def visiting(chromium: Browser, server: StandIn) -> AsyncIterator[Visit]:
+    async with server.running():
+        visit = Visit(chromium, server)
+        yield visit
+        await visit.leave()
+
+
+async def live(page: Page) -> None:
+    await expect(page.locator("#live")).to_have_text("Live")
