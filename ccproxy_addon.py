@@ -107,7 +107,7 @@ def build(settings: Settings) -> list[Any]:
             exchanges, ledger, budget, terminal, metrics=metrics, hub=hub, standing=standing
         ),
         # keeps what was learnt and counted over restarts
-        State(store, counter, login, http),
+        State(settings, store, counter, login, http, terminal),
     ]
 
 

@@ -3,18 +3,34 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import time
 
 import httpx
 
+from addon.banner import banner
 from addon.context.counter import TokenCounter
 from addon.credentials.login import Login
+from addon.settings import Settings
+from addon.terminal import Terminal
 from addon.usage.store import UsageStore
+
+DRAIN_SECONDS = 75.0
+"""The longest refresh: 30 s for the lock, 30 s for the answer, 10 s for the write."""
 
 
 class State:
     def __init__(
-        self, store: UsageStore, counter: TokenCounter, login: Login, http: httpx.AsyncClient
+        self,
+        settings: Settings,
+        store: UsageStore,
+        counter: TokenCounter,
+        login: Login,
+        http: httpx.AsyncClient,
+        terminal: Terminal,
     ) -> None:
+        self.settings = settings
+        self.terminal = terminal
         self.store = store
         self.counter = counter
         self.login = login
@@ -24,11 +40,15 @@ class State:
     async def running(self) -> None:
         self.store.load()
         self.saving = asyncio.create_task(self.store.run())
+        for line in await banner(self.settings, self.login, time.time()):
+            self.terminal.line(line)
 
     async def done(self) -> None:
         if self.saving is not None:
             self.saving.cancel()
-        await self.login.drain()  # a refresh under way has spent the old token: it must be saved
+        # A refresh under way has spent the old token: it must be saved, and is never cancelled.
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(asyncio.shield(self.login.drain()), DRAIN_SECONDS)
         self.store.close()
         self.counter.close()
         await self.http.aclose()

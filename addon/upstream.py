@@ -19,7 +19,7 @@ from addon.claude.limits import RateLimit, read_rate_limit, read_windows
 from addon.claude.policy import Decision, Outcome, State, decide, first
 from addon.context_window import ContextWindow
 from addon.credentials.credential import CredentialError
-from addon.errors import CCProxyError, Unauthorized
+from addon.errors import CCProxyError, RateLimited, Unauthorized
 from addon.exchange import Call, Exchange, Exchanges, Failure, Source, Tried
 from addon.settings import Settings
 from addon.standing import Standing
@@ -27,6 +27,8 @@ from addon.standing import Standing
 logger = logging.getLogger(__name__)
 
 SUBSCRIPTION: Source = "claude_code"
+REFUSALS = (401, 403, 429)
+"""Statuses that say something of the credential; any other answer shows that it is accepted."""
 
 
 class Login(Protocol):
@@ -102,7 +104,7 @@ class Upstream:
         if attempt.source != SUBSCRIPTION:
             return
         self.standing.see_windows(read_windows(flow.response.headers, now), now)
-        if flow.response.status_code == 200:
+        if flow.response.status_code not in REFUSALS:
             self.standing.cooldowns.succeeded(SUBSCRIPTION, exchange.call.model.family, now)
 
     def client_disconnected(self, client: connection.Client) -> None:
@@ -248,7 +250,9 @@ class Upstream:
     ) -> Outcome | None:
         """Approve an attempt by subscription, or give what stands against it."""
         now = self.clock()
-        blocked = self.standing.cooldowns.admit(SUBSCRIPTION, call.model.family, now)
+        blocked = self.standing.cooldowns.admit(
+            SUBSCRIPTION, call.model.family, now, by=exchange.id
+        )
         if blocked is not None:
             error = resting(blocked, now)
             return Outcome(phase="connect", error=error, answered=False, blocked=blocked)
@@ -265,7 +269,7 @@ class Upstream:
         try:
             exchange.reserve(self.purse.reserve(call))
         except CCProxyError as error:
-            exchange.error = error
+            exchange.error = _over_budget(error, exchange.first_error)
             return
         attempt = self.attempts.api_key(exchange, call, self.api_key(exchange) or "")
         attempt.reason = reason
@@ -276,3 +280,11 @@ class Upstream:
         if self.settings.claude_code_first and exchange.client_key:
             return exchange.client_key
         return self.settings.api_key
+
+
+def _over_budget(error: CCProxyError, first: CCProxyError | None) -> CCProxyError:
+    """The budget's own words first, then why the budget was asked at all."""
+    if first is None:
+        return error
+    message = f"{error.message}. The subscription was tried before: {first.message}"
+    return RateLimited(message, code=error.code)

@@ -1,0 +1,53 @@
+"""What is said once, at start: where the proxy is, who serves, what happens at a limit."""
+
+from __future__ import annotations
+
+import time
+
+from addon.credentials.credential import CredentialError
+from addon.credentials.login import Login
+from addon.settings import Settings
+
+SETUP_TOKEN = (
+    "`claude setup-token` makes a token for unattended use: set it as CLAUDE_CODE_OAUTH_TOKEN."  # noqa: S105
+)
+
+
+async def banner(settings: Settings, login: Login, now: float) -> list[str]:
+    """Lines for the terminal. Reads the login, and refreshes nothing."""
+    return [
+        f"ccproxy on http://localhost:{settings.port}  (base URL for clients: http://localhost:{settings.port}/v1)",
+        f"  subscription  {await _subscription(settings, login, now)}",
+        f"  API key       {_api_key(settings)}",
+        f"  context       {settings.context_strategy} above {settings.context_max_tokens} tokens",
+    ]
+
+
+async def _subscription(settings: Settings, login: Login, now: float) -> str:
+    if not settings.claude_code_first:
+        return "not used (CLAUDE_CODE_FIRST=false)"
+    try:
+        credential = await login.read()
+    except CredentialError as error:
+        return f"none: {error.message} {SETUP_TOKEN}"
+    if credential.source == "environment":
+        return "CLAUDE_CODE_OAUTH_TOKEN"
+    ends = credential.expires_at
+    if ends is None:
+        return f"found in the {credential.source}"
+    if ends <= now:
+        return f"found in the {credential.source}, expired; it is refreshed with the first request"
+    until = time.strftime("%H:%M", time.localtime(ends))
+    return f"found in the {credential.source}, valid until {until}. {SETUP_TOKEN}"
+
+
+def _api_key(settings: Settings) -> str:
+    if settings.api_key is None:
+        return "none: nothing to fall back to, and long conversations are trimmed, not summarized"
+    if not settings.claude_code_first:
+        return "used for everything"
+    return (
+        "never used (FALLBACK=off)"
+        if settings.fallback == "off"
+        else "used when the subscription can't serve"
+    )
