@@ -7,8 +7,6 @@ from typing import Any
 from addon.wire.types import JsonObject
 
 MAX_MARKS = 4
-FIVE_MINUTES: JsonObject = {"type": "ephemeral"}
-HOUR: JsonObject = {"type": "ephemeral", "ttl": "1h"}
 
 
 def cache_mark(part: JsonObject, *, hour_cache: bool) -> JsonObject | None:
@@ -16,11 +14,10 @@ def cache_mark(part: JsonObject, *, hour_cache: bool) -> JsonObject | None:
     whether OpenAI's 30 minutes become an hour."""
     given = part.get("cache_control")
     if isinstance(given, dict) and given.get("type") == "ephemeral":
-        return HOUR if given.get("ttl") == "1h" else FIVE_MINUTES
+        return _mark(hour=given.get("ttl") == "1h")
     asked = part.get("prompt_cache_breakpoint")
     if isinstance(asked, dict) and asked.get("mode") == "explicit":
-        hour = asked.get("ttl") == "12h" or (asked.get("ttl") == "30m" and hour_cache)
-        return HOUR if hour else FIVE_MINUTES
+        return _mark(hour=asked.get("ttl") == "12h" or (asked.get("ttl") == "30m" and hour_cache))
     return None
 
 
@@ -58,10 +55,10 @@ class _Limiter:
         if self._surplus > 0:
             self._surplus -= 1
             return {key: value for key, value in item.items() if key != "cache_control"}
-        if item["cache_control"] != HOUR:
+        if item["cache_control"] != _mark(hour=True):
             self._short_seen = True
         elif self._short_seen:
-            return {**item, "cache_control": FIVE_MINUTES}
+            return {**item, "cache_control": _mark(hour=False)}
         return item
 
 
@@ -73,3 +70,7 @@ def _marks(items: Any) -> int:
         for item in items
         if isinstance(item, dict)
     )
+
+
+def _mark(*, hour: bool) -> JsonObject:
+    return {"type": "ephemeral", "ttl": "1h"} if hour else {"type": "ephemeral"}

@@ -45,8 +45,9 @@ def image_block(part: JsonObject, options: RequestOptions) -> JsonObject:
         name = "url"
     else:
         name = "image_url"
+    url = fields.text(name) or ""
     with located(fields.path(name)):
-        return {"type": "image", "source": _image_source(fields.text(name) or "")}
+        return {"type": "image", "source": _image_source(url)}
 
 
 def file_block(part: JsonObject, options: RequestOptions) -> JsonObject:
@@ -56,8 +57,9 @@ def file_block(part: JsonObject, options: RequestOptions) -> JsonObject:
         fields = fields.nested("file")
     title = fields.text("filename")
     if "file_data" in fields:
+        data = fields.text("file_data") or ""
         with located(fields.path("file_data")):
-            block = _data_block(fields.text("file_data") or "", title)
+            block = _data_block(data, title)
     elif "file_url" in fields:
         block = {"type": "document", "source": _web_source(fields)}
     else:

@@ -57,6 +57,7 @@ class Pairing:
             self._taken.clear()
             if _is_valid(calls, results, answering):
                 return calling + answering
+            self._note("ids or places of tool calls and results were put right")
         ids = [self._new_id(call.get("id"), index) for index, call in enumerate(calls)]
         answer = self._answer(calls, ids, answering)
         return [*_renamed(calling, ids), {"role": "user", "content": answer}]

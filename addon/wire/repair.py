@@ -123,13 +123,9 @@ def _without_blanks(messages: Messages, model: Model, notes: list[str]) -> Messa
         full = _full_content(content)
         if full is not content:
             notes.append(f"messages[{index}]: blank text was left out")
-        continued = (
-            model.prefill
-            and not content
-            and message["role"] == "assistant"
-            and index + 1 == len(messages)
-        )
-        if full or continued:
+        to_be_begun = model.prefill and not content and message["role"] == "assistant"
+        ends = index + 1 == len(messages) and bool(kept) and kept[-1]["role"] != "assistant"
+        if full or (to_be_begun and ends):
             kept.append(message if full is content else {**message, "content": full})
     return kept
 
@@ -167,7 +163,10 @@ def _with_end(messages: Messages, request: JsonObject, model: Model, notes: list
     if not model.prefill or (isinstance(config, dict) and config.get("format")):
         notes.append("messages: the conversation ended with the assistant; a user turn was added")
         return [*messages, _user(CONTINUE)]
-    return [*messages[:-1], _right_trimmed(last)]
+    trimmed = _right_trimmed(last)
+    if trimmed is not last:
+        notes.append(f"messages[{len(messages) - 1}]: white space at the end was left out")
+    return [*messages[:-1], trimmed]
 
 
 def _right_trimmed(message: JsonObject) -> JsonObject:

@@ -15,7 +15,6 @@ from addon.wire.types import JsonObject
 
 _FOREIGN_ITEMS = frozenset(
     {
-        "additional_tools",  # read with the tools
         "apply_patch_call",
         "apply_patch_call_output",
         "code_interpreter_call",
@@ -105,6 +104,8 @@ def item_turn(item: Any, context: Context) -> Turn:
             return Turn("user", [result_block(_call_id(item), _output(item), context, "output")])
         case "reasoning":
             return Turn("assistant", unsealed(item.get("encrypted_content")))
+        case "additional_tools":  # read with the tools
+            return Turn("assistant", [])
         case None | "item_reference":
             raise BadRequest(
                 "answers are not kept here; send the whole item, not a reference to it",

@@ -132,9 +132,11 @@ class _Closing:
         if "$ref" in schema:
             return {"$ref": f"#/$defs/{self._definition_name(schema['$ref'])}"}
         kind = schema.get("type")
-        if isinstance(kind, list):
+        if isinstance(kind, list) and kind:
             return self._closed(_without_type_list(schema, kind))
         closed = {key: schema[key] for key in _KEPT if key in schema}
+        if not all(isinstance(closed.get(key, ""), str) for key in ("description", "title")):
+            raise _Unsupported
         rest = {key: value for key, value in schema.items() if key not in (*_HANDLED, *_KEPT)}
         combined = self._combined(schema)
         if "$ref" in combined:
@@ -151,11 +153,12 @@ class _Closing:
 
     def _combined(self, schema: JsonObject) -> JsonObject:
         for keyword in ("anyOf", "oneOf"):
-            if isinstance(schema.get(keyword), list):
+            parts = schema.get(keyword)
+            if isinstance(parts, list) and parts:
                 self._unions += 1
-                return {"anyOf": [self._closed(part) for part in schema[keyword]]}
+                return {"anyOf": [self._closed(part) for part in parts]}
         parts = schema.get("allOf")
-        if not isinstance(parts, list):
+        if not isinstance(parts, list) or not parts:
             return {}
         if len(parts) == 1:
             return self._closed(parts[0])

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from addon.errors import BadRequest
-from addon.wire.fields import Fields, expect_object
+from addon.wire.fields import Fields, expect_object, located
 from addon.wire.tools import Toolbox
 from addon.wire.types import JsonObject
 
@@ -75,7 +75,9 @@ def _declared_name(given: JsonObject, toolbox: Toolbox, param: str) -> str:
 def _allowed(given: JsonObject, toolbox: Toolbox, param: str) -> ToolChoice:
     nested = given.get("allowed_tools")
     spec = Fields(nested if isinstance(nested, dict) else given, param)
-    names = [_upstream_name(expect_object(tool), toolbox) for tool in spec.items("tools") or []]
+    tools = spec.items("tools") or []
+    with located(spec.path("tools")):
+        names = [_upstream_name(expect_object(tool), toolbox) for tool in tools]
     allowed = frozenset(name for name in names if name in toolbox.definitions)
     if not allowed:
         raise BadRequest("none of the allowed tools is among the tools of the request", param=param)

@@ -20,11 +20,6 @@ _SERVER_TOOL = re.compile(
     r"|tool_search_tool_[a-z0-9]+)_20\d{6}"
 )
 """Anthropic's own tools carry the date of their version in `type`."""
-_RAW_TEXT_SCHEMA = {
-    "type": "object",
-    "properties": {WRAPPER: {"type": "string"}},
-    "required": [WRAPPER],
-}
 
 
 @dataclass(slots=True)
@@ -44,14 +39,14 @@ class Toolbox:
             return self._bare[name]
         qualified = _qualified(name, namespace)
         upstream = legal_name(qualified)
-        return upstream if self._is(upstream, name, namespace) else self._other(qualified, upstream)
+        return upstream if self._is(upstream, name, namespace) else self._other(upstream)
 
     def add(self, definition: JsonObject, reply: ToolReply) -> None:
         """`definition`: without its name. A second tool of the same name replaces the first: Anthropic refuses both."""
         qualified = _qualified(reply.name, reply.namespace)
         upstream = legal_name(qualified)
         if upstream in self.replies and not self._is(upstream, reply.name, reply.namespace):
-            upstream = hashed_name(qualified)
+            upstream = hashed_name(upstream)
         definition = {"name": upstream, **definition}
         if upstream in self.definitions and self.definitions[upstream] != definition:
             self.notes.append(f"tools: {reply.name[:80]} is declared twice; the last one counts")
@@ -70,8 +65,9 @@ class Toolbox:
         reply = self.replies.get(upstream)
         return reply is not None and (reply.name, reply.namespace) == (name, namespace)
 
-    def _other(self, qualified: str, upstream: str) -> str:
-        hashed = hashed_name(qualified)
+    def _other(self, upstream: str) -> str:
+        """Where `add` put a tool whose name was taken by another's."""
+        hashed = hashed_name(upstream)
         return hashed if hashed in self.replies else upstream
 
 
@@ -147,7 +143,8 @@ def _declare_custom(toolbox: Toolbox, custom: Fields, namespace: str | None) -> 
         definition["description"] = "\n\n".join(
             filter(None, (definition.get("description"), grammar))
         )
-    definition["input_schema"] = _RAW_TEXT_SCHEMA
+    properties = {WRAPPER: {"type": "string"}}
+    definition["input_schema"] = {"type": "object", "properties": properties, "required": [WRAPPER]}
     toolbox.add(definition, ToolReply(name=name, custom=True, namespace=namespace))
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import groupby
-from operator import attrgetter
+from operator import itemgetter
 from typing import Any
 
 from addon.wire.assistant import THINKING
-from addon.wire.content import Blocks, Context, Turn, text_block
+from addon.wire.content import Blocks, Context, Role, Turn, text_block
 from addon.wire.fields import located
 from addon.wire.types import JsonObject
 
@@ -41,18 +41,22 @@ def convert_turns(
 def assemble(turns: list[Turn], field: str) -> Conversation:
     """System turns before the first other one become `system`; empty turns vanish; neighbours are joined."""
     notes = [f"{field}[{index}]: {note}" for index, turn in enumerate(turns) for note in turn.notes]
-    full = [turn for turn in turns if _has_substance(turn)]
-    start = next((index for index, turn in enumerate(full) if turn.role != "system"), len(full))
-    system = [block for turn in full[:start] for block in turn.blocks]
-    messages = [
-        {"role": role, "content": [block for turn in group for block in turn.blocks]}
-        for role, group in groupby(full[start:], attrgetter("role"))
-    ]
+    groups = _joined([(turn.role, turn.blocks) for turn in turns if turn.blocks])
+    groups = _joined([(role, blocks) for role, blocks in groups if not _is_thinking_alone(blocks)])
+    system = groups.pop(0)[1] if groups and groups[0][0] == "system" else []
+    messages = [{"role": role, "content": blocks} for role, blocks in groups]
     return Conversation(
         system, messages or [{"role": "user", "content": [text_block(OPENING)]}], notes
     )
 
 
-def _has_substance(turn: Turn) -> bool:
-    """An assistant turn of nothing but thinking can't be sent: its last block may not be thinking."""
-    return any(block["type"] not in THINKING for block in turn.blocks)
+def _joined(turns: list[tuple[Role, Blocks]]) -> list[tuple[Role, Blocks]]:
+    return [
+        (role, [block for _, blocks in group for block in blocks])
+        for role, group in groupby(turns, itemgetter(0))
+    ]
+
+
+def _is_thinking_alone(blocks: Blocks) -> bool:
+    """Can't be sent: the last block of an assistant turn may not be thinking."""
+    return all(block["type"] in THINKING for block in blocks)
