@@ -1,6 +1,7 @@
 """A conversation as it goes through the proxy: restored, sent, answered, recorded, sent back without thinking."""
 
 import copy
+import time
 from typing import Any
 
 import pytest
@@ -384,6 +385,23 @@ def test_empty_answer_and_empty_history_are_no_trouble(store: ThinkingStore) -> 
     assert talk.restore().request["messages"] == []
     store.record(talk.scope, talk.request(), answer())
     assert len(store) == 0
+
+
+def test_three_thousand_messages_are_restored_in_a_fraction_of_a_second(
+    store: ThinkingStore,
+) -> None:
+    talk = Conversation(store, "claude-opus-5-5")
+    for step in range(1500):
+        talk.messages += [
+            user("go") if step == 0 else results(f"c{step - 1}"),
+            seen_by_client(answer(call(f"c{step}"))),
+        ]
+    talk.ask(results("c1499"), thought("1"), call("d"))
+    talk.messages.append(results("d"))
+    started = time.perf_counter()
+    restored = talk.store.restore(talk.scope, talk.request(), talk.model)
+    assert time.perf_counter() - started < 1
+    assert (restored.restored, restored.left_out) == (1, 1500)
 
 
 # ------------------------------------------------------------------------------------------------------------ limits
