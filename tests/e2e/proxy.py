@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -66,6 +67,7 @@ class Proxy:
         self.env = {k: v for k, v in {**given, **defaults, **env}.items() if v is not None}
         self.process: subprocess.Popen[bytes] | None = None
         self.log = self.home / "output.log"
+        self.clients: list[openai.OpenAI | anthropic.Anthropic] = []
 
     def command(self) -> list[str]:
         bin_dir = Path(sys.executable).parent
@@ -85,7 +87,11 @@ class Proxy:
             self.process = subprocess.Popen(
                 self.command(), env=self.env, cwd=self.home, stdout=log, stderr=subprocess.STDOUT
             )
-        self.wait_until_up()
+        try:
+            self.wait_until_up()
+        except AssertionError:
+            self.__exit__(None, None, None)
+            raise
         return self
 
     def wait_until_up(self, seconds: float = 20.0) -> None:
@@ -107,10 +113,13 @@ class Proxy:
         traceback: TracebackType | None,
     ) -> None:
         self.stop()
+        shutil.rmtree(self.home, ignore_errors=True)
 
     def stop(self, with_signal: int = signal.SIGTERM) -> int:
         assert self.process is not None
-        self.process.send_signal(with_signal)
+        self.hang_up()
+        if self.process.poll() is None:
+            self.process.send_signal(with_signal)
         try:
             return self.process.wait(40)
         finally:
@@ -126,9 +135,12 @@ class Proxy:
         return self.log.read_text(errors="replace")
 
     def openai(self, **options: Any) -> openai.OpenAI:
-        return openai.OpenAI(
+        """Closed with the proxy, or by `hang_up`."""
+        client = openai.OpenAI(
             **{"base_url": f"{self.url}/v1", "api_key": "any", "max_retries": 0, **options}
         )
+        self.clients.append(client)
+        return client
 
     def async_openai(self, **options: Any) -> openai.AsyncOpenAI:
         return openai.AsyncOpenAI(
@@ -136,9 +148,17 @@ class Proxy:
         )
 
     def anthropic(self, **options: Any) -> anthropic.Anthropic:
-        return anthropic.Anthropic(
+        """Closed with the proxy, or by `hang_up`."""
+        client = anthropic.Anthropic(
             **{"base_url": self.url, "api_key": "any", "max_retries": 0, **options}
         )
+        self.clients.append(client)
+        return client
+
+    def hang_up(self) -> None:
+        """Close the SDK clients that were made so far."""
+        while self.clients:
+            self.clients.pop().close()
 
     def async_anthropic(self, **options: Any) -> anthropic.AsyncAnthropic:
         return anthropic.AsyncAnthropic(

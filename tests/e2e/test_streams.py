@@ -6,6 +6,7 @@ import json
 import socket
 import threading
 import time
+from itertools import pairwise
 from typing import Any
 
 import httpx
@@ -42,7 +43,7 @@ def test_r3_silence_before_headers_is_filled(fake: FakeAnthropic, start_proxy: S
     fake.script(delivered(say("late"), hold=1.6))
     chunks = read_stream(proxy, chat())
     first = chunks[0][0]
-    gaps = [b - a for (a, _), (b, _) in zip(chunks, chunks[1:], strict=False)]
+    gaps = [b - a for (a, _), (b, _) in pairwise(chunks)]
     assert 0.3 < first < 1.0
     assert max(gaps) < 0.8
     text = text_of(chunks)

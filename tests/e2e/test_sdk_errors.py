@@ -1,0 +1,78 @@
+"""Anthropic's errors become the SDKs' own exceptions. By key alone: a refused login would be remembered."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import anthropic
+import openai
+import pytest
+
+from tests.e2e.conftest import World
+from tests.e2e.proxy import chat, message
+from tests.fakes.script import broken, fail
+
+STATUSES = [400, 401, 403, 404, 413, 429, 500, 529]
+OPENAI: Mapping[int, tuple[type[openai.APIStatusError], int]] = {
+    400: (openai.BadRequestError, 400),
+    401: (openai.AuthenticationError, 401),
+    403: (openai.PermissionDeniedError, 403),
+    404: (openai.NotFoundError, 404),
+    413: (openai.APIStatusError, 413),
+    429: (openai.RateLimitError, 429),
+    500: (openai.InternalServerError, 500),
+    529: (openai.InternalServerError, 503),
+}
+ANTHROPIC: Mapping[int, type[anthropic.APIStatusError]] = {
+    400: anthropic.BadRequestError,
+    401: anthropic.AuthenticationError,
+    403: anthropic.PermissionDeniedError,
+    404: anthropic.NotFoundError,
+    413: anthropic.RequestTooLargeError,
+    429: anthropic.RateLimitError,
+    500: anthropic.InternalServerError,
+    529: anthropic.OverloadedError,
+}
+AT_ONCE = {"x-should-retry": "false"}
+"""Spares the proxy's own retries."""
+STREAMED = pytest.mark.parametrize("streamed", [False, True], ids=["plain", "streamed"])
+
+
+@pytest.fixture(scope="module")
+def settings() -> Mapping[str, Any]:
+    # so short that a passing 429 is not waited out
+    return {"CLAUDE_CODE_FIRST": "false", "FIRST_BYTE_SECONDS": "0.5"}
+
+
+@STREAMED
+@pytest.mark.parametrize("status", STATUSES)
+def test_openai(status: int, streamed: bool, world: World) -> None:
+    world.fake.script(fail(status, "In plain words", headers=AT_ONCE))
+    kind, told = OPENAI[status]
+    with pytest.raises(kind, match="In plain words") as caught:
+        for _ in world.proxy.openai().chat.completions.create(**chat(), stream=streamed):
+            pass
+    assert caught.value.status_code == told
+
+
+@STREAMED
+@pytest.mark.parametrize("status", STATUSES)
+def test_anthropic(status: int, streamed: bool, world: World) -> None:
+    world.fake.script(fail(status, "In plain words", headers=AT_ONCE))
+    with pytest.raises(ANTHROPIC[status], match="In plain words") as caught:
+        world.proxy.anthropic().messages.create(**message(), stream=streamed)
+    assert caught.value.status_code == status
+
+
+@STREAMED
+def test_an_error_event_before_content_is_a_status(streamed: bool, world: World) -> None:
+    world.fake.script(broken("invalid_request_error", "In plain words"))
+    with pytest.raises(anthropic.BadRequestError, match="In plain words"):
+        world.proxy.anthropic().messages.create(**message(), stream=streamed)
+
+
+def test_an_error_event_after_content_of_a_plain_request_is_a_status(world: World) -> None:
+    world.fake.script(broken("api_error", "In plain words", after=2))
+    with pytest.raises(openai.InternalServerError, match="In plain words"):
+        world.proxy.openai().chat.completions.create(**chat())
