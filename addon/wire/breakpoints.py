@@ -10,15 +10,19 @@ MAX_MARKS = 4
 
 
 def cache_mark(part: JsonObject, *, hour_cache: bool) -> JsonObject | None:
-    """Anthropic's `cache_control`, or OpenAI's `prompt_cache_breakpoint`, as a valid `cache_control`. `hour_cache`:
+    """The mark of a content part: Anthropic's `cache_control`, or OpenAI's `prompt_cache_breakpoint`. `hour_cache`:
     whether OpenAI's 30 minutes become an hour."""
-    given = part.get("cache_control")
-    if isinstance(given, dict) and given.get("type") == "ephemeral":
-        return _mark(hour=given.get("ttl") == "1h")
     asked = part.get("prompt_cache_breakpoint")
     if isinstance(asked, dict) and asked.get("mode") == "explicit":
         return _mark(hour=asked.get("ttl") == "12h" or (asked.get("ttl") == "30m" and hour_cache))
-    return None
+    return native_mark(part.get("cache_control"))
+
+
+def native_mark(given: Any) -> JsonObject | None:
+    """A `cache_control` as Anthropic takes it; None for what is none."""
+    if not isinstance(given, dict) or given.get("type") != "ephemeral":
+        return None
+    return _mark(hour=given.get("ttl") == "1h")
 
 
 def limit_cache_marks(request: JsonObject) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from addon.wire.arguments import WRAPPER
-from addon.wire.breakpoints import cache_mark
+from addon.wire.breakpoints import native_mark
 from addon.wire.fields import Fields, expect_object, located
 from addon.wire.sanitize import sanitized
 from addon.wire.schema import object_schema
@@ -127,7 +127,7 @@ def _declare_function(toolbox: Toolbox, function: Fields, namespace: str | None)
     source = "parameters" if "parameters" in function else "input_schema"
     schema, wrapped = object_schema(function.mapping(source) or {})
     definition = _described(function) | {"input_schema": schema}
-    mark = cache_mark({"cache_control": function.get("cache_control")}, hour_cache=False)
+    mark = native_mark(function.get("cache_control"))
     if mark is not None:
         definition["cache_control"] = mark
     toolbox.add(definition, ToolReply(name=name, wrapped=wrapped, namespace=namespace))

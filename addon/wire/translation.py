@@ -14,7 +14,7 @@ from typing import Any
 from addon.claude.model import Model
 from addon.errors import BadRequest
 from addon.wire import parameters
-from addon.wire.breakpoints import cache_mark, limit_cache_marks
+from addon.wire.breakpoints import limit_cache_marks, native_mark
 from addon.wire.chat_request import message_turn
 from addon.wire.content import TEXT_PARTS, Blocks, Context, Turn, content_blocks, text_block
 from addon.wire.fields import Fields, expect_object, located
@@ -26,7 +26,7 @@ from addon.wire.sanitize import sanitized
 from addon.wire.structured_outputs import OutputFormat, output_format
 from addon.wire.tool_choice import ToolChoice, read_tool_choice
 from addon.wire.tools import Toolbox, declare_functions, declare_tools
-from addon.wire.turns import assemble, convert_turns
+from addon.wire.turns import Conversation, assemble, convert_turns
 from addon.wire.types import JsonObject, Reply
 
 __all__ = [
@@ -100,35 +100,39 @@ def _input_source(given: Any) -> _Source:
     return _Source("input", given, item_turn)
 
 
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A body, read and checked, but for its conversation."""
+
+    fields: Fields
+    source: _Source
+    model: Model
+    options: RequestOptions
+    toolbox: Toolbox
+    choice: ToolChoice | None
+    legacy: bool
+    form: OutputFormat
+    wish: ThinkingWish
+
+    @property
+    def context(self) -> Context:
+        return Context(self.toolbox, self.options)
+
+
 def _translate(
     body: JsonObject, source: _Source, model: Model, options: RequestOptions
 ) -> Translation:
-    fields = Fields({name: _clean(name, value) for name, value in body.items()})
-    parameters.refuse_unsupported(fields)
-    name = _model_name(fields, model)
-    legacy = "functions" in fields and not fields.items("tools")
-    toolbox = _toolbox(fields, source, options, legacy=legacy)
-    choice = read_tool_choice(fields, toolbox, legacy=legacy)
-    context = Context(toolbox, options)
-    conversation = assemble(
-        convert_turns(source.items, source.convert, context, source.field), source.field
-    )
-    form = output_format(fields, model)
-    max_tokens, max_tokens_given = parameters.max_tokens(fields, model)
-    wish = parameters.thinking_wish(fields)
-    request: JsonObject = {"model": model.id, "max_tokens": max_tokens}
-    system = _system(fields, conversation.system, form, context)
-    if system:
-        request["system"] = system
-    request |= _tool_fields(toolbox, choice, conversation.messages)
-    request["messages"] = conversation.messages
-    request |= _options(fields, model, options, form)
-    notes = [*toolbox.notes, *conversation.notes, *normalize(request, model)]
+    asked = _read(body, source, model, options)
+    fields = asked.fields
+    turns = convert_turns(source.items, source.convert, asked.context, source.field)
+    conversation = assemble(turns, source.field)
+    request, max_tokens_given = _request(asked, conversation)
+    notes = [*asked.toolbox.notes, *conversation.notes, *normalize(request, model)]
     limit_cache_marks(request)
     return Translation(
         request=request,
-        reply=_reply(name, fields, toolbox, form, wish, legacy=legacy),
-        wish=wish,
+        reply=_reply(asked),
+        wish=asked.wish,
         ignored=ignored_fields(fields, source.field, request, options),
         notes=list(dict.fromkeys(notes)),
         conversation=fields.text("prompt_cache_key"),
@@ -138,19 +142,44 @@ def _translate(
     )
 
 
+def _read(body: JsonObject, source: _Source, model: Model, options: RequestOptions) -> _Asked:
+    fields = Fields({name: _clean(name, value) for name, value in body.items()})
+    parameters.refuse_unsupported(fields)
+    legacy = "functions" in fields and not fields.items("tools")
+    toolbox = _toolbox(fields, source, options, legacy=legacy)
+    return _Asked(
+        fields=fields,
+        source=source,
+        model=model,
+        options=options,
+        toolbox=toolbox,
+        choice=read_tool_choice(fields, toolbox, legacy=legacy),
+        legacy=legacy,
+        form=output_format(fields, model),
+        wish=parameters.thinking_wish(fields),
+    )
+
+
+def _request(asked: _Asked, conversation: Conversation) -> tuple[JsonObject, bool]:
+    """The Anthropic request before its history is put in order, and whether the client named a limit."""
+    max_tokens, given = parameters.max_tokens(asked.fields, asked.model)
+    system = _system(asked, conversation.system)
+    request = {
+        "model": asked.model.id,
+        "max_tokens": max_tokens,
+        **({"system": system} if system else {}),
+        **_tool_fields(asked.toolbox, asked.choice, conversation.messages),
+        "messages": conversation.messages,
+        **_options(asked),
+    }
+    return request, given
+
+
 def _clean(name: str, value: Any) -> Any:
     if name in _LISTS:
         return value
     with located(name):
         return sanitized(value)
-
-
-def _model_name(fields: Fields, model: Model) -> str:
-    """The client's own name; a client that has it in the path may leave it out of the body."""
-    name = fields.text("model")
-    if name is not None and not name.strip():
-        raise fields.error("model", "expected the name of a model")
-    return name or model.id
 
 
 def _toolbox(fields: Fields, source: _Source, options: RequestOptions, *, legacy: bool) -> Toolbox:
@@ -174,13 +203,14 @@ def _web_search(wanted: Fields) -> JsonObject:
     return tool | ({"user_location": {"type": "approximate", **named}} if named else {})
 
 
-def _system(fields: Fields, leading: Blocks, form: OutputFormat, context: Context) -> Blocks:
+def _system(asked: _Asked, leading: Blocks) -> Blocks:
     """`instructions`, a top-level `system`, the leading messages, and last what the output format needs."""
+    instruction = asked.form.instruction
     return [
-        *content_blocks(fields.text("instructions"), TEXT_PARTS, context),
-        *content_blocks(fields.get("system"), TEXT_PARTS, context, "system"),
+        *content_blocks(asked.fields.text("instructions"), TEXT_PARTS, asked.context),
+        *content_blocks(asked.fields.get("system"), TEXT_PARTS, asked.context, "system"),
         *leading,
-        *([text_block(form.instruction)] if form.instruction else []),
+        *([text_block(instruction)] if instruction else []),
     ]
 
 
@@ -212,46 +242,40 @@ def _stubs(messages: list[JsonObject]) -> JsonObject:
     return {"tools": tools, "tool_choice": {"type": "none"}}
 
 
-def _options(
-    fields: Fields, model: Model, options: RequestOptions, form: OutputFormat
-) -> JsonObject:
+def _options(asked: _Asked) -> JsonObject:
     """The smaller fields of the request; those without a value are left out."""
+    fields, form = asked.fields, asked.form.format
     user = parameters.user_id(fields)
     management = fields.get("context_management")
     found = {
-        "stop_sequences": parameters.stop_sequences(fields),
+        "stop_sequences": parameters.stop_sequences(fields) or None,
         "stream": fields.flag("stream"),
         "metadata": {"user_id": user} if user else None,
-        "output_config": {"format": form.format} if form.format else None,
-        "cache_control": cache_mark(
-            {"cache_control": fields.get("cache_control")}, hour_cache=False
-        ),
+        "output_config": {"format": form} if form else None,
+        "cache_control": native_mark(fields.get("cache_control")),
         # The Responses API has a list of another kind under this name.
         "context_management": management if isinstance(management, dict) else None,
-        **parameters.sampling(fields, model),
-        **parameters.service(fields, model, options),
+        **parameters.sampling(fields, asked.model),
+        **parameters.service(fields, asked.model, asked.options),
     }
-    return {name: value for name, value in found.items() if value is not None and value != []}
+    return {name: value for name, value in found.items() if value is not None}
 
 
-def _reply(
-    name: str,
-    fields: Fields,
-    toolbox: Toolbox,
-    form: OutputFormat,
-    wish: ThinkingWish,
-    *,
-    legacy: bool,
-) -> Reply:
+def _reply(asked: _Asked) -> Reply:
+    fields = asked.fields
+    name = fields.text("model")
+    if name is not None and not name.strip():
+        raise fields.error("model", "expected the name of a model")
     reply = Reply(
-        model=name,
+        # A client that has the name in the path may leave it out of the body.
+        model=name or asked.model.id,
         stream=fields.flag("stream") or False,
         include_usage=fields.nested("stream_options").flag("include_usage") or False,
-        tools=toolbox.replies,
-        legacy_functions=legacy,
-        json_object=form.loose,
+        tools=asked.toolbox.replies,
+        legacy_functions=asked.legacy,
+        json_object=asked.form.loose,
     )
-    return replace(reply, reasoning_fields=()) if wish.display == "omitted" else reply
+    return replace(reply, reasoning_fields=()) if asked.wish.display == "omitted" else reply
 
 
 def _betas(request: JsonObject) -> set[str]:
