@@ -21,6 +21,8 @@ class Count:
     per_message: tuple[int, ...]
     margin: float
     """How far off the total may be, as a share of it."""
+    factor: float
+    """Claude's tokens for each local one, images and the like apart."""
     source: Source
     """anchored: on the true count of an earlier answer of this conversation; calibrated: on other conversations;
     prior: nothing learnt yet; weights: without the vocabulary."""

@@ -5,16 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from addon.claude.model import Model
 from addon.context.anchors import Anchor, Anchors, Found
-from addon.context.calibration import CLAMPS, Calibration
+from addon.context.calibration import Calibration
 from addon.context.count import Count, Source
 from addon.context.digests import Fingerprint, fingerprint
+from addon.context.estimate import Sizes, estimate
 from addon.context.lru import Lru
 from addon.context.measure import (
     CountText,
@@ -34,14 +34,11 @@ from addon.wire.types import JsonObject
 MEMO_ENTRIES = 20_000
 INLINE_BYTES = 16 * 1024  # 2 ms of encoding: cheaper than a trip to the worker
 WAIT_SECONDS = 1.5
+LOAD_SECONDS = 10  # far more than loading takes; a vocabulary that nobody started must not hold the worker for ever
 SAVE_SECONDS = 30
 STALE_SECONDS = 90 * 86_400
 VERSION = 1
 ENCODING = "cl100k_base"
-
-# Share of the not anchored tokens that the estimate may be off by.
-MARGINS: dict[Source, float] = {"calibrated": 0.08, "prior": 0.20, "weights": 0.30}
-ANCHOR_MARGIN = 0.005
 
 # Below this much text, a ratio says more of the framing than of the tokenizer.
 _LEAST_DELTA = 1_000
@@ -50,29 +47,6 @@ _MOST_FIXED_SHARE = 0.2
 
 type _Job = tuple[bytes, Callable[[CountText], Size], int]
 """Memo key, how to measure it, and about how many bytes that reads."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Sizes:
-    """The sizes of a request's parts, and what lies outside of them."""
-
-    system: Size
-    tools: Size
-    messages: list[Size]
-    thinking: list[int]
-    overhead: int
-    family: str
-    rough: bool
-    """Some were weighed, for want of a count."""
-
-    @property
-    def text(self) -> int:
-        return self.system.text + self.tools.text + sum(size.text for size in self.messages)
-
-    @property
-    def fixed(self) -> int:
-        parts = (self.system, self.tools, *self.messages)
-        return self.overhead + sum(self.thinking) + sum(p.fixed_for(self.family) for p in parts)
 
 
 class TokenCounter:
@@ -95,12 +69,23 @@ class TokenCounter:
         self._saved = clock()
         self._load()
 
-    def count(self, request: JsonObject, model: Model, prints: Fingerprint | None = None) -> Count:
-        """Count here and now: a request never seen takes about 1 ms per 1,000 tokens."""
+    def count(
+        self,
+        request: JsonObject,
+        model: Model,
+        prints: Fingerprint | None = None,
+        *,
+        factor: float | None = None,
+    ) -> Count:
+        """Count here and now, in any thread: a request never seen takes about 1 ms per 1,000 tokens.
+
+        `factor`: that of the conversation which the request was made from, where there is one.
+        """
         prints = prints or fingerprint(request)
+        jobs = list(self._missing(request, prints))
         if self._vocabulary.settled:
-            self._measure(list(self._missing(request, prints)))
-        return self._estimate(request, model, prints)
+            self._measure(jobs)
+        return self._estimate(model, self._sizes(request, model, prints, jobs), prints, factor)
 
     async def count_soon(
         self,
@@ -108,6 +93,7 @@ class TokenCounter:
         model: Model,
         prints: Fingerprint | None = None,
         *,
+        factor: float | None = None,
         wait: float = WAIT_SECONDS,
         threshold: int = 0,
     ) -> Count:
@@ -125,7 +111,7 @@ class TokenCounter:
             work = self._worker.submit(self._measure_later, jobs)
             if self.needs_count(request, model, threshold):
                 await asyncio.wait([asyncio.wrap_future(work)], timeout=wait)
-        return self._estimate(request, model, prints)
+        return self._estimate(model, self._sizes(request, model, prints, jobs), prints, factor)
 
     def needs_count(self, request: JsonObject, model: Model, threshold: int) -> bool:
         """Whether the request could have more than `threshold` tokens, from its bytes alone."""
@@ -145,7 +131,7 @@ class TokenCounter:
         prints = prints or fingerprint(request)
         if not self._vocabulary.settled or any(True for _ in self._missing(request, prints)):
             return False
-        sizes = self._sizes(request, model, prints)
+        sizes = self._sizes(request, model, prints, [])
         now = Anchor(true_total, sizes.text, sizes.fixed)
         self._calibrate(model, now, self._anchors.find(prints, model.tokenizer))
         self._anchors.put(prints, model.tokenizer, now)
@@ -176,7 +162,7 @@ class TokenCounter:
                 yield key, partial(measure_message, message), _volume(message["content"])
 
     def _measure_later(self, jobs: list[_Job]) -> None:
-        self._vocabulary.wait()
+        self._vocabulary.wait(LOAD_SECONDS)
         self._measure(jobs)
 
     def _measure(self, jobs: list[_Job]) -> None:
@@ -184,14 +170,16 @@ class TokenCounter:
             if self._memo.get(key) is None:
                 self._memo.put(key, measure(self._vocabulary.count))
 
-    def _sizes(self, request: JsonObject, model: Model, prints: Fingerprint) -> _Sizes:
-        """Sizes from the memo, by class weights where it lacks them."""
-        rough = {key: measure(weigh) for key, measure, _ in self._missing(request, prints)}
+    def _sizes(
+        self, request: JsonObject, model: Model, prints: Fingerprint, jobs: list[_Job]
+    ) -> Sizes:
+        """Sizes from the memo; by class weights where a job for it isn't done."""
+        rough = {key: work(weigh) for key, work, _ in jobs if self._memo.get(key) is None}
 
         def size(key: bytes) -> Size:
-            return rough.get(key) or self._memo.get(key) or Size()
+            return self._memo.get(key) or rough.get(key) or Size()
 
-        return _Sizes(
+        return Sizes(
             system=size(prints.system),
             tools=size(prints.tools),
             messages=[size(key) for key in prints.messages],
@@ -201,16 +189,13 @@ class TokenCounter:
             rough=bool(rough) or not self._vocabulary.exact,
         )
 
-    def _estimate(self, request: JsonObject, model: Model, prints: Fingerprint) -> Count:
-        sizes = self._sizes(request, model, prints)
-        factor, basis = self._calibration.factor(model)
-        source: Source = "weights" if sizes.rough else basis
+    def _estimate(
+        self, model: Model, sizes: Sizes, prints: Fingerprint, factor: float | None
+    ) -> Count:
+        learnt, basis = self._calibration.factor(model)
+        source: Source = "weights" if sizes.rough else "calibrated" if factor else basis
         found = self._anchors.find(prints, model.tokenizer)
-        total = _total(sizes, factor, found)
-        if found and found.exact:
-            unsure = abs(total - found.anchor.total) / max(total, 1)
-            return _count(sizes, total, ANCHOR_MARGIN + MARGINS[source] * unsure, "anchored")
-        return _count(sizes, total, MARGINS[source], source)
+        return estimate(sizes, factor or learnt, source, found)
 
     def _calibrate(self, model: Model, now: Anchor, found: Found | None) -> None:
         """Growth since the last answer tells the factor best: everything unknown is on both sides of it."""
@@ -250,36 +235,6 @@ class TokenCounter:
         except (TypeError, ValueError, OverflowError):
             return
         self._anchors, self._calibration = anchors, calibration
-
-
-def _total(sizes: _Sizes, factor: float, found: Found | None) -> int:
-    if found is None:
-        return round(sizes.fixed + factor * sizes.text)
-    anchor = found.anchor
-    # A conversation's own ratio tells more of what it will grow by than that of all conversations.
-    if anchor.text >= _LEAST_WHOLE:
-        low, high = CLAMPS[sizes.family]
-        factor = min(max((anchor.total - anchor.fixed) / anchor.text, low), high)
-    grown = sizes.fixed - anchor.fixed + factor * (sizes.text - anchor.text)
-    return max(0, round(anchor.total + grown))
-
-
-def _count(sizes: _Sizes, total: int, margin: float, source: Source) -> Count:
-    """Share the total out over the parts: each its fixed price, and its part of the rest by its text."""
-    factor = (total - sizes.fixed) / sizes.text if sizes.text else 0.0
-
-    def price(size: Size) -> float:
-        return size.fixed_for(sizes.family) + factor * size.text
-
-    parts = zip(sizes.messages, sizes.thinking, strict=True)
-    return Count(
-        total=total,
-        system=round(price(sizes.system)),
-        tools=round(price(sizes.tools)) + sizes.overhead,
-        per_message=tuple(round(price(size) + thinking) for size, thinking in parts),
-        margin=margin,
-        source=source,
-    )
 
 
 def _volume(content: Any) -> int:

@@ -16,6 +16,7 @@ from addon.wire.types import JsonObject
 
 THINKING = frozenset({"thinking", "redacted_thinking"})
 _SIZE = 16
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +62,15 @@ def chain(seed: bytes, digests: Iterable[bytes]) -> list[bytes]:
 
 
 def _block(block: JsonObject) -> bytes:
-    kind = block.get("type")
-    if kind == "text" and isinstance(block.get("text"), str):
-        return _text(block["text"])
-    return b"" if kind in THINKING else b"\x01" + _dump(block)
+    match block:
+        case {"type": "text", "text": str(text)}:
+            return _text(text)
+        case {"type": "tool_result", "tool_use_id": str(ident), "content": str(text)}:
+            # Most of a long conversation: encoding it as JSON would take half the time of a warm count.
+            return b"\x02%b%d" % (_text(ident), bool(block.get("is_error"))) + _text(text)
+        case {"type": kind} if kind in THINKING:
+            return b""
+    return b"\x01" + _dump(block)
 
 
 def _text(text: str) -> bytes:
@@ -73,8 +79,7 @@ def _text(text: str) -> bytes:
 
 
 def _dump(value: Any) -> bytes:
-    text = json.dumps(_bare(value), ensure_ascii=False, separators=(",", ":"), sort_keys=True)
-    return text.encode("utf-8", "surrogatepass")
+    return _encode(_bare(value)).encode("utf-8", "surrogatepass")
 
 
 def _bare(value: Any) -> Any:

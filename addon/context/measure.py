@@ -23,6 +23,8 @@ from addon.context.images import (
 )
 from addon.wire.types import JsonObject
 
+_dump = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
 type CountText = Callable[[str], int]
 
 MESSAGE_TOKENS = 3
@@ -50,6 +52,8 @@ class Size:
 
     def fixed_for(self, family: str) -> int:
         """Everything outside the factor, in Claude's tokens."""
+        if not self.images and not self.pages:
+            return self.fixed
         visual = sum(visual_tokens(image, family) for image in self.images)
         return self.fixed + visual + self.pages * PAGE_TOKENS[family]
 
@@ -194,7 +198,3 @@ def _bound(part: Part, model: Model) -> int:
 
 def _bytes(text: str) -> int:
     return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
-
-
-def _dump(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from addon.claude.model import Model
 from addon.context.chat import Chat, View, through
@@ -79,6 +80,12 @@ class _Plan:
     depth: Depth | None
 
 
+class Made(NamedTuple):
+    summary: Summary
+    line: str
+    """For the log: what it replaced, what it cost, and where to look at it."""
+
+
 class Summarizer:
     """Finds or makes the summary that a conversation needs.
 
@@ -100,24 +107,24 @@ class Summarizer:
         self._counter = counter
         self._model = model
         self._clock = clock
-        self._running: dict[bytes, asyncio.Task[Summary | None]] = {}
+        self._running: dict[bytes, asyncio.Task[Made | None]] = {}
         self._paused: Lru[bytes, float] = Lru(256)
 
-    async def fit(self, chat: Chat, limits: Limits) -> tuple[View, list[Summary]]:
+    async def fit(self, chat: Chat, limits: Limits) -> tuple[View, list[Made]]:
         """The chat through a summary, if it needs one, and the summaries made for it now (for their cost).
 
         The view may still be over the limit: nothing to summarize, no key, the call failed. Never raises for those.
         """
-        made: list[Summary] = []
+        made: list[Made] = []
         goal = limits.limit
         view = await self.remembered(chat, limits.limit)
         while view.count.total > goal and len(made) < ROUNDS:
             if running := self._running.get(chat.key):
                 await asyncio.wait({running})
             elif plan := self._plan(chat, view, limits, view.count.total):
-                summary = await self._share(chat, plan)
+                if now := await self._share(chat, plan):
+                    made.append(now)
                 goal = self._target(chat, limits).target
-                made += [summary] if summary else []
             else:
                 break
             view = await self.remembered(chat, limits.limit)
@@ -125,11 +132,8 @@ class Summarizer:
             await asyncio.to_thread(self._memory.mark_used, view.summary, len(chat.messages))
         return view, made
 
-    async def prepare(self, chat: Chat, limits: Limits) -> Summary | None:
-        """Make the summary that the next turns will need, if the chat is near the limit and has none ready.
-
-        Call it in the background after an answer. Raises nothing that `fit` would not.
-        """
+    async def prepare(self, chat: Chat, limits: Limits) -> Made | None:
+        """Make the summary that the next turns will need, if the chat is near the limit and has none ready."""
         view = await self.remembered(chat, limits.limit)
         margin = max(_AHEAD_TURNS * chat.growth, round(_AHEAD_SHARE * limits.limit))
         if view.count.total + margin <= limits.limit or chat.key in self._running:
@@ -161,9 +165,10 @@ class Summarizer:
 
     async def _counted(self, chat: Chat, summary: Summary) -> View:
         view = through(chat, summary)
-        return replace(
-            view, count=await self._counter.count_soon(view.request, chat.model, view.prints)
+        count = await self._counter.count_soon(
+            view.request, chat.model, view.prints, factor=chat.count.factor
         )
+        return replace(view, count=count)
 
     def _target(self, chat: Chat, limits: Limits) -> Depth:
         if limits.target is not None:
@@ -208,7 +213,7 @@ class Summarizer:
         thin = summary.tokens_after < _LEAST_SHARE * replaced
         return summary.complete and summary.merges < MOST_MERGES and not thin
 
-    async def _share(self, chat: Chat, plan: _Plan) -> Summary | None:
+    async def _share(self, chat: Chat, plan: _Plan) -> Made | None:
         """Run the call so that it outlives a client that leaves: it is paid for, and the next turn will need it."""
         task = asyncio.create_task(self._make(chat, plan))
         self._running[chat.key] = task
@@ -216,7 +221,7 @@ class Summarizer:
         await asyncio.wait({task})
         return task.result()
 
-    async def _make(self, chat: Chat, plan: _Plan) -> Summary | None:
+    async def _make(self, chat: Chat, plan: _Plan) -> Made | None:
         """Call out and remember; None (and a pause) when it failed."""
         assert self._call is not None  # noqa: S101 - _plan made sure
         added = chat.messages[plan.base.end if plan.base else plan.span.start : plan.span.end]
@@ -233,8 +238,7 @@ class Summarizer:
             return None
         summary = self._summary(chat, plan, answer, tokens)
         await asyncio.to_thread(self._memory.put, summary, added)
-        log.info("%s", tell(summary, plan.depth))
-        return summary
+        return Made(summary, _tell(summary, plan.depth))
 
     def _summary(self, chat: Chat, plan: _Plan, answer: SummaryAnswer, tokens: int) -> Summary:
         summary = Summary(
@@ -252,7 +256,7 @@ class Summarizer:
             cost=answer.cost,
         )
         view = through(chat, summary)
-        count = self._counter.count(view.request, chat.model, view.prints)
+        count = self._counter.count(view.request, chat.model, view.prints, factor=chat.count.factor)
         return replace(summary, tokens_after=sum(count.per_message[summary.start : view.covered]))
 
 
@@ -263,8 +267,7 @@ def _check(answer: SummaryAnswer, body: JsonObject) -> None:
         raise CCProxyError(f"the summary of {asked} characters has only {len(answer.text)}")
 
 
-def tell(summary: Summary, depth: Depth | None = None) -> str:
-    """One line on a new summary: what it replaced, what it cost, and where to look at it."""
+def _tell(summary: Summary, depth: Depth | None) -> str:
     line = (
         f"🔄 {summary.end - summary.start} messages summarized: {kilo(summary.tokens_before)} → "
         f"{kilo(summary.tokens_after)} tokens for ${summary.cost:.4f} · /context/{summary.id}"

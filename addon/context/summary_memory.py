@@ -54,6 +54,9 @@ class Summary:
     """USD."""
 
     def __post_init__(self) -> None:
+        numbers = (self.start, self.end, self.merges, self.tokens_after, self.used_at or 0)
+        if not all(isinstance(number, int) for number in numbers) or not isinstance(self.text, str):
+            raise TypeError("not a summary")
         if not (_ID.fullmatch(self.id) and 0 < self.start < self.end and self.text):
             raise ValueError("not a summary")
 

@@ -10,11 +10,12 @@ from typing import Literal
 from addon.claude.model import Model
 from addon.context import trim
 from addon.context.chat import Chat, View
+from addon.context.checks import check_messages
 from addon.context.count import Count, kilo, overflow, true_input
 from addon.context.counter import TokenCounter
 from addon.context.digests import Fingerprint, fingerprint
 from addon.context.lru import Lru
-from addon.context.summarizer import STICKY_SHARE, Limits, Summarizer, tell
+from addon.context.summarizer import STICKY_SHARE, Limits, Summarizer
 from addon.errors import BadRequest
 from addon.wire.types import JsonObject
 
@@ -82,9 +83,11 @@ class ContextManager:
     ) -> Fitted:
         """The request as it can be sent to `model`; `messages`: the digests of its messages if they are known.
 
-        The same conversation gives the same bytes from turn to turn, but for what is new. Raises BadRequest when even
+        The same conversation gives the same bytes from turn to turn, but for what is new. `request` is never changed;
+        the result shares its messages. Raises BadRequest when they have no shape that can be counted, and when even
         the hardest cuts leave more than the limit.
         """
+        check_messages(request)
         limits = self._limits(model)
         prints = fingerprint(request, messages)
         floor = round(STICKY_SHARE * limits.limit)
@@ -97,10 +100,15 @@ class ContextManager:
             return await self._trimmed(self._fitted(chat, whole, limits, "none"), limits)
         return await self._summarized(chat, limits)
 
-    async def prepare_ahead(self, fitted: Fitted) -> None:
-        """Make the summary that the next turns of this conversation will need; for the time after an answer."""
-        if self._strategy == "summarize":
-            await self._summarizer.prepare(fitted.chat, self._limits(fitted.chat.model))
+    async def prepare_ahead(self, fitted: Fitted) -> str | None:
+        """Make the summary that the next turns of this conversation will need; for the time after an answer.
+
+        The line for the log if one was made.
+        """
+        if self._strategy != "summarize":
+            return None
+        made = await self._summarizer.prepare(fitted.chat, self._limits(fitted.chat.model))
+        return made.line if made else None
 
     def learn(self, fitted: Fitted, usage: JsonObject) -> None:
         """Take in the `usage` of the answer to `fitted.request`."""
@@ -137,8 +145,8 @@ class ContextManager:
         action: Action = "summarized" if made else "reused" if view.summary else "none"
         fitted = replace(
             self._fitted(chat, view, limits, action),
-            notes=tuple(tell(summary) for summary in made),
-            cost=sum(summary.cost for summary in made),
+            notes=tuple(line for _, line in made),
+            cost=sum(summary.cost for summary, _ in made),
         )
         return await self._trimmed(fitted, limits)
 
@@ -178,7 +186,7 @@ class ContextManager:
         model = fitted.chat.model
 
         def tokens(request: JsonObject) -> list[int]:
-            count = self._counter.count(request, model)
+            count = self._counter.count(request, model, factor=fitted.count.factor)
             return [*count.per_message, count.total - count.messages]
 
         target = limits.target or _below(limits.limit)
@@ -189,7 +197,7 @@ class ContextManager:
         model = fitted.chat.model
         request = trim.apply(fitted.view.request, cuts)
         prints = fingerprint(request)
-        count = self._counter.count(request, model, prints)
+        count = self._counter.count(request, model, prints, factor=fitted.count.factor)
         note = f"✂️ trimmed: {kilo(fitted.before)} → {kilo(count.total)} tokens"
         return replace(
             fitted,

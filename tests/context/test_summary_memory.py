@@ -94,6 +94,10 @@ DAMAGED = {
     "bad-span": json.dumps({**GOOD, "summary": {**summary().to_json(), "end": 1}}).encode(),
     "bad-types": json.dumps({**GOOD, "summary": {**summary().to_json(), "start": "x"}}).encode(),
     "bad-pins": json.dumps({**GOOD, "summary": {**summary().to_json(), "pins": 7}}).encode(),
+    "bad-merges": json.dumps(
+        {**GOOD, "summary": {**summary().to_json(), "merges": "many"}}
+    ).encode(),
+    "bad-text": json.dumps({**GOOD, "summary": {**summary().to_json(), "text": 7}}).encode(),
     "missing": json.dumps({**GOOD, "summary": {"id": summary().id}}).encode(),
     "deep": b"[" * 100_000,
     "huge": b" " * (17 * 1024 * 1024),

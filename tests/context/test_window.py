@@ -530,6 +530,28 @@ async def test_max_tokens_stays_above_a_thinking_budget(start: Start):
     assert fitted.request["max_tokens"] == 30_001
 
 
+async def test_a_summarized_view_is_counted_by_its_own_conversation(start: Start):
+    """What other conversations taught is of another kind of text, and half as dense."""
+    world, truth = start(limit=60_000, target=50_000), Truth(noise=0)
+    for seed in range(10, 16):
+        other = long(4, seed).request()
+        world.counter.count(other, NEW)
+        world.counter.learn(other, NEW, round(truth.count(other) * 0.6))
+    chat = long(12)
+    for _ in range(60):
+        fitted = await world.fit(chat.request())
+        if fitted.action == "summarized":
+            break
+        world.manager.learn(fitted, {"input_tokens": truth.count(fitted.request)})
+        chat.turn(loops=1, lines=40)
+    assert fitted.count.total == pytest.approx(truth.count(fitted.request), rel=0.05)
+
+
+async def test_malformed_messages_are_named(start: Start):
+    with pytest.raises(BadRequest, match=r"messages\[0\].content"):
+        await start().manager.fit({"messages": [{"role": "user", "content": None}]}, NEW)
+
+
 async def test_a_refusal_teaches_and_is_answered_with_a_trimmed_request(start: Start):
     world, request = start(), long(20).request()
     fitted = await world.fit(request)

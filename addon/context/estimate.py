@@ -1,0 +1,78 @@
+"""From the sizes of a request's parts to Claude's count."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from addon.context.anchors import Found
+from addon.context.calibration import CLAMPS
+from addon.context.count import Count, Source
+from addon.context.measure import Size
+
+# Share of the not anchored tokens that the estimate may be off by.
+MARGINS: dict[Source, float] = {"calibrated": 0.08, "prior": 0.20, "weights": 0.30}
+ANCHOR_MARGIN = 0.005
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """The sizes of a request's parts, and what lies outside of them."""
+
+    system: Size
+    tools: Size
+    messages: list[Size]
+    thinking: list[int]
+    overhead: int
+    family: str
+    rough: bool
+    """Some were weighed, for want of a count."""
+
+    @property
+    def text(self) -> int:
+        return self.system.text + self.tools.text + sum(size.text for size in self.messages)
+
+    @property
+    def fixed(self) -> int:
+        parts = (self.system, self.tools, *self.messages)
+        return self.overhead + sum(self.thinking) + sum(p.fixed_for(self.family) for p in parts)
+
+
+def estimate(sizes: Sizes, factor: float, source: Source, found: Found | None) -> Count:
+    """The count by a `factor` that comes from `source`, on an anchor where one was found."""
+    total = _total(sizes, factor, found)
+    if found and found.exact:
+        unsure = abs(total - found.anchor.total) / max(total, 1)
+        return _count(sizes, total, ANCHOR_MARGIN + MARGINS[source] * unsure, "anchored")
+    return _count(sizes, total, MARGINS[source], source)
+
+
+def _total(sizes: Sizes, factor: float, found: Found | None) -> int:
+    if found is None:
+        return round(sizes.fixed + factor * sizes.text)
+    anchor, grown = found.anchor, sizes.text - found.anchor.text
+    if anchor.text:
+        # A conversation's own ratio tells more of how it grows than that of all conversations, once it has some length.
+        low, high = CLAMPS[sizes.family]
+        own = min(max((anchor.total - anchor.fixed) / anchor.text, low), high)
+        share = min(1.0, anchor.text / max(abs(grown), 1))
+        factor += share * (own - factor)
+    return max(0, round(anchor.total + sizes.fixed - anchor.fixed + factor * grown))
+
+
+def _count(sizes: Sizes, total: int, margin: float, source: Source) -> Count:
+    """Share the total out over the parts: each its fixed price, and its part of the rest by its text."""
+    factor = (total - sizes.fixed) / sizes.text if sizes.text else 0.0
+
+    def price(size: Size) -> float:
+        return size.fixed_for(sizes.family) + factor * size.text
+
+    parts = zip(sizes.messages, sizes.thinking, strict=True)
+    return Count(
+        total=total,
+        system=round(price(sizes.system)),
+        tools=round(price(sizes.tools)) + sizes.overhead,
+        per_message=tuple(round(price(size) + thinking) for size, thinking in parts),
+        factor=factor,
+        margin=margin,
+        source=source,
+    )
