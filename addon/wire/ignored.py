@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from addon.wire.fields import Fields
@@ -76,14 +77,18 @@ _HARMLESS = frozenset(
     }
 )
 """Ignored even in strict mode: they do not change the answer."""
+MAX_NAMED = 50
+_PLAIN = re.compile(r"[^a-zA-Z0-9_.-]")
+"""Field names are the client's: a line break in one must not become a header of ours."""
 
 
 def ignored_fields(
     fields: Fields, conversation: str, request: JsonObject, options: RequestOptions
 ) -> list[str]:
-    """Names in the order of the body. `conversation`: the field that was read as one; `request`: what is sent.
+    """Names in the order of the body, fit for a header: at most `MAX_NAMED`, of plain characters.
 
-    In strict mode, raises BadRequest for the first that changes the answer."""
+    `conversation`: the field that was read as one; `request`: what is sent. In strict mode, raises BadRequest for the
+    first that changes the answer."""
     ignored = [
         name
         for name in fields
@@ -96,4 +101,4 @@ def ignored_fields(
     for name in ignored if options.strict else ():
         if name not in _HARMLESS:
             raise fields.error(name, "has no counterpart at Anthropic", "unsupported_parameter")
-    return ignored
+    return [_PLAIN.sub("_", name)[:64] for name in ignored[:MAX_NAMED]]

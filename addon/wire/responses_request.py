@@ -116,10 +116,8 @@ def item_turn(item: Any, context: Context) -> Turn:
     raise BadRequest(f"items of type {str(kind)[:80]} are not supported", param="type")
 
 
-def additional_tools(items: Any) -> list[Any]:
+def additional_tools(items: list[Any]) -> list[Any]:
     """Tools that a client hands in later, as items of its input."""
-    if not isinstance(items, list):
-        return []
     added = [
         item for item in items if isinstance(item, dict) and item.get("type") == "additional_tools"
     ]

@@ -9,7 +9,7 @@ import re
 from hashlib import sha256
 
 _LEGAL_NAME = re.compile(r"[a-zA-Z0-9_-]{1,128}")
-_LEGAL_ID = re.compile(r"[a-zA-Z0-9_-]{1,64}")
+_LEGAL_ID = re.compile(r"[a-zA-Z0-9_-]+")
 _ILLEGAL = re.compile(r"[^a-zA-Z0-9_-]")
 
 
@@ -30,6 +30,7 @@ def legal_id(call_id: str) -> str:
 
 
 def is_legal_id(call_id: object) -> bool:
+    """Whether Anthropic takes it as it is; it names no greatest length."""
     return isinstance(call_id, str) and _LEGAL_ID.fullmatch(call_id) is not None
 
 

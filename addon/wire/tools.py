@@ -49,7 +49,7 @@ class Toolbox:
             upstream = hashed_name(upstream)
         definition = {"name": upstream, **definition}
         if upstream in self.definitions and self.definitions[upstream] != definition:
-            self.notes.append(f"tools: {reply.name[:80]} is declared twice; the last one counts")
+            self.notes.append(f"tools: {upstream} is declared twice; the last one counts")
         self.definitions[upstream] = definition
         self.replies[upstream] = reply
         if reply.namespace is None:
@@ -116,7 +116,7 @@ def _declare(toolbox: Toolbox, tool: Fields, namespace: str | None) -> None:
         toolbox.add_server_tool({name: tool.get(name) for name in tool if name != "cache_control"})
     else:
         toolbox.notes.append(
-            f"tools: {str(kind)[:80]} has no counterpart at Anthropic and was left out"
+            f"tools: {str(kind)[:80]!r} has no counterpart at Anthropic and was left out"
         )
 
 

@@ -147,7 +147,7 @@ def test_v059_long_ids_differ_by_their_whole_text() -> None:
     assert all(is_legal_id(legal_id(call_id)) for call_id in long)
 
 
-@pytest.mark.parametrize("call_id", ["", "a b", "x" * 65, "a\n", None, 5], ids=repr)
+@pytest.mark.parametrize("call_id", ["", "a b", "a\n", None, 5], ids=repr)
 def test_illegal_ids(call_id: Any) -> None:
     assert not is_legal_id(call_id)
 

@@ -93,3 +93,11 @@ def test_strict_lets_harmless_fields_pass() -> None:
     }
     body = {"model": "m", "messages": [U("a")], **harmless}
     assert translated(body, strict=True).request == translated(body).request
+
+
+def test_names_are_fit_for_a_header() -> None:
+    assert chat(U("a"), **{"a\r\nx-evil: 1": 1, "ü" * 99: 1}).ignored == ["a__x-evil__1", "_" * 64]
+
+
+def test_a_flood_of_names_is_cut() -> None:
+    assert len(chat(U("a"), **{f"x{i}": i for i in range(1000)}).ignored) == 50

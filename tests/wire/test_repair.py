@@ -57,7 +57,7 @@ ACCEPTED: dict[str, tuple[str, list]] = {
         OPUS,
         [user("a"), assistant(tu("c1")), user(tr("c1")), assistant(tu("c1")), user(tr("c1"))],
     ),
-    "a-long-id": (OPUS, [user("a"), assistant(tu("c" * 64)), user(tr("c" * 64))]),
+    "a-long-id": (OPUS, [user("a"), assistant(tu("c" * 200)), user(tr("c" * 200))]),
     "thinking-and-marks": (
         OPUS,
         [
@@ -174,6 +174,11 @@ REPAIRED: dict[str, tuple[str, list, list]] = {
         SONNET_5,
         [user("a"), said("system", "s"), assistant("b"), user("c")],
         [user("a", "<system-reminder>s</system-reminder>"), assistant("b"), user("c")],
+    ),
+    "a-system-message-with-more-than-text": (
+        SONNET_5,
+        [user("a"), system("s", THINKING), assistant("b"), user("c")],
+        [user("a", "<system-reminder>s</system-reminder>", THINKING), assistant("b"), user("c")],
     ),
     "only-blanks": (OPUS, [user(" ")], [user("Begin.")]),
 }

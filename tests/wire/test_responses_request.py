@@ -172,6 +172,7 @@ NOT_OURS: dict[str, Any] = {
     "no-json": "ccp1:" + base64.b64encode(b"{").decode(),
     "too-deep": "ccp1:" + base64.b64encode(b"[" * 5000 + b"]" * 5000).decode(),
     "no-list": "ccp1:" + base64.b64encode(b"{}").decode(),
+    "a-list-of-numbers": "ccp1:" + base64.b64encode(b"[1]").decode(),
     "other-blocks": "ccp1:" + base64.b64encode(json.dumps([text("x")]).encode()).decode(),
     "no-signature": "ccp1:"
     + base64.b64encode(json.dumps([{"type": "thinking"}]).encode()).decode(),

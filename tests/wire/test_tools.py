@@ -126,7 +126,7 @@ def test_v083_when_every_tool_is_dropped_none_is_sent() -> None:
 NOTED = {
     "v082-a-name-twice": ([function("f"), function("f", description="d")], "declared twice"),
     "v083-no-name": ([{"name": ""}], "without a name"),
-    "a-built-in": ([{"type": "file_search"}], "file_search has no counterpart"),
+    "a-built-in": ([{"type": "file_search"}], "'file_search' has no counterpart"),
 }
 
 
