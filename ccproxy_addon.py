@@ -24,6 +24,7 @@ from addon.context.summary_memory import SummaryMemory
 from addon.context_window import ContextWindow
 from addon.continuity import Continuity
 from addon.control_api import ControlApi
+from addon.dashboard_api import DashboardApi
 from addon.environment import environment
 from addon.exchange import Exchanges
 from addon.health import Health
@@ -68,14 +69,10 @@ def build(settings: Settings) -> list[Any]:
     continuity = Continuity(ThinkingStore(time.monotonic))
     metrics, hub = Metrics(), LiveHub(FAST)
     control = ControlApi(
-        exchanges,
-        ledger,
-        budget,
-        store=store,
-        metrics=metrics,
-        hub=hub,
-        standing=standing,
-        memory=memory,
+        exchanges, ledger, budget, metrics=metrics, hub=hub, standing=standing, memory=memory
+    )
+    dashboard = DashboardApi(
+        settings, exchanges, ledger, budget, store=store, hub=hub, standing=standing
     )
     attempts = Attempts(settings, continuity)
     summary_call = make_summary_call(settings, http, catalogue, purse, ledger)
@@ -90,8 +87,9 @@ def build(settings: Settings) -> list[Any]:
         AccessControl(settings, exchanges),
         # answers what needs no upstream
         LocalApi(settings, exchanges, catalogue, Health(settings, login.status, standing)),
-        # usage, budget, metrics, dashboard
+        # usage, budget, metrics
         control,
+        dashboard,
         # from here on there is an Anthropic request; on the way back, the client's dialect
         Translate(settings, exchanges, catalogue),
         # needs the model and what the client asked; remembers thinking on the way back

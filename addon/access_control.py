@@ -7,6 +7,7 @@ import hmac
 import ipaddress
 import logging
 from dataclasses import dataclass
+from http.cookies import CookieError, SimpleCookie
 from urllib.parse import urlsplit
 
 from mitmproxy import http
@@ -29,6 +30,7 @@ logger = logging.getLogger(__name__)
 CREDENTIAL_HEADERS = ("authorization", "x-api-key", "api-key", "proxy-authorization", "cookie")
 CLIENT_KEY_PREFIX = "sk-ant-api"
 """Only API keys of Anthropic's are a client's own; `sk-ant-oat…` would be somebody's subscription."""
+COOKIE = "ccproxy_dashboard"
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]", "::1"})
 
 # A header that a tunnel or a reverse proxy adds: its presence alone makes a request one from outside.
@@ -59,9 +61,17 @@ class Visitor:
         bearer = self.headers.get("authorization", "")
         scheme, _, token = bearer.partition(" ")
         found = [token.strip()] if scheme.lower() == "bearer" else []
-        return found + [
-            self.headers[name].strip() for name in ("x-api-key", "api-key") if name in self.headers
-        ]
+        found += [self.headers[name] for name in ("x-api-key", "api-key") if name in self.headers]
+        return [shown.strip() for shown in found]
+
+    @property
+    def cookie(self) -> str:
+        """The dashboard's cookie."""
+        try:
+            cookies = SimpleCookie(self.headers.get("cookie", ""))
+        except CookieError:
+            return ""
+        return cookies[COOKIE].value if COOKIE in cookies else ""
 
     @property
     def host(self) -> str:
@@ -80,7 +90,7 @@ def judge(visitor: Visitor, route: Route | None, settings: Settings) -> CCProxyE
         or (
             _tunnel_refusal(visitor, route, settings)
             if visitor.tunnel
-            else _local_refusal(visitor, settings)
+            else _local_refusal(visitor, route, settings)
         )
         or _browser_refusal(visitor, settings)
         or _not_served(visitor, route)
@@ -106,7 +116,9 @@ def _tunnel_refusal(
 ) -> CCProxyError | None:
     if visitor.method == "OPTIONS":  # a preflight carries neither a secret nor Cursor's address
         return None
-    if settings.secret and not _knows_secret(visitor, settings.secret):
+    if settings.secret and route is not None and route.kind == "page":
+        return None  # the page asks for the secret itself
+    if settings.secret and not _knows_secret(visitor, route, settings.secret):
         return Unauthorized("This ccproxy wants its secret as the API key (PROXY_SECRET_KEY).")
     listed = settings.secret is None or settings.allowed_ips_given
     from_desktop = (
@@ -117,7 +129,9 @@ def _tunnel_refusal(
     return None
 
 
-def _local_refusal(visitor: Visitor, settings: Settings) -> CCProxyError | None:
+def _local_refusal(
+    visitor: Visitor, route: Route | None, settings: Settings
+) -> CCProxyError | None:
     name = urlsplit(f"//{visitor.host}").hostname or ""
     peer_is_local = ipaddress.ip_address(visitor.peer.partition("%")[0]).is_loopback
     if peer_is_local and name not in LOOPBACK_NAMES:
@@ -125,8 +139,10 @@ def _local_refusal(visitor: Visitor, settings: Settings) -> CCProxyError | None:
         return Misdirected(
             f"ccproxy is not {name or 'without a Host'}; use http://localhost:{settings.port}"
         )
+    if route is not None and route.kind == "page":
+        return None  # it holds no data, and asks for the secret itself
     must_know = settings.require_secret_locally or not peer_is_local
-    if must_know and not (settings.secret and _knows_secret(visitor, settings.secret)):
+    if must_know and not (settings.secret and _knows_secret(visitor, route, settings.secret)):
         return Unauthorized("This ccproxy wants its secret as the API key (PROXY_SECRET_KEY).")
     return None
 
@@ -152,7 +168,7 @@ def _browser_refusal(visitor: Visitor, settings: Settings) -> CCProxyError | Non
 
 
 def _not_served(visitor: Visitor, route: Route | None) -> CCProxyError | None:
-    if route is not None or visitor.method == "OPTIONS":
+    if route is not None:
         return None
     return NotFound(f"Unknown endpoint: {visitor.path.partition('?')[0]}", code="unknown_endpoint")
 
@@ -165,14 +181,23 @@ def origin_allowed(origin: str, visitor: Visitor, settings: Settings) -> bool:
     return local or own or origin in settings.allowed_origins
 
 
-def _knows_secret(visitor: Visitor, secret: str) -> bool:
-    wanted = hashlib.sha256(secret.encode()).digest()
+def _knows_secret(visitor: Visitor, route: Route | None, secret: str) -> bool:
     # no early exit: the time tells nothing about which one was right
-    matches = [
-        hmac.compare_digest(hashlib.sha256(shown.encode("utf-8", "replace")).digest(), wanted)
-        for shown in visitor.presented
-    ]
+    matches = [same_secret(shown, secret) for shown in visitor.presented]
+    if route is not None and route.kind == "control":
+        matches.append(hmac.compare_digest(visitor.cookie.encode(), cookie_value(secret).encode()))
     return any(matches)
+
+
+def same_secret(shown: str, secret: str) -> bool:
+    """Whether they are equal, in a time that tells nothing of where they differ."""
+    digests = [hashlib.sha256(s.encode("utf-8", "replace")).digest() for s in (shown, secret)]
+    return hmac.compare_digest(*digests)
+
+
+def cookie_value(secret: str) -> str:
+    """What the dashboard's cookie holds instead of the secret itself."""
+    return hmac.new(secret.encode(), b"ccproxy dashboard", hashlib.sha256).hexdigest()
 
 
 def _on_list(visitor: Visitor, settings: Settings) -> bool:

@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 ANTHROPIC_VERSION = "2023-06-01"
 """For translated requests: under the version of 2026-10-21 Anthropic refuses sampling parameters on every model."""
 
+LONGEST_SDK_WAIT = 60.0
+"""Seconds. The SDKs heed a longer `retry-after` as if there were none, and ask again at once."""
+
 type Source = Literal["claude_code", "api_key", "openai", "local"]
 """Who served an answer, as told in the header `x-ccproxy-source`."""
 
@@ -203,6 +206,8 @@ class Exchange:
     outbox: bytes = b""
     """Its next bytes, for the replay layer to send."""
     subscription: Subscription | None = None
+    counted_open: bool = False
+    """It is one of the open streams in the metrics."""
     finished: bool = False
     gone: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the client has left: nobody waits any more."""
@@ -233,10 +238,19 @@ class Exchange:
             headers["x-ccproxy-reason"] = self.attempts[-1].reason
         return headers
 
+    def error_headers(self, error: CCProxyError) -> dict[str, str]:
+        """Of an answer that is an error. The SDKs of OpenAI and Anthropic would try three times; what we have tried
+        ourselves, or what may have been billed, they had better not ask for again, and they obey this header."""
+        headers = self.source_headers()
+        wait = error.retry_after or 0.0
+        if self.attempts and (error.status >= 500 or wait > LONGEST_SDK_WAIT):
+            headers["x-should-retry"] = "false"
+        return headers
+
     def refuse(self, flow: http.HTTPFlow, error: CCProxyError) -> None:
         """Answer with an error now; the addons behind leave the flow alone."""
         self.error = error
-        flow.response = self.client.error_response(error, self.source_headers())
+        flow.response = self.client.error_response(error, self.error_headers(error))
 
     def approve(self, attempt: Attempt) -> None:
         self.approved = attempt

@@ -13,8 +13,9 @@ from typing import Literal
 from addon.usage.dashboard_page import FILES
 from addon.wire.types import Dialect
 
-type Kind = Literal["model", "count_tokens", "public", "control"]
-"""model: may cost tokens; public: harmless and open to Cursor's desktop app; control: usage, budget, dashboard."""
+type Kind = Literal["model", "count_tokens", "public", "page", "control"]
+"""model: may cost tokens; public: harmless; page: the dashboard's files, with no data in them; control: usage, budget
+and what the dashboard shows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,7 @@ CHAT = Route("chat", "model", "chat")
 RESPONSES = Route("responses", "model", "responses")
 MESSAGES = Route("messages", "model", "messages")
 COUNT_TOKENS = Route("count_tokens", "count_tokens", "messages")
+PREFLIGHT = Route("preflight", "public")
 MODELS = Route("models", "public", "chat")
 
 
@@ -52,9 +54,10 @@ ROUTES: dict[tuple[str, str], Route] = {
     ("GET", "/budget"): Route("budget", "control"),
     ("POST", "/budget"): Route("budget_change", "control"),
     ("GET", "/metrics"): Route("metrics", "control"),
+    ("POST", "/dashboard/login"): Route("dashboard_login", "page"),
     ("GET", "/dashboard/data"): Route("dashboard_data", "control"),
     ("GET", "/dashboard/events"): Route("dashboard_events", "control"),
-    **{("GET", path): Route("dashboard_file", "control") for path in FILES},
+    **{("GET", path): Route("dashboard_file", "page") for path in FILES},
 }
 
 CONTEXT = Route("context", "control")
@@ -68,6 +71,8 @@ _AZURE = re.compile(r"/openai/deployments/([A-Za-z0-9._:-]+)/chat/completions/?"
 def find(method: str, path: str) -> Route | None:
     """The route of a request; `path` is raw, its query is ignored."""
     bare = path.partition("?")[0]
+    if method == "OPTIONS" and bare.startswith("/"):
+        return PREFLIGHT
     if method == "POST" and _AZURE.fullmatch(bare):
         return CHAT
     if method == "GET" and _CONTEXT.fullmatch(bare):

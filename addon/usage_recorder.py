@@ -19,6 +19,8 @@ from addon.usage.live import LiveHub
 from addon.usage.metrics import Metrics
 from addon.usage.record import RequestRecord, Source, Tokens, picos, usd
 
+UNRECORDED = ("public", "page", "control")
+"""Kinds of routes that use nothing. An open dashboard asks after every record, and would never come to rest."""
 CLIENT_CLOSED = 499
 """nginx's status for a client that left before its answer: nobody saw it."""
 
@@ -45,6 +47,12 @@ class UsageRecorder:
         self.standing = standing
         self.clock = clock
 
+    def responseheaders(self, flow: http.HTTPFlow) -> None:
+        exchange = self.exchanges.get(flow)
+        if exchange and exchange.answer and exchange.client.streaming and not exchange.counted_open:
+            exchange.counted_open = True
+            self.metrics.open_streams.inc()
+
     def response(self, flow: http.HTTPFlow) -> None:
         self.finish(flow)
 
@@ -56,6 +64,10 @@ class UsageRecorder:
         if exchange is None or exchange.finished:
             return
         exchange.finished = True
+        if exchange.counted_open:
+            self.metrics.open_streams.dec()
+        if exchange.route is not None and exchange.route.kind in UNRECORDED and not exchange.error:
+            return
         record = self.ledger.add(self.record(flow, exchange))
         for reservation in exchange.reservations:
             if isinstance(reservation, Reservation):

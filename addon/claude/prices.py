@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 from addon.claude.model import Model, Prices
 from addon.wire.types import JsonObject
@@ -29,16 +29,16 @@ class TokenCounts:
     @classmethod
     def from_usage(cls, usage: JsonObject) -> Self:
         """From the `usage` object of a Message; absent and null counts are 0."""
-        written = usage.get("cache_creation_input_tokens") or 0
-        split = usage.get("cache_creation") or {}
-        hour = split.get("ephemeral_1h_input_tokens") or 0
+        written = _count(usage, "cache_creation_input_tokens")
+        split = usage.get("cache_creation")
+        hour = _count(split, "ephemeral_1h_input_tokens")
         return cls(
-            input=usage.get("input_tokens") or 0,
-            output=usage.get("output_tokens") or 0,
-            cache_write_5m=max(written - hour, split.get("ephemeral_5m_input_tokens") or 0),
+            input=_count(usage, "input_tokens"),
+            output=_count(usage, "output_tokens"),
+            cache_write_5m=max(written - hour, _count(split, "ephemeral_5m_input_tokens")),
             cache_write_1h=hour,
-            cache_read=usage.get("cache_read_input_tokens") or 0,
-            web_searches=(usage.get("server_tool_use") or {}).get("web_search_requests") or 0,
+            cache_read=_count(usage, "cache_read_input_tokens"),
+            web_searches=_count(usage.get("server_tool_use"), "web_search_requests"),
             fast=usage.get("speed") == "fast",
         )
 
@@ -46,6 +46,12 @@ class TokenCounts:
     def prompt(self) -> int:
         """All tokens of the prompt, cached or not."""
         return self.input + self.cache_write_5m + self.cache_write_1h + self.cache_read
+
+
+def _count(usage: Any, name: str) -> int:
+    """An upstream that changes its types must not break the recording of a request."""
+    value = usage.get(name) if isinstance(usage, dict) else None
+    return value if isinstance(value, int) and value > 0 else 0
 
 
 def cost(model: Model, counts: TokenCounts) -> float:

@@ -117,16 +117,18 @@ class Budget:
         return reservation
 
     def _check_limits(self, estimate: int) -> None:
-        held = estimate + sum(reservation.amount for reservation in self._held.values())
+        """A call on its own may begin as long as a limit is not reached, whatever it may cost in the end: nothing
+        would ever fit a small limit otherwise, since `max_tokens` is rarely used up. Beside running calls it must fit
+        with all of them, so that parallel calls can't cross a limit together."""
+        running = sum(reservation.amount for reservation in self._held.values())
         for name, limit in self.settings.limits():
             spent = self._ledger.spent(PERIOD_OF[name])
             if spent >= limit:
                 raise _exceeded(name, spent, limit)
-            if spent + held > limit:
-                detail = (
-                    f" (${usd(spent):.2f} spent, ${usd(held):.2f} for this and running requests)"
-                )
-                raise _exceeded(name, spent + held, limit, detail)
+            if running and spent + running + estimate > limit:
+                held = usd(running + estimate)
+                detail = f" (${usd(spent):.2f} spent, ${held:.2f} for this and running requests)"
+                raise _exceeded(name, spent + running + estimate, limit, detail)
 
     def release(self, reservation: Reservation) -> None:
         """Give back what `reservation` holds. May be called twice."""

@@ -104,16 +104,26 @@ def test_zero_allows_nothing_and_disabled_allows_all() -> None:
     budget.reserve(picos(5))
 
 
-def test_a_call_that_does_not_fit_is_refused_with_its_reason() -> None:
+def test_a_call_that_does_not_fit_beside_running_ones_is_refused_with_its_reason() -> None:
     ledger = UsageLedger(Clock())
     ledger.add(record(dollars=0.5))
     budget = budget_with(ledger, hourly=1)
+    budget.reserve(picos(0.2))
     with pytest.raises(RateLimited) as caught:
-        budget.reserve(picos(0.6))
+        budget.reserve(picos(0.4))
     assert str(caught.value) == (
         "Hourly budget exceeded: $1.10 / $1.00 ($0.50 spent, $0.60 for this and running requests)"
     )
-    budget.reserve(picos(0.5))
+    budget.reserve(picos(0.3))
+
+
+def test_a_call_on_its_own_may_begin_below_the_limit() -> None:
+    ledger = UsageLedger(Clock())
+    budget = budget_with(ledger, hourly=1)
+    budget.release(budget.reserve(picos(1.6)))
+    ledger.add(record(dollars=1))
+    with pytest.raises(RateLimited):
+        budget.reserve(1)
 
 
 def test_a_released_reservation_is_free_again_once() -> None:
