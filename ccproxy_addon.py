@@ -20,6 +20,7 @@ from addon.access_control import AccessControl
 from addon.attempts import Attempts
 from addon.claude.models_file import CatalogueError
 from addon.claude.thinking_store import ThinkingStore
+from addon.connections import Connections
 from addon.context.summary_memory import SummaryMemory
 from addon.context_window import ContextWindow
 from addon.continuity import Continuity
@@ -27,6 +28,7 @@ from addon.control_api import ControlApi
 from addon.dashboard_api import DashboardApi
 from addon.environment import environment
 from addon.exchange import Exchanges
+from addon.fail_closed import fail_closed
 from addon.health import Health
 from addon.json_codec import FAST
 from addon.local_api import LocalApi
@@ -35,7 +37,9 @@ from addon.prompt_cache import PromptCache
 from addon.purse import Purse
 from addon.replay_layer import Gate, ReverseLayer
 from addon.safe_options import SafeOptions
+from addon.secret import with_stored_secret
 from addon.settings import Settings, SettingsError
+from addon.shutdown import Shutdown
 from addon.standing import Standing
 from addon.state import State
 from addon.terminal import Terminal
@@ -78,7 +82,11 @@ def build(settings: Settings) -> list[Any]:
     summary_call = make_summary_call(settings, http, catalogue, purse, ledger)
     manager, counter = make_context(settings, catalogue, summary_call, memory)
     window = ContextWindow(settings, exchanges, manager, terminal)
-    return [
+    chain: list[Any] = [
+        # at the end: lets running answers finish before anything behind it is closed
+        Shutdown(exchanges),
+        # caps what clients can hold open
+        Connections(),
         # forces safe options and moves the listener to this machine
         SafeOptions(settings.port, Gate(exchanges)),
         # puts our upstream leg under every connection
@@ -107,10 +115,11 @@ def build(settings: Settings) -> list[Any]:
         # keeps what was learnt and counted over restarts
         State(settings, store, counter, login, http, terminal),
     ]
+    return [fail_closed(addon) for addon in chain]
 
 
 try:
-    settings = Settings.from_env(environment())
+    settings = with_stored_secret(Settings.from_env(environment()))
     addons = build(settings)
 except (SettingsError, CatalogueError) as error:
     # The process has to end: without its addons mitmproxy would forward everything as it comes.

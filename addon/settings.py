@@ -244,6 +244,21 @@ class Settings:
         False,
         "true: write every request, redacted, to api.log in CCPROXY_HOME.",
     )
+    explain: bool = setting(
+        "EXPLAIN",
+        boolean,
+        False,
+        "true: keep the last 50 requests with what became of them, for /explain and mitmweb.",
+    )
+    quiet: bool = setting(
+        "QUIET", boolean, False, "true: say in the terminal only what needs attention."
+    )
+    tunnel_url: str | None = setting(
+        "TUNNEL_URL",
+        url,
+        None,
+        "Address of a tunnel that you run yourself (ngrok); `start.sh tunnel` then starts none.",
+    )
     defaulted: frozenset[str] = frozenset()
     """Names of variables that the user did not set."""
 
