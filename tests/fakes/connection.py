@@ -104,7 +104,7 @@ class Connection:
     def _note(self, head: h11.Request, body: bytes) -> Received:
         self._opened.requests += 1
         request = Received(
-            number=len(self._log.requests),
+            number=next(self._log.request_numbers),
             connection=self._opened.number,
             nth=self._opened.requests,
             peer_port=self._opened.peer_port,

@@ -35,7 +35,8 @@ class FakeModel:
     display: Literal["summarized", "omitted"] = "omitted"
     tokenizer: Literal["old", "new"] = "new"
     min_cacheable: int = 512
-    fast: bool = False
+    fast: Literal["yes", "beta", "no"] = "no"
+    """Whether it takes `speed: fast`, and whether that needs the beta flag."""
 
     @property
     def max_images(self) -> int:
@@ -54,7 +55,6 @@ _V46 = {
     "mid_system": False,
     "display": "summarized",
     "tokenizer": "old",
-    "min_cacheable": 1024,
 }
 _V45 = _V46 | {
     "context": 200_000,
@@ -68,38 +68,36 @@ _V47 = {
     "types": ("adaptive", "disabled"),
     "thinks_by_default": False,
     "sampling": "default_only",
-    "min_cacheable": 1024,
 }
+_OPUS_45 = _V45 | {"efforts": ("low", "medium", "high"), "min_cacheable": 4096}
+_SONNET_45 = _V45 | {"keeps_thinking": False, "min_cacheable": 1024}
+_HAIKU_45 = _V45 | {"keeps_thinking": False, "min_cacheable": 4096, "interleaved": "never"}
 _SWITCHABLE = {"types": ("adaptive", "disabled")}
+# Since 5.1 a forced tool and a changed conversation are refused.
+_V51 = {"forced_tools": False, "preserved": True}
 
 TABLE = (
-    _line("claude-fable-5-2", forced_tools=False),
-    _line("claude-mythos-5-2", forced_tools=False),
-    _line("claude-fable-5-1", forced_tools=False, preserved=True),
-    _line("claude-mythos-5-1", forced_tools=False),
+    _line("claude-fable-5-2", fast="yes", **_V51),
+    _line("claude-mythos-5-2", fast="yes", **_V51),
+    _line("claude-fable-5-1", **_V51),
+    _line("claude-mythos-5-1", **_V51),
     _line("claude-fable-5"),
     _line("claude-mythos-5"),
-    _line("claude-opus-5-5", forced_tools=False, preserved=True),
-    _line("claude-opus-5", fast=True, **_SWITCHABLE),
-    _line(
-        "claude-sonnet-5-5",
-        types=("adaptive", "between_tools"),
-        forced_tools=False,
-        preserved=True,
-        account_bound=True,
-    ),
-    _line("claude-haiku-5-5", account_bound=True, **_SWITCHABLE),
-    _line("claude-sonnet-5", mid_system=False, **_SWITCHABLE),
-    _line("claude-opus-4-8", fast=True, **_V47),
-    _line("claude-opus-4-7", fast=True, mid_system=False, **_V47),
-    _line("claude-opus-4-6", fast=True, **_V46),
-    _line("claude-sonnet-4-6", **_V46),
-    _line("claude-opus-4-5", **_V45 | {"efforts": ("low", "medium", "high")}),
-    _line("claude-opus-4-5-20251101", **_V45 | {"efforts": ("low", "medium", "high")}),
-    _line("claude-sonnet-4-5", keeps_thinking=False, **_V45),
-    _line("claude-sonnet-4-5-20250929", keeps_thinking=False, **_V45),
-    _line("claude-haiku-4-5", keeps_thinking=False, **_V45 | {"interleaved": "never"}),
-    _line("claude-haiku-4-5-20251001", keeps_thinking=False, **_V45 | {"interleaved": "never"}),
+    _line("claude-opus-5-5", fast="yes", **_V51),
+    _line("claude-opus-5", fast="beta", **_SWITCHABLE),
+    _line("claude-sonnet-5-5", types=("adaptive", "between_tools"), account_bound=True, **_V51),
+    _line("claude-haiku-5-5", account_bound=True, preserved=True, **_SWITCHABLE),
+    _line("claude-sonnet-5", mid_system=False, min_cacheable=1024, **_SWITCHABLE),
+    _line("claude-opus-4-8", fast="beta", min_cacheable=1024, **_V47),
+    _line("claude-opus-4-7", mid_system=False, min_cacheable=2048, **_V47),
+    _line("claude-opus-4-6", min_cacheable=4096, **_V46),
+    _line("claude-sonnet-4-6", min_cacheable=1024, **_V46),
+    _line("claude-opus-4-5", **_OPUS_45),
+    _line("claude-opus-4-5-20251101", **_OPUS_45),
+    _line("claude-sonnet-4-5", **_SONNET_45),
+    _line("claude-sonnet-4-5-20250929", **_SONNET_45),
+    _line("claude-haiku-4-5", **_HAIKU_45),
+    _line("claude-haiku-4-5-20251001", **_HAIKU_45),
 )
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any, Literal
 
 type JsonObject = dict[str, Any]
@@ -89,11 +91,14 @@ class Log:
     connections: list[Opened] = field(default_factory=list)
     errors: list[BaseException] = field(default_factory=list)
     """Bugs of the fake itself: what its handlers raised."""
+    request_numbers: Iterator[int] = field(default_factory=count)
+    connection_numbers: Iterator[int] = field(default_factory=count)
 
     @property
     def bytes_in(self) -> int:
         return sum(connection.bytes_in for connection in self.connections)
 
     def clear(self) -> None:
+        """Forget what came. Numbers go on, so that the ids made from them stay unique."""
         self.requests.clear()
         self.connections.clear()

@@ -17,6 +17,7 @@ from tests.fakes.tokens import parts_of
 
 NEW_VERSION = "2026-10-21"
 VERSIONS = ("2023-06-01", NEW_VERSION)
+FAST_BETA = "fast-mode-2026-02-01"
 EXTRA = "Extra inputs are not permitted"
 
 COUNTED_KEYS = {
@@ -136,8 +137,15 @@ def _check_settings(asked: Asked) -> None:
     tier = asked.body.get("service_tier", "auto")
     if tier not in ("auto", "standard_only"):
         raise invalid("Input should be 'auto' or 'standard_only'", "service_tier")
-    if asked.body.get("speed") == "fast" and not asked.model.fast:
+    if asked.body.get("speed") == "fast":
+        _check_fast(asked)
+
+
+def _check_fast(asked: Asked) -> None:
+    if asked.model.fast == "no":
         raise invalid(f"`speed: fast` is not supported for {asked.model.id}")
+    if asked.model.fast == "beta" and FAST_BETA not in asked.betas:
+        raise invalid(EXTRA, "speed")
 
 
 def _check_format(asked: Asked) -> None:

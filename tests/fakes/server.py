@@ -99,7 +99,7 @@ class HttpServer:
         loop = asyncio.get_running_loop()
         while True:
             sock, peer = await loop.sock_accept(listener)
-            opened = Opened(len(self.log.connections), peer[1], time.monotonic())
+            opened = Opened(next(self.log.connection_numbers), peer[1], time.monotonic())
             self.log.connections.append(opened)
             self._spawn(self._greet(sock, opened))
 

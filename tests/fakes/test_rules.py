@@ -176,7 +176,7 @@ REFUSED: list[tuple[str, dict[str, Any], str, dict[str, Any]]] = [
         "fast on a slow model",
         on("claude-sonnet-5", speed="fast"),
         "not supported",
-        on("claude-opus-5", speed="fast"),
+        on("claude-opus-5-5", speed="fast"),
     ),
     # thinking
     (
@@ -740,6 +740,13 @@ CIRCUMSTANCES: list[tuple[str, dict[str, Any], dict[str, Any], dict[str, Any], s
         {},
         {"betas": frozenset({"context-management-2025-06-27"})},
         "context_management: Extra inputs",
+    ),
+    (
+        "fast mode in preview without its flag",
+        on("claude-opus-5", speed="fast"),
+        {},
+        {"betas": frozenset({"fast-mode-2026-02-01"})},
+        "speed: Extra inputs",
     ),
     (
         "block_binding without its flag",

@@ -214,7 +214,7 @@ def test_a_loop_begun_without_thinking_cannot_go_on_with_it(fake: FakeAnthropic)
 
 
 def test_a_changed_conversation_is_refused_where_thinking_is_preserved(fake: FakeAnthropic) -> None:
-    for model, accepted in (("claude-opus-5-5", False), ("claude-mythos-5-1", True)):
+    for model, accepted in (("claude-opus-5-5", False), ("claude-opus-5", True)):
         body = loop(fake, 2, model=model, system="one")
         assert post(fake, body).status_code == 200
         response = post(fake, body | {"system": "two"})
