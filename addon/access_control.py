@@ -31,7 +31,7 @@ CREDENTIAL_HEADERS = ("authorization", "x-api-key", "api-key", "proxy-authorizat
 CLIENT_KEY_PREFIX = "sk-ant-api"
 """Only API keys of Anthropic's are a client's own; `sk-ant-oat…` would be somebody's subscription."""
 COOKIE = "ccproxy_dashboard"
-LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]", "::1"})
+LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 
 # A header that a tunnel or a reverse proxy adds: its presence alone makes a request one from outside.
 FORWARDING_HEADERS = ("forwarded", "x-real-ip", "true-client-ip", "via")
@@ -75,8 +75,8 @@ class Visitor:
 
     @property
     def host(self) -> str:
-        """The Host header without its port."""
-        return self.headers.get("host", "").rpartition("@")[2].lower().removesuffix(".")
+        """The name in the Host header; empty when it is none."""
+        return _hostname("//" + self.headers.get("host", "").rpartition("@")[2]).removesuffix(".")
 
     @property
     def from_browser(self) -> bool:
@@ -132,12 +132,11 @@ def _tunnel_refusal(
 def _local_refusal(
     visitor: Visitor, route: Route | None, settings: Settings
 ) -> CCProxyError | None:
-    name = urlsplit(f"//{visitor.host}").hostname or ""
     peer_is_local = ipaddress.ip_address(visitor.peer.partition("%")[0]).is_loopback
-    if peer_is_local and name not in LOOPBACK_NAMES:
+    if peer_is_local and visitor.host not in LOOPBACK_NAMES:
         # a web page whose name was rebound to 127.0.0.1 keeps its own Host
         return Misdirected(
-            f"ccproxy is not {name or 'without a Host'}; use http://localhost:{settings.port}"
+            f"ccproxy is not {visitor.host or 'without a Host'}; use http://localhost:{settings.port}"
         )
     if route is not None and route.kind == "page":
         return None  # it holds no data, and asks for the secret itself
@@ -175,10 +174,16 @@ def _not_served(visitor: Visitor, route: Route | None) -> CCProxyError | None:
 
 def origin_allowed(origin: str, visitor: Visitor, settings: Settings) -> bool:
     """Pages of this machine and of ccproxy itself, and what ALLOWED_ORIGINS lists (Cursor's desktop app)."""
-    parts = urlsplit(origin)
-    local = parts.scheme in ("http", "https") and parts.hostname in LOOPBACK_NAMES
+    local = origin.startswith(("http://", "https://")) and _hostname(origin) in LOOPBACK_NAMES
     own = visitor.tunnel and origin == f"https://{visitor.headers.get('host', '')}"
     return local or own or origin in settings.allowed_origins
+
+
+def _hostname(url: str) -> str:
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:  # `[` without `]`
+        return ""
 
 
 def _knows_secret(visitor: Visitor, route: Route | None, secret: str) -> bool:
@@ -231,18 +236,19 @@ class AccessControl:
         visitor = _visitor(flow)
         _take_credentials_off(flow, exchange, visitor)
         exchange.tunnel = visitor.tunnel
-        exchange.route = find(visitor.method, visitor.path)
-        if exchange.route is not None and visitor.path != "/":
-            exchange.client.dialect = exchange.route.dialect
+        route = find(visitor.method, visitor.path)
+        if route is not None and visitor.path != "/":
+            exchange.client.dialect = route.dialect
         origin = visitor.headers.get("origin")
         if origin and origin_allowed(origin, visitor, self.settings):
             exchange.client.cors = {"access-control-allow-origin": origin, "vary": "Origin"}
-        error = judge(visitor, exchange.route, self.settings)
-        if error is not None:
-            exchange.refuse(flow, error)
-            logger.warning(
-                "%s %s refused: %s", visitor.method, visitor.path.partition("?")[0], error
-            )
+        error = judge(visitor, route, self.settings)
+        if error is None:
+            # Last: without a route nobody behind serves the request, whatever breaks in here.
+            exchange.route = route
+            return
+        exchange.refuse(flow, error)
+        logger.warning("%s %s refused: %s", visitor.method, visitor.path.partition("?")[0], error)
 
 
 def _visitor(flow: http.HTTPFlow) -> Visitor:
