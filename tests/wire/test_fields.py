@@ -145,6 +145,7 @@ def test_v059_long_ids_differ_by_their_whole_text() -> None:
     long = ["x" * 65, "x" * 66, ":" * 65]
     assert len({legal_id(call_id) for call_id in long}) == 3
     assert all(is_legal_id(legal_id(call_id)) for call_id in long)
+    assert max(len(legal_id(call_id)) for call_id in long) <= 64
 
 
 @pytest.mark.parametrize("call_id", ["", "a b", "a\n", None, 5], ids=repr)
