@@ -18,35 +18,13 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from addon.claude.model import Model, Prices
+from addon.claude.catalogue import Catalogue
 from addon.context.counter import TokenCounter
 from addon.context.digests import digest, fingerprint
 from addon.context.vocabulary import Vocabulary
 
-MODEL = Model(
-    id="claude-bench",
-    family="bench",
-    context=1_000_000,
-    max_output=64_000,
-    prices=Prices(input=3, output=15, cache_write_5m=3.75, cache_write_1h=6, cache_read=0.3),
-    thinking="adaptive",
-    thinking_default=False,
-    thinking_off="omit",
-    efforts=(),
-    default_effort=None,
-    sampling=False,
-    forced_tool_choice=True,
-    prefill=False,
-    mid_system=False,
-    structured_outputs=False,
-    interleaved_beta=False,
-    display_default="omitted",
-    preserved_thinking=False,
-    account_bound=False,
-    keeps_thinking=True,
-    tokenizer="new",
-    min_cacheable=512,
-)
+ROOT = Path(__file__).parents[1]
+MODEL = Catalogue.load((ROOT / "addon/claude/models.toml").read_text()).get("claude-sonnet-5")
 SOURCES = sorted(Path(asyncio.__file__).parent.glob("*.py"))
 RUNS = 5
 

@@ -220,21 +220,17 @@ class TokenCounter:
         state = read_json(self._state) if self._state else None
         anchors, calibration = Anchors(), Calibration()
         try:
-            match state:
-                case {
-                    "version": version,
-                    "encoding": encoding,
-                    "saved": float() | int() as saved,
-                    "factors": dict(factors),
-                    "anchors": list(rows),
-                } if (version, encoding) == (VERSION, ENCODING) and self._clock() - saved < (
-                    STALE_SECONDS
-                ):
-                    calibration.load(factors)
-                    anchors.load(rows)
-        except (TypeError, ValueError, OverflowError):
+            if state is None or not self._is_current(state):
+                return
+            calibration.load(state["factors"])
+            anchors.load(state["anchors"])
+        except (TypeError, ValueError, LookupError, AttributeError, OverflowError):
             return
         self._anchors, self._calibration = anchors, calibration
+
+    def _is_current(self, state: Any) -> bool:
+        made_by_us = (state["version"], state["encoding"]) == (VERSION, ENCODING)
+        return made_by_us and self._clock() - state["saved"] < STALE_SECONDS
 
 
 def _volume(content: Any) -> int:

@@ -74,6 +74,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
+    call: Call
     span: Span
     base: Summary | None
     """The summary to merge with; None: all of the span is summarized from its messages."""
@@ -201,7 +202,7 @@ class Summarizer:
             return None  # the rest alone is too much: it has to be trimmed anyway
         whole = Span(span.start, span.end + view.shift)
         base = view.summary if view.summary and self._good(chat, view.summary) else None
-        return _Plan(whole, base, None if limits.target else depth)
+        return _Plan(self._call, whole, base, None if limits.target else depth)
 
     def _is_paused(self, chat: Chat) -> bool:
         until = self._paused.get(chat.key)
@@ -223,14 +224,13 @@ class Summarizer:
 
     async def _make(self, chat: Chat, plan: _Plan) -> Made | None:
         """Call out and remember; None (and a pause) when it failed."""
-        assert self._call is not None  # noqa: S101 - _plan made sure
         added = chat.messages[plan.base.end if plan.base else plan.span.start : plan.span.end]
         tokens = sum(chat.count.per_message[slice(*plan.span)])
         previous = plan.base.text if plan.base else None
         body = summary_request(added, tokens, self._model, previous)
         try:
             async with asyncio.timeout(TIMEOUT_SECONDS):
-                answer = await self._call(body)
+                answer = await plan.call(body)
             _check(answer, body)
         except (CCProxyError, TimeoutError) as error:
             self._paused.put(chat.key, self._clock() + PAUSE_SECONDS)
