@@ -6,8 +6,10 @@ request meets them.
 
 from __future__ import annotations
 
+import functools
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))  # mitmproxy loads a script by its path, not as part of a package
 
 import httpx
+from mitmproxy import ctx
 
 from addon.access_control import AccessControl
 from addon.attempts import Attempts
@@ -27,12 +30,14 @@ from addon.continuity import Continuity
 from addon.control_api import ControlApi
 from addon.dashboard_api import DashboardApi
 from addon.environment import environment
+from addon.errors import CCProxyError
 from addon.exchange import Exchanges
 from addon.fail_closed import fail_closed
 from addon.health import Health
 from addon.json_codec import FAST
 from addon.local_api import LocalApi
-from addon.parts import load_catalogue, make_context, make_login, make_summary_call, timing
+from addon.options import Options, given_at_start
+from addon.parts import load_catalogue, make_counter, make_login, make_manager, timing
 from addon.prompt_cache import PromptCache
 from addon.purse import Purse
 from addon.replay_layer import Gate, ReverseLayer
@@ -55,33 +60,32 @@ from addon.usage.store import UsageStore
 from addon.usage_recorder import UsageRecorder
 
 
-def build(settings: Settings) -> list[Any]:
-    """The addons. Raises CatalogueError."""
-    catalogue = load_catalogue(settings)
-    exchanges = Exchanges()
-    terminal = Terminal()
-    ledger = UsageLedger(time.time)
-    budget = Budget(ledger)
-    store = UsageStore(
-        SnapshotFile(settings.home, time.time), ledger, budget, monotonic=time.monotonic
-    )
-    purse = Purse(budget)
-    http = httpx.AsyncClient(timeout=httpx.Timeout(120, connect=10))
-    login = make_login(settings, http)
-    standing = Standing()
-    memory = SummaryMemory(settings.home / "summaries", time.time)
-    continuity = Continuity(ThinkingStore(time.monotonic))
-    metrics, hub = Metrics(), LiveHub(FAST)
-    control = ControlApi(
-        exchanges, ledger, budget, metrics=metrics, hub=hub, standing=standing, memory=memory
-    )
-    dashboard = DashboardApi(
-        settings, exchanges, ledger, budget, store=store, hub=hub, standing=standing
-    )
-    attempts = Attempts(settings, continuity)
-    summary_call = make_summary_call(settings, http, catalogue, purse, ledger)
-    manager, counter = make_context(settings, catalogue, summary_call, memory)
-    window = ContextWindow(settings, exchanges, manager, terminal)
+class Shared:
+    """What lives as long as the process, whatever becomes of the settings. Raises CatalogueError."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.catalogue = load_catalogue(settings)
+        self.exchanges = Exchanges()
+        self.terminal = Terminal(no_color=settings.no_color)
+        self.ledger = UsageLedger(time.time)
+        self.budget = Budget(self.ledger)
+        snapshot = SnapshotFile(settings.home, time.time)
+        self.store = UsageStore(snapshot, self.ledger, self.budget, monotonic=time.monotonic)
+        self.purse = Purse(self.budget)
+        self.http = httpx.AsyncClient(timeout=httpx.Timeout(120, connect=10))
+        self.login = make_login(settings, self.http)
+        self.standing = Standing()
+        self.memory = SummaryMemory(settings.home / "summaries", time.time)
+        self.continuity = Continuity(ThinkingStore(time.monotonic))
+        self.counter = make_counter(settings)
+        self.metrics, self.hub = Metrics(), LiveHub(FAST)
+
+
+def build(settings: Settings, environ: Mapping[str, str]) -> list[Any]:
+    """The addons. `environ`: what the settings were read from, without mitmproxy's options. Raises CatalogueError."""
+    shared = Shared(settings)
+    exchanges, terminal, standing = shared.exchanges, shared.terminal, shared.standing
+    ledger, budget, metrics, hub = shared.ledger, shared.budget, shared.metrics, shared.hub
     chain: list[Any] = [
         # at the end: lets running answers finish before anything behind it is closed
         Shutdown(exchanges),
@@ -89,39 +93,72 @@ def build(settings: Settings) -> list[Any]:
         Connections(),
         # forces safe options and moves the listener to this machine
         SafeOptions(settings.port, Gate(exchanges)),
-        # puts our upstream leg under every connection
-        ReverseLayer(exchanges, timing(settings)),
-        # first of the request's: nobody is served before this, and credentials come off the flow
-        AccessControl(settings, exchanges),
-        # answers what needs no upstream
-        LocalApi(settings, exchanges, catalogue, Health(settings, login.status, standing)),
-        # usage, budget, metrics
-        control,
-        dashboard,
-        # from here on there is an Anthropic request; on the way back, the client's dialect
-        Translate(settings, exchanges, catalogue),
-        # needs the model and what the client asked; remembers thinking on the way back
-        Thinking(settings, exchanges, continuity),
-        # what is counted and cut is what will be sent
-        window,
-        # marks the prefix that the window has made stable
-        PromptCache(settings, exchanges, terminal),
-        # last: its approval is what lets a request go upstream
-        Upstream(settings, exchanges, attempts, login, standing, purse=purse, window=window),
+        # the settings as options, and all that a request meets on its way
+        Options(environ, settings, functools.partial(request_path, shared)),
         # after everything: sees how each request ended
         UsageRecorder(
             exchanges, ledger, budget, terminal, metrics=metrics, hub=hub, standing=standing
         ),
         # keeps what was learnt and counted over restarts
-        State(settings, store, counter, login, http, terminal),
+        State(settings, shared.store, shared.counter, shared.login, shared.http, terminal),
+    ]
+    return [fail_closed(addon) for addon in chain]
+
+
+def request_path(shared: Shared, settings: Settings) -> list[Any]:
+    """The addons that a request meets, in this order; made anew when a setting changes."""
+    exchanges, terminal, standing = shared.exchanges, shared.terminal, shared.standing
+    catalogue, ledger, budget, hub = shared.catalogue, shared.ledger, shared.budget, shared.hub
+    terminal.quiet = settings.quiet
+    window = ContextWindow(settings, exchanges, make_manager(settings, shared), terminal)
+    attempts = Attempts(settings, shared.continuity)
+    chain: list[Any] = [
+        # puts our upstream leg under every connection
+        ReverseLayer(exchanges, timing(settings)),
+        # first of the request's: nobody is served before this, and credentials come off the flow
+        AccessControl(settings, exchanges),
+        # answers what needs no upstream
+        LocalApi(settings, exchanges, catalogue, Health(settings, shared.login.status, standing)),
+        # usage, budget, metrics
+        ControlApi(
+            exchanges,
+            ledger,
+            budget,
+            metrics=shared.metrics,
+            hub=hub,
+            standing=standing,
+            memory=shared.memory,
+        ),
+        DashboardApi(
+            settings, exchanges, ledger, budget, store=shared.store, hub=hub, standing=standing
+        ),
+        # from here on there is an Anthropic request; on the way back, the client's dialect
+        Translate(settings, exchanges, catalogue),
+        # needs the model and what the client asked; remembers thinking on the way back
+        Thinking(settings, exchanges, shared.continuity),
+        # what is counted and cut is what will be sent
+        window,
+        # marks the prefix that the window has made stable
+        PromptCache(settings, exchanges, terminal),
+        # last: its approval is what lets a request go upstream
+        Upstream(
+            settings,
+            exchanges,
+            attempts,
+            shared.login,
+            standing,
+            purse=shared.purse,
+            window=window,
+        ),
     ]
     return [fail_closed(addon) for addon in chain]
 
 
 try:
-    settings = with_stored_secret(Settings.from_env(environment()))
-    addons = build(settings)
-except (SettingsError, CatalogueError) as error:
+    variables = environment()
+    settings = with_stored_secret(Settings.from_env(variables | given_at_start(ctx.options)))
+    addons = build(settings, variables)
+except (SettingsError, CatalogueError, CCProxyError) as error:
     # The process has to end: without its addons mitmproxy would forward everything as it comes.
     sys.stderr.write(f"ccproxy can't start:\n{error}\n")
     sys.exit(1)

@@ -13,14 +13,27 @@ SETUP_TOKEN = (
 )
 
 
-async def banner(settings: Settings, login: Login, now: float) -> list[str]:
-    """Lines for the terminal. Reads the login, and refreshes nothing."""
+async def banner(
+    settings: Settings, login: Login, now: float, *, private: bool = False
+) -> list[str]:
+    """Lines for the terminal. Reads the login, and refreshes nothing. `private`: the secret may be shown."""
     return [
         f"ccproxy on http://localhost:{settings.port}  (base URL for clients: http://localhost:{settings.port}/v1)",
         f"  subscription  {await _subscription(settings, login, now)}",
         f"  API key       {_api_key(settings)}",
         f"  context       {settings.context_strategy} above {settings.context_max_tokens} tokens",
+        f"  tunnel        {_tunnel(settings, private)}",
     ]
+
+
+def _tunnel(settings: Settings, private: bool) -> str:
+    if settings.secret is None:
+        return (
+            "open to ALLOWED_IPS (Cursor's servers) without a secret; `./start.sh tunnel` makes one"
+        )
+    if not private:  # a log file would keep it
+        return "needs the proxy's secret as the API key: it is in CCPROXY_HOME/secret, or in PROXY_SECRET_KEY"
+    return f"needs this as the API key: {settings.secret}"
 
 
 async def _subscription(settings: Settings, login: Login, now: float) -> str:

@@ -7,10 +7,18 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
-from typing import NoReturn
+from typing import Literal, NoReturn
+
+import httpx
 
 from addon.environment import ROOT, environment
+from addon.secret import keep_secret
 from addon.settings import Settings, SettingsError
+
+QUIET = ("--quiet", "-q")
+"""mitmproxy's own flags; they quiet our lines too."""
+
+type Listener = Literal["nobody", "ccproxy", "another program"]
 
 
 def command(program: str, settings: Settings, arguments: list[str]) -> list[str]:
@@ -23,20 +31,47 @@ def command(program: str, settings: Settings, arguments: list[str]) -> list[str]
             line += ["--mode", f"reverse:{settings.upstream_url}@::1:{settings.port}"]
     if program == "mitmweb":
         line += ["--set", "store_streamed_bodies=true", "--no-web-open-browser"]
+    if any(a in QUIET for a in arguments):
+        line += ["--set", "ccproxy_quiet=true"]
     return line + arguments
 
 
 def launch(program: str, settings: Settings, arguments: list[str]) -> NoReturn:
     """Become that program. Says so and exits with 1 when the port is taken."""
-    if not _port_is_free("127.0.0.1", settings.port):
-        sys.stderr.write(
-            f"Port {settings.port} is in use: another ccproxy may be running. Stop it, or set PORT to another port.\n"
-        )
+    taken = port_taken(settings.port)
+    if taken:
+        sys.stderr.write(taken + "\n")
         sys.exit(1)
     line = command(program, settings, arguments)
     if sys.platform == "win32":  # exec there returns to the shell at once
         sys.exit(subprocess.call(line))  # noqa: S603 (our own interpreter's neighbour)
     os.execv(line[0], line)  # noqa: S606
+
+
+def port_taken(port: int) -> str | None:
+    """What to say when the proxy can't listen on `port`; None when it can."""
+    match who_listens(port):
+        case "nobody":
+            return None
+        case "ccproxy":
+            return f"ccproxy is already running on port {port}. Stop it first, or set PORT to another port."
+        case _:
+            return (
+                f"Port {port} is in use by another program. Stop that, or set PORT to another port."
+            )
+
+
+def who_listens(port: int) -> Listener:
+    if _port_is_free("127.0.0.1", port):
+        return "nobody"
+    try:
+        # trust_env: a proxy named in the environment must not be asked about this machine
+        with httpx.Client(trust_env=False, timeout=2) as client:
+            answer = client.get(f"http://127.0.0.1:{port}/health")
+    except httpx.HTTPError:
+        return "another program"
+    known = "claudeCode" in answer.text or "ccproxy" in answer.text
+    return "ccproxy" if known else "another program"
 
 
 def _port_is_free(host: str, port: int) -> bool:
@@ -50,12 +85,28 @@ def _port_is_free(host: str, port: int) -> bool:
     return True
 
 
-def main() -> NoReturn:
+def read_settings() -> Settings:
+    """The settings of this environment. Says what is wrong and exits with 1."""
     try:
-        settings = Settings.from_env(environment())
+        return Settings.from_env(environment())
     except SettingsError as error:
         sys.stderr.write(f"ccproxy can't start:\n{error}\n")
         sys.exit(1)
+
+
+def ensure_secret(settings: Settings) -> None:
+    """Make the secret that a tunnel needs. Without a place to keep it the proxy still serves this machine."""
+    if settings.secret is not None:
+        return
+    try:
+        keep_secret(settings.home)
+    except SettingsError as error:
+        sys.stderr.write(f"{error}\n")
+
+
+def main() -> NoReturn:
+    settings = read_settings()
+    ensure_secret(settings)
     launch(sys.argv[1], settings, sys.argv[2:])
 
 

@@ -6,6 +6,7 @@ import getpass
 import sys
 import time
 from pathlib import Path
+from typing import Protocol
 
 import httpx
 
@@ -64,39 +65,45 @@ def _user() -> str:
         return ""
 
 
-def make_context(
-    settings: Settings, catalogue: Catalogue, call: SummaryCall | None, memory: SummaryMemory
-) -> tuple[ContextManager, TokenCounter]:
+class Services(Protocol):
+    """What a context manager is made from, besides the settings."""
+
+    catalogue: Catalogue
+    counter: TokenCounter
+    memory: SummaryMemory
+    http: httpx.AsyncClient
+    purse: Purse
+    ledger: UsageLedger
+
+
+def make_counter(settings: Settings) -> TokenCounter:
     vocabulary = Vocabulary()
     vocabulary.start()
-    counter = TokenCounter(vocabulary, clock=time.time, state=settings.home / "tokens.json")
-    model = catalogue.get(settings.context_summarization_model)
-    summarizer = Summarizer(call, memory, counter, model=model, clock=time.time)
-    manager = ContextManager(
-        counter,
+    return TokenCounter(vocabulary, clock=time.time, state=settings.home / "tokens.json")
+
+
+def make_manager(settings: Settings, services: Services) -> ContextManager:
+    model = services.catalogue.get(settings.context_summarization_model)
+    call = make_summary_call(settings, services)
+    summarizer = Summarizer(call, services.memory, services.counter, model=model, clock=time.time)
+    return ContextManager(
+        services.counter,
         summarizer,
         strategy=settings.context_strategy,
         limit=settings.context_max_tokens,
         target=settings.context_target_tokens or "auto",
     )
-    return manager, counter
 
 
-def make_summary_call(
-    settings: Settings,
-    http: httpx.AsyncClient,
-    catalogue: Catalogue,
-    purse: Purse,
-    ledger: UsageLedger,
-) -> SummaryCall | None:
+def make_summary_call(settings: Settings, services: Services) -> SummaryCall | None:
     """None without an API key: then conversations are trimmed."""
     if settings.api_key is None:
         return None
     return SummaryCall(
         settings.upstream_url,
         settings.api_key,
-        http,
-        catalogue=catalogue,
-        purse=purse,
-        ledger=ledger,
+        services.http,
+        catalogue=services.catalogue,
+        purse=services.purse,
+        ledger=services.ledger,
     )

@@ -24,6 +24,11 @@ def boolean(value: str) -> bool:
     raise ValueError("use true or false")
 
 
+def any_value(value: str) -> bool:
+    """For NO_COLOR, whose rule is that any value counts; ours for "no" is the word that options show."""
+    return value.strip().lower() != "false"
+
+
 def port(value: str) -> int:
     number = int(value) if value.strip().isdigit() else 0
     if not 1 <= number <= 65535:
@@ -103,3 +108,18 @@ def aliases(value: str) -> tuple[tuple[str, str], ...]:
     if not all(name and target for name, _, target in pairs):
         raise ValueError("use name=model pairs such as fast=claude-haiku-5-5,big=claude-opus-5-5")
     return tuple((name.strip().lower(), target.strip()) for name, _, target in pairs)
+
+
+def as_text(value: Any) -> str:
+    """A setting's value as it is written in a variable; "" for one that is not set."""
+    match value:
+        case None:
+            return ""
+        case bool():
+            return "true" if value else "false"
+        case tuple():
+            return ",".join("=".join(v) if isinstance(v, tuple) else str(v) for v in value)
+        case float():
+            return f"{value:g}"
+        case _:
+            return str(value)

@@ -15,6 +15,7 @@ from typing import Any, Literal, Self
 from addon.setting_values import (
     Network,
     aliases,
+    any_value,
     boolean,
     choice,
     networks,
@@ -252,6 +253,9 @@ class Settings:
     )
     quiet: bool = setting(
         "QUIET", boolean, False, "true: say in the terminal only what needs attention."
+    )
+    no_color: bool = setting(
+        "NO_COLOR", any_value, False, "Any value: no colours in the terminal (no-color.org)."
     )
     tunnel_url: str | None = setting(
         "TUNNEL_URL",

@@ -40,7 +40,8 @@ class State:
     async def running(self) -> None:
         self.store.load()
         self.saving = asyncio.create_task(self.store.run())
-        for line in await banner(self.settings, self.login, time.time()):
+        private = self.terminal.private
+        for line in await banner(self.settings, self.login, time.time(), private=private):
             self.terminal.line(line)
 
     async def done(self) -> None:

@@ -3,19 +3,42 @@
 from __future__ import annotations
 
 import sys
-from typing import TextIO
+from typing import Literal, TextIO
+
+type Tone = Literal["plain", "faint", "odd", "bad"]
+"""odd: served, but not as usual; bad: not served. With `quiet` only these two are said."""
+
+CODES: dict[Tone, str] = {"faint": "\x1b[2m", "odd": "\x1b[33m", "bad": "\x1b[31m"}
+RESET = "\x1b[0m"
 
 
 class Terminal:
-    """Plain lines; mitmproxy's own log goes on beside them."""
+    """Plain lines; mitmproxy's own log goes on beside them. In colour on a terminal, unless NO_COLOR is set."""
 
-    def __init__(self, stream: TextIO | None = None) -> None:
+    def __init__(
+        self, stream: TextIO | None = None, *, quiet: bool = False, no_color: bool = False
+    ) -> None:
         self.stream = stream or sys.stdout
+        self.quiet = quiet
+        self.no_color = no_color
 
-    def line(self, text: str) -> None:
+    @property
+    def private(self) -> bool:
+        """A person is looking, and nothing keeps what is written: here a secret may be shown."""
         try:
-            self.stream.write(text + "\n")
+            return self.stream.isatty()
+        except ValueError:  # closed
+            return False
+
+    def line(self, text: str, tone: Tone = "plain") -> None:
+        if self.quiet and tone not in ("odd", "bad"):
+            return
+        code = CODES.get(tone) if self.private and not self.no_color else None
+        try:
+            self.stream.write(f"{code}{text}{RESET}\n" if code else f"{text}\n")
             self.stream.flush()
+        except UnicodeEncodeError:  # a terminal in a narrow encoding
+            self.line(text.encode("ascii", "replace").decode(), tone)
         except (OSError, ValueError):  # the terminal is gone; the proxy is not
             return
 
