@@ -260,9 +260,12 @@ class ReplayStream(HttpStream):
     def upstream_refused(self, response: http.Response) -> Steps[None]:
         self.pulse.awaiting_upstream = False
         headers = {name.lower(): value for name, value in response.headers.items()}
-        error = self.exchange.client.upstream_error(
-            response.status_code, response.raw_content or b"", headers
-        )
+        status = response.status_code
+        error = self.exchange.client.upstream_error(status, response.raw_content or b"", headers)
+        if status < 400:  # a redirect, an empty answer, or one that no addon has taken on
+            error = BadGateway(
+                f"Anthropic's answer ({status}) can't be read.", code="upstream_invalid"
+            )
         yield from self.attempt_failed("before_headers", error, headers)
 
     def handle_protocol_error(

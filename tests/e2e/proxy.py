@@ -35,7 +35,8 @@ def free_port() -> int:
 class Proxy:
     """`with Proxy(fake.url, KEEPALIVE_SECONDS="0.2") as proxy: ...`; keywords are environment variables, None unsets.
 
-    By default both credentials are there and nothing of this machine's own environment is.
+    By default both credentials are there and nothing of this machine's own environment is. `launch=False` is plain
+    `mitmdump -s ccproxy_addon.py`, with `first` in front of the script and `mode` for `reverse:<upstream>`.
     """
 
     def __init__(
@@ -45,6 +46,8 @@ class Proxy:
         program: str = "mitmdump",
         arguments: Sequence[str] = (),
         launch: bool = True,
+        mode: str | None = None,
+        first: Sequence[str] = (),
         **env: str | None,
     ) -> None:
         self.port = free_port()
@@ -52,6 +55,8 @@ class Proxy:
         self.program = program
         self.arguments = list(arguments)
         self.launch = launch
+        self.mode = mode or f"reverse:{upstream}"
+        self.first = list(first)
         self.home = Path(tempfile.mkdtemp(prefix="ccproxy-test-"))
         defaults: dict[str, str | None] = {
             "HOME": str(self.home),
@@ -75,10 +80,11 @@ class Proxy:
             return [sys.executable, "-m", "addon.launch", self.program, *self.arguments]
         return [
             str(bin_dir / self.program),
+            *self.first,
             "-s",
             str(ROOT / "ccproxy_addon.py"),
             "--mode",
-            f"reverse:{self.upstream}",
+            self.mode.replace("PORT", str(self.port)),
             *self.arguments,
         ]
 

@@ -13,11 +13,11 @@ import httpx
 import openai
 import pytest
 
-from tests.e2e.conftest import StartProxy
+from tests.e2e.conftest import StartProxy, World
 from tests.e2e.proxy import Proxy, chat, message, rejected
 from tests.fakes.anthropic import FakeAnthropic
 from tests.fakes.delivery import Gate
-from tests.fakes.script import broken, delivered, fail, say
+from tests.fakes.script import Answer, broken, delivered, fail, html, say
 
 FAST = {"FIRST_BYTE_SECONDS": "0.4", "KEEPALIVE_SECONDS": "0.3"}
 
@@ -264,3 +264,26 @@ def test_sixty_parallel_streams_all_end_well(fake: FakeAnthropic, start_proxy: S
         thread.join(30)
     assert len(results) == 60
     assert all(text.endswith("data: [DONE]\n\n") for text in results)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Answer(status=200, body=b"", headers={"content-type": "text/event-stream"}),
+        Answer(status=200, body=b"{}", headers={"content-type": "application/json"}),
+        Answer(status=200, body=b"<html>Log in to this network</html>"),
+        Answer(status=204, body=b""),
+        Answer(status=302, body=b"", headers={"location": "https://elsewhere.example/"}),
+        Answer(status=304, body=b""),
+        html(502),
+        html(200),
+    ],
+    ids=["empty", "json", "portal", "204", "302", "304", "html-502", "html-200"],
+)
+def test_an_answer_that_is_none_is_a_502(answer: Answer, world: World) -> None:
+    world.fake.script(answer)
+    for body in (chat(), chat(stream=True)):
+        response = world.proxy.post("/v1/chat/completions", body)
+        assert response.status_code == 502
+        assert response.json()["error"]["message"]
+        assert "<html" not in response.text

@@ -1,0 +1,83 @@
+"""A mitmproxy script, loaded before the addon: breaks one hook of one addon class, as `sabotage.json` in the current
+directory says at that moment: `{"addon": "Translate", "hook": "request", "how": "raise"}`."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import importlib
+import inspect
+import json
+import pkgutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from mitmproxy import hooks
+
+import addon
+import addon.replay_layer.layer
+
+PLAN = Path("sabotage.json")
+
+
+def hooks_of_addons() -> list[tuple[type, str]]:
+    """Every hook method of every class in `addon/` and `addon/replay_layer/`."""
+    modules = [
+        importlib.import_module(f"addon.{m.name}")
+        for m in pkgutil.iter_modules(addon.__path__)
+        if m.name != "demo"
+    ]
+    classes = {
+        cls
+        for module in [*modules, addon.replay_layer.layer]
+        for cls in vars(module).values()
+        if inspect.isclass(cls) and cls.__module__ == module.__name__
+    }
+    found = [
+        (cls, name)
+        for cls in classes
+        for name, value in vars(cls).items()
+        if name in hooks.all_hooks and inspect.isfunction(value)
+    ]
+    return sorted(found, key=lambda pair: (pair[0].__name__, pair[1]))
+
+
+def strike(cls: type, name: str) -> bool:
+    """Do what the plan says for this hook; True: it has to hang."""
+    plan = json.loads(PLAN.read_text()) if PLAN.exists() else {}
+    if (plan.get("addon"), plan.get("hook")) != (cls.__name__, name):
+        return False
+    match plan["how"]:
+        case "raise":
+            raise ZeroDivisionError("sabotage")
+        case "cancel":
+            raise asyncio.CancelledError
+        case "exit":
+            raise SystemExit
+    return True
+
+
+def sabotaged(cls: type, name: str) -> Callable[..., Any]:
+    hook = vars(cls)[name]
+    if inspect.iscoroutinefunction(hook):
+
+        @functools.wraps(hook)
+        async def asynchronous(*arguments: Any) -> None:
+            if strike(cls, name):
+                await asyncio.Event().wait()
+            await hook(*arguments)
+
+        return asynchronous
+
+    @functools.wraps(hook)
+    def synchronous(*arguments: Any) -> None:
+        strike(cls, name)
+        hook(*arguments)
+
+    return synchronous
+
+
+def load(loader: Any) -> None:
+    for cls, name in hooks_of_addons():
+        setattr(cls, name, sabotaged(cls, name))

@@ -1,0 +1,117 @@
+"""Closed by default: whatever breaks in an addon, nothing goes upstream unguarded and no client hangs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import World
+from tests.e2e.proxy import Proxy, chat, message, rejected
+from tests.e2e.saboteur import PLAN, hooks_of_addons
+from tests.fakes.anthropic import FakeAnthropic
+from tests.fakes.script import fail, say
+
+SABOTEUR = Path(__file__).with_name("saboteur.py")
+FLOW_HOOKS = (
+    "requestheaders",
+    "request",
+    "upstream_failed",
+    "responseheaders",
+    "response",
+    "error",
+)
+# The gate only adds to what the others hold: it refuses flows that are none of theirs.
+PAIRS = [(cls.__name__, hook) for cls, hook in hooks_of_addons() if cls.__name__ != "Gate"]
+BEFORE = [pair for pair in PAIRS if pair[1] in ("requestheaders", "request", "next_layer")]
+AFTER = [pair for pair in PAIRS if pair[1] in FLOW_HOOKS and pair not in BEFORE]
+HOW = ("raise", "cancel", "exit")
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[World]:
+    with (
+        FakeAnthropic() as server,
+        Proxy(
+            server.url,
+            launch=False,
+            first=["-s", str(SABOTEUR)],
+            mode=f"reverse:{server.url}@127.0.0.1:PORT",
+        ) as proxy,
+    ):
+        yield World(server, proxy)
+
+
+@pytest.fixture
+def world(running: World) -> Iterator[World]:
+    running.reset()
+    yield running
+    (running.proxy.home / PLAN).unlink(missing_ok=True)
+
+
+def sabotage(world: World, pair: tuple[str, str], how: str) -> None:
+    plan = {"addon": pair[0], "hook": pair[1], "how": how}
+    (world.proxy.home / PLAN).write_text(json.dumps(plan))
+
+
+def ways(hooks: list[tuple[str, str]]) -> list[tuple[tuple[str, str], str]]:
+    # next_layer is no hook of a flow: mitmproxy handles what is raised there
+    return [(pair, how) for pair in hooks for how in HOW if how == "raise" or pair[1] in FLOW_HOOKS]
+
+
+def named(value: object) -> str:
+    return ".".join(value) if isinstance(value, tuple) else str(value)
+
+
+@pytest.mark.parametrize(("pair", "how"), ways(BEFORE), ids=named)
+def test_a_hook_that_breaks_before_sending_keeps_all_in(
+    pair: tuple[str, str], how: str, world: World
+) -> None:
+    sabotage(world, pair, how)
+    for path, body in (
+        ("/v1/chat/completions", chat()),
+        ("/v1/chat/completions", chat(stream=True)),
+        ("/v1/messages", message(stream=True)),
+    ):
+        response = world.proxy.post(path, body, timeout=5)
+        assert response.status_code >= 500
+        error = response.json()["error"]
+        assert ("code" in error) == (path != "/v1/messages") or pair[1] == "next_layer"
+    assert world.untouched
+
+
+@pytest.mark.parametrize(("pair", "how"), ways(AFTER), ids=named)
+def test_a_hook_that_breaks_after_sending_tells_no_lies(
+    pair: tuple[str, str], how: str, world: World
+) -> None:
+    """The whole right answer, or an error: never half an answer that looks whole, never silence."""
+    sabotage(world, pair, how)
+    if pair[1] == "upstream_failed":
+        world.fake.script(fail(500))
+    else:
+        world.fake.script(say("one two three four five six seven"))
+    plain = world.proxy.post("/v1/chat/completions", chat(), timeout=5)
+    streamed = world.proxy.post("/v1/chat/completions", chat(stream=True), timeout=5)
+    if plain.status_code == 200:
+        assert plain.json()["choices"][0]["message"]["content"].endswith("six seven")
+        assert streamed.text.endswith("data: [DONE]\n\n")
+    else:
+        assert plain.status_code >= 500 and plain.json()["error"]["message"]
+        assert "[DONE]" not in streamed.text and '"error"' in streamed.text
+    assert len(world.fake.messages()) <= 4  # a lost answer is asked for once more
+
+
+def test_without_sabotage_the_same_proxy_serves(world: World) -> None:
+    world.fake.script(fail(429, headers=rejected()), when="oauth")
+    assert world.proxy.post("/v1/chat/completions", chat()).status_code == 200
+
+
+def test_the_hooks_are_found() -> None:
+    assert {
+        ("AccessControl", "requestheaders"),
+        ("Translate", "request"),
+        ("Upstream", "request"),
+    } < set(BEFORE)
+    assert ("Upstream", "upstream_failed") in AFTER
