@@ -123,8 +123,10 @@ class Summarizer:
             if running := self._running.get(chat.key):
                 await asyncio.wait({running})
             elif plan := self._plan(chat, view, limits, view.count.total):
-                if now := await self._share(chat, plan):
-                    made.append(now)
+                now = await self._share(chat, plan)
+                if now is None:
+                    break
+                made.append(now)
                 goal = self._target(chat, limits).target
             else:
                 break
