@@ -7,6 +7,7 @@ request meets them.
 from __future__ import annotations
 
 import functools
+import os
 import sys
 import time
 from collections.abc import Mapping
@@ -23,7 +24,6 @@ from addon.access_control import AccessControl
 from addon.attempts import Attempts
 from addon.claude.models_file import CatalogueError
 from addon.claude.thinking_store import ThinkingStore
-from addon.connections import Connections
 from addon.context.summary_memory import SummaryMemory
 from addon.context_window import ContextWindow
 from addon.continuity import Continuity
@@ -40,7 +40,7 @@ from addon.options import Options, given_at_start
 from addon.parts import load_catalogue, make_counter, make_login, make_manager, timing
 from addon.prompt_cache import PromptCache
 from addon.purse import Purse
-from addon.replay_layer import Gate, ReverseLayer
+from addon.replay_layer import Connections, Gate, ReverseLayer
 from addon.safe_options import SafeOptions
 from addon.secret import with_stored_secret
 from addon.settings import Settings, SettingsError
@@ -159,6 +159,8 @@ try:
     settings = with_stored_secret(Settings.from_env(variables | given_at_start(ctx.options)))
     addons = build(settings, variables)
 except (SettingsError, CatalogueError, CCProxyError) as error:
-    # The process has to end: without its addons mitmproxy would forward everything as it comes.
+    # The process has to end, and at once: mitmproxy listens already, and without its addons it would forward
+    # everything as it comes. `sys.exit` would let it serve what has come in.
     sys.stderr.write(f"ccproxy can't start:\n{error}\n")
-    sys.exit(1)
+    sys.stderr.flush()
+    os._exit(1)

@@ -3,6 +3,8 @@
 #
 #   ./start.sh [mitmdump arguments]   the proxy
 #   ./start.sh web                    the proxy in mitmweb, to look at live flows
+#   ./start.sh tunnel                 the proxy and a tunnel to it, for Cursor; says what to paste there
+#   ./start.sh doctor [--json|--live] what is right, what is wrong, and what to do about it
 #   ./start.sh demo                   a tour with a stand-in for Anthropic: no account, no internet
 #   ./start.sh test [pytest arguments]
 set -euo pipefail
@@ -61,6 +63,10 @@ case "${1:-run}" in
   demo)
     set_up requirements.txt
     exec .venv/bin/python -m addon.demo
+    ;;
+  tunnel | doctor)
+    set_up requirements.txt
+    exec .venv/bin/python -m "addon.$1" "${@:2}"
     ;;
   web)
     shift

@@ -12,8 +12,17 @@ ROOT = Path(__file__).resolve().parent.parent
 
 def environment() -> dict[str, str]:
     """The process's variables, over those of the `.env` beside `ccproxy_addon.py`."""
-    file = Path(os.environ.get("CCPROXY_ENV_FILE", ROOT / ".env"))
+    file = env_file()
     from_file = dotenv_values(file) if file.is_file() else {}
     return {name: value for name, value in from_file.items() if value is not None} | dict(
         os.environ
     )
+
+
+def env_file() -> Path:
+    return Path(os.environ.get("CCPROXY_ENV_FILE", ROOT / ".env"))
+
+
+def inherited(**more: str) -> dict[str, str]:
+    """The environment for a process of ours: this process's own, without what only `.env` says, and `more`."""
+    return dict(os.environ) | more

@@ -18,6 +18,9 @@ from addon.settings import Settings, SettingsError
 QUIET = ("--quiet", "-q")
 """mitmproxy's own flags; they quiet our lines too."""
 
+OURS = "x-ccproxy-source"
+"""A header that every answer of ours has, errors included."""
+
 type Listener = Literal["nobody", "ccproxy", "another program"]
 
 
@@ -70,8 +73,7 @@ def who_listens(port: int) -> Listener:
             answer = client.get(f"http://127.0.0.1:{port}/health")
     except httpx.HTTPError:
         return "another program"
-    known = "claudeCode" in answer.text or "ccproxy" in answer.text
-    return "ccproxy" if known else "another program"
+    return "ccproxy" if OURS in answer.headers else "another program"
 
 
 def _port_is_free(host: str, port: int) -> bool:

@@ -22,13 +22,13 @@ def line(*arguments: str, program: str = "mitmdump", **env: str) -> list[str]:
 
 
 @contextmanager
-def web_server(body: bytes) -> Iterator[int]:
+def web_server(*headers: tuple[str, str]) -> Iterator[int]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             self.send_response(200)
-            self.send_header("content-length", str(len(body)))
+            for name, value in (("content-length", "0"), *headers):
+                self.send_header(name, value)
             self.end_headers()
-            self.wfile.write(body)
 
         def log_message(self, format: str, *args: object) -> None:
             return
@@ -79,15 +79,17 @@ def test_a_free_port_is_nobodys() -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "owner", "said"),
+    ("headers", "owner", "said"),
     [
-        (b'{"status": "ok", "claudeCode": {}}', "ccproxy", "ccproxy is already running"),
-        (b"<h1>It works!</h1>", "another program", "in use by another program"),
+        ([("x-ccproxy-source", "local")], "ccproxy", "ccproxy is already running"),
+        ([], "another program", "in use by another program"),
     ],
     ids=["a-ccproxy", "a-web-server"],
 )
-def test_a_taken_port_is_told_by_whom(body: bytes, owner: str, said: str) -> None:
-    with web_server(body) as port:
+def test_a_taken_port_is_told_by_whom(
+    headers: list[tuple[str, str]], owner: str, said: str
+) -> None:
+    with web_server(*headers) as port:
         assert who_listens(port) == owner
         assert said in (port_taken(port) or "")
 
