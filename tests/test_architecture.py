@@ -1,0 +1,115 @@
+"""What docs/ARCHITECTURE.md draws is what there is; and every promise names a test that exists."""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.documents import ROOT, code, rows, section, text
+
+ADDON = ROOT / "addon"
+PURE = ("addon.wire", "addon.claude", "addon.errors")
+ACTING = {"asyncio", "logging", "os", "pathlib", "random", "secrets", "socket", "subprocess"}
+ACTING |= {"threading", "time"}
+HARMLESS = sys.stdlib_module_names - ACTING
+STATEFUL = ("context", "credentials", "usage")
+INTERNALS = ("mitmproxy.proxy.layer", "mitmproxy.proxy.commands", "mitmproxy.proxy.events")
+
+
+def modules() -> dict[str, Path]:
+    found = {str(path.relative_to(ADDON).as_posix()): path for path in ADDON.rglob("*.py")}
+    return {name: path for name, path in found.items() if path.name != "__init__.py"}
+
+
+def imports(path: Path) -> set[str]:
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module)
+        elif isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+    return names
+
+
+def test_every_module_is_named_once_with_its_purpose() -> None:
+    listed = list(rows(section(text("docs/ARCHITECTURE.md"), "Modules")))
+    assert sorted(code(cells[0])[0] for cells in listed) == sorted(modules())
+    assert all(len(cells[1]) > 10 for cells in listed)
+
+
+def test_every_addon_of_the_composition_root_is_in_the_table_of_hooks() -> None:
+    root = ast.parse(text("ccproxy_addon.py"))
+    made = {
+        call.func.id
+        for node in ast.walk(root)
+        if isinstance(node, ast.List)
+        for call in node.elts
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Name)
+    }
+    listed = {
+        name
+        for cells in rows(section(text("docs/ARCHITECTURE.md"), "Hooks by addon"))
+        for name in code(cells[0])
+    }
+    assert len(made) > 5
+    assert made <= listed
+    assert {name for name in listed if f"class {name}" not in _all_code()} == set()
+
+
+def _all_code() -> str:
+    return "\n".join(path.read_text(encoding="utf-8") for path in modules().values())
+
+
+@pytest.mark.parametrize("package", ["wire", "claude"])
+def test_pure_packages_import_nothing_that_acts(package: str) -> None:
+    for path in (ADDON / package).glob("*.py"):
+        foreign = [name for name in imports(path) if not name.startswith(PURE)]
+        assert [name for name in foreign if name.partition(".")[0] not in HARMLESS] == [], path.name
+
+
+@pytest.mark.parametrize("package", STATEFUL)
+def test_packages_with_state_know_neither_each_other_nor_mitmproxy(package: str) -> None:
+    others = tuple(f"addon.{name}" for name in STATEFUL if name != package)
+    for path in (ADDON / package).glob("*.py"):
+        known = [name for name in imports(path) if name.startswith((*others, "mitmproxy"))]
+        assert known == [], path.name
+
+
+def test_only_the_replay_layer_knows_mitmproxys_internals() -> None:
+    knowing = {
+        path.parent.name
+        for path in modules().values()
+        if any(name.startswith(INTERNALS) for name in imports(path))
+    }
+    assert knowing == {"replay_layer"}
+
+
+# ---- promises
+
+
+def named_tests() -> Iterator[tuple[str, str]]:
+    for name in ("docs/RELIABILITY.md", "docs/SECURITY.md"):
+        yield from re.findall(r"`([\w/]+\.py)::(test_\w+)`", text(name))
+
+
+def test_every_test_that_a_promise_names_exists() -> None:
+    missing = [
+        f"{file}::{test}"
+        for file, test in named_tests()
+        if not re.search(rf"def {test}\(", _source(ROOT / "tests" / file))
+    ]
+    assert missing == []
+
+
+def _source(path: Path) -> str:
+    return path.read_text(encoding="utf-8") if path.is_file() else ""
+
+
+def test_every_threat_has_a_row() -> None:
+    numbers = re.findall(r"^\| T(\d+) \|", text("docs/SECURITY.md"), re.MULTILINE)
+    assert [int(number) for number in numbers] == list(range(1, 25))

@@ -1,0 +1,285 @@
+"""README and docs say what the code does: settings, endpoints, commands, models, fields, reasons, links."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, get_args
+from urllib.parse import unquote, urlsplit
+
+import pytest
+from dotenv import dotenv_values
+
+from addon.claude.catalogue import Catalogue
+from addon.claude.causes import LOGIN_REASONS, Cause
+from addon.claude.names import parse
+from addon.claude.policy import Hindrance
+from addon.errors import BadRequest
+from addon.routes import CONTEXT, ROUTES, Route, find
+from addon.safe_options import FORCED, PREFERRED
+from addon.settings import Settings, described
+from addon.wire import ignored
+from tests.documents import DOCUMENTS, ROOT, blocks, code, rows, section, text
+from tests.wire.asking import U, chat, responses
+
+BUILTIN_MODELS = text("addon/claude/models.toml")
+DEFAULTS = Settings.from_env({})
+NOT_SET = "-"
+IN_ITALICS = "*(one sentence)*"
+"""Stands in the README for a default that is too long for it."""
+OF_OTHER_PROGRAMS = ("OPENAI_API_BASE", "ANTHROPIC_BASE_URL")
+
+# ---- settings
+
+ENVIRONMENT = {item.metadata["env"]: item for item in described()}
+TABLES = {
+    name: {code(cells[0])[0]: cells[1] for cells in rows(part)}
+    for name, part in (
+        ("README.md", section(text("README.md"), "Configuration")),
+        ("docs/CONFIGURATION.md", text("docs/CONFIGURATION.md").partition("## Files")[0]),
+    )
+}
+
+
+def value_of(variable: str, written: str) -> Any:
+    """What a default that stands in a document means."""
+    item = ENVIRONMENT[variable]
+    if written == NOT_SET or not written:
+        return item.default
+    return item.metadata["parse"](written.strip("`"))
+
+
+@pytest.mark.parametrize(
+    ("document", "variable", "default"),
+    [
+        (document, variable, default)
+        for document, table in TABLES.items()
+        for variable, default in table.items()
+        if default != IN_ITALICS
+    ],
+)
+def test_a_default_in_a_table_is_the_codes(document: str, variable: str, default: str) -> None:
+    assert value_of(variable, default) == getattr(DEFAULTS, ENVIRONMENT[variable].name)
+
+
+def test_the_table_of_settings_has_every_setting_and_no_other() -> None:
+    assert set(TABLES["docs/CONFIGURATION.md"]) == set(ENVIRONMENT)
+
+
+def test_a_dash_means_that_nothing_is_set() -> None:
+    dashes = [
+        name for name, default in TABLES["docs/CONFIGURATION.md"].items() if default == NOT_SET
+    ]
+    assert [name for name in dashes if getattr(DEFAULTS, ENVIRONMENT[name].name)] == []
+
+
+def test_the_example_has_every_setting_once_with_its_default() -> None:
+    lines = re.findall(r"^#?([A-Z_]+=.*)$", text(".env.example"), re.MULTILINE)
+    names = [line.partition("=")[0] for line in lines]
+    assert sorted(names) == sorted(ENVIRONMENT)
+    shown = {line.partition("=")[0]: line.partition("=")[2].strip('"') for line in lines}
+    for name, written in shown.items():
+        assert value_of(name, written) == getattr(DEFAULTS, ENVIRONMENT[name].name), name
+
+
+def test_the_example_sets_nothing() -> None:
+    assert dotenv_values(ROOT / ".env.example") == {}
+
+
+def test_every_variable_that_a_document_gives_a_value_exists() -> None:
+    for document in DOCUMENTS:
+        for name in re.findall(r"`([A-Z]+_[A-Z_]+)=", document.read_text(encoding="utf-8")):
+            assert name in ENVIRONMENT or name in OF_OTHER_PROGRAMS
+
+
+def test_options_of_mitmproxy_are_listed_as_they_are_set() -> None:
+    part = section(text("docs/CONFIGURATION.md"), "mitmproxy's options")
+    options = {**FORCED, **PREFERRED}
+    listed = {
+        name: value for name, value in re.findall(r"`(\w+)=([^`\s]+)`", part) if name in options
+    }
+    assert listed == {name: _as_option(value) for name, value in options.items()}
+
+
+def _as_option(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def test_the_example_of_a_models_file_is_one() -> None:
+    (example,) = blocks(text("docs/CONFIGURATION.md"), "toml")
+    catalogue = Catalogue.load(BUILTIN_MODELS).with_overrides(example)
+    assert catalogue.get("claude-opus-6").prices.cache_read == 0.5
+
+
+# ---- endpoints and commands
+
+
+def listed_endpoints() -> list[tuple[str, str]]:
+    cells = [row[0] for row in rows(section(text("README.md"), "Endpoints"))]
+    cells += [row[1] for row in rows(section(text("README.md"), "Endpoints"))]
+    return re.findall(r"`(GET|POST) (/[^`]*)`", " ".join(cells))
+
+
+def route(method: str, path: str) -> Route | None:
+    return find(method, path.replace("<id>", "0" * 32))
+
+
+def test_every_endpoint_is_listed() -> None:
+    listed = {found for method, path in listed_endpoints() if (found := route(method, path))}
+    assert listed == {*ROUTES.values(), CONTEXT}
+
+
+def test_every_listed_endpoint_is_served() -> None:
+    assert [place for place in listed_endpoints() if route(*place) is None] == []
+
+
+def curls() -> Iterator[tuple[str, str]]:
+    """(method, path) of every curl command in a document."""
+    for document in DOCUMENTS:
+        for block in blocks(document.read_text(encoding="utf-8"), "bash"):
+            for line in block.replace("\\\n", " ").splitlines():
+                if "curl " in line:
+                    yield _asked(shlex.split(line, comments=True))
+
+
+def _asked(words: list[str]) -> tuple[str, str]:
+    (url,) = (word for word in words if word.startswith("http"))
+    posts = "-d" in words or "POST" in words
+    return ("POST" if posts else "GET"), urlsplit(url).path
+
+
+def test_every_curl_asks_a_real_endpoint() -> None:
+    asked = list(curls())
+    assert len(asked) > 5
+    assert [place for place in asked if find(*place) is None] == []
+
+
+def test_every_json_in_a_curl_is_json() -> None:
+    for document in DOCUMENTS:
+        for body in re.findall(r"-d '(.*?)'", document.read_text(encoding="utf-8")):
+            json.loads(body)
+
+
+def test_every_command_of_start_sh_exists() -> None:
+    known = {
+        word
+        for line in re.findall(r"^  ([a-z |*]+)\)$", text("start.sh"), re.MULTILINE)
+        for word in line.split(" | ")
+    }
+    for document in DOCUMENTS:
+        named = re.findall(r"\./start\.sh ([a-z]+)", document.read_text(encoding="utf-8"))
+        assert set(named) <= known, document.name
+
+
+# ---- models
+
+
+def test_model_names_in_the_readme_are_understood_as_it_says() -> None:
+    catalogue = Catalogue.load(BUILTIN_MODELS)
+    for cells in rows(section(text("README.md"), "Model names")):
+        for name in code(cells[0]):
+            if "claude" in name and "=" not in name:
+                choice = parse(name)
+                assert choice is not None, name
+                assert catalogue.resolve(choice.id) in catalogue.ids or "@" in name
+                if stated := re.match(r"`(claude-[a-z0-9-]+)`", cells[1]):
+                    assert choice.id == stated[1]
+
+
+def test_models_in_examples_are_known() -> None:
+    catalogue = Catalogue.load(BUILTIN_MODELS)
+    for document in DOCUMENTS:
+        for name in re.findall(
+            r"\"?model\"?[=:] ?\"(claude-[^\"]+)\"", document.read_text(encoding="utf-8")
+        ):
+            assert name in catalogue.ids, document.name
+
+
+# ---- fields
+
+FIELDS = section(text("docs/COMPATIBILITY.md"), "Fields")
+READ = ignored._READ | ignored._SENT_AS.keys() | {"messages", "input"}
+NAMED = ignored._HARMLESS | ignored._NEUTRAL.keys()
+
+
+def fields_with(status: str) -> set[str]:
+    return {name for cells in rows(FIELDS) if cells[1:2] == [status] for name in code(cells[0])}
+
+
+def test_fields_that_are_read_are_listed_as_translated() -> None:
+    assert fields_with("translated") == READ
+
+
+def test_fields_without_a_counterpart_are_listed_as_ignored() -> None:
+    assert fields_with("ignored") >= NAMED - READ
+    assert not fields_with("ignored") & READ
+
+
+@pytest.mark.parametrize("name", sorted(fields_with("ignored") - {"audio", "web_search_options"}))
+def test_a_field_listed_as_ignored_is(name: str) -> None:
+    body: Any = {name: {"some": "value"} if name == "metadata" else "value"}
+    assert chat(U("a"), **body).ignored == [name]
+
+
+def refused_in(part: str) -> list[dict[str, Any]]:
+    found = [json.loads(code(cells[0])[0]) for cells in rows(part) if cells[0].startswith('`{"')]
+    assert found
+    return found
+
+
+@pytest.mark.parametrize("fields", refused_in(FIELDS), ids=json.dumps)
+def test_what_is_listed_as_refused_is_refused_by_name(fields: dict[str, Any]) -> None:
+    for ask, body in ((chat, U("a")), (responses, "a")):
+        with pytest.raises(BadRequest) as refusal:
+            ask(body, **fields)
+        assert str(refusal.value.param).startswith(next(iter(fields)))
+
+
+@pytest.mark.parametrize(
+    "fields", refused_in(section(text("docs/COMPATIBILITY.md"), "Responses API")), ids=json.dumps
+)
+def test_what_responses_refuse(fields: dict[str, Any]) -> None:
+    with pytest.raises(BadRequest) as refusal:
+        responses("a", **fields)
+    assert refusal.value.param == next(iter(fields))
+
+
+def test_every_reason_is_explained() -> None:
+    explained = {
+        code(cells[0])[0]
+        for cells in rows(
+            section(text("docs/TROUBLESHOOTING.md"), "Why was it not the subscription?")
+        )
+    }
+    known = {*get_args(Cause.__value__), *get_args(Hindrance.__value__), *LOGIN_REASONS.values()}
+    assert explained == known | {"api_key_only"}
+
+
+# ---- links
+
+
+def anchors(document: Path) -> set[str]:
+    """As GitHub makes them from headings."""
+    headings = re.findall(r"^#+ (.+)$", document.read_text(encoding="utf-8"), re.MULTILINE)
+    plain = [re.sub(r"[^\w\- ]", "", heading.lower()) for heading in headings]
+    return {heading.strip().replace(" ", "-") for heading in plain}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_links_lead_somewhere(document: Path) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", document.read_text(encoding="utf-8")):
+        if target.startswith("http"):
+            continue
+        path, _, anchor = target.partition("#")
+        file = document.parent / unquote(path) if path else document
+        assert file.exists(), target
+        assert not anchor or anchor in anchors(file), target
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_picture_is_described(document: Path) -> None:
+    for description in re.findall(r"!\[(.*?)\]", document.read_text(encoding="utf-8")):
+        assert len(description) > 30
