@@ -250,6 +250,7 @@ class Exchange:
     def refuse(self, flow: http.HTTPFlow, error: CCProxyError) -> None:
         """Answer with an error now; the addons behind leave the flow alone."""
         self.error = error
+        flow.request.headers.pop("expect", None)  # nobody wants the body any more
         flow.response = self.client.error_response(error, self.error_headers(error))
 
     def approve(self, attempt: Attempt) -> None:
@@ -282,6 +283,8 @@ class Exchanges:
 
     def __init__(self) -> None:
         self._by_flow: WeakKeyDictionary[http.HTTPFlow, Exchange] = WeakKeyDictionary()
+        self.closing: CCProxyError | None = None
+        """The proxy is going down: what running answers are told."""
 
     def begin(self, flow: http.HTTPFlow) -> Exchange:
         request = flow.request
@@ -306,5 +309,6 @@ class Exchanges:
     def of_client(self, client_id: str) -> list[Exchange]:
         return [e for flow, e in self._by_flow.items() if flow.client_conn.id == client_id]
 
-    def live(self) -> list[tuple[http.HTTPFlow, Exchange]]:
-        return [(flow, e) for flow, e in self._by_flow.items() if not e.finished]
+    def busy(self) -> bool:
+        """Whether any request is still being served; open dashboards don't count."""
+        return any(not e.finished and e.live is None for e in self._by_flow.values())

@@ -13,8 +13,9 @@ addon that calls `exchange.approve(attempt)` sends another one in the same flow.
 Each override names the behaviour of mitmproxy 12 that it answers.
 """
 
+from addon.replay_layer.connections import Connections
 from addon.replay_layer.layer import Gate, ReplayLayer, ReverseLayer
 from addon.replay_layer.pulse import Timing
 from addon.replay_layer.stream import UpstreamFailedHook
 
-__all__ = ["Gate", "ReplayLayer", "ReverseLayer", "Timing", "UpstreamFailedHook"]
+__all__ = ["Connections", "Gate", "ReplayLayer", "ReverseLayer", "Timing", "UpstreamFailedHook"]

@@ -5,7 +5,14 @@ from __future__ import annotations
 from mitmproxy import http
 from mitmproxy.net.http import http1
 from mitmproxy.proxy import commands, events
-from mitmproxy.proxy.layers.http._events import HttpEvent, ResponseProtocolError
+from mitmproxy.proxy.context import Context
+from mitmproxy.proxy.layers.http._base import ReceiveHttp
+from mitmproxy.proxy.layers.http._events import (
+    ErrorCode,
+    HttpEvent,
+    RequestProtocolError,
+    ResponseProtocolError,
+)
 from mitmproxy.proxy.layers.http._http1 import Http1Server
 
 from addon.client_side import plain_error
@@ -16,11 +23,72 @@ MAX_HEAD = 64 * 1024
 """Bytes of request line and headers; mitmproxy itself has no limit."""
 
 
+HEAD_SECONDS = 15.0
+"""From the first byte of a head to its last."""
+BODY_SECONDS, BODY_BYTES = 30.0, 1024
+"""So many bytes of a body have to come in so many seconds."""
 KINDS = {413: "request_too_large"}
 
 
 class ClientConnection(Http1Server):
-    """mitmproxy answers errors of its own in HTML, with its version; ours are JSON in the client's dialect."""
+    """mitmproxy answers errors of its own in HTML, with its version; ours are JSON in the client's dialect. And it
+    waits for ever for a request that comes drop by drop; this does not."""
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self.received = 0
+        self.mark = 0
+        """`received` when the timer was set."""
+        self.timer: commands.RequestWakeup | None = None
+
+    def _handle_event(self, event: events.Event) -> Steps[None]:
+        if isinstance(event, events.Wakeup):
+            yield from self.look_for_progress(event)
+            return
+        if isinstance(event, events.DataReceived):
+            self.received += len(event.data)
+        yield from super()._handle_event(event)
+        if self.state == self.wait and len(self.buf) > MAX_HEAD:
+            # sent ahead of an answer: mitmproxy would hold it without limit
+            yield commands.CloseConnection(self.conn)
+        yield from self.expect_progress()
+
+    def expect_progress(self) -> Steps[None]:
+        """While a request is coming in, a timer runs; between requests none does."""
+        if self.timer is None and self.reading:
+            self.mark = self.received
+            self.timer = commands.RequestWakeup(
+                HEAD_SECONDS if self.state == self.read_headers else BODY_SECONDS
+            )
+            yield self.timer
+
+    @property
+    def reading(self) -> bool:
+        return self.state == self.read_body or (self.state == self.read_headers and bool(self.buf))
+
+    def look_for_progress(self, event: events.Wakeup) -> Steps[None]:
+        if event.command is not self.timer:
+            return
+        self.timer = None
+        in_head = self.state == self.read_headers and bool(self.buf)
+        too_slow = in_head or (
+            self.state == self.read_body and self.received - self.mark < BODY_BYTES
+        )
+        if too_slow:
+            yield from self.too_slow()
+        else:
+            yield from self.expect_progress()
+
+    def too_slow(self) -> Steps[None]:
+        in_body = self.state == self.read_body
+        self.state = self.done
+        yield commands.SendData(self.conn, self.error(408, "The request came in too slowly."))
+        yield commands.CloseConnection(self.conn)
+        if in_body:
+            message = "The client sent its request too slowly."
+            yield ReceiveHttp(
+                RequestProtocolError(self.stream_id, message, ErrorCode.GENERIC_CLIENT_ERROR)
+            )
 
     def send(self, event: HttpEvent) -> Steps[None]:
         if isinstance(event, ResponseProtocolError) and not self.response:

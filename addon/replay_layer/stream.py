@@ -25,7 +25,7 @@ from mitmproxy.proxy.layers.http._events import (
     ResponseHeaders,
     ResponseProtocolError,
 )
-from mitmproxy.proxy.layers.http._hooks import HttpErrorHook
+from mitmproxy.proxy.layers.http._hooks import HttpErrorHook, HttpResponseHook
 
 from addon.errors import BadGateway, CCProxyError, GatewayTimeout
 from addon.exchange import Attempt, Exchange, Failure, Phase
@@ -40,8 +40,12 @@ type Steps[T] = layer.CommandGenerator[T]
 
 MAX_ERROR_BODY = 1 << 20
 """Bytes of an upstream error that are read; Anthropic's are a few hundred."""
+UNREAD_BODY = 64 * 1024
+"""Bytes of a refused request's body that are still read."""
 IDLE = "idle"
 """Message of the protocol error that our own deadline raises."""
+CLOSING = "closing"
+"""The same, when the proxy is going down."""
 
 
 @dataclass
@@ -84,6 +88,26 @@ class ReplayStream(HttpStream):
                 yield from self.tick()
         else:
             yield from super().handle_event(event)
+
+    def state_wait_for_request_headers(self, event: RequestHeaders) -> Steps[None]:
+        yield from super().state_wait_for_request_headers(event)
+        waiting = self.client_state == self.state_consume_request_body
+        if waiting and self.flow.response and not event.end_stream and _is_large(event.request):
+            yield from self.refuse_unread(self.flow.response)
+
+    def refuse_unread(self, response: http.Response) -> Steps[None]:
+        """Refused on its headers alone: mitmproxy would first read the whole body, of whoever sends it."""
+        self.ended = True
+        self.client_state = self.server_state = self.state_errored
+        response.headers["connection"] = "close"
+        response.timestamp_start = response.timestamp_end = time.time()
+        yield HttpResponseHook(self.flow)
+        self.flow.live = False
+        client = self.context.client
+        yield SendHttp(ResponseHeaders(self.stream_id, response, end_stream=False), client)
+        yield SendHttp(ResponseData(self.stream_id, response.raw_content or b""), client)
+        yield DropStream(self.stream_id)
+        yield commands.CloseConnection(client)
 
     def state_consume_request_body(self, event: events.Event) -> Steps[None]:
         if isinstance(event, RequestEndOfMessage):
@@ -224,6 +248,7 @@ class ReplayStream(HttpStream):
     def finish(self, already_streamed: bool = False) -> Steps[None]:
         self.pulse.awaiting_upstream = False
         self.ended = True
+        self.parent.served.add(self.context.server)
         if already_streamed and self.context.options.store_streamed_bodies:
             assert self.flow.response
             self.flow.response.data.content = bytes(self.response_body_buf)
@@ -311,7 +336,9 @@ class ReplayStream(HttpStream):
             reused=self.context.server in self.parent.served,
         )
         yield from self.leave_upstream(reusable=bool(headers))
-        if not self.pulse.delivered:
+        if self.parent.exchanges.closing is not None:
+            exchange.error = self.parent.exchanges.closing
+        elif not self.pulse.delivered:
             self.forget_attempt()
             yield UpstreamFailedHook(self.flow)
             if (yield from self.check_killed(True)):
@@ -343,7 +370,7 @@ class ReplayStream(HttpStream):
             yield from self.fail_in_stream(error)
             return
         self.flow.response = self.exchange.client.error_response(
-            error, self.exchange.source_headers()
+            error, self.exchange.error_headers(error)
         )
         self.flow.response.timestamp_start = time.time()
         yield from self.finish()
@@ -378,6 +405,9 @@ class ReplayStream(HttpStream):
         now = time.monotonic()
         if self.pulse.connecting_too_long(now):
             yield from self.parent.abort_connecting()
+        elif self.parent.exchanges.closing is not None and self.pulse.awaiting_upstream:
+            end = ResponseProtocolError(self.stream_id, CLOSING, ErrorCode.GENERIC_SERVER_ERROR)
+            yield from super().handle_event(end)
         elif self.pulse.upstream_silent_too_long(now):
             silence = ResponseProtocolError(self.stream_id, IDLE, ErrorCode.GENERIC_SERVER_ERROR)
             yield from super().handle_event(silence)
@@ -415,6 +445,12 @@ class ReplayStream(HttpStream):
             if self.context.options.store_streamed_bodies:
                 self.response_body_buf += data
             yield SendHttp(ResponseData(self.stream_id, data), self.context.client)
+
+
+def _is_large(request: http.Request) -> bool:
+    """Too large to be read for nothing; a small body is read, so that the connection can serve the next request."""
+    length = request.headers.get("content-length", "")
+    return not length.isdecimal() or int(length) > UNREAD_BODY
 
 
 def _show(request: http.Request, attempt: Attempt) -> None:

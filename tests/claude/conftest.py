@@ -1,9 +1,0 @@
-import pytest
-
-
-def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption(
-        "--update-golden",
-        action="store_true",
-        help="write tests/claude/golden anew instead of comparing",
-    )
