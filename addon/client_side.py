@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -71,7 +70,9 @@ def _response(dialect: Dialect, error: CCProxyError) -> http.Response:
     status, body = error_body(error, dialect)
     response = http.Response.make(
         status,
-        json.dumps(body, ensure_ascii=False),
+        FAST.dumps(
+            body
+        ),  # an error may quote what no UTF-8 can hold: a lone surrogate of the client's
         {"content-type": "application/json; charset=utf-8"},
     )
     if error.retry_after is not None:

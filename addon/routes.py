@@ -65,7 +65,7 @@ CONTEXT = Route("context", "control")
 _CONTEXT = re.compile(r"/context/([0-9a-f]{8,64})")
 
 # Azure's form, which Cursor and LiteLLM clients can be set to: the model's name is in the path.
-_AZURE = re.compile(r"/openai/deployments/([A-Za-z0-9._:-]+)/chat/completions/?")
+_AZURE = re.compile(r"/openai/deployments/([A-Za-z0-9][A-Za-z0-9._:-]*)/chat/completions/?")
 
 
 def find(method: str, path: str) -> Route | None:

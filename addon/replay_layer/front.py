@@ -10,7 +10,9 @@ from mitmproxy.proxy.layers.http._base import ReceiveHttp
 from mitmproxy.proxy.layers.http._events import (
     ErrorCode,
     HttpEvent,
+    RequestHeaders,
     RequestProtocolError,
+    ResponseHeaders,
     ResponseProtocolError,
 )
 from mitmproxy.proxy.layers.http._http1 import Http1Server
@@ -28,6 +30,11 @@ HEAD_SECONDS = 15.0
 BODY_SECONDS, BODY_BYTES = 30.0, 1024
 """So many bytes of a body have to come in so many seconds."""
 KINDS = {413: "request_too_large"}
+MESSAGES = {
+    400: "This is no request that ccproxy serves: it is malformed, or meant for a forward proxy.",
+    413: "The request's body is too large.",
+}
+"""mitmproxy's own words speak of its options."""
 
 
 class ClientConnection(Http1Server):
@@ -80,24 +87,43 @@ class ClientConnection(Http1Server):
             yield from self.expect_progress()
 
     def too_slow(self) -> Steps[None]:
+        yield from self.give_up(408, "The request came in too slowly.")
+
+    def give_up(self, status: int, message: str) -> Steps[None]:
+        """Answer a request that is not read to its end, and close the connection."""
         in_body = self.state == self.read_body
         self.state = self.done
-        yield commands.SendData(self.conn, self.error(408, "The request came in too slowly."))
+        yield commands.SendData(self.conn, self.error(status, message))
         yield commands.CloseConnection(self.conn)
         if in_body:
-            message = "The client sent its request too slowly."
-            yield ReceiveHttp(
-                RequestProtocolError(self.stream_id, message, ErrorCode.GENERIC_CLIENT_ERROR)
-            )
+            error = RequestProtocolError(self.stream_id, message, ErrorCode.GENERIC_CLIENT_ERROR)
+            yield ReceiveHttp(error)
 
     def send(self, event: HttpEvent) -> Steps[None]:
         if isinstance(event, ResponseProtocolError) and not self.response:
             status = event.code.http_status_code()
             if status is not None:
-                yield commands.SendData(self.conn, self.error(status, event.message))
+                message = MESSAGES.get(status, event.message)
+                yield commands.SendData(self.conn, self.error(status, message))
                 yield commands.CloseConnection(self.conn)
                 return
+        if isinstance(event, ResponseHeaders):
+            self.fit(event.response)
         yield from super().send(event)
+        if self.response and self.response.status_code == 100:
+            self.response = None  # the answer itself is still to come, and may be an error of ours
+
+    def fit(self, response: http.Response) -> None:
+        """The framing that the client asked for. The flow's request has become what was sent upstream."""
+        request = self.request
+        if request is None or response.status_code < 200:
+            return
+        chunked = "transfer-encoding" in response.headers
+        if request.http_version == "HTTP/1.0" and chunked:
+            del response.headers["transfer-encoding"]  # 1.0 ends such a body with the connection
+            response.headers["connection"] = "close"
+        elif http1.connection_close(request.http_version, request.headers):
+            response.headers["connection"] = "close"
 
     def read_headers(self, event: events.ConnectionEvent) -> Steps[None]:
         for command in super().read_headers(event):
@@ -108,6 +134,8 @@ class ClientConnection(Http1Server):
             elif not isinstance(
                 command, commands.Log
             ):  # it would log the raw head, credentials and all
+                if isinstance(command, ReceiveHttp) and isinstance(command.event, RequestHeaders):
+                    self.request = command.event.request.copy()
                 yield command
         if self.state == self.read_headers and len(self.buf) > MAX_HEAD:
             yield commands.SendData(
@@ -115,6 +143,14 @@ class ClientConnection(Http1Server):
             )
             yield commands.CloseConnection(self.conn)
             self.state = self.done
+
+    def read_body(self, event: events.Event) -> Steps[None]:
+        try:
+            yield from super().read_body(event)
+        except (
+            NotImplementedError
+        ):  # mitmproxy knows no trailers, and would leave the client waiting
+            yield from self.give_up(400, "Trailers after a request's body are not supported.")
 
     def error(self, status: int, message: str) -> bytes:
         kind = KINDS.get(status, "invalid_request_error" if status < 500 else "api_error")

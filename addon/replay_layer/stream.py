@@ -431,12 +431,7 @@ class ReplayStream(HttpStream):
         self.pulse.committed = True
         self.pulse.last_sent = time.monotonic()
         head.headers.pop("content-length", None)
-        if self.flow.request.http_version == "HTTP/1.0":
-            head.headers["connection"] = (
-                "close"  # 1.0 knows no chunks: the end is the end of the connection
-            )
-        else:
-            head.headers["transfer-encoding"] = "chunked"
+        head.headers["transfer-encoding"] = "chunked"
         yield SendHttp(ResponseHeaders(self.stream_id, head, end_stream=False), self.context.client)
 
     def write(self, data: bytes) -> Steps[None]:
