@@ -56,10 +56,11 @@ def choose(
     cuts = sorted(cut for cut in safe_cuts(messages) if FIRST_PROTECTED <= cut <= last)
     if not cuts:
         return None
+    kept = set(pinned(messages, Span(cuts[0], cuts[-1])))  # comes back beside what replaces it
     start, total, at = cuts[0], 0, cuts[0]
     chosen: Span | None = None
     for cut in cuts[1:]:
-        total += sum(tokens[at:cut])
+        total += sum(tokens[index] for index in range(at, cut) if index not in kept)
         at = cut
         if cut > after and total >= LEAST_TOKENS:
             chosen = Span(start, cut)

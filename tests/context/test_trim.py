@@ -91,6 +91,16 @@ def test_then_the_oldest_of_the_middle_are_left_out_with_a_note():
     assert smaller["messages"][-10:] == request["messages"][-10:]
 
 
+def test_what_is_kept_word_for_word_is_made_up_for():
+    prompt = text("user", "P" * 7_000)
+    request = {"messages": [*loops(30, 600), text("assistant", "ok"), prompt, *loops(30, 600)[1:]]}
+    cuts = plan(request, tokens, 60_000)
+    assert cuts.pins == (62,)
+    assert "P" * 7_000 in str(apply(request, cuts)["messages"])
+    assert 40_000 < size(apply(request, cuts)) <= 60_000
+    assert cuts.long_until < len(request["messages"])
+
+
 def test_the_newest_are_cut_at_the_very_last():
     request = {"messages": loops(12, 6_000)}
     smaller = trimmed(request, 1)
