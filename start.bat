@@ -1,34 +1,50 @@
 @echo off
 rem Sets up everything that ccproxy needs beside this file, then runs it. The same commands as start.sh.
+rem Double-clicked it runs the proxy, and the tunnel with it when cloudflared is installed.
 setlocal
 cd /d "%~dp0"
+set PYTHON=.venv\Scripts\python.exe
+set COMMAND=%~1
+if "%COMMAND%"=="" set COMMAND=run
+if "%~1"=="" where cloudflared >nul 2>nul && set COMMAND=tunnel
 set REQUIREMENTS=requirements.txt
-if /i "%~1"=="test" set REQUIREMENTS=requirements-dev.txt
+if /i "%COMMAND%"=="test" set REQUIREMENTS=requirements-dev.txt
 
-if not exist .venv\Scripts\python.exe (
+if not exist %PYTHON% (
   py -3.13 -m venv .venv 2>nul || py -3.12 -m venv .venv 2>nul || py -3 -m venv .venv 2>nul || python -m venv .venv
 )
-.venv\Scripts\python.exe -c "import sys; sys.exit(sys.version_info < (3, 12))" 2>nul
+%PYTHON% -c "import sys; sys.exit(sys.version_info < (3, 12))" 2>nul
 if errorlevel 1 (
   echo ccproxy needs Python 3.12 or newer. Install it from https://www.python.org/downloads/ and run this again.
   if exist .venv rmdir /s /q .venv
-  exit /b 1
+  goto failed
 )
-.venv\Scripts\python.exe -m pip install --quiet --disable-pip-version-check -r %REQUIREMENTS%
+%PYTHON% -m pip install --quiet --disable-pip-version-check -r %REQUIREMENTS%
 if errorlevel 1 (
   echo Installing the packages failed; the lines above say why. Is this machine online?
-  exit /b 1
+  goto failed
 )
 
-if /i "%~1"=="test" (
-  .venv\Scripts\python.exe -m pytest -m "not node and not browser and not long" %2 %3 %4 %5 %6 %7 %8 %9
-) else if /i "%~1"=="demo" (
-  .venv\Scripts\python.exe -m addon.demo
-) else if /i "%~1"=="web" (
-  .venv\Scripts\python.exe -m addon.launch mitmweb %2 %3 %4 %5 %6 %7 %8 %9
-) else if /i "%~1"=="run" (
-  .venv\Scripts\python.exe -m addon.launch mitmdump %2 %3 %4 %5 %6 %7 %8 %9
+if /i "%COMMAND%"=="test" (
+  %PYTHON% -m pytest -m "not node and not browser and not long" %2 %3 %4 %5 %6 %7 %8 %9
+) else if /i "%COMMAND%"=="demo" (
+  %PYTHON% -m addon.demo
+) else if /i "%COMMAND%"=="tunnel" (
+  %PYTHON% -m addon.tunnel %2 %3 %4 %5 %6 %7 %8 %9
+) else if /i "%COMMAND%"=="doctor" (
+  %PYTHON% -m addon.doctor %2 %3 %4 %5 %6 %7 %8 %9
+) else if /i "%COMMAND%"=="rerun" (
+  %PYTHON% -m addon.rerun %2 %3 %4 %5 %6 %7 %8 %9
+) else if /i "%COMMAND%"=="web" (
+  %PYTHON% -m addon.launch mitmweb %2 %3 %4 %5 %6 %7 %8 %9
+) else if /i "%COMMAND%"=="run" (
+  %PYTHON% -m addon.launch mitmdump %2 %3 %4 %5 %6 %7 %8 %9
 ) else (
-  .venv\Scripts\python.exe -m addon.launch mitmdump %*
+  %PYTHON% -m addon.launch mitmdump %*
 )
-exit /b %errorlevel%
+if not errorlevel 1 exit /b 0
+
+:failed
+rem a window that closes at once would hide why
+if "%~1"=="" pause
+exit /b 1

@@ -5,6 +5,7 @@
 #   ./start.sh web                    the proxy in mitmweb, to look at live flows
 #   ./start.sh tunnel                 the proxy and a tunnel to it, for Cursor; says what to paste there
 #   ./start.sh doctor [--json|--live] what is right, what is wrong, and what to do about it
+#   ./start.sh rerun FILE             a request saved from /explain/<id> once more, against the stand-in
 #   ./start.sh demo                   a tour with a stand-in for Anthropic: no account, no internet
 #   ./start.sh test [pytest arguments]
 set -euo pipefail
@@ -64,7 +65,7 @@ case "${1:-run}" in
     set_up requirements.txt
     exec .venv/bin/python -m addon.demo
     ;;
-  tunnel | doctor)
+  tunnel | doctor | rerun)
     set_up requirements.txt
     exec .venv/bin/python -m "addon.$1" "${@:2}"
     ;;
@@ -74,7 +75,12 @@ case "${1:-run}" in
     exec .venv/bin/python -m addon.launch mitmweb "$@"
     ;;
   run | *)
-    [ "${1:-}" = run ] && shift
+    if [ "${1:-}" = run ]; then
+      shift
+    elif [[ "${1:-}" == [!-]* ]]; then
+      echo "start.sh knows no '$1'. It knows: run web tunnel doctor rerun demo test." >&2
+      exit 2
+    fi
     set_up requirements.txt
     exec .venv/bin/python -m addon.launch mitmdump "$@"
     ;;

@@ -5,27 +5,22 @@ Run by `./start.sh demo`. Prints what is sent and what comes back, and exits wit
 
 from __future__ import annotations
 
-import contextlib
 import json
-import socket
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx
 
-from addon.environment import ROOT, environment
+from addon.stand_in import proxy
 from tests.fakes.anthropic import FakeAnthropic
 from tests.fakes.credential import kind_of
 from tests.fakes.record import Received
 from tests.fakes.script import fail
 
 LINE = "─" * 78
-OAUTH_TOKEN, API_KEY = "sk-ant-oat01-test", "sk-ant-api03-test"
 LIMITED = "Pretend that my limit is used up."
 """The stand-in answers 429 to the subscription when a message says this."""
 
@@ -56,9 +51,7 @@ def main() -> int:
         fake.script(
             fail(429, "This account's limit is used up.", headers=rejected()), when=is_limited
         )
-        port = free_port()
-        with proxy(home, port, fake.url):
-            base = f"http://127.0.0.1:{port}"
+        with proxy(home, fake.url) as base:
             problems = [*streamed_tool_call(base), *fallback(base), *health(base)]
         problems += seen_by_the_stand_in(fake)
     for problem in problems:
@@ -159,48 +152,6 @@ def events(response: httpx.Response) -> Iterator[dict[str, Any]]:
             chunk = json.loads(line[6:])
             if chunk.get("choices"):
                 yield chunk
-
-
-@contextlib.contextmanager
-def proxy(home: str, port: int, upstream: str) -> Iterator[None]:
-    """The real proxy as a process, from when its port answers until the block ends."""
-    command = [sys.executable, "-m", "addon.launch", "mitmdump"]
-    env = environment() | {
-        "CCPROXY_ENV_FILE": "",
-        "CCPROXY_HOME": f"{home}/state",
-        "CLAUDE_CONFIG_DIR": f"{home}/claude",
-        "PORT": str(port),
-        "ANTHROPIC_UPSTREAM_URL": upstream,
-        "CLAUDE_CODE_OAUTH_TOKEN": OAUTH_TOKEN,
-        "ANTHROPIC_API_KEY": API_KEY,
-        "CLAUDE_CODE_FIRST": "true",
-        "FALLBACK": "auto",
-    }
-    log = Path(home) / f"{port}.log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(command, cwd=ROOT, env=env, stdout=output, stderr=output)  # noqa: S603
-    try:
-        wait_for(port, process, log)
-        yield
-    finally:
-        process.terminate()
-        process.wait(30)
-
-
-def wait_for(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline and process.poll() is None:
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-            return
-        time.sleep(0.05)
-    raise SystemExit(f"It did not start:\n{log.read_text(errors='replace')}")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 if __name__ == "__main__":

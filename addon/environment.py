@@ -7,13 +7,18 @@ from pathlib import Path
 
 from dotenv import dotenv_values
 
+from addon.settings import SettingsError
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
 def environment() -> dict[str, str]:
-    """The process's variables, over those of the `.env` beside `ccproxy_addon.py`."""
+    """The process's variables, over those of the `.env` beside `ccproxy_addon.py`. Raises SettingsError."""
     file = env_file()
-    from_file = dotenv_values(file) if file.is_file() else {}
+    try:
+        from_file = dotenv_values(file) if file.is_file() else {}
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{file} cannot be read: {error}. Save it as text in UTF-8.") from None
     return {name: value for name, value in from_file.items() if value is not None} | dict(
         os.environ
     )
