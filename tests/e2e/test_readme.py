@@ -1,0 +1,43 @@
+"""What the README tells people to type does what it says."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.documents import blocks, text
+from tests.e2e.conftest import World
+
+HERE = "http://localhost:8082"
+FAIL_LOUDLY = 'set -e; curl() { command curl -sS --fail-with-body "$@"; }\n'
+SHELL = [block for block in blocks(text("README.md"), "bash") if "curl " in block]
+PYTHON = blocks(text("README.md"), "python")
+
+
+def first_line(block: str) -> str:
+    return block.strip().splitlines()[0][:60]
+
+
+def run(command: list[str], world: World) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=world.proxy.env)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("block", SHELL, ids=first_line)
+def test_curls(block: str, world: World) -> None:
+    said = run(["bash", "-c", FAIL_LOUDLY + block.replace(HERE, world.proxy.url)], world)
+    assert said
+
+
+@pytest.mark.parametrize("block", PYTHON, ids=first_line)
+def test_python(block: str, world: World) -> None:
+    run([sys.executable, "-c", block.replace(HERE, world.proxy.url)], world)
+    assert world.fake.messages()
+
+
+def test_there_is_something_to_run() -> None:
+    assert len(SHELL) > 3
+    assert len(PYTHON) == 2
