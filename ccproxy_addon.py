@@ -21,6 +21,7 @@ import httpx
 from mitmproxy import ctx
 
 from addon.access_control import AccessControl
+from addon.api_log import ApiLog
 from addon.attempts import Attempts
 from addon.claude.models_file import CatalogueError
 from addon.claude.thinking_store import ThinkingStore
@@ -112,11 +113,14 @@ def request_path(shared: Shared, settings: Settings) -> list[Any]:
     terminal.quiet = settings.quiet
     window = ContextWindow(settings, exchanges, make_manager(settings, shared), terminal)
     attempts = Attempts(settings, shared.continuity)
+    access = AccessControl(settings, exchanges)
     chain: list[Any] = [
         # puts our upstream leg under every connection
         ReverseLayer(exchanges, timing(settings)),
         # first of the request's: nobody is served before this, and credentials come off the flow
-        AccessControl(settings, exchanges),
+        access,
+        # what was asked, before anything changes it
+        ApiLog(settings, exchanges),
         # answers what needs no upstream
         LocalApi(settings, exchanges, catalogue, Health(settings, shared.login.status, standing)),
         # usage, budget, metrics
@@ -128,6 +132,7 @@ def request_path(shared: Shared, settings: Settings) -> list[Any]:
             hub=hub,
             standing=standing,
             memory=shared.memory,
+            blocked=access.blocked,
         ),
         DashboardApi(
             settings, exchanges, ledger, budget, store=shared.store, hub=hub, standing=standing

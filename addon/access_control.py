@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from mitmproxy import http
 
+from addon.blocked import Blocked
 from addon.errors import (
     BadRequest,
     CCProxyError,
@@ -228,6 +229,7 @@ class AccessControl:
     def __init__(self, settings: Settings, exchanges: Exchanges) -> None:
         self.settings = settings
         self.exchanges = exchanges
+        self.blocked = Blocked(settings)
 
     def requestheaders(self, flow: http.HTTPFlow) -> None:
         exchange = self.exchanges.get(flow)
@@ -249,6 +251,10 @@ class AccessControl:
             return
         exchange.refuse(flow, error)
         logger.warning("%s %s refused: %s", visitor.method, visitor.path.partition("?")[0], error)
+
+
+def _address(visitor: Visitor) -> str | None:
+    return visitor.headers.get("cf-connecting-ip") if visitor.tunnel else None
 
 
 def _visitor(flow: http.HTTPFlow) -> Visitor:

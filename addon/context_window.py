@@ -80,9 +80,12 @@ class ContextWindow:
 
     async def prepare(self, fitted: Fitted) -> None:
         try:
-            await self.manager.prepare_ahead(fitted)
+            line = await self.manager.prepare_ahead(fitted)
         except CCProxyError as error:
             logger.warning("No summary was prepared ahead: %s", error)
+        else:
+            if line:
+                self.terminal.line(line)
 
     def start(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.create_task(work)

@@ -6,6 +6,7 @@ import time
 
 from mitmproxy import http
 
+from addon.blocked import Blocked
 from addon.context.summary_memory import SummaryMemory
 from addon.errors import Forbidden, NotFound
 from addon.exchange import Exchange, Exchanges
@@ -30,6 +31,7 @@ class ControlApi(LocalEndpoints):
         hub: LiveHub,
         standing: Standing,
         memory: SummaryMemory,
+        blocked: Blocked,
     ) -> None:
         super().__init__(exchanges)
         self.ledger = ledger
@@ -38,6 +40,7 @@ class ControlApi(LocalEndpoints):
         self.hub = hub
         self.standing = standing
         self.memory = memory
+        self.blocked = blocked
         self.endpoints = {
             "analytics": self.analytics,
             "analytics_requests": self.requests,
@@ -46,6 +49,7 @@ class ControlApi(LocalEndpoints):
             "budget_change": self.post_budget,
             "metrics": self.show_metrics,
             "context": self.context,
+            "blocked": self.show_blocked,
         }
 
     def analytics(self, flow: http.HTTPFlow, exchange: Exchange) -> http.Response:
@@ -73,6 +77,9 @@ class ControlApi(LocalEndpoints):
         self.metrics.set_windows(self.standing.shown_windows())
         headers = {"content-type": Metrics.content_type}
         return http.Response.make(200, self.metrics.render(), headers)
+
+    def show_blocked(self, flow: http.HTTPFlow, exchange: Exchange) -> http.Response:
+        return json_response({"blocked": list(self.blocked.entries)})
 
     def context(self, flow: http.HTTPFlow, exchange: Exchange) -> http.Response:
         """What a summary replaced: the user's own conversation, so on this machine only."""

@@ -53,6 +53,7 @@ ROUTES: dict[tuple[str, str], Route] = {
     ("POST", "/analytics/reset"): Route("analytics_reset", "control"),
     ("GET", "/budget"): Route("budget", "control"),
     ("POST", "/budget"): Route("budget_change", "control"),
+    ("GET", "/security/blocked"): Route("blocked", "control"),
     ("GET", "/metrics"): Route("metrics", "control"),
     ("POST", "/dashboard/login"): Route("dashboard_login", "page"),
     ("GET", "/dashboard/data"): Route("dashboard_data", "control"),

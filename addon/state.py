@@ -11,6 +11,7 @@ import httpx
 from addon.banner import banner
 from addon.context.counter import TokenCounter
 from addon.credentials.login import Login
+from addon.redaction import hide_in_logs
 from addon.settings import Settings
 from addon.terminal import Terminal
 from addon.usage.store import UsageStore
@@ -38,6 +39,7 @@ class State:
         self.saving: asyncio.Task[None] | None = None
 
     async def running(self) -> None:
+        hide_in_logs(self.settings.secret)
         self.store.load()
         self.saving = asyncio.create_task(self.store.run())
         private = self.terminal.private

@@ -1,0 +1,45 @@
+"""The last requests that were not let in, and what would have let them."""
+
+from __future__ import annotations
+
+import ipaddress
+import time
+from collections import deque
+from collections.abc import Callable
+
+from addon.errors import CCProxyError
+from addon.settings import Settings
+from addon.wire.types import JsonObject
+
+BLOCKED_KEPT = 100
+
+
+class Blocked:
+    """For `GET /security/blocked`, newest first."""
+
+    def __init__(self, settings: Settings, clock: Callable[[], float] = time.time) -> None:
+        self.allowed = [str(network) for network in settings.allowed_ips or ()]
+        self.clock = clock
+        self.entries: deque[JsonObject] = deque(maxlen=BLOCKED_KEPT)
+
+    def note(self, method: str, path: str, address: str | None, error: CCProxyError) -> None:
+        """`address`: who called through a tunnel, as the tunnel says; None for this machine."""
+        self.entries.appendleft(
+            {
+                "time": round(self.clock() * 1000),
+                "method": method[:16],
+                "path": path.partition("?")[0][:200],
+                "address": address[:64] if address else None,
+                "status": error.status,
+                "reason": error.message,
+                "allow": self.line_for(address) if error.status == 403 else None,
+            }
+        )
+
+    def line_for(self, address: str | None) -> str | None:
+        """The `.env` line that would let this address in."""
+        try:
+            known = str(ipaddress.ip_address(address or ""))
+        except ValueError:
+            return None
+        return f"ALLOWED_IPS={','.join([*self.allowed, known])}"

@@ -1,0 +1,67 @@
+"""Keeps secrets out of everything that is written for people."""
+
+from __future__ import annotations
+
+import logging
+import re
+import traceback
+from typing import Any
+
+_SECRETS = re.compile(
+    r"sk-[A-Za-z0-9_-]{8,}"  # Anthropic's and OpenAI's keys and tokens
+    r"|(?<=[Bb]earer )[A-Za-z0-9._~+/=-]{8,}"
+    r"|eyJ[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+"  # a JWT
+)
+HIDDEN = "[hidden]"
+LONG_DATA = 200
+"""Characters of base64 from which on only the length is shown."""
+
+
+def redact(text: str) -> str:
+    """The text with `[hidden]` for every key, token and JWT in it."""
+    return _SECRETS.sub(HIDDEN, text)
+
+
+def redacted(value: Any) -> Any:
+    """A copy of a JSON value, with secrets hidden, and images and files shortened to their length."""
+    match value:
+        case str():
+            return redact(value) if len(value) < LONG_DATA or " " in value else _shortened(value)
+        case list():
+            return [redacted(item) for item in value]
+        case dict():
+            return {key: redacted(item) for key, item in value.items()}
+        case _:
+            return value
+
+
+def _shortened(text: str) -> str:
+    is_data = text.startswith("data:") or re.fullmatch(r"[A-Za-z0-9+/_=\s-]+", text[:LONG_DATA])
+    return f"[{len(text)} characters of data]" if is_data else redact(text)
+
+
+class RedactingFilter(logging.Filter):
+    """For log handlers: the record's text and traceback without secrets."""
+
+    def __init__(self, *secrets: str | None) -> None:
+        """`secrets`: further words to hide, such as the proxy's own."""
+        super().__init__()
+        self.secrets = [secret for secret in secrets if secret]
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        text = record.getMessage()
+        if record.exc_info:
+            text += "\n" + "".join(traceback.format_exception(*record.exc_info)).rstrip()
+            record.exc_info = record.exc_text = None
+        text = redact(text)
+        for secret in self.secrets:
+            text = text.replace(secret, HIDDEN)
+        record.msg, record.args = text, None
+        return True
+
+
+def hide_in_logs(*secrets: str | None) -> None:
+    """Let every handler of the process's log hide them, mitmproxy's own included."""
+    hide = RedactingFilter(*secrets)
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(hide)
