@@ -34,6 +34,7 @@ from addon.environment import environment
 from addon.errors import CCProxyError
 from addon.exchange import Exchanges
 from addon.fail_closed import fail_closed
+from addon.flow_limit import FlowLimit
 from addon.health import Health
 from addon.json_codec import FAST
 from addon.local_api import LocalApi
@@ -100,6 +101,8 @@ def build(settings: Settings, environ: Mapping[str, str]) -> list[Any]:
         UsageRecorder(
             exchanges, ledger, budget, terminal, metrics=metrics, hub=hub, standing=standing
         ),
+        # forgets flows that mitmweb would keep for ever
+        FlowLimit(),
         # keeps what was learnt and counted over restarts
         State(settings, shared.store, shared.counter, shared.login, shared.http, terminal),
     ]
