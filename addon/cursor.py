@@ -11,6 +11,8 @@ UNTAKEN = "ak-"
 """Cursor may serve a name of its own list itself, past the override; with this in front no name is on that list."""
 BUILT_IN = ("claude-", "gpt-", "gemini-", "o1", "o3", "o4", "grok-", "deepseek-", "cursor-")
 """How the names begin that Cursor has models of its own for. `gpt-` also switches it to another request format."""
+FAMILIES = ("opus", "sonnet", "haiku", "fable")
+"""Those that every account can use."""
 ADVICE = "Put `ak-` in front of it, or give it another name in MODEL_ALIASES."
 
 
@@ -20,7 +22,7 @@ def names_that_work(settings: Settings, catalogue: Catalogue) -> list[str]:
     for model_id in catalogue.ids:
         newest.setdefault(catalogue.get(model_id).family, model_id)
     own = [name for name, _ in settings.model_aliases if not collides(name)]
-    return own + [UNTAKEN + model_id for model_id in newest.values()]
+    return own + [UNTAKEN + newest[family] for family in FAMILIES if family in newest]
 
 
 def collides(name: str) -> bool:

@@ -46,7 +46,11 @@ def timing(settings: Settings) -> Timing:
 
 
 def make_login(settings: Settings, http: httpx.AsyncClient) -> Login:
-    places = Places(
+    return open_login(make_places(settings), token_url=settings.oauth_token_url, http=http)
+
+
+def make_places(settings: Settings) -> Places:
+    return Places(
         home=settings.home,
         user_home=Path.home(),
         platform=sys.platform,
@@ -55,7 +59,6 @@ def make_login(settings: Settings, http: httpx.AsyncClient) -> Login:
         config_dir=settings.claude_config_dir,
         credentials_dir=settings.claude_credentials_dir,
     )
-    return open_login(places, token_url=settings.oauth_token_url, http=http)
 
 
 def _user() -> str:

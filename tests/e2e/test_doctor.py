@@ -1,0 +1,115 @@
+"""`python -m addon.doctor`: with a stand-in for Anthropic, with the proxy running or not."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.conftest import StartProxy
+from tests.e2e.proxy import API_KEY, OAUTH_TOKEN, ROOT, free_port
+from tests.fakes.anthropic import FakeAnthropic
+from tests.fakes.credential import kind_of
+from tests.fakes.script import say
+from tests.fakes.stream import tool_use
+
+
+@pytest.fixture
+def env(tmp_path: Path, fake: FakeAnthropic) -> dict[str, str]:
+    return {
+        "PATH": "/usr/bin:/bin",
+        "HOME": str(tmp_path),
+        "CCPROXY_HOME": str(tmp_path / "state"),
+        "CCPROXY_ENV_FILE": "",
+        "CLAUDE_CODE_OAUTH_TOKEN": OAUTH_TOKEN,
+        "ANTHROPIC_API_KEY": API_KEY,
+        "ANTHROPIC_UPSTREAM_URL": fake.url,
+        "PORT": str(free_port()),
+    }
+
+
+def doctor(env: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "addon.doctor", *arguments],
+        cwd=ROOT,
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+    )
+
+
+def findings(ended: subprocess.CompletedProcess[str]) -> dict[str, Any]:
+    return {found["check"]: found for found in json.loads(ended.stdout)["findings"]}
+
+
+def test_a_well_installation_is_all_ok(env: dict[str, str], fake: FakeAnthropic) -> None:
+    ended = doctor(env)
+    lines = ended.stdout.partition("\n\n")[0].splitlines()
+    # the stand-in's Date is always the same
+    states = [line.split()[0] for line in lines if line[0] != " " and "clock" not in line]
+    assert (ended.returncode, set(states)) == (0, {"ok"}), ended.stdout
+    assert "Override OpenAI Base URL" in ended.stdout
+    assert max(map(len, ended.stdout.splitlines())) <= 80
+    assert fake.messages() == []
+
+
+def test_json_is_one_object_and_what_fails_is_the_exit_code(env: dict[str, str]) -> None:
+    ended = doctor({**env, "ALLOWED_IPS": "*"}, "--json")
+    assert ended.returncode == 1
+    assert json.loads(ended.stdout)["ok"] is False
+    assert findings(ended)["door"]["state"] == "fail"
+    assert findings(ended)["round trip"]["state"] == "ok"
+
+
+def test_a_bad_setting_is_a_finding(env: dict[str, str]) -> None:
+    ended = doctor({**env, "FALLBACK": "maybe"}, "--json")
+    assert ended.returncode == 1
+    assert "FALLBACK: 'maybe' is not allowed" in findings(ended)["settings"]["text"]
+
+
+def test_no_secret_is_shown_to_a_file(env: dict[str, str]) -> None:
+    ended = doctor({**env, "PROXY_SECRET_KEY": "canary-of-a-good-length-1234"})
+    output = ended.stdout + ended.stderr
+    assert not any(secret in output for secret in ("canary", OAUTH_TOKEN, API_KEY))
+
+
+def scripted_tool_call(fake: FakeAnthropic) -> None:
+    fake.script(
+        [say(tool_use("toolu_1", "get_weather", {"city": "Oslo"})), say("Seventeen degrees.")]
+    )
+
+
+def test_live_says_its_cost_and_asks_twice(env: dict[str, str], fake: FakeAnthropic) -> None:
+    scripted_tool_call(fake)
+    ended = doctor(env, "--live")
+    assert ended.stdout.startswith("--live asks Anthropic twice (claude-haiku-")
+    assert "called a tool and used its result" in ended.stdout
+    assert [kind_of(request) for request in fake.messages()] == ["oauth", "oauth"]
+
+
+def test_live_through_the_running_proxy(
+    env: dict[str, str], fake: FakeAnthropic, start_proxy: StartProxy
+) -> None:
+    running = start_proxy()
+    scripted_tool_call(fake)
+    ended = doctor({**env, "PORT": str(running.port)}, "--live", "--json")
+    found = findings(ended)
+    assert (ended.returncode, found["live"]["state"], found["proxy"]["text"]) == (
+        0,
+        "ok",
+        "is well",
+    )
+    assert "twice" in ended.stderr
+
+
+def test_live_tells_why_it_failed(env: dict[str, str], fake: FakeAnthropic) -> None:
+    fake.script(say("I would rather not."))
+    ended = doctor(env, "--live", "--json")
+    assert ended.returncode == 1
+    assert findings(ended)["live"]["text"] == "No tool was called: the answer ended with stop."
