@@ -24,6 +24,7 @@ FORCED: Mapping[str, Any] = {
     "ssl_insecure": False,
     "websocket": False,  # a 101 would become a raw tunnel past every check
     "rawtcp": False,
+    "stream_large_bodies": None,  # a body has to be read whole before it can be translated
     "http2": False,  # clients speak HTTP/1.1 to the plain port; h2 is only more to attack
     "http3": False,
 }
@@ -42,6 +43,8 @@ class SafeOptions:
         self.gate = gate
 
     def load(self, loader: Loader) -> None:
+        # Not in `running`: mitmproxy's replay of `--set client_replay=` starts before ours is called.
+        ctx.master.addons.add(self.gate)
         for name, value in PREFERRED.items():
             if name in ctx.options and not ctx.options.has_changed(name):
                 ctx.options.update(**{name: value})
@@ -59,7 +62,6 @@ class SafeOptions:
                 ctx.options.update(**{name: value})
 
     def running(self) -> None:
-        ctx.master.addons.add(self.gate)
         _stop_watching_scripts()
         # The sockets are bound before a script is loaded: only a new mode moves them.
         modes = [spec for mode in ctx.options.mode for spec in listening_at(mode, self.port)]

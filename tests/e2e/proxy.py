@@ -36,7 +36,7 @@ class Proxy:
     """`with Proxy(fake.url, KEEPALIVE_SECONDS="0.2") as proxy: ...`; keywords are environment variables, None unsets.
 
     By default both credentials are there and nothing of this machine's own environment is. `launch=False` is plain
-    `mitmdump -s ccproxy_addon.py`, with `first` in front of the script and `mode` for `reverse:<upstream>`.
+    `mitmdump -s ccproxy_addon.py`, with `first` in front of the `script` and `mode` for `reverse:<upstream>`.
     """
 
     def __init__(
@@ -48,6 +48,7 @@ class Proxy:
         launch: bool = True,
         mode: str | None = None,
         first: Sequence[str] = (),
+        script: Path = ROOT / "ccproxy_addon.py",
         **env: str | None,
     ) -> None:
         self.port = free_port()
@@ -57,6 +58,7 @@ class Proxy:
         self.launch = launch
         self.mode = mode or f"reverse:{upstream}"
         self.first = list(first)
+        self.script = script
         self.home = Path(tempfile.mkdtemp(prefix="ccproxy-test-"))
         defaults: dict[str, str | None] = {
             "HOME": str(self.home),
@@ -82,7 +84,7 @@ class Proxy:
             str(bin_dir / self.program),
             *self.first,
             "-s",
-            str(ROOT / "ccproxy_addon.py"),
+            str(self.script),
             "--mode",
             self.mode.replace("PORT", str(self.port)),
             *self.arguments,
