@@ -99,13 +99,15 @@ def test_options_of_mitmproxy_are_listed_as_they_are_set() -> None:
     part = section(text("docs/CONFIGURATION.md"), "mitmproxy's options")
     options = {**FORCED, **PREFERRED}
     listed = {
-        name: value for name, value in re.findall(r"`(\w+)=([^`\s]+)`", part) if name in options
+        name: value for name, value in re.findall(r"`(\w+)=([^`\s]*)`", part) if name in options
     }
     assert listed == {name: _as_option(value) for name, value in options.items()}
 
 
 def _as_option(value: object) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    if isinstance(value, bool):
+        return str(value).lower()
+    return "" if value is None else str(value)
 
 
 def test_the_example_of_a_models_file_is_one() -> None:
