@@ -40,6 +40,7 @@ from addon.json_codec import FAST
 from addon.local_api import LocalApi
 from addon.options import Options, given_at_start
 from addon.parts import load_catalogue, make_counter, make_login, make_manager, timing
+from addon.progress import Progress
 from addon.prompt_cache import PromptCache
 from addon.purse import Purse
 from addon.replay_layer import Connections, Gate, ReverseLayer
@@ -103,6 +104,8 @@ def build(settings: Settings, environ: Mapping[str, str]) -> list[Any]:
         ),
         # forgets flows that mitmweb would keep for ever
         FlowLimit(),
+        # says what a request waits for
+        Progress(exchanges, terminal),
         # keeps what was learnt and counted over restarts
         State(settings, shared.store, shared.counter, shared.login, shared.http, terminal),
     ]

@@ -32,13 +32,16 @@ class ContextWindow:
         exchange = self.exchanges.open(flow)
         if exchange is None or exchange.call is None or exchange.call.counts_tokens:
             return
+        exchange.doing = "bringing the conversation within its limit"
         try:
             fitted = await self.manager.fit(exchange.call.request, exchange.call.model)
         except CCProxyError as error:
             exchange.refuse(flow, error)
             return
+        finally:
+            exchange.doing = ""
         self.take(exchange, fitted)
-        self.terminal.line(describe(fitted.count, fitted.limit))
+        self.terminal.line(describe(fitted.count, fitted.limit), "faint")
 
     def take(self, exchange: Exchange, fitted: Fitted) -> None:
         call = exchange.call
@@ -51,7 +54,7 @@ class ContextWindow:
         if fitted.action != "none":
             exchange.notes.append(f"context: {fitted.action}")
         for note in fitted.notes:
-            self.terminal.line(note)
+            self.terminal.line(note, "odd")
 
     async def trim_again(self, exchange: Exchange, message: str) -> bool:
         """After "prompt is too long": a shorter request to send once more. False when there is none.

@@ -7,6 +7,7 @@ breaks both.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
@@ -185,6 +186,8 @@ class Exchange:
     """A body for another API's model, as the client sent it."""
     ignored: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    doing: str = ""
+    """What takes its time now, for people; "" when nothing does."""
 
     approved: Attempt | None = None
     """May go upstream; put here by an addon as its last act, used up by the replay layer."""
@@ -272,10 +275,10 @@ class Exchange:
 
     async def pause(self, seconds: float) -> None:
         """Wait, or stop waiting when the client has left."""
-        try:
+        self.doing = f"waiting {seconds:.0f} s before it is sent again"
+        with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self.gone.wait(), seconds)
-        except TimeoutError:
-            return
+        self.doing = ""
 
 
 class Exchanges:
@@ -308,6 +311,14 @@ class Exchanges:
 
     def of_client(self, client_id: str) -> list[Exchange]:
         return [e for flow, e in self._by_flow.items() if flow.client_conn.id == client_id]
+
+    def waiting(self) -> list[Exchange]:
+        """Those whose model's answer has not begun."""
+        return [
+            e
+            for e in self._by_flow.values()
+            if e.call and not e.finished and not e.error and not (e.answer and e.answer.began)
+        ]
 
     def busy(self) -> bool:
         """Whether any request is still being served; open dashboards don't count."""

@@ -10,7 +10,7 @@ from mitmproxy import http
 from addon.claude.prices import TokenCounts, cost
 from addon.exchange import Exchange, Exchanges
 from addon.standing import Standing
-from addon.terminal import Terminal, count, dollars
+from addon.terminal import Terminal, Tone, count, dollars
 from addon.usage.analytics import record_json
 from addon.usage.budget import Budget, Reservation
 from addon.usage.dashboard_data import Conversation
@@ -79,7 +79,8 @@ class UsageRecorder:
             self.hub.publish("totals", {})
         flow.comment = summary(exchange, record)
         if exchange.call or exchange.passthrough or record.source == "refused":
-            self.terminal.line(f"{time.strftime('%H:%M:%S')} {record.model} {flow.comment}")
+            line = f"{time.strftime('%H:%M:%S')} {record.model} {flow.comment}"
+            self.terminal.line(line, _tone(exchange, record))
         exchange.forget()
 
     def note_conversation(self, exchange: Exchange, record: RequestRecord) -> None:
@@ -145,13 +146,20 @@ def _error(flow: http.HTTPFlow, exchange: Exchange) -> str | None:
     return "client_closed" if flow.error is not None else None
 
 
+def _tone(exchange: Exchange, record: RequestRecord) -> Tone:
+    if record.status >= 400 and record.status != CLIENT_CLOSED:
+        return "bad"
+    return "odd" if record.reason or len(exchange.attempts) > 1 else "plain"
+
+
 def summary(exchange: Exchange, record: RequestRecord) -> str:
-    """`claude_code 429 → api_key 200 · 12.3k in (11.0k cached) · 512 out · $0.0421`"""
+    """`claude_code 429 → api_key 200 (rate_limited) · 12.3k in (11.0k cached) · 512 out · $0.0421`"""
     steps = [
         f"{attempt.source} {attempt.outcome or record.status}" for attempt in exchange.attempts
     ]
     tokens = record.tokens
-    parts = [" → ".join(steps) or f"{record.source} {record.status}"]
+    reason = f" ({record.reason})" if record.reason else ""
+    parts = [(" → ".join(steps) or f"{record.source} {record.status}") + reason]
     if tokens.prompt:
         cached = f" ({count(tokens.cache_read)} cached)" if tokens.cache_read else ""
         parts.append(f"{count(tokens.prompt)} in{cached}")

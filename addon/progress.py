@@ -1,0 +1,59 @@
+"""Says in the terminal what a request is waiting for, when that takes long."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator
+
+from addon.exchange import Exchange, Exchanges
+from addon.terminal import Terminal
+
+SAID_AT = (10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
+"""Seconds of waiting."""
+LOOK_EVERY = 1.0
+
+
+class Progress:
+    def __init__(
+        self,
+        exchanges: Exchanges,
+        terminal: Terminal,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.exchanges = exchanges
+        self.terminal = terminal
+        self.monotonic = monotonic
+        self.looked = monotonic()
+        self.looking: asyncio.Task[None] | None = None
+
+    def running(self) -> None:
+        self.looking = asyncio.create_task(self.look_on())
+
+    def done(self) -> None:
+        if self.looking is not None:
+            self.looking.cancel()
+
+    async def look_on(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_EVERY)
+            for line in self.look():
+                self.terminal.line(line)
+
+    def look(self) -> Iterator[str]:
+        """A line for each request that has now waited so long since the last look."""
+        before, self.looked = self.looked, self.monotonic()
+        for exchange in self.exchanges.waiting():
+            waited = self.looked - exchange.clock
+            if any(before - exchange.clock < mark <= waited for mark in SAID_AT):
+                yield f"{time.strftime('%H:%M:%S')} {_model(exchange)} {waited:.0f} s: {_what_for(exchange)}"
+
+
+def _model(exchange: Exchange) -> str:
+    return exchange.call.model.id if exchange.call else "-"
+
+
+def _what_for(exchange: Exchange) -> str:
+    if exchange.doing:
+        return exchange.doing
+    return "Anthropic has not begun to answer" if exchange.attempts else "not sent yet"

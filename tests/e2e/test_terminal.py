@@ -1,0 +1,75 @@
+"""What a person reads while the proxy runs."""
+
+from __future__ import annotations
+
+import re
+
+from tests.e2e.conftest import StartProxy
+from tests.e2e.proxy import chat, rejected
+from tests.fakes.anthropic import FakeAnthropic
+from tests.fakes.credential import kind_of
+from tests.fakes.script import fail
+
+
+def limited(fake: FakeAnthropic) -> None:
+    fake.script(fail(429, "Used up.", headers=rejected()), when=lambda r: kind_of(r) == "oauth")
+
+
+def lines(output: str, model: str = "claude-opus-4-8") -> list[str]:
+    """The line of each request, without its time."""
+    return [line[9:] for line in output.splitlines() if re.match(rf"\d\d:\d\d:\d\d {model} ", line)]
+
+
+def test_one_line_a_request_with_who_served_it_and_what_it_saved(start_proxy: StartProxy) -> None:
+    proxy = start_proxy()
+    proxy.post("/v1/chat/completions", chat())
+    proxy.stop()
+    (line,) = lines(proxy.output)
+    assert re.fullmatch(
+        r"claude-opus-4-8 claude_code 200 · \d+ in · \d+ out · saved \$0\.\d{4} · first token \d\.\d s",
+        line,
+    )
+    assert "\x1b" not in proxy.output
+
+
+def test_the_reason_is_said_when_something_unusual_happened(
+    start_proxy: StartProxy, fake: FakeAnthropic
+) -> None:
+    limited(fake)
+    proxy = start_proxy()
+    proxy.post("/v1/chat/completions", chat())
+    proxy.stop()
+    (line,) = lines(proxy.output)
+    assert line.startswith("claude-opus-4-8 claude_code 429 → api_key 200 (rate_limited) · ")
+
+
+def test_quiet_says_nothing_of_what_went_well(start_proxy: StartProxy, fake: FakeAnthropic) -> None:
+    proxy = start_proxy(arguments=["--quiet"])
+    proxy.post("/v1/chat/completions", chat())
+    limited(fake)
+    proxy.post("/v1/chat/completions", chat("again"))
+    proxy.stop()
+    assert [line.partition(" · ")[0] for line in lines(proxy.output)] == [
+        "claude-opus-4-8 claude_code 429 → api_key 200 (rate_limited)"
+    ]
+    assert "ccproxy on http" not in proxy.output
+    assert len(proxy.output.splitlines()) == 1
+
+
+def test_an_option_changes_a_running_proxy_and_wins_over_the_environment(
+    start_proxy: StartProxy,
+) -> None:
+    proxy = start_proxy(arguments=["--set", "ccproxy_strict=true"], STRICT="false")
+    refused = proxy.post("/v1/chat/completions", chat(seed=1))
+    assert refused.status_code == 400
+
+
+def test_the_banner_says_who_serves_and_keeps_the_secret_out_of_a_file(
+    start_proxy: StartProxy,
+) -> None:
+    proxy = start_proxy()
+    proxy.stop()
+    secret = (proxy.home / ".ccproxy" / "secret").read_text().strip()
+    assert "CLAUDE_CODE_OAUTH_TOKEN" in proxy.output
+    assert secret not in proxy.output
+    assert "CCPROXY_HOME/secret" in proxy.output
