@@ -1,4 +1,4 @@
-"""Who may come in. Runs first, on the headers alone, and takes the client's credential off the flow."""
+"""Who may come in. Runs first, on the headers alone."""
 
 from __future__ import annotations
 
@@ -28,7 +28,6 @@ from addon.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-CREDENTIAL_HEADERS = ("authorization", "x-api-key", "api-key", "proxy-authorization", "cookie")
 CLIENT_KEY_PREFIX = "sk-ant-api"
 """Only API keys of Anthropic's are a client's own; `sk-ant-oat…` would be somebody's subscription."""
 COOKIE = "ccproxy_dashboard"
@@ -235,8 +234,8 @@ class AccessControl:
         exchange = self.exchanges.get(flow)
         if exchange is None:
             return
-        visitor = _visitor(flow)
-        _take_credentials_off(flow, exchange, visitor)
+        visitor = _visitor(flow, exchange)
+        exchange.client_key = _anthropic_key(visitor)
         exchange.tunnel = visitor.tunnel
         route = find(visitor.method, visitor.path)
         if route is not None and visitor.path != "/":
@@ -257,20 +256,17 @@ def _address(visitor: Visitor) -> str | None:
     return visitor.headers.get("cf-connecting-ip") if visitor.tunnel else None
 
 
-def _visitor(flow: http.HTTPFlow) -> Visitor:
+def _visitor(flow: http.HTTPFlow, exchange: Exchange) -> Visitor:
     request = flow.request
     return Visitor(
         peer=flow.client_conn.peername[0],
         method=request.method,
         path=request.path,
         authority=request.authority,
-        headers={name.lower(): value for name, value in request.headers.items()},
+        headers={name.lower(): value for name, value in request.headers.items()}
+        | dict(exchange.carried),
     )
 
 
-def _take_credentials_off(flow: http.HTTPFlow, exchange: Exchange, visitor: Visitor) -> None:
-    exchange.client_key = next(
-        (shown for shown in visitor.presented if shown.startswith(CLIENT_KEY_PREFIX)), None
-    )
-    for name in CREDENTIAL_HEADERS:
-        flow.request.headers.pop(name, None)
+def _anthropic_key(visitor: Visitor) -> str | None:
+    return next((shown for shown in visitor.presented if shown.startswith(CLIENT_KEY_PREFIX)), None)

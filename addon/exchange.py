@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 ANTHROPIC_VERSION = "2023-06-01"
 """For translated requests: under the version of 2026-10-21 Anthropic refuses sampling parameters on every model."""
 
+CREDENTIAL_HEADERS = ("authorization", "x-api-key", "api-key", "proxy-authorization", "cookie")
 LONGEST_SDK_WAIT = 60.0
 """Seconds. The SDKs heed a longer `retry-after` as if there were none, and ask again at once."""
 
@@ -174,6 +175,8 @@ class Exchange:
     clock: float
     """The same moment on the monotonic clock."""
     client: ClientSide
+    carried: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """The credential headers that the request came with, by lower-case name."""
     client_key: str | None = field(default=None, repr=False)
     """The client's own `sk-ant-api…` key."""
     tunnel: bool = False
@@ -294,7 +297,16 @@ class Exchanges:
         dialect = dialect_of(request.path, request.headers.get("anthropic-version"))
         client = ClientSide(dialect)
         exchange = Exchange(
-            id=uuid4().hex, arrived=time.time(), clock=time.monotonic(), client=client
+            id=uuid4().hex,
+            arrived=time.time(),
+            clock=time.monotonic(),
+            client=client,
+            # before any hook sees the flow: it may be shown, saved and copied from then on
+            carried={
+                name: request.headers.pop(name)
+                for name in CREDENTIAL_HEADERS
+                if name in request.headers
+            },
         )
         self._by_flow[flow] = exchange
         return exchange
