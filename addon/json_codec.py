@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import re
 import zlib
 from typing import Any, NoReturn
 
@@ -16,8 +15,10 @@ from addon.wire.types import STDLIB, Codec, JsonObject
 MAX_BODY = 33 * 1024 * 1024
 """Bytes. Anthropic itself refuses bodies over 32 MB."""
 
-# orjson turns integers beyond 64 bits into floats; a run of 19 digits may be one.
-_LONG_NUMBER = re.compile(rb"[0-9]{19}")
+# orjson turns integers beyond 64 bits into floats; a run of 19 digits may be one. Looked for so, since a regular
+# expression takes ten times as long as orjson itself.
+_DIGITS_ALIKE = bytes.maketrans(b"123456789", b"000000000")
+_LONG_NUMBER = b"0" * 19
 
 
 def loads(text: bytes | str) -> Any:
@@ -25,7 +26,7 @@ def loads(text: bytes | str) -> Any:
 
     Lone surrogates and big integers are kept, as Python's own reader does."""
     data = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
-    if not _LONG_NUMBER.search(data):
+    if _LONG_NUMBER not in data.translate(_DIGITS_ALIKE):
         try:
             return orjson.loads(data)
         except orjson.JSONDecodeError:
