@@ -10,7 +10,9 @@ from typing import Any
 from mitmproxy import ctx
 from mitmproxy.addonmanager import Loader
 from mitmproxy.proxy.mode_specs import ProxyMode, ReverseMode
+from mitmproxy.tools.dump import DumpMaster
 
+from addon.lean import drop_idle_addons, settle_memory, silence_connections
 from addon.replay_layer import Gate
 
 logger = logging.getLogger(__name__)
@@ -63,6 +65,10 @@ class SafeOptions:
 
     def running(self) -> None:
         _stop_watching_scripts()
+        if isinstance(ctx.master, DumpMaster):
+            drop_idle_addons(ctx.master.addons, ctx.options)
+            silence_connections(ctx.options)
+        settle_memory()
         # The sockets are bound before a script is loaded: only a new mode moves them.
         modes = [spec for mode in ctx.options.mode for spec in listening_at(mode, self.port)]
         if ctx.options.listen_host or ctx.options.listen_port:
