@@ -128,7 +128,18 @@ def request_path(shared: Shared, settings: Settings) -> list[Any]:
         # what was asked, before anything changes it
         ApiLog(settings, exchanges),
         # answers what needs no upstream
-        LocalApi(settings, exchanges, catalogue, Health(settings, shared.login.status, standing)),
+        LocalApi(
+            settings,
+            exchanges,
+            catalogue,
+            Health(
+                settings,
+                shared.login.status,
+                standing,
+                budget,
+                usage_problem=lambda: shared.store.problem,
+            ),
+        ),
         # usage, budget, metrics
         ControlApi(
             exchanges,

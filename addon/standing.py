@@ -39,6 +39,15 @@ class Standing:
     seen_at: float | None = None
     """Unix seconds of that answer."""
     conversations: Conversations = field(default_factory=Conversations)
+    login: int | None = None
+    """Which login the rests and the windows are about."""
+
+    def see_login(self, credential: str, login: int) -> None:
+        """What was refused to one login says nothing of the next."""
+        if self.login not in (None, login):
+            self.cooldowns.forget(credential)
+            self.windows = None
+        self.login = login
 
     def see_windows(self, windows: Windows | None, now: float) -> None:
         if windows is not None:

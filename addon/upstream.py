@@ -37,6 +37,9 @@ class Login(Protocol):
     async def access_token(self, force_refresh_of: str | None = None) -> str:
         """A token to use now. `force_refresh_of`: the token that Anthropic has just refused. Raises CredentialError."""
 
+    async def identity(self) -> int:
+        """Another number as soon as another login took the place of this one."""
+
 
 class Purse(Protocol):
     """Asked before every paid call."""
@@ -249,6 +252,7 @@ class Upstream:
         self, exchange: Exchange, call: Call, refused: str | None = None
     ) -> Outcome | None:
         """Approve an attempt by subscription, or give what stands against it."""
+        self.standing.see_login(SUBSCRIPTION, await self.login.identity())
         now = self.clock()
         blocked = self.standing.cooldowns.admit(
             SUBSCRIPTION, call.model.family, now, by=exchange.id

@@ -41,6 +41,10 @@ class Login(Protocol):
     async def read(self) -> Credential:
         """The login as stored, without refreshing it. Raises CredentialError."""
 
+    async def identity(self) -> int:
+        """Another number as soon as another login took the place of this one, by whomever; a refresh of our own keeps
+        it. Looks at the store, and refreshes nothing."""
+
     def status(self) -> CredentialStatus:
         """What is known now; triggers nothing."""
 
@@ -71,9 +75,14 @@ class StaticLogin:
     async def read(self) -> Credential:
         return self._credential
 
+    async def identity(self) -> int:
+        return 0
+
     def status(self) -> CredentialStatus:
         refused = self._clock.monotonic() < self._refused_until
-        return CredentialStatus(source="environment", last_error="expired" if refused else None)
+        return CredentialStatus(
+            source="environment", last_error="expired" if refused else None, degraded=refused
+        )
 
     async def drain(self) -> None:
         return

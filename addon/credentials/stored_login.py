@@ -101,6 +101,8 @@ class StoredLogin:
         self._last_error: CredentialErrorKind | None = None
         self._flight: asyncio.Task[CredentialError | None] | None = None
         self._reading = asyncio.Lock()
+        self._found = 0
+        """How many logins were found in the store, those that we put there not counted."""
 
     async def access_token(self, force_refresh_of: str | None = None) -> str:
         self._save_when_due()
@@ -115,6 +117,10 @@ class StoredLogin:
 
     async def read(self) -> Credential:
         return (await self._current()).credential
+
+    async def identity(self) -> int:
+        await self._look()
+        return self._found
 
     def status(self) -> CredentialStatus:
         if self._held is None:
@@ -181,6 +187,7 @@ class StoredLogin:
             return
         else:
             self._held = _Held(stored, margin)
+            self._found += 1
         self._block = self._last_error = None
 
     def _blocked(self, held: _Held) -> CredentialError | None:

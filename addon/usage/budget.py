@@ -145,6 +145,14 @@ class Budget:
         self.settings = settings
         self.known = known
 
+    @property
+    def exhausted(self) -> list[str]:
+        """The limits that are reached: `hourly` and so on."""
+        if not self.settings.enabled:
+            return []
+        limits = self.settings.limits()
+        return [name for name, limit in limits if self._ledger.spent(PERIOD_OF[name]) >= limit]
+
     def spent(self) -> dict[str, float]:
         """USD of real money spent, by the name of the period."""
         return {period.name: usd(self._ledger.spent(period)) for period in PERIOD_OF.values()}
