@@ -17,6 +17,9 @@ class StreamedAnswer:
     def __init__(self, renderer: Renderer, codec: Codec) -> None:
         self.renderer = renderer
         self.stream = MessageStream(codec)
+        self.keep: Callable[[JsonObject], None] | None = None
+        """Called once with the complete message, before its end is given out: a client's next request, which needs
+        what is kept, may be here before upstream's connection has come to its own end."""
 
     @property
     def began(self) -> bool:
@@ -39,12 +42,21 @@ class StreamedAnswer:
         return self.stream.usage
 
     def feed(self, data: bytes) -> bytes:
-        out = self.renderer.render(self.stream.feed(data))
-        return out + self.renderer.finish() if self.stream.ended else out
+        return self.renderer.render(self.stream.feed(data)) + self.ending()
 
     def close(self) -> bytes:
-        out = self.renderer.render(self.stream.close())
-        return out + self.renderer.finish() if self.stream.ended else out
+        return self.renderer.render(self.stream.close()) + self.ending()
+
+    def ending(self) -> bytes:
+        if not self.stream.ended:
+            return b""
+        self.hand_over()
+        return self.renderer.finish()
+
+    def hand_over(self) -> None:
+        keep, self.keep = self.keep, None
+        if keep is not None:
+            keep(self.stream.message)
 
     def fail(self, error: CCProxyError) -> bytes:
         return self.renderer.fail(error)
@@ -73,7 +85,10 @@ class WholeAnswer(StreamedAnswer):
 
     def close(self) -> bytes:
         self.stream.close()
-        return b"" if self.stream.error else self.body(self.stream.message)
+        if self.stream.error:
+            return b""
+        self.hand_over()
+        return self.body(self.stream.message)
 
 
 class PassedOn:

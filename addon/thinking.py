@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from mitmproxy import http
 
+from addon.answers import StreamedAnswer
 from addon.claude.effort import Budgets
 from addon.claude.native import fix_native
 from addon.claude.thinking import Prepared, ThinkingOptions, apply_thinking
@@ -40,13 +43,13 @@ class Thinking:
         exchange.call.betas |= prepared.betas
         exchange.notes += prepared.notes
 
-    def response(self, flow: http.HTTPFlow) -> None:
+    def responseheaders(self, flow: http.HTTPFlow) -> None:
         exchange = self.exchanges.get(flow)
-        if exchange is None or exchange.attempt is None or exchange.answer is None:
+        if exchange is None or exchange.attempt is None:
             return
-        ticket, answer = exchange.attempt.ticket, exchange.answer
-        if ticket is not None and answer.complete and exchange.error is None:
-            self.continuity.record(ticket, exchange.attempt.request, answer.message)
+        attempt, answer = exchange.attempt, exchange.answer
+        if attempt.ticket is not None and isinstance(answer, StreamedAnswer):
+            answer.keep = partial(self.continuity.record, attempt.ticket, attempt.request)
 
     def prepare(self, call: Call, *, native: bool) -> Prepared:
         if native:
