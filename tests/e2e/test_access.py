@@ -1,0 +1,110 @@
+"""Who may come in, through the real proxy: the rules themselves are a table in tests/test_access_control.py."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.e2e.conftest import World
+from tests.e2e.proxy import chat, message
+
+SECRET = "hush-hush-hush-hush-hush"
+TUNNEL = {"cf-connecting-ip": "8.8.8.8", "host": "a.trycloudflare.com", "cf-ray": "x"}
+KNOWS = {"authorization": f"Bearer {SECRET}"}
+EVIL = {"origin": "https://evil.example"}
+LOCAL = {"origin": "http://localhost:3000"}
+
+
+@pytest.fixture(scope="module")
+def settings() -> Mapping[str, Any]:
+    return {"PROXY_SECRET_KEY": SECRET}
+
+
+def ask(
+    world: World, headers: dict[str, str], path: str = "/v1/chat/completions"
+) -> httpx.Response:
+    return world.proxy.post(path, chat() if "chat" in path else message(), headers=headers)
+
+
+def test_a_tunnel_needs_the_secret(world: World) -> None:
+    for path in ("/v1/chat/completions", "/v1/messages", "/v1/responses"):
+        response = ask(world, TUNNEL, path)
+        assert response.status_code == 401
+        assert "secret" in response.json()["error"]["message"]
+        assert ("type" in response.json()) == (path == "/v1/messages")
+    assert world.untouched
+    assert ask(world, TUNNEL | KNOWS).status_code == 200
+    assert ask(world, TUNNEL | {"x-api-key": SECRET}, "/v1/messages").status_code == 200
+    assert not any(SECRET in value for r in world.fake.requests for _, value in r.headers)
+
+
+def test_a_thousand_guesses_reach_nothing(world: World) -> None:
+    with httpx.Client(base_url=world.proxy.url, timeout=20) as client:
+        statuses = {
+            client.get(
+                "/v1/models", headers=TUNNEL | {"authorization": f"Bearer guess{n}"}
+            ).status_code
+            for n in range(200)
+        }
+    assert statuses == {401}
+    assert world.untouched
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"host": "evil.example"},
+        {"host": "mitm.it"},
+        {"host": "localhost.evil.example:8082"},
+        EVIL | {"content-type": "application/json"},
+        EVIL | {"content-type": "text/plain"},
+        LOCAL | {"content-type": "text/plain"},
+        {"sec-fetch-site": "cross-site"},
+    ],
+    ids=str,
+)
+def test_web_pages_and_rebound_names_reach_nothing(headers: dict[str, str], world: World) -> None:
+    response = world.proxy.post("/v1/messages", content=b"{}", headers=headers)
+    assert response.status_code in (403, 415, 421)
+    assert (
+        "access-control-allow-origin" not in response.headers
+        or headers.get("origin") == LOCAL["origin"]
+    )
+    assert b"mitmproxy" not in response.content
+    assert world.untouched
+
+
+def test_a_preflight_is_answered_for_allowed_origins_alone(world: World) -> None:
+    def preflight(origin: str) -> httpx.Response:
+        headers = {"origin": origin, "access-control-request-method": "POST"}
+        return httpx.options(f"{world.proxy.url}/v1/chat/completions", headers=headers)
+
+    allowed = preflight(LOCAL["origin"])
+    assert allowed.status_code == 204
+    assert allowed.headers["access-control-allow-origin"] == LOCAL["origin"]
+    assert "origin" in allowed.headers["vary"].lower()
+    assert "authorization" in allowed.headers["access-control-allow-headers"].lower()
+    assert "access-control-allow-private-network" not in allowed.headers
+    assert "access-control-allow-origin" not in preflight("https://evil.example").headers
+    assert world.untouched
+
+
+def test_an_allowed_page_gets_its_origin_back_on_answers_and_errors(world: World) -> None:
+    page = LOCAL | {"content-type": "application/json"}
+    for body in (chat(), chat(stream=True), {"model": "claude-opus-4-8"}):
+        response = world.proxy.post("/v1/chat/completions", body, headers=page)
+        assert response.headers["access-control-allow-origin"] == LOCAL["origin"]
+        assert "origin" in response.headers["vary"].lower()
+
+
+def test_health_tells_a_tunnel_nothing(world: World) -> None:
+    assert world.proxy.get("/health", headers=TUNNEL | KNOWS).json() == {"status": "ok"}
+    assert "claudeCode" in world.proxy.get("/health").json()
+
+
+def test_both_loopback_addresses_listen(world: World) -> None:
+    assert httpx.get(f"http://[::1]:{world.proxy.port}/health").status_code == 200
+    assert httpx.get(f"http://localhost:{world.proxy.port}/health").status_code == 200
