@@ -33,6 +33,8 @@ from addon.dashboard_api import DashboardApi
 from addon.environment import environment
 from addon.errors import CCProxyError
 from addon.exchange import Exchanges
+from addon.explain import Explain
+from addon.explained import Explained
 from addon.fail_closed import fail_closed
 from addon.flow_limit import FlowLimit
 from addon.health import Health
@@ -61,6 +63,7 @@ from addon.usage.metrics import Metrics
 from addon.usage.snapshot import SnapshotFile
 from addon.usage.store import UsageStore
 from addon.usage_recorder import UsageRecorder
+from addon.views import Views
 
 
 class Shared:
@@ -81,6 +84,7 @@ class Shared:
         self.memory = SummaryMemory(settings.home / "summaries", time.time)
         self.continuity = Continuity(ThinkingStore(time.monotonic))
         self.counter = make_counter(settings)
+        self.explained = Explained()
         self.metrics, self.hub = Metrics(), LiveHub(FAST)
 
 
@@ -96,6 +100,8 @@ def build(settings: Settings, environ: Mapping[str, str]) -> list[Any]:
         Connections(),
         # forces safe options and moves the listener to this machine
         SafeOptions(settings.port, Gate(exchanges)),
+        # shows flows as conversations
+        Views(shared.explained),
         # the settings as options, and all that a request meets on its way
         Options(environ, settings, functools.partial(request_path, shared)),
         # after everything: sees how each request ended
@@ -127,6 +133,8 @@ def request_path(shared: Shared, settings: Settings) -> list[Any]:
         access,
         # what was asked, before anything changes it
         ApiLog(settings, exchanges),
+        # the same for /explain and mitmweb
+        Explain(settings, exchanges, shared.explained),
         # answers what needs no upstream
         LocalApi(
             settings,

@@ -11,7 +11,7 @@ from addon.context.summary_memory import SummaryMemory
 from addon.errors import Forbidden, NotFound
 from addon.exchange import Exchange, Exchanges
 from addon.local_endpoints import LocalEndpoints, json_response, posted, query
-from addon.routes import summary_id
+from addon.routes import id_in
 from addon.standing import Standing
 from addon.usage.analytics import analytics, recent_requests, reset
 from addon.usage.budget import Budget, get_budget, post_budget
@@ -85,7 +85,7 @@ class ControlApi(LocalEndpoints):
         """What a summary replaced: the user's own conversation, so on this machine only."""
         if exchange.tunnel:
             raise Forbidden("Conversations are shown on the machine that ccproxy runs on.")
-        shown = self.memory.show(summary_id(flow.request.path))
+        shown = self.memory.show(id_in(flow.request.path))
         if shown is None:
             raise NotFound("There is no such summary any more.", code="unknown_summary")
         return json_response(shown)

@@ -54,6 +54,7 @@ ROUTES: dict[tuple[str, str], Route] = {
     ("GET", "/budget"): Route("budget", "control"),
     ("POST", "/budget"): Route("budget_change", "control"),
     ("GET", "/security/blocked"): Route("blocked", "control"),
+    ("GET", "/explain"): Route("explain", "control"),
     ("GET", "/metrics"): Route("metrics", "control"),
     ("POST", "/dashboard/login"): Route("dashboard_login", "page"),
     ("GET", "/dashboard/data"): Route("dashboard_data", "control"),
@@ -63,7 +64,10 @@ ROUTES: dict[tuple[str, str], Route] = {
 
 CONTEXT = Route("context", "control")
 """`/context/<id>`: what a summary replaced."""
-_CONTEXT = re.compile(r"/context/([0-9a-f]{8,64})")
+EXPLAINED = Route("explained", "control")
+"""`/explain/<id>`: what became of a request."""
+BY_ID = {"context": CONTEXT, "explain": EXPLAINED}
+_BY_ID = re.compile(r"/(context|explain)/([0-9a-f]{8,64})")
 
 # Azure's form, which Cursor and LiteLLM clients can be set to: the model's name is in the path.
 _AZURE = re.compile(r"/openai/deployments/([A-Za-z0-9][A-Za-z0-9._:-]*)/chat/completions/?")
@@ -76,8 +80,8 @@ def find(method: str, path: str) -> Route | None:
         return PREFLIGHT
     if method == "POST" and _AZURE.fullmatch(bare):
         return CHAT
-    if method == "GET" and _CONTEXT.fullmatch(bare):
-        return CONTEXT
+    if method == "GET" and (named := _BY_ID.fullmatch(bare)):
+        return BY_ID[named[1]]
     return ROUTES.get((method, bare))
 
 
@@ -99,7 +103,7 @@ def dialect_of(path: str, anthropic_version: str | None = None) -> Dialect:
     return "chat"
 
 
-def summary_id(path: str) -> str:
-    """The id in a `/context/<id>` path."""
-    match = _CONTEXT.fullmatch(path.partition("?")[0])
-    return match[1] if match else ""
+def id_in(path: str) -> str:
+    """The id in a `/context/<id>` or `/explain/<id>` path."""
+    match = _BY_ID.fullmatch(path.partition("?")[0])
+    return match[2] if match else ""

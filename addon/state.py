@@ -7,6 +7,7 @@ import contextlib
 import time
 
 import httpx
+from mitmproxy import ctx
 
 from addon.banner import banner
 from addon.context.counter import TokenCounter
@@ -40,6 +41,8 @@ class State:
 
     async def running(self) -> None:
         hide_in_logs(self.settings.secret)
+        if not ctx.options.server:  # `-n`: somebody looks at saved flows, maybe while a proxy runs
+            return
         self.store.load()
         self.saving = asyncio.create_task(self.store.run())
         private = self.terminal.private

@@ -1,0 +1,164 @@
+"""`/explain`, the content views, saved flows, and a rerun against the stand-in."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.conftest import StartProxy
+from tests.e2e.proxy import API_KEY, OAUTH_TOKEN, ROOT, Proxy, chat, rejected
+from tests.fakes.anthropic import FakeAnthropic
+from tests.fakes.credential import kind_of
+from tests.fakes.script import fail
+
+CANARY = "sk-ant-api03-canary-in-the-text"
+
+
+def newest(proxy: Proxy) -> dict[str, Any]:
+    listed = proxy.get("/explain").json()["requests"]
+    return dict(proxy.get(f"/explain/{listed[0]['id']}").json())
+
+
+def test_a_request_is_explained_from_both_sides(
+    start_proxy: StartProxy, fake: FakeAnthropic
+) -> None:
+    fake.script(fail(429, "Used up.", headers=rejected()), when=lambda r: kind_of(r) == "oauth")
+    proxy = start_proxy(EXPLAIN="true")
+    proxy.post("/v1/chat/completions", chat("Explain me", stream=True))
+    entry = newest(proxy)
+    assert entry["client"]["body"] == chat("Explain me", stream=True)
+    assert [(a["source"], a["outcome"], a["reason"]) for a in entry["upstream"]] == [
+        ("claude_code", "429", None),
+        ("api_key", "200", "rate_limited"),
+    ]
+    assert entry["upstream"][1]["body"] == fake.messages()[1].json
+    assert entry["answer"]["content"][0]["type"] == "text"
+    assert (entry["status"], entry["model"], entry["error"]) == (200, "claude-opus-4-8", None)
+
+
+def test_a_refused_request_is_explained(start_proxy: StartProxy) -> None:
+    proxy = start_proxy(EXPLAIN="true")
+    proxy.post("/v1/chat/completions", {"model": "claude-opus-4-8", "messages": 3})
+    entry = newest(proxy)
+    assert (entry["status"], entry["upstream"]) == (400, [])
+    assert "messages" in entry["error"]
+
+
+def test_no_secret_is_kept(start_proxy: StartProxy) -> None:
+    proxy = start_proxy(EXPLAIN="true", PROXY_SECRET_KEY="my-own-secret-word")
+    headers = {"authorization": f"Bearer {API_KEY}", "cookie": "a=my-own-secret-word"}
+    proxy.post(
+        "/v1/chat/completions", chat(f"My key is {CANARY}, my-own-secret-word"), headers=headers
+    )
+    kept = json.dumps(newest(proxy))
+    assert not any(s in kept for s in (CANARY, API_KEY, OAUTH_TOKEN, "my-own-secret-word"))
+    assert "[hidden]" in kept
+
+
+def test_it_is_off_unless_asked_for(start_proxy: StartProxy) -> None:
+    proxy = start_proxy()
+    proxy.post("/v1/chat/completions", chat())
+    answer = proxy.get("/explain")
+    assert (answer.status_code, "EXPLAIN=true" in answer.text) == (404, True)
+
+
+def test_it_can_be_switched_on_by_option(start_proxy: StartProxy) -> None:
+    proxy = start_proxy(arguments=["--set", "ccproxy_explain=true"])
+    proxy.post("/v1/chat/completions", chat())
+    assert len(proxy.get("/explain").json()["requests"]) == 1
+
+
+def test_a_tunnels_client_sees_nothing(start_proxy: StartProxy) -> None:
+    proxy = start_proxy(EXPLAIN="true", PROXY_SECRET_KEY="a-secret")
+    headers = {"cf-connecting-ip": "203.0.113.7", "authorization": "Bearer a-secret"}
+    assert proxy.get("/explain", headers=headers).status_code == 403
+    assert proxy.get("/explain/0123456789abcdef", headers=headers).status_code == 403
+
+
+def test_an_unknown_request_is_not_found(start_proxy: StartProxy) -> None:
+    proxy = start_proxy(EXPLAIN="true")
+    assert proxy.get("/explain/0123456789abcdef").status_code == 404
+
+
+def test_a_saved_request_is_run_again(start_proxy: StartProxy, tmp_path: Path) -> None:
+    proxy = start_proxy(EXPLAIN="true")
+    proxy.post("/v1/chat/completions", chat("Once more"))
+    saved = tmp_path / "request.json"
+    saved.write_text(json.dumps(newest(proxy)))
+    again = rerun(saved)
+    assert again.returncode == 0, again.stderr
+    assert "THE CLIENT SENT  POST /v1/chat/completions" in again.stdout
+    assert again.stdout.count("Once more") >= 2
+    assert again.stdout.endswith("Nothing differs.\n")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, "can't be read"),
+        ("not json", "is not JSON"),
+        ('{"a": 1}', "is no answer of GET /explain/<id>"),
+    ],
+    ids=["missing", "not-json", "something-else"],
+)
+def test_a_file_that_cannot_be_run_again_is_one_sentence(
+    tmp_path: Path, content: str | None, said: str
+) -> None:
+    file = tmp_path / "request.json"
+    if content is not None:
+        file.write_text(content)
+    ended = rerun(file)
+    assert (ended.returncode, said in ended.stderr, "Traceback" in ended.stderr) == (1, True, False)
+
+
+def rerun(file: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "addon.rerun", str(file)],
+        cwd=ROOT,
+        env={"PATH": "/usr/bin:/bin", "HOME": str(file.parent), "CCPROXY_ENV_FILE": ""},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def read_flows(file: Path, home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Open a saved flow file as a person would, with the addon and without a proxy."""
+    mitmdump = Path(sys.executable).with_name("mitmdump")
+    return subprocess.run(
+        [str(mitmdump), "-n", "-r", str(file), "-s", str(ROOT / "ccproxy_addon.py"), *arguments],
+        env={
+            "PATH": "/usr/bin:/bin",
+            "HOME": str(home),
+            "CCPROXY_HOME": str(home / "state"),
+            "CCPROXY_ENV_FILE": "",
+        },
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+def test_a_saved_flow_can_be_opened_and_read_as_a_conversation(
+    start_proxy: StartProxy, tmp_path: Path, stream: bool
+) -> None:
+    flows = tmp_path / "flows"
+    proxy = start_proxy(arguments=["-w", str(flows), "--set", "store_streamed_bodies=true"])
+    proxy.post("/v1/chat/completions", chat("Read me later", stream=stream))
+    proxy.stop()
+    shown = read_flows(flows, tmp_path, "--set", "flow_detail=3")
+    output = shown.stdout + shown.stderr
+    assert shown.returncode == 0
+    assert "Traceback" not in output
+    assert "── user ─" in output
+    assert "Read me later" in output
+    assert "── usage ─" in output
+    assert not list((tmp_path / "state").glob("usage.json"))
