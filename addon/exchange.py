@@ -38,6 +38,9 @@ CREDENTIAL_HEADERS = ("authorization", "x-api-key", "api-key", "proxy-authorizat
 LONGEST_SDK_WAIT = 60.0
 """Seconds. The SDKs heed a longer `retry-after` as if there were none, and ask again at once."""
 
+NO_MONEY = ("budget_exceeded", "budget_unknown")
+"""Codes of errors that last until a person does something, or an hour passes."""
+
 type Source = Literal["claude_code", "api_key", "openai", "local"]
 """Who served an answer, as told in the header `x-ccproxy-source`."""
 
@@ -248,10 +251,15 @@ class Exchange:
         """Of an answer that is an error. The SDKs of OpenAI and Anthropic would try three times; what we have tried
         ourselves, or what may have been billed, they had better not ask for again, and they obey this header."""
         headers = self.source_headers()
-        wait = error.retry_after or 0.0
-        if self.attempts and (error.status >= 500 or wait > LONGEST_SDK_WAIT):
+        if self.is_final(error):
             headers["x-should-retry"] = "false"
         return headers
+
+    def is_final(self, error: CCProxyError) -> bool:
+        """Whether the same request, sent again in a moment, would end the same way or cost more."""
+        tried = len(self.attempts) > 1 or (bool(self.attempts) and error.status >= 500)
+        wait = error.retry_after or 0.0
+        return tried or wait > LONGEST_SDK_WAIT or error.code in NO_MONEY
 
     def refuse(self, flow: http.HTTPFlow, error: CCProxyError) -> None:
         """Answer with an error now; the addons behind leave the flow alone."""

@@ -49,6 +49,17 @@ class Standing:
             self.windows = None
         self.login = login
 
+    def limited_until(self, family: str, now: float) -> float | None:
+        """Unix time when the subscription's limits end for these models; None when no limit keeps it from serving."""
+        ends = [
+            rest["until"]
+            for rest in self.cooldowns.snapshot(now)
+            if rest["reason"] == "rate_limited"
+            and rest["seconds"] > 0
+            and rest["family"] in (None, family)
+        ]
+        return max(ends, default=None)
+
     def see_windows(self, windows: Windows | None, now: float) -> None:
         if windows is not None:
             self.windows, self.seen_at = windows, now

@@ -143,7 +143,7 @@ class Upstream:
                 )
             logger.debug("%s: %s (%s)", source, decision.action, decision.reason)
             if decision.action in ("relay", "refuse"):
-                exchange.error = self.final_error(exchange, outcome, decision)
+                exchange.error = self.final_error(exchange, call, outcome, decision)
                 return
             outcome = await self.act(exchange, call, outcome, decision, source)
             if exchange.error is not None or exchange.gone.is_set():
@@ -233,18 +233,16 @@ class Upstream:
             should_retry=None if should is None else should == "true",
         )
 
-    def final_error(self, exchange: Exchange, outcome: Outcome, decision: Decision) -> CCProxyError:
-        now = self.clock()
+    def final_error(
+        self, exchange: Exchange, call: Call, outcome: Outcome, decision: Decision
+    ) -> CCProxyError:
         if exchange.first_error is None:
             return explained(outcome.error, decision)
-        resets = [
-            entry["until"]
-            for entry in self.standing.cooldowns.snapshot(now)
-            if entry["seconds"] > 0
-        ]
-        return both_failed(
-            exchange.first_error, outcome.error, reset=min(resets, default=None), now=now
-        )
+        now, wait = self.clock(), outcome.error.retry_after
+        subscription = self.standing.limited_until(call.model.family, now)
+        resets = (subscription, None if wait is None else now + wait)
+        earliest = min((reset for reset in resets if reset is not None), default=None)
+        return both_failed(exchange.first_error, outcome.error, reset=earliest, now=now)
 
     # -- sending ------------------------------------------------------------------------------------------------
 
@@ -271,9 +269,10 @@ class Upstream:
     def try_api_key(self, exchange: Exchange, call: Call, reason: str | None) -> None:
         """Approve an attempt by API key, if the budget has room for it; else the error is final."""
         try:
-            exchange.reserve(self.purse.reserve(call))
+            if not call.counts_tokens:  # that is free
+                exchange.reserve(self.purse.reserve(call))
         except CCProxyError as error:
-            exchange.error = _over_budget(error, exchange.first_error)
+            exchange.error = self.over_budget(error, exchange, call)
             return
         attempt = self.attempts.api_key(exchange, call, self.api_key(exchange) or "")
         attempt.reason = reason
@@ -285,10 +284,15 @@ class Upstream:
             return exchange.client_key
         return self.settings.api_key
 
-
-def _over_budget(error: CCProxyError, first: CCProxyError | None) -> CCProxyError:
-    """The budget's own words first, then why the budget was asked at all."""
-    if first is None:
-        return error
-    message = f"{error.message}. The subscription was tried before: {first.message}"
-    return RateLimited(message, code=error.code)
+    def over_budget(self, error: CCProxyError, exchange: Exchange, call: Call) -> CCProxyError:
+        """The budget's own words first, then why the budget was asked at all, and when it need not be."""
+        first, now = exchange.first_error, self.clock()
+        if first is None:
+            return error
+        reset = self.standing.limited_until(call.model.family, now)
+        words = error.message.removesuffix(".")
+        return RateLimited(
+            f"{words}. The subscription was tried before: {first.message}",
+            code=error.code,
+            retry_after=None if reset is None else reset - now,
+        )
