@@ -18,7 +18,7 @@ from addon.claude.causes import LOGIN_REASONS, Cause
 from addon.claude.names import parse
 from addon.claude.policy import Hindrance
 from addon.errors import BadRequest
-from addon.routes import CONTEXT, ROUTES, Route, find
+from addon.routes import BY_ID, ROUTES, Route, find
 from addon.safe_options import FORCED, PREFERRED
 from addon.settings import Settings, described
 from addon.wire import ignored
@@ -131,7 +131,7 @@ def route(method: str, path: str) -> Route | None:
 
 def test_every_endpoint_is_listed() -> None:
     listed = {found for method, path in listed_endpoints() if (found := route(method, path))}
-    assert listed == {*ROUTES.values(), CONTEXT}
+    assert listed == {*ROUTES.values(), *BY_ID.values()}
 
 
 def test_every_listed_endpoint_is_served() -> None:
@@ -156,7 +156,7 @@ def _asked(words: list[str]) -> tuple[str, str]:
 def test_every_curl_asks_a_real_endpoint() -> None:
     asked = list(curls())
     assert len(asked) > 5
-    assert [place for place in asked if find(*place) is None] == []
+    assert [place for place in asked if route(*place) is None] == []
 
 
 def test_every_json_in_a_curl_is_json() -> None:
