@@ -19,6 +19,7 @@ from addon.claude.thinking import (
     ThinkingOptions,
     apply_thinking,
     betas_for,
+    budget_refused,
     changes,
     fit_effort,
     switch_adaptive,
@@ -72,6 +73,9 @@ def _fix_thinking(
 ) -> None:
     thinking = out["thinking"]
     kind = thinking.get("type")
+    if kind not in OFF_TYPES and budget_refused(out, model):
+        switch_off(out, model)
+        return
     level = (out.get("output_config") or {}).get("effort")
     asked = Asked(
         on=True,

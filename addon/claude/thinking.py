@@ -22,6 +22,7 @@ from addon.claude.model import Model
 from addon.claude.names import ModelChoice
 from addon.claude.thinking_wish import OFF_TYPES, Asked, Wish, merge
 from addon.claude.tool_choice import relax_tool_choice
+from addon.claude.turns import goes_on_without_thinking
 from addon.wire.types import JsonObject
 
 INTERLEAVED_BETA = "interleaved-thinking-2025-05-14"
@@ -78,7 +79,7 @@ def apply_thinking(
     out = dict(request)
     given = request.get("max_tokens") if max_tokens_given else None
     out["max_tokens"] = min(given or FULL_OUTPUT, model.max_output)
-    if _is_on(asked, model, out["max_tokens"]):
+    if _is_on(asked, model, out["max_tokens"]) and not budget_refused(request, model):
         switch = switch_manual if model.thinking == "manual" else switch_adaptive
         switch(out, _never_off(asked, model, out), model, options)
     else:
@@ -101,6 +102,11 @@ def _is_on(asked: Asked, model: Model, max_tokens: int) -> bool:
         # Titles and completions of a few tokens would be all thinking and no text.
         return model.thinking_default and max_tokens >= MIN_ANSWER
     return asked.on
+
+
+def budget_refused(request: JsonObject, model: Model) -> bool:
+    """An answer that the client began is gone on with rather than thought about: it can't be both."""
+    return model.thinking == "manual" and goes_on_without_thinking(request.get("messages") or [])
 
 
 def _never_off(asked: Asked, model: Model, out: JsonObject) -> Asked:

@@ -73,6 +73,17 @@ def in_tool_loop(messages: list[JsonObject]) -> bool:
     return bool(messages) and is_tool_result_turn(messages[-1])
 
 
+def goes_on_without_thinking(messages: list[JsonObject]) -> bool:
+    """Whether Claude is to go on with an answer of its own that does not begin with thinking (prefill). With a budget
+    Anthropic answers 400 to it: "When `thinking` is enabled, a final `assistant` message must start with a thinking
+    block"."""
+    last = messages[-1] if messages else None
+    if not isinstance(last, dict) or last.get("role") != "assistant":
+        return False
+    blocks = blocks_of(last.get("content"))
+    return not (blocks and is_thinking(blocks[0]))
+
+
 def strip_thinking(request: JsonObject) -> JsonObject:
     """`request` for the one retry after Anthropic refused its thinking: no block of it left in the history, and
     thinking with a budget off (inside a tool loop it demands the very blocks that were refused)."""

@@ -130,6 +130,16 @@ def test_refused_thinking_becomes_the_nearest(case: str) -> None:
     assert request["max_tokens"] == 8000
 
 
+@pytest.mark.parametrize(
+    "thinking", [{"type": "enabled", "budget_tokens": 2000}, {"type": "adaptive"}]
+)
+def test_thinking_gives_way_to_an_answer_that_the_client_began(thinking: dict[str, Any]) -> None:
+    begun = {"role": "assistant", "content": "{"}
+    prepared = fix("claude-opus-4-5", messages=[user("JSON!"), begun], thinking=thinking)
+    assert "thinking" not in prepared.request
+    assert prepared.notes == ("thinking",)
+
+
 def test_effort_of_the_body_beats_the_budget() -> None:
     request = fix(
         "claude-opus-5",

@@ -17,7 +17,7 @@ from addon.claude.thinking import (
     must_stream,
 )
 from addon.errors import BadRequest
-from tests.claude.support import CATALOGUE, Wish, results, user
+from tests.claude.support import CATALOGUE, Wish, results, text, thought, user
 
 TOOLS = [{"name": "read", "input_schema": {"type": "object"}}]
 ARMED = {"prefix_mismatch_behavior": "drop_block"}
@@ -286,6 +286,20 @@ def test_tiny_answers_are_not_thought_about_unless_asked() -> None:
     request = prepare("claude-opus-5", max_tokens=16).request
     assert (request["max_tokens"], request["thinking"]) == (16, {"type": "disabled"})
     assert prepare("claude-opus-5-high", max_tokens=16).request["thinking"]["type"] == "adaptive"
+
+
+@pytest.mark.parametrize("name", ["claude-opus-4-5-high", "claude-haiku-4-5-thinking"])
+def test_an_answer_that_the_client_began_is_not_thought_about(name: str) -> None:
+    begun = {"role": "assistant", "content": [text("{")]}
+    prepared = prepare(name, messages=[user("JSON!"), begun], max_tokens=500, temperature=0)
+    assert "thinking" not in prepared.request
+    assert (prepared.request["max_tokens"], prepared.request["temperature"]) == (500, 0)
+
+
+def test_a_paused_answer_that_began_with_thinking_goes_on_thinking() -> None:
+    paused = {"role": "assistant", "content": [thought("hm"), {"type": "server_tool_use"}]}
+    request = prepare("claude-opus-4-5-high", messages=[user("search"), paused]).request
+    assert request["thinking"]["type"] == "enabled"
 
 
 def test_budgets_are_the_operators() -> None:

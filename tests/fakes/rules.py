@@ -206,7 +206,7 @@ def _check_system(asked: Asked) -> None:
 
 def _check_prefill(asked: Asked) -> None:
     last = asked.body["messages"][-1]
-    if last["role"] != "assistant":
+    if last["role"] != "assistant" or _is_paused(last):
         return
     if not asked.model.prefill:
         raise invalid(
@@ -221,6 +221,13 @@ def _check_prefill(asked: Asked) -> None:
         and blocks[-1]["text"] != blocks[-1]["text"].rstrip()
     ):
         raise invalid("final assistant content cannot end with trailing whitespace", "messages")
+
+
+def _is_paused(message: JsonObject) -> bool:
+    """After `pause_turn` the answer so far is sent back as it is, and the model goes on with it."""
+    blocks = parts_of(message["content"])
+    kind = str(blocks[-1]["type"]) if blocks else ""
+    return kind == "server_tool_use" or (kind != "tool_result" and kind.endswith("_tool_result"))
 
 
 def _is_int(value: Any) -> bool:

@@ -98,6 +98,8 @@ def refusal_of(given: dict[str, Any], **asked: Any) -> str | None:
     return None
 
 
+SERVER_CALL = {"type": "server_tool_use", "id": "srvtoolu_1", "name": "web_search", "input": {}}
+
 REFUSED: list[tuple[str, dict[str, Any], str, dict[str, Any]]] = [
     # name, refused body, words of the refusal, accepted neighbour
     ("no model", body(model=...), "model: Field required", body()),
@@ -505,6 +507,12 @@ REFUSED: list[tuple[str, dict[str, Any], str, dict[str, Any]]] = [
         says(user("a"), assistant("b"), model="claude-opus-4-6"),
         "This model does not support assistant message prefill.",
         says(user("a"), assistant("b"), model="claude-opus-4-5"),
+    ),
+    (
+        "prefill that only looks paused",
+        says(user("a"), assistant(SERVER_CALL, text("b"))),
+        "This model does not support assistant message prefill.",
+        says(user("a"), assistant(text("b"), SERVER_CALL)),
     ),
     (
         "prefill that ends in a space",
