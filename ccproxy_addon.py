@@ -25,6 +25,7 @@ from addon.api_log import ApiLog
 from addon.attempts import Attempts
 from addon.claude.models_file import CatalogueError
 from addon.claude.thinking_store import ThinkingStore
+from addon.commands import Commands
 from addon.context.summary_memory import SummaryMemory
 from addon.context_window import ContextWindow
 from addon.continuity import Continuity
@@ -110,6 +111,8 @@ def build(settings: Settings, environ: Mapping[str, str]) -> list[Any]:
         ),
         # forgets flows that mitmweb would keep for ever
         FlowLimit(),
+        # the same questions at mitmproxy's own prompt
+        Commands(settings, ledger, budget, standing),
         # says what a request waits for
         Progress(exchanges, terminal),
         # keeps what was learnt and counted over restarts

@@ -42,7 +42,8 @@ async def examine(
     settings: Settings, *, live: bool = False, clock: Callable[[], float] = time.time
 ) -> AsyncIterator[Finding]:
     """What is found, one by one. `live`: also ask Anthropic, at the user's cost."""
-    for finding in own_house(settings, clock()):
+    # in a thread: it asks the port, and inside mitmproxy that is this very event loop
+    for finding in await asyncio.to_thread(own_house, settings, clock()):
         yield finding
     async with httpx.AsyncClient(timeout=10) as client:
         yield await checks.login(settings, make_login(settings, client), clock())
