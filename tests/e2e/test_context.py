@@ -1,0 +1,321 @@
+"""Conversations over the limit, through the real proxy."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from tests.e2e.conftest import StartProxy, World
+from tests.e2e.proxy import API_KEY, Proxy
+from tests.e2e.talk import (
+    PIXEL,
+    SUMMARIZER,
+    Talk,
+    asks_for_summary,
+    marks,
+    script_summary,
+    summaries,
+    turns,
+    unmarked,
+)
+from tests.e2e.test_streams import read_stream, text_of
+from tests.fakes.anthropic import FakeAnthropic
+from tests.fakes.delivery import Gate
+from tests.fakes.script import delivered, fail, say
+
+CHAT = "/v1/chat/completions"
+SMALL = {"CONTEXT_MAX_TOKENS": "9000", "CONTEXT_TARGET_TOKENS": "7000"}
+NOT_AHEAD = {**SMALL, "CONTEXT_AHEAD": "false"}
+SECRET = "hush-hush-hush-hush-hush"
+OVER = 10
+"""Turns that take a conversation over the limit."""
+
+
+@pytest.fixture(scope="module")
+def settings() -> Mapping[str, Any]:
+    return {**NOT_AHEAD, "PROXY_SECRET_KEY": SECRET, "ALLOWED_IPS": "*"}
+
+
+@pytest.fixture
+def world(world: World) -> World:
+    script_summary(world.fake)
+    return world
+
+
+def ask(proxy: Proxy, talk: Talk, **more: Any) -> dict[str, Any]:
+    answer = proxy.post(CHAT, talk.body(**more))
+    assert answer.status_code == 200, answer.text
+    return dict(answer.json())
+
+
+def prompt_of(request: Any) -> str:
+    return str(request.json["messages"][0]["content"])
+
+
+def last_messages(fake: FakeAnthropic) -> list[Any]:
+    return list(unmarked(turns(fake)[-1].json["messages"]))
+
+
+def has_summary(messages: list[Any]) -> bool:
+    return "[Context Summary - " in str(messages)
+
+
+# ---------------------------------------------------------------------------------------------------- summarizing
+
+
+def test_the_summary_is_asked_for_once_by_api_key_with_all_that_it_replaces(world: World) -> None:
+    talk = Talk("all").grow(OVER).show()
+    ask(world.proxy, talk)
+    [asked] = summaries(world.fake)
+    assert asked.json["model"] == SUMMARIZER
+    assert asked.header("x-api-key") == API_KEY and asked.header("authorization") is None
+    prompt, sent = prompt_of(asked), str(last_messages(world.fake))
+    every = re.findall(r"\w+-\d+-of-all", str(talk.messages))
+    replaced = [mark for mark in every if mark not in sent]
+    assert len(replaced) > 10
+    assert [mark for mark in replaced if mark not in prompt] == []
+    assert PIXEL not in prompt and "[image]" in prompt
+
+
+def test_the_next_turn_sends_the_same_again_and_pays_for_no_summary(world: World) -> None:
+    talk = Talk("again").grow(OVER)
+    ask(world.proxy, talk)
+    before = last_messages(world.fake)
+    answer = ask(world.proxy, talk.grow())
+    after = last_messages(world.fake)
+    assert has_summary(before) and after[: len(before)] == before and len(after) > len(before)
+    assert len(summaries(world.fake)) == 1
+    usage = answer["usage"]
+    assert usage["prompt_tokens_details"]["cached_tokens"] > 0.7 * usage["prompt_tokens"]
+
+
+def test_growth_is_merged_and_only_what_is_new_is_read(world: World) -> None:
+    talk = Talk("merged").grow(OVER)
+    ask(world.proxy, talk)
+    while len(summaries(world.fake)) < 2:
+        ask(world.proxy, talk.grow(2))
+    first, second = map(prompt_of, summaries(world.fake))
+    assert "<earlier_summary>" in second and "nothing in it was changed" in second
+    read = set(re.findall(r"result-\d+-of-merged", first))
+    assert read and not read & set(re.findall(r"result-\d+-of-merged", second))
+
+
+def test_requests_in_parallel_share_one_summary(world: World) -> None:
+    talk, gate = Talk("parallel").grow(OVER), Gate()
+    world.fake.api.script.clear()
+    script_summary(world.fake, delivered(say("It was all read, and it was good. " * 20), hold=gate))
+    with ThreadPoolExecutor(3) as pool:
+        asking = [pool.submit(ask, world.proxy, talk) for _ in range(3)]
+        assert gate.reached.wait(10)
+        time.sleep(0.3)  # for the others to come in
+        gate.open()
+        for one in asking:
+            one.result(20)
+    assert len(summaries(world.fake)) == 1
+    sent = [unmarked(request.json["messages"]) for request in turns(world.fake)]
+    assert len(sent) == 3 and sent[0] == sent[1] == sent[2]
+
+
+def test_the_log_says_what_was_counted_and_what_the_summary_cost(world: World) -> None:
+    talk = Talk("lines").grow(OVER)
+    start = len(world.proxy.output)
+    ask(world.proxy, talk)
+    said = world.proxy.output[start:]
+    assert re.search(
+        r"📊 [\d.]+K tokens \(±\d+ %\) · system .* messages .* tools .* limit 9K", said
+    )
+    assert re.search(
+        r"🔄 \d+ messages summarized: .* tokens for \$0\.\d+ · /context/[0-9a-f]{32}", said
+    )
+
+
+def test_what_was_replaced_is_shown_on_this_machine_only(world: World) -> None:
+    talk = Talk("shown").grow(OVER)
+    ask(world.proxy, talk)
+    path = re.findall(r"/context/[0-9a-f]{32}", world.proxy.output)[-1]
+    secret = {"authorization": f"Bearer {SECRET}"}
+    shown = world.proxy.get(path, headers=secret)
+    assert shown.status_code == 200
+    assert "result-6-of-shown" in shown.text and "nothing in it was changed" in shown.text
+    outside = world.proxy.get(path, headers={**secret, "cf-connecting-ip": "52.44.113.131"})
+    assert outside.status_code == 403 and "of-shown" not in outside.text
+
+
+def test_an_anthropic_client_keeps_its_own_marks(world: World) -> None:
+    talk = native(Talk("native").grow(OVER))
+    assert world.proxy.post("/v1/messages", talk).status_code == 200
+    assert len(summaries(world.fake)) == 1
+    sent = turns(world.fake)[-1].json
+    assert has_summary(sent["messages"])
+    assert marks(sent) == 2
+    assert "cache_control" in sent["system"][-1]
+    assert "cache_control" in sent["messages"][-1]["content"][-1]
+
+
+def native(talk: Talk) -> dict[str, Any]:
+    """The same conversation as an Anthropic client sends it, with two marks."""
+    mark = {"cache_control": {"type": "ephemeral"}}
+    messages: list[dict[str, Any]] = []
+    for message in talk.messages:
+        content: list[dict[str, Any]] = [{"type": "text", "text": message["content"]}]
+        if message["role"] == "tool":
+            result = {"type": "tool_result", "tool_use_id": message["tool_call_id"]}
+            content = [{**result, "content": message["content"]}]
+        for call in message.get("tool_calls", ()):
+            use = {"type": "tool_use", "id": call["id"], "name": "read_file"}
+            content = [{**use, "input": {"path": call["function"]["arguments"]}}]
+        role = "assistant" if message["role"] == "assistant" else "user"
+        messages.append({"role": role, "content": content})
+    messages[-1]["content"][-1] |= mark
+    return {
+        "model": talk.model,
+        "max_tokens": 1000,
+        "system": [{"type": "text", "text": talk.system, **mark}],
+        "messages": messages,
+        "tools": [{"name": "read_file", "input_schema": {"type": "object"}}],
+    }
+
+
+def test_a_restart_pays_nothing_again(fake: FakeAnthropic, start_proxy: StartProxy) -> None:
+    script_summary(fake)
+    proxy = start_proxy(**NOT_AHEAD)
+    talk = Talk("restart").grow(OVER)
+    ask(proxy, talk)
+    before = last_messages(fake)
+    proxy.stop()
+    proxy.__enter__()
+    ask(proxy, talk.grow())
+    assert len(summaries(fake)) == 1
+    assert last_messages(fake)[: len(before)] == before and has_summary(before)
+
+
+def test_made_ahead_no_turn_waits_for_it(fake: FakeAnthropic, start_proxy: StartProxy) -> None:
+    proxy, talk, gate = start_proxy(**SMALL), Talk("ahead").grow(4), Gate()
+    script_summary(fake, delivered(say("It was all read, and it was good. " * 20), hold=gate))
+    while not gate.reached.wait(0.3):
+        ask(proxy, talk.grow())  # would not return if it waited for the gate
+    assert not has_summary(last_messages(fake))
+    gate.open()
+    assert fake.wait_until(lambda: summaries(fake)[0].outcome == "answered")
+    assert fake.wait_until(lambda: "messages summarized" in proxy.output)
+    for _ in range(3):
+        ask(proxy, talk.grow())
+    assert has_summary(last_messages(fake))
+    first = summaries(fake)[0]
+    assert all(asked.time - first.time > 0 for asked in turns(fake)[-3:])
+    assert turns(fake)[-1].header("authorization")
+
+
+def test_a_streaming_client_hears_from_us_while_a_summary_is_made(
+    fake: FakeAnthropic, start_proxy: StartProxy
+) -> None:
+    proxy = start_proxy(**NOT_AHEAD, FIRST_BYTE_SECONDS="0.3", KEEPALIVE_SECONDS="0.3")
+    script_summary(fake, delivered(say("It was all read, and it was good. " * 20), hold=1.5))
+    body = Talk("slow").grow(OVER).body()
+    came = read_stream(proxy, body)
+    assert came[0][0] < 1.0
+    text = text_of(came)
+    assert text.count(": keepalive") >= 3 and text.endswith("data: [DONE]\n\n")
+    assert has_summary(last_messages(fake))
+
+
+# ------------------------------------------------------------------------------------------------------- trimming
+
+
+@pytest.mark.parametrize(
+    ("settings", "asked"),
+    [
+        pytest.param({"ANTHROPIC_API_KEY": None}, 0, id="there is no key"),
+        pytest.param({"CONTEXT_STRATEGY": "trim"}, 0, id="trimming is what was asked for"),
+        pytest.param({}, 1, id="the summary fails"),
+    ],
+)
+def test_it_is_trimmed_when(
+    settings: dict[str, Any], asked: int, fake: FakeAnthropic, start_proxy: StartProxy
+) -> None:
+    script_summary(fake, fail(500))
+    proxy = start_proxy(**NOT_AHEAD, **settings)
+    talk = Talk("trimmed").grow(OVER)
+    ask(proxy, talk)
+    before = last_messages(fake)
+    ask(proxy, talk.grow())
+    assert len(summaries(fake)) == asked
+    assert "[Context Trimmed - " in str(before) and "✂️ trimmed" in proxy.output
+    assert last_messages(fake)[: len(before)] == before
+
+
+def test_it_is_trimmed_when_the_budget_has_no_room(
+    fake: FakeAnthropic, start_proxy: StartProxy
+) -> None:
+    script_summary(fake)
+    proxy = start_proxy(**NOT_AHEAD)
+    proxy.post("/budget", {"hourlyLimit": 0, "enabled": True}).raise_for_status()
+    ask(proxy, Talk("poor").grow(OVER))
+    assert not summaries(fake)
+    assert "✂️ trimmed" in proxy.output and "budget" in proxy.output.lower()
+
+
+def test_strategy_none_sends_all_of_it(fake: FakeAnthropic, start_proxy: StartProxy) -> None:
+    proxy = start_proxy(**NOT_AHEAD, CONTEXT_STRATEGY="none")
+    ask(proxy, Talk("whole").grow(OVER))
+    assert not summaries(fake)
+    assert len(last_messages(fake)) == 4 * OVER - 1
+
+
+# ----------------------------------------------------------------------------------------- what upstream finds long
+
+
+def too_long(tokens: int, maximum: int) -> Any:
+    return fail(400, f"prompt is too long: {tokens} tokens > {maximum} maximum")
+
+
+def test_a_prompt_that_upstream_finds_too_long_is_trimmed_and_sent_once_more(
+    fake: FakeAnthropic, start_proxy: StartProxy
+) -> None:
+    proxy = start_proxy()
+    fake.script([too_long(12_000, 9_000)], when="oauth")
+    talk = Talk("learnt").grow(OVER)
+    ask(proxy, talk)
+    whole, cut = turns(fake)
+    assert len(cut.body) < 0.8 * len(whole.body)
+    assert "✂️ trimmed" in proxy.output
+    assert not fake.messages("api_key")
+
+
+def test_still_too_long_is_one_error_with_both_numbers(
+    fake: FakeAnthropic, start_proxy: StartProxy
+) -> None:
+    proxy = start_proxy()
+    fake.script(too_long(12_000, 9_000))
+    answer = proxy.post(CHAT, Talk("hopeless").grow(OVER).body())
+    assert answer.status_code == 400 and len(turns(fake)) == 2
+    message = answer.json()["error"]["message"]
+    assert "12000" in message and "9000" in message
+
+
+# ---------------------------------------------------------------------------------------------------- limit auto
+
+
+def test_with_limit_auto_nothing_is_summarized_below_the_window(
+    fake: FakeAnthropic, start_proxy: StartProxy
+) -> None:
+    script_summary(fake)
+    proxy = start_proxy(CONTEXT_MAX_TOKENS="auto", CONTEXT_AHEAD="false")
+    talk = Talk("large", words=15_000).grow(14)
+    answer = ask(proxy, talk)
+    assert answer["usage"]["prompt_tokens"] > 205_000
+    assert not summaries(fake) and len(last_messages(fake)) == 4 * 14 - 1
+    talk.model = "claude-sonnet-4-5"  # its window has 200,000
+    answer = ask(proxy, talk)
+    assert answer["usage"]["prompt_tokens"] < 200_000
+    assert len(summaries(fake)) == 1 and has_summary(last_messages(fake))
+
+
+def test_asks_for_summary_is_not_the_conversation_itself(world: World) -> None:
+    ask(world.proxy, Talk("short").grow(1))
+    assert not any(map(asks_for_summary, world.fake.messages()))
