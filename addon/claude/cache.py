@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from addon.claude.digest import blocks_of, digest, is_thinking, without_marks
+from addon.claude.digest import blocks_of, digest, is_thinking, message_digest, without_marks
 from addon.claude.model import Model
 from addon.wire.types import JsonObject
 
@@ -112,8 +112,7 @@ def part_digests(request: JsonObject) -> PartDigests:
         system=digest(without_marks(blocks_of(request.get("system")))),
         settings=digest(settings),
         messages=tuple(
-            digest([message.get("role"), without_marks(blocks_of(message.get("content")))])
-            for message in request.get("messages") or []
+            message_digest(message, thinking=True) for message in request.get("messages") or []
         ),
     )
 

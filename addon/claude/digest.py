@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from hashlib import blake2b
+from hashlib import blake2b, sha256
 from typing import Any
 
 from addon.wire.types import JsonObject
@@ -55,10 +55,34 @@ def head_digest(request: JsonObject) -> bytes:
     return digest([tools, without_marks(blocks_of(request.get("system")))])
 
 
-def message_digest(message: JsonObject) -> bytes:
-    """Digest of a message without its thinking: leaving old thinking out does not change a prompt's identity."""
-    blocks = [b for b in blocks_of(message.get("content")) if not is_thinking(b)]
-    return digest([message.get("role"), without_marks(blocks)])
+def message_digest(message: JsonObject, *, thinking: bool = False) -> bytes:
+    """16 bytes that name a message, without its thinking unless asked for: leaving old thinking out does not change a
+    prompt's identity. The one digest of messages, so that it is made once for a request and passed on."""
+    state = sha256(str(message.get("role")).encode())
+    for block in blocks_of(message.get("content")):
+        if thinking or not is_thinking(block):
+            state.update(_block(block))
+    return state.digest()[:SIZE]
+
+
+def _block(block: Any) -> bytes:
+    """Texts and results of tools, which are nearly all of a long conversation, by their bytes: encoding them as JSON
+    first takes longer than all the rest."""
+    if isinstance(block, dict):
+        fields = len(block) - ("cache_control" in block)
+        match block.get("type"):
+            case "text" if fields == 2 and isinstance(text := block.get("text"), str):
+                return _text(text)
+            case "tool_result" if isinstance(text := block.get("content"), str):
+                ident, failed = block.get("tool_use_id"), block.get("is_error", False)
+                if isinstance(ident, str) and fields == 3 + ("is_error" in block):
+                    return b"\x02%b%d" % (_text(ident), bool(failed)) + _text(text)
+    return b"\x01" + canonical(_without_mark(block))
+
+
+def _text(text: str) -> bytes:
+    data = text.encode("utf-8", "surrogatepass")
+    return b"\x00%d:%b" % (len(data), data)
 
 
 def is_thinking(block: Any) -> bool:

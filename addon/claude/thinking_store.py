@@ -14,8 +14,9 @@ The third rule needs no memory of past requests: a record knows the oldest think
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from hashlib import blake2b
+from types import MappingProxyType
 from typing import NamedTuple
 
 from addon.claude.digest import SIZE, head_digest, is_thinking, message_digest
@@ -32,6 +33,8 @@ from addon.claude.thinking_records import (
 )
 from addon.claude.turns import has_thinking, in_tool_loop, loop_start, visible
 from addon.wire.types import JsonObject
+
+_NONE_KNOWN: Mapping[int, bytes] = MappingProxyType({})
 
 
 class Mark(NamedTuple):
@@ -111,12 +114,20 @@ class ThinkingStore:
         )
         self._records.add(record)
 
-    def restore(self, scope: Scope, request: JsonObject, model: Model) -> Restored:
+    def restore(
+        self,
+        scope: Scope,
+        request: JsonObject,
+        model: Model,
+        known: Mapping[int, bytes] = _NONE_KNOWN,
+    ) -> Restored:
         """`request`, otherwise ready to be sent, with the thinking that may be put back. The history of a client that
-        sends thinking itself is left alone. Nothing in `request` is changed; unchanged messages are shared."""
+        sends thinking itself is left alone. Nothing in `request` is changed; unchanged messages are shared.
+
+        `known`: `message_digest`s that were made before, by the `id` of the message (which has to be alive)."""
         self._records.expire()
         messages = request.get("messages") or []
-        turns, prefix = self._survey(scope, request)
+        turns, prefix = self._survey(scope, request, known)
         if any(has_thinking(messages[turn.position]) for turn in turns):
             return Restored(request, mark=Mark(prefix, _carried_since(messages, turns)))
         self._records.touch(turn.record for turn in turns if turn.record)
@@ -139,7 +150,9 @@ class ThinkingStore:
         turns, prefix = self._survey(scope, request)
         return Mark(prefix, _carried_since(request["messages"], turns))
 
-    def _survey(self, scope: Scope, request: JsonObject) -> tuple[list[_Turn], bytes]:
+    def _survey(
+        self, scope: Scope, request: JsonObject, known: Mapping[int, bytes] = _NONE_KNOWN
+    ) -> tuple[list[_Turn], bytes]:
         """The assistant turns with their prefixes and records, and the digest of the whole request. A turn with a
         record counts as recorded, since that is how it is sent."""
         hasher = blake2b(head_digest(request), digest_size=SIZE)
@@ -150,7 +163,7 @@ class ThinkingStore:
                 turns.append(self._turn(scope, index, message, hasher.digest()))
                 record = turns[-1].record
                 bare = record.bare if record else None
-            hasher.update(bare or message_digest(message))
+            hasher.update(bare or known.get(id(message)) or message_digest(message))
         return turns, hasher.digest()
 
     def _turn(self, scope: Scope, index: int, message: JsonObject, prefix: bytes) -> _Turn:

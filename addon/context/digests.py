@@ -12,10 +12,13 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
+from addon.claude.digest import message_digest
 from addon.wire.types import JsonObject
 
 THINKING = frozenset({"thinking", "redacted_thinking"})
 _SIZE = 16
+digest = message_digest
+"""16 bytes that name a message; a text and the list of one such text block are the same message."""
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode
 
 
@@ -36,18 +39,6 @@ def fingerprint(request: JsonObject, messages: Sequence[bytes] | None = None) ->
     return Fingerprint(system, digest_json(request.get("tools") or []), tuple(messages))
 
 
-def digest(message: JsonObject) -> bytes:
-    """16 bytes that name a message; a text and the list of one such text block are the same message."""
-    state = sha256(str(message["role"]).encode())
-    content = message["content"]
-    if isinstance(content, str):
-        state.update(_text(content))
-    else:
-        for block in content:
-            state.update(_block(block))
-    return state.digest()[:_SIZE]
-
-
 def digest_json(value: Any) -> bytes:
     """16 bytes that name a JSON value, `cache_control` apart."""
     return sha256(_dump(value)).digest()[:_SIZE]
@@ -59,23 +50,6 @@ def chain(seed: bytes, digests: Iterable[bytes]) -> list[bytes]:
     for item in digests:
         names.append(sha256(names[-1] + item).digest()[:_SIZE])
     return names
-
-
-def _block(block: JsonObject) -> bytes:
-    match block:
-        case {"type": "text", "text": str(text)}:
-            return _text(text)
-        case {"type": "tool_result", "tool_use_id": str(ident), "content": str(text)}:
-            # Most of a long conversation: encoding it as JSON would take half the time of a warm count.
-            return b"\x02%b%d" % (_text(ident), bool(block.get("is_error"))) + _text(text)
-        case {"type": kind} if kind in THINKING:
-            return b""
-    return b"\x01" + _dump(block)
-
-
-def _text(text: str) -> bytes:
-    data = text.encode("utf-8", "surrogatepass")
-    return b"\x00%d:%b" % (len(data), data)
 
 
 def _dump(value: Any) -> bytes:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from addon.claude.digest import message_digest
 from addon.claude.thinking_store import Restored, Scope, StoreLimits, ThinkingStore
 from addon.claude.turns import is_signature_error, strip_thinking
 from tests.claude.support import (
@@ -378,6 +379,15 @@ def test_answer_recorded_without_a_mark_is_restored_the_same(store: ThinkingStor
     store.record(talk.scope, talk.restore().request, answer(thought("2"), call("b")))
     talk.messages += [seen_by_client(answer(call("b"))), results("b")]
     assert talk.thoughts() == ["1", "2"]
+
+
+def test_digests_that_are_known_are_not_made_again(store: ThinkingStore) -> None:
+    talk = three_steps(store)
+    request = talk.request()
+    known = {id(message): message_digest(message) for message in request["messages"]}
+    assert store.restore(talk.scope, request, talk.model, known) == talk.restore()
+    wrong = dict.fromkeys(known, b"of another message")
+    assert store.restore(talk.scope, request, talk.model, wrong).mark != talk.restore().mark
 
 
 def test_empty_answer_and_empty_history_are_no_trouble(store: ThinkingStore) -> None:
