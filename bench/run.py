@@ -14,7 +14,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -134,17 +134,28 @@ def headroom(outcomes: Sequence[Outcome]) -> float | None:
 
 
 def document(outcomes: Sequence[Outcome], scale: float) -> dict[str, Any]:
-    packages = ("mitmproxy", "orjson", "tiktoken", "httpx")
     return {
+        "scale": scale,
+        "headroom": headroom(outcomes),
+        "scenarios": {outcome.scenario.name: outcome.rounds for outcome in outcomes},
+    }
+
+
+def write(name: str, found: Mapping[str, Any]) -> None:
+    """Into a new file of the results, with where and when it was found; and say which."""
+    packages = ("mitmproxy", "orjson", "tiktoken", "httpx")
+    where = {
         "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "python": platform.python_version(),
         "machine": f"{platform.platform()}, {os.cpu_count()} CPUs",
         "load": os.getloadavg(),
-        "scale": scale,
         "packages": {name: importlib.metadata.version(name) for name in packages},
-        "headroom": headroom(outcomes),
-        "scenarios": {outcome.scenario.name: outcome.rounds for outcome in outcomes},
     }
+    RESULTS.mkdir(exist_ok=True)
+    stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
+    file = RESULTS / f"{name + '-' if name else ''}{stamp}.json"
+    file.write_text(json.dumps({**where, **found}, indent=1))
+    print(f"\n{file.relative_to(ROOT)}; load average {os.getloadavg()[0]:.1f}")
 
 
 def main(scenarios: Sequence[Scenario]) -> None:
@@ -161,10 +172,7 @@ def main(scenarios: Sequence[Scenario]) -> None:
         parser.error(f"no such scenario: {', '.join(sorted(unknown))}")
     chosen = [one for one in scenarios if not options.scenario or one.name in options.scenario]
     outcomes = run(chosen, options.rounds, options.scale, options.beside)
-    RESULTS.mkdir(exist_ok=True)
-    file = RESULTS / time.strftime("%Y%m%d-%H%M%S.json", time.gmtime())
-    file.write_text(json.dumps(document(outcomes, options.scale), indent=1))
-    print(f"\n{file.relative_to(ROOT)}; load average {os.getloadavg()[0]:.1f}")
+    write("", document(outcomes, options.scale))
     room = headroom(outcomes)
     if room is not None and room < LEAST_HEADROOM:
         sys.exit(f"Void: without a proxy it is only {room:.1f} times as fast as with mitmdump.")

@@ -109,13 +109,13 @@ class Editor:
         if dialect == "chat":
             body: dict[str, Any] = {
                 "messages": [{"role": "system", "content": SYSTEM}, *chat],
-                "tools": [{"type": "function", "function": tool} for tool in _tools("parameters")],
+                "tools": [{"type": "function", "function": tool} for tool in tools("parameters")],
             }
         else:
             body = {
                 "system": SYSTEM,
                 "messages": _as_messages(chat),
-                "tools": _tools("input_schema"),
+                "tools": tools("input_schema"),
             }
         body |= {"model": MODEL, "max_tokens": 4096, "stream": True}
         return json.dumps(body, ensure_ascii=False).encode()
@@ -137,7 +137,7 @@ _NAMES = (
 )
 
 
-def _tools(schema: str) -> list[dict[str, Any]]:
+def tools(schema: str) -> list[dict[str, Any]]:
     properties = {
         name: {"type": "string", "description": f"The {name} that the call is about. " * 2}
         for name in ("path", "query", "start_line", "note", "explanation")
