@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from itertools import groupby
 
 from mitmproxy import http
 
 from addon.claude.prices import TokenCounts, cost
 from addon.exchange import Exchange, Exchanges
+from addon.redaction import redact
 from addon.standing import Standing
 from addon.terminal import Terminal, Tone, count, dollars
 from addon.usage.analytics import record_json
@@ -18,11 +20,15 @@ from addon.usage.ledger import UsageLedger
 from addon.usage.live import LiveHub
 from addon.usage.metrics import Metrics
 from addon.usage.record import RequestRecord, Source, Tokens, picos, usd
+from addon.wire.types import JsonObject
 
 UNRECORDED = ("public", "page", "control")
 """Kinds of routes that use nothing. An open dashboard asks after every record, and would never come to rest."""
 CLIENT_CLOSED = 499
 """nginx's status for a client that left before its answer: nobody saw it."""
+
+MESSAGE_SHOWN = 200
+"""Characters of an error's message in the terminal."""
 
 
 class UsageRecorder:
@@ -46,10 +52,14 @@ class UsageRecorder:
         self.hub = hub
         self.standing = standing
         self.clock = clock
+        ledger.watch(self.tell)
 
     def responseheaders(self, flow: http.HTTPFlow) -> None:
         exchange = self.exchanges.get(flow)
-        if exchange and exchange.answer and exchange.client.streaming and not exchange.counted_open:
+        if exchange is None or exchange.answer is None or not exchange.attempts:
+            return
+        exchange.attempts[-1].answer = exchange.answer
+        if exchange.client.streaming and not exchange.counted_open:
             exchange.counted_open = True
             self.metrics.open_streams.inc()
 
@@ -68,20 +78,29 @@ class UsageRecorder:
             self.metrics.open_streams.dec()
         if exchange.route is not None and exchange.route.kind in UNRECORDED and not exchange.error:
             return
-        record = self.ledger.add(self.record(flow, exchange))
-        for reservation in exchange.reservations:
-            if isinstance(reservation, Reservation):
-                self.budget.release(reservation)
-        self.metrics.observe(record)
+        try:
+            record = self.ledger.add(self.record(flow, exchange))
+        finally:
+            self.release(exchange)
         self.note_conversation(exchange, record)
-        if self.hub.watched:
-            self.hub.publish("request", record_json(record))
-            self.hub.publish("totals", {})
         flow.comment = summary(exchange, record)
         if exchange.call or exchange.passthrough or record.source == "refused":
             line = f"{time.strftime('%H:%M:%S')} {record.model} {flow.comment}"
-            self.terminal.line(line, _tone(exchange, record))
+            why = f": {redact(exchange.error.message)[:MESSAGE_SHOWN]}" if exchange.error else ""
+            self.terminal.line(line + why, _tone(exchange, record))
         exchange.forget()
+
+    def release(self, exchange: Exchange) -> None:
+        for reservation in exchange.reservations:
+            if isinstance(reservation, Reservation):
+                self.budget.release(reservation)
+
+    def tell(self, record: RequestRecord) -> None:
+        """Whatever the ledger takes, summaries too, is counted in the metrics and shown on open dashboards."""
+        self.metrics.observe(record)
+        if self.hub.watched:
+            self.hub.publish("request", record_json(record))
+            self.hub.publish("totals", {})
 
     def note_conversation(self, exchange: Exchange, record: RequestRecord) -> None:
         call = exchange.call
@@ -98,9 +117,8 @@ class UsageRecorder:
         self.standing.conversations.see(conversation)
 
     def record(self, flow: http.HTTPFlow, exchange: Exchange) -> RequestRecord:
-        call, now = exchange.call, time.monotonic()
-        usage = exchange.answer.usage if exchange.answer else {}
-        first = exchange.first_content
+        now, first = time.monotonic(), exchange.first_content
+        used = _used(exchange)
         return RequestRecord(
             time=self.clock(),
             model=_model(exchange),
@@ -109,13 +127,29 @@ class UsageRecorder:
             stream=exchange.client.streaming,
             status=_status(flow, exchange),
             reason=exchange.attempts[-1].reason if exchange.attempts else None,
-            tokens=Tokens.from_usage(usage),
-            cost=picos(cost(call.model, TokenCounts.from_usage(usage))) if call else 0,
+            tokens=sum((Tokens.from_usage(usage) for usage in used), Tokens()),
+            cost=sum(_worth(exchange, usage) for usage in used),
             latency_ms=round((now - exchange.clock) * 1000),
             ttft_ms=None if first is None else round((first - exchange.clock) * 1000),
             error=_error(flow, exchange),
-            conversation=call.conversation if call else None,
+            conversation=exchange.call.conversation if exchange.call else None,
+            request_id=flow.response.headers.get("request-id") if flow.response else None,
         )
+
+
+def _used(exchange: Exchange) -> list[JsonObject]:
+    """The usage that the answers told: of the last attempt, and of those before that broke off, on the same bill."""
+    return [
+        attempt.answer.usage
+        for attempt in exchange.attempts
+        if attempt.answer is not None and attempt.source == exchange.source
+    ]
+
+
+def _worth(exchange: Exchange, usage: JsonObject) -> int:
+    """In pico-dollars; what another API asks is not known here."""
+    call = exchange.call
+    return picos(cost(call.model, TokenCounts.from_usage(usage))) if call else 0
 
 
 def _model(exchange: Exchange) -> str:
@@ -154,8 +188,10 @@ def _tone(exchange: Exchange, record: RequestRecord) -> Tone:
 
 def summary(exchange: Exchange, record: RequestRecord) -> str:
     """`claude_code 429 → api_key 200 (rate_limited) · 12.3k in (11.0k cached) · 512 out · $0.0421`"""
+    tries = (f"{a.source} {a.outcome or record.status}" for a in exchange.attempts)
     steps = [
-        f"{attempt.source} {attempt.outcome or record.status}" for attempt in exchange.attempts
+        step if times == 1 else f"{step} ({times} times)"
+        for step, times in ((step, len(list(same))) for step, same in groupby(tries))
     ]
     tokens = record.tokens
     reason = f" ({record.reason})" if record.reason else ""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+from pathlib import Path
 
 from tests.e2e.conftest import StartProxy
 from tests.e2e.proxy import chat, rejected
@@ -73,3 +75,38 @@ def test_the_banner_says_who_serves_and_keeps_the_secret_out_of_a_file(
     assert "CLAUDE_CODE_OAUTH_TOKEN" in proxy.output
     assert secret not in proxy.output
     assert "CCPROXY_HOME/secret" in proxy.output
+
+
+def test_a_failure_is_told_with_its_reason(start_proxy: StartProxy) -> None:
+    proxy = start_proxy("http://127.0.0.1:9", ANTHROPIC_API_KEY=None)
+    proxy.post("/v1/chat/completions", chat())
+    proxy.stop()
+    (line,) = lines(proxy.output)
+    assert "claude_code upstream_unreachable (3 times) · " in line
+    assert line.endswith("Anthropic can't be reached; is this machine online?")
+
+
+def test_without_credentials_banner_and_answer_say_what_to_do(start_proxy: StartProxy) -> None:
+    proxy = start_proxy(CLAUDE_CODE_OAUTH_TOKEN=None, ANTHROPIC_API_KEY=None)
+    answer = proxy.post("/v1/chat/completions", chat())
+    assert answer.status_code == 401
+    message = answer.json()["error"]["message"]
+    assert "Run `claude /login`" in message
+    assert "ANTHROPIC_API_KEY" in message
+    assert "Run `claude /login`" in " ".join(proxy.output.split())
+
+
+def test_an_expired_login_that_cannot_be_refreshed_says_what_to_do(
+    start_proxy: StartProxy, tmp_path: Path
+) -> None:
+    folder = tmp_path / "claude"
+    folder.mkdir()
+    login = {"accessToken": "old", "expiresAt": 1_000_000_000_000, "scopes": ["user:inference"]}
+    (folder / ".credentials.json").write_text(json.dumps({"claudeAiOauth": login}))
+    proxy = start_proxy(
+        CLAUDE_CODE_OAUTH_TOKEN=None, ANTHROPIC_API_KEY=None, CLAUDE_CONFIG_DIR=str(folder)
+    )
+    answer = proxy.post("/v1/chat/completions", chat())
+    assert answer.status_code == 401
+    assert "claude /login" in answer.json()["error"]["message"]
+    assert "expired" in proxy.output
