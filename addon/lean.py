@@ -17,7 +17,6 @@ IDLE_WITHOUT: Mapping[str, tuple[str, ...]] = {
     "commandhistory": (),
     "comment": (),
     "cut": (),
-    "disableh2c": (),  # our requests upstream carry no header of the client's
     "dumper": ("flow_detail",),
     "export": (),
     "keepserving": ("client_replay", "server_replay", "rfile"),
