@@ -139,15 +139,14 @@ def cost_of_live(settings: Settings) -> str:
 
 
 def show(finding: Finding, terminal: Terminal) -> None:
-    margin = " " * (LABEL + 7)
-    text = textwrap.fill(finding.text, WIDTH, initial_indent=margin, subsequent_indent=margin)
     head = f"{finding.state:<5} {finding.check:<{LABEL}} "
-    terminal.line(head + text.lstrip(), TONES[finding.state])
+    margin = " " * len(head)
+    lines = textwrap.wrap(head + finding.text, WIDTH, subsequent_indent=margin)
     if finding.todo and finding.state != "ok":
-        arrow = textwrap.fill(
-            "→ " + finding.todo, WIDTH, initial_indent=margin, subsequent_indent=margin + "  "
-        )
-        terminal.line(arrow)
+        todo = f"{margin}→ {finding.todo}"
+        lines += textwrap.wrap(todo, WIDTH, subsequent_indent=margin + "  ")
+    for number, line in enumerate(lines):
+        terminal.line(line, "plain" if number else TONES[finding.state])
 
 
 def cursor_lines(settings: Settings, private: bool) -> list[str]:
@@ -172,7 +171,8 @@ async def run(settings: Settings, *, as_json: bool, live: bool) -> int:
     failed = any(finding.state == "fail" for finding in findings)
     if as_json:
         listed = [dataclasses.asdict(finding) for finding in findings]
-        terminal.line(json.dumps({"ok": not failed, "findings": listed}, indent=2))
+        for line in json.dumps({"ok": not failed, "findings": listed}, indent=2).splitlines():
+            terminal.line(line)
     else:
         for line in ["", *cursor_lines(settings, terminal.private)]:
             terminal.line(line)

@@ -192,11 +192,12 @@ async def running(
     settings: Settings, transport: httpx.AsyncBaseTransport | None = None
 ) -> list[Finding]:
     """What a running proxy says of itself; nothing when none runs."""
-    url = f"http://127.0.0.1:{settings.port}/health"
+    url = f"http://127.0.0.1:{settings.port}"
     auth = {"authorization": f"Bearer {settings.secret}"} if settings.secret else {}
     try:
         async with httpx.AsyncClient(trust_env=False, timeout=5, transport=transport) as client:
-            answer = await client.get(url, headers=auth)
+            answer = await client.get(f"{url}/health", headers=auth)
+            refused = await client.get(f"{url}/security/blocked", headers=auth)
     except httpx.HTTPError:
         return []
     if OURS not in answer.headers:
@@ -210,7 +211,17 @@ async def running(
         return [Finding("proxy", "warn", f"/health says: {problem}.", LOGIN)]
     resting = [entry for entry in health.get("cooldowns") or () if entry.get("seconds")]
     text = "is well" if not resting else "is well; the subscription rests until its limit resets"
-    return [Finding("proxy", "ok", text)]
+    return [Finding("proxy", "ok", text), *_refused(refused)]
+
+
+def _refused(answer: httpx.Response) -> list[Finding]:
+    """The newest caller that a line in `.env` would let in."""
+    blocked = answer.json().get("blocked", []) if answer.status_code == 200 else []
+    for entry in blocked:
+        if entry.get("allow"):
+            text = f"{entry['address']} was refused. Is that one of Cursor's servers?"
+            return [Finding("refused", "warn", text, f"Then put into .env: {entry['allow']}")]
+    return []
 
 
 async def tunnel(

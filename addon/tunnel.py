@@ -252,7 +252,8 @@ def main(arguments: list[str]) -> int:
             raise TunnelError(taken)
         return asyncio.run(serve(Tunnel(settings, secret, plan, terminal), arguments))
     except (TunnelError, SettingsError, CatalogueError) as error:
-        terminal.line(str(error), "bad")
+        for line in str(error).splitlines():
+            terminal.line(line, "bad")
         return 1
     except (KeyboardInterrupt, asyncio.CancelledError):
         terminal.line("Both have ended.")

@@ -236,6 +236,22 @@ async def test_what_the_running_proxy_says(
     assert [said(f) for f in await checks.running(settings(), transport)] == expected
 
 
+async def test_an_address_that_was_refused_comes_with_the_line_that_lets_it_in() -> None:
+    refused = {"address": "203.0.113.7", "allow": "ALLOWED_IPS=52.44.113.131/32,203.0.113.7"}
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        body = (
+            {"status": "ok"}
+            if request.url.path == "/health"
+            else {"blocked": [{"allow": None}, refused]}
+        )
+        return httpx.Response(200, json=body, headers={"x-ccproxy-source": "local"})
+
+    _, found = await checks.running(settings(), httpx.MockTransport(answer))
+    assert said(found) == ("warn", "203.0.113.7 was refused. Is that one of Cursor's servers?")
+    assert refused["allow"] in found.todo
+
+
 async def test_a_tunnel_is_looked_at_from_outside() -> None:
     def answer(request: httpx.Request) -> httpx.Response:
         known = request.headers.get("authorization") == "Bearer s"

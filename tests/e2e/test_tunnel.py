@@ -198,7 +198,8 @@ def test_a_tunnel_that_hides_itself_is_called_dangerous(start: Start, env: dict[
 def test_without_cloudflared_nothing_starts(start: Start) -> None:
     running = start()
     assert running.end() == 1
-    assert "cloudflared is not installed" in running.text
+    assert running.text.splitlines()[0].startswith("cloudflared is not installed")
+    assert "\n  macOS      brew install cloudflared\n" in running.text
     assert "[proxy]" not in running.text
 
 
