@@ -33,7 +33,7 @@ FORCED: Mapping[str, Any] = {
 PREFERRED: Mapping[str, Any] = {
     "body_size_limit": "33m",  # Anthropic takes 32 MB
     "flow_detail": 0,
-    "termlog_verbosity": "warn",
+    "termlog_verbosity": "alert",  # the address of mitmweb, and warnings
 }
 
 

@@ -48,6 +48,9 @@ class State:
         private = self.terminal.private
         for line in await banner(self.settings, self.login, time.time(), private=private):
             self.terminal.line(line)
+        # only mitmweb has one; its own line, with the token in it, is below the level that is shown
+        if web_url := getattr(ctx.master, "web_url", None):
+            self.terminal.line(f"  mitmweb       {web_url}")
 
     async def done(self) -> None:
         if self.saving is not None:

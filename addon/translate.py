@@ -58,7 +58,7 @@ class Translate:
         asked = _asked(body, flow.request.path)
         choice = self.choose(asked, exchange.dialect, body)
         if choice is None:
-            exchange.passthrough = body
+            exchange.passthrough = {**body, "model": self.meant(asked)}
             return
         model = self.catalogue.get(self.catalogue.resolve(choice.id))
         translation = self.translate(body, model, asked, exchange.dialect)
@@ -70,9 +70,13 @@ class Translate:
             _keep_native_headers(flow.request, exchange.call)
             exchange.call.counts_tokens = exchange.route is COUNT_TOKENS
 
+    def meant(self, asked: str) -> str:
+        """The name behind the user's own one."""
+        return self.aliases.get(asked.lower(), asked)
+
     def choose(self, asked: str, dialect: Dialect, body: JsonObject) -> ModelChoice | None:
         """The Claude model that a name means; None: another API's model. Raises NotFound where there is none."""
-        choice = parse(self.aliases.get(asked.lower(), asked))
+        choice = parse(self.meant(asked))
         if choice is not None:
             return choice
         if self.settings.openai_api_key and dialect != "messages":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -31,16 +32,21 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[LEFT_OUT] = []
 
 
-class Deselected:
-    def __init__(self, config: pytest.Config) -> None:
-        self.config = config
-
-    def pytest_deselected(self, items: Sequence[pytest.Item]) -> None:
-        self.config.stash[LEFT_OUT] += [item.nodeid for item in items]
+def pytest_deselected(items: Sequence[pytest.Item]) -> None:
+    for item in items:
+        item.config.stash[LEFT_OUT].append(item.nodeid)
 
 
-def pytest_collection(session: pytest.Session) -> None:
-    session.config.pluginmanager.register(Deselected(session.config))
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    told = getattr(session.config, "workeroutput", None)
+    if told is not None:  # a process of pytest-xdist's, which tells the first one
+        told["left_out"] = session.config.stash[LEFT_OUT]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    # every process collects the same tests
+    node.config.stash[LEFT_OUT] = getattr(node, "workeroutput", {}).get("left_out", [])
 
 
 def pytest_terminal_summary(

@@ -138,3 +138,13 @@ def test_without_a_key_a_404_says_what_to_set_and_cursors_verify_is_answered(
     response = proxy.post(CHAT, verify)
     assert response.status_code == 200 and response.json()["model"] == "gpt-5"
     assert fake.messages()[0].json["model"].startswith("claude-haiku-4-5")
+
+
+def test_an_alias_of_another_api_s_model_goes_out_under_its_real_name(
+    fake: FakeAnthropic, start_proxy: StartProxy
+) -> None:
+    proxy = start_proxy(
+        OPENAI_API_KEY="sk-openai-test", OPENAI_BASE_URL=fake.url, MODEL_ALIASES="mini=gpt-5.5-mini"
+    )
+    assert proxy.post("/v1/chat/completions", chat(model="mini")).status_code == 200
+    assert fake.requests[-1].json["model"] == "gpt-5.5-mini"
