@@ -105,6 +105,8 @@ class Attempt:
     """What is needed to remember its answer's thinking."""
     outcome: str = ""
     """What became of it when it failed: a status, or a word."""
+    answer: Answer | None = field(default=None, repr=False)
+    """What came of its answer, also when another attempt followed: it may be billed all the same."""
 
     @property
     def paid(self) -> bool:
@@ -282,7 +284,7 @@ class Exchange:
         """Let go of the bodies once the flow has ended: mitmweb keeps flows, and with them this object."""
         self.call = self.passthrough = self.answer = self.failure = None
         for attempt in self.attempts:
-            attempt.body, attempt.request = b"", {}
+            attempt.body, attempt.request, attempt.answer = b"", {}, None
 
     async def pause(self, seconds: float) -> None:
         """Wait, or stop waiting when the client has left."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 import httpx
 
 from addon.claude.catalogue import Catalogue
 from addon.claude.prices import TokenCounts, cost
 from addon.context.summarizer import SummaryAnswer
-from addon.errors import BadGateway
+from addon.errors import BadGateway, CCProxyError
 from addon.exchange import ANTHROPIC_VERSION
 from addon.json_codec import FAST, dumps
 from addon.purse import Purse
@@ -52,16 +53,10 @@ class SummaryCall:
             message = await self.send(body)
             usage = message.get("usage") or {}
             spent = cost(model, TokenCounts.from_usage(usage))
-            self.ledger.add(
-                RequestRecord(
-                    time=self.clock(),
-                    model=model.id,
-                    source="summary",
-                    tokens=Tokens.from_usage(usage),
-                    cost=picos(spent),
-                    latency_ms=round((time.monotonic() - started) * 1000),
-                )
-            )
+            self.book(model.id, started, tokens=Tokens.from_usage(usage), cost=picos(spent))
+        except CCProxyError as error:
+            self.book(model.id, started, status=error.status, error=error.code or error.type)
+            raise
         finally:
             self.purse.budget.release(reservation)
         return SummaryAnswer(
@@ -69,6 +64,13 @@ class SummaryCall:
             cost=spent,
             complete=message.get("stop_reason") != "max_tokens",
         )
+
+    def book(self, model: str, started: float, **what: Any) -> None:
+        latency = round((time.monotonic() - started) * 1000)
+        record = RequestRecord(
+            time=self.clock(), model=model, source="summary", latency_ms=latency, **what
+        )
+        self.ledger.add(record)
 
     async def send(self, body: bytes) -> JsonObject:
         headers = {**self.headers, "content-type": "application/json"}

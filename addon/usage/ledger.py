@@ -128,6 +128,7 @@ class UsageLedger:
         self._clock = clock
         self._ring: deque[RequestRecord] = deque()
         self._ring_size = ring_size
+        self._watchers: list[Callable[[RequestRecord], None]] = []
         self.version = 0
         """Grows with every change."""
         self._clear()
@@ -144,6 +145,10 @@ class UsageLedger:
     def now(self) -> float:
         return self._clock()
 
+    def watch(self, watcher: Callable[[RequestRecord], None]) -> None:
+        """Call `watcher` with every record from now on, after it was booked."""
+        self._watchers.append(watcher)
+
     def add(self, record: RequestRecord) -> RequestRecord:
         """Book `record`; returned with its `id`."""
         self._last_id += 1
@@ -154,6 +159,8 @@ class UsageLedger:
             book(buckets.at(record.time), key, totals)
         self._push(record)
         self.version += 1
+        for watcher in self._watchers:
+            watcher(record)
         return record
 
     def _key(self, record: RequestRecord) -> Key:

@@ -187,13 +187,18 @@ class Connection:
             await self._cut(request, how)
         if room < len(part):
             self._send_torn(how, part, room)
-            request.bytes_sent += room
+            self._note_sent(request, part[:room])
             await self._cut(request, how)
         size = how.piece or len(part) or 1
         for start in range(0, len(part), size):
             self._send(h11.Data(data=part[start : start + size]))
             await self._writer.drain()
-        request.bytes_sent += len(part)
+        self._note_sent(request, part)
+
+    def _note_sent(self, request: Received, data: bytes) -> None:
+        request.bytes_sent += len(data)
+        if self._log.keep_answers:
+            request.answer += data
 
     def _send_torn(self, how: Delivery, part: bytes, room: int) -> None:
         """`room` bytes of a chunk whose head promises all of it, so that the client sees a torn chunk."""

@@ -38,6 +38,8 @@ class Received:
     ended_at: float | None = None
     bytes_sent: int = 0
     """Body bytes handed to the socket, framing not counted."""
+    answer: bytearray = field(default_factory=bytearray, repr=False)
+    """These bytes, when the log keeps them."""
     _decoded: list[Any] = field(default_factory=list, repr=False)
 
     @property
@@ -91,6 +93,8 @@ class Log:
     connections: list[Opened] = field(default_factory=list)
     errors: list[BaseException] = field(default_factory=list)
     """Bugs of the fake itself: what its handlers raised."""
+    keep_answers: bool = False
+    """Keep what was sent, to see what each answer said it used (`tests.fakes.bill`)."""
     request_numbers: Iterator[int] = field(default_factory=count)
     connection_numbers: Iterator[int] = field(default_factory=count)
 
