@@ -36,7 +36,7 @@ def waste_once(target: Target) -> None:
         connection = target.connect()
         connection.ask(short_request(target.dialect, Order(deltas=3), stream=True))
         connection.close()
-    time.sleep(SETTLE_SECONDS)
+    target.settle()
 
 
 SCENARIO = Scenario(

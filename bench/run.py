@@ -71,6 +71,7 @@ class Stage:
         if name not in self.running:
             target = Target(name, self.upstream.port, source)
             self.running[name] = self.stack.enter_context(target)
+            target.settle()
         return self.running[name]
 
 

@@ -19,6 +19,10 @@ from bench.client import Connection, Wrong
 from bench.workload import Dialect
 
 ROOT = Path(__file__).resolve().parents[1]
+SETTLE_SECONDS = 30.0
+SETTLE_STEP = 0.5
+IDLE_SHARE = 0.02
+"""Of a CPU: a process that uses less is idle."""
 MITMDUMP = str(Path(sys.executable).with_name("mitmdump"))
 
 type Name = Literal["direct", "mitmdump", "ccproxy", "beside"]
@@ -144,6 +148,15 @@ class Target:
         if self.process:
             self.process.__exit__(kind, error, traceback)
         shutil.rmtree(self.home, ignore_errors=True)
+
+    def settle(self) -> None:
+        """Wait until what goes on behind the start (ccproxy loads its vocabulary in a thread) is over."""
+        deadline, used = time.monotonic() + SETTLE_SECONDS, self.cpu
+        while time.monotonic() < deadline:
+            time.sleep(SETTLE_STEP)
+            before, used = used, self.cpu
+            if used - before < SETTLE_STEP * IDLE_SHARE:
+                return
 
     def connect(self) -> Connection:
         return Connection(self.port, self.dialect)
