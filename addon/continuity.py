@@ -31,7 +31,7 @@ class Continuity:
         scope = Scope(principal, account, call.model.id)
         if strip:
             return strip_thinking(request), Ticket(scope, None)
-        restored = self.store.restore(scope, request, call.model)
+        restored = self.store.restore(scope, request, call.model, call.digests)
         return restored.request, Ticket(scope, restored.mark)
 
     def record(self, ticket: Ticket, request: JsonObject, message: JsonObject) -> None:

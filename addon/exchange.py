@@ -157,6 +157,15 @@ class Call:
     counts_tokens: bool = False
     """It is `/v1/messages/count_tokens`: free, and answered in one piece."""
 
+    @property
+    def digests(self) -> dict[int, bytes]:
+        """The `message_digest`s that counting has made, by the `id` of the message: hashing a long conversation is
+        most of what a turn costs here, so nobody does it twice."""
+        if self.fitted is None:
+            return {}
+        messages = self.fitted.request["messages"]
+        return dict(zip(map(id, messages), self.fitted.prints.messages, strict=True))
+
 
 @dataclass(slots=True)
 class Tried:

@@ -50,7 +50,7 @@ class PromptCache:
         cached = tokens.cache_read + tokens.cache_write_5m + tokens.cache_write_1h
         if not cached or not exchange.answer.complete:
             return
-        sent = Sent(part_digests(exchange.attempts[-1].request), cached)
+        sent = Sent(part_digests(exchange.attempts[-1].request, call.digests), cached)
         before = self.remember(f"{exchange.source}:{call.conversation}", sent)
         if before is not None and tokens.cache_read < HIT * before.cached:
             changed = explain_miss(before.digests, sent.digests) or "nothing; the entry has expired"

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Literal
 
 from addon.claude.digest import blocks_of, digest, is_thinking, message_digest, without_marks
 from addon.claude.model import Model
+from addon.claude.turns import has_thinking
 from addon.wire.types import JsonObject
+
+_NONE_KNOWN: Mapping[int, bytes] = MappingProxyType({})
 
 MARKED_TURNS = 2
 """With tools and system that makes four breakpoints, Anthropic's limit. A breakpoint finds an earlier cache entry only
@@ -103,18 +108,22 @@ class PartDigests:
     messages: tuple[bytes, ...]
 
 
-def part_digests(request: JsonObject) -> PartDigests:
-    """Digests of a request as it is sent; `cache_control` doesn't count."""
+def part_digests(request: JsonObject, known: Mapping[int, bytes] = _NONE_KNOWN) -> PartDigests:
+    """Digests of a request as it is sent; `cache_control` doesn't count. `known`: `message_digest`s that were made
+    before, by the `id` of the message (which has to be alive)."""
     settings = [request.get(name) for name in ("tool_choice", "thinking", "output_config")]
     return PartDigests(
         model=digest([request.get("model"), request.get("speed")]),
         tools=digest(without_marks(request.get("tools") or [])),
         system=digest(without_marks(blocks_of(request.get("system")))),
         settings=digest(settings),
-        messages=tuple(
-            message_digest(message, thinking=True) for message in request.get("messages") or []
-        ),
+        messages=tuple(_digest(message, known) for message in request.get("messages") or []),
     )
+
+
+def _digest(message: JsonObject, known: Mapping[int, bytes]) -> bytes:
+    digest = None if has_thinking(message) else known.get(id(message))
+    return digest or message_digest(message, thinking=True)
 
 
 _PARTS = (

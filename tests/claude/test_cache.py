@@ -4,6 +4,7 @@ from typing import Any
 import pytest
 
 from addon.claude.cache import explain_miss, part_digests, place_breakpoints
+from addon.claude.digest import message_digest
 from tests.claude.support import (
     CATALOGUE,
     answer,
@@ -194,6 +195,21 @@ def test_thinking_is_part_of_what_is_cached() -> None:
     before, after = conversation(2), conversation(3)
     before["messages"][1] = answer(thought("a"), text("answer 1"))
     assert explain_miss(part_digests(before), part_digests(after)) == "message 1"
+
+
+def test_digests_that_are_known_are_not_made_again() -> None:
+    request = conversation(4)
+    known = {id(message): message_digest(message) for message in request["messages"]}
+    assert part_digests(request, known) == part_digests(request)
+    known[id(request["messages"][2])] = b"of another message"
+    assert part_digests(request, known).messages[2] == b"of another message"
+
+
+def test_a_known_digest_says_nothing_of_thinking() -> None:
+    request = conversation(2)
+    request["messages"][1] = answer(thought("a"), text("answer 1"))
+    known = {id(message): message_digest(message) for message in request["messages"]}
+    assert part_digests(request, known) == part_digests(request)
 
 
 def test_history_cut_at_its_end_does_not_miss() -> None:

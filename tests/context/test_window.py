@@ -13,6 +13,7 @@ from hypothesis import given
 from addon.claude.model import Model
 from addon.context import summarizer as summarizer_module
 from addon.context.counter import TokenCounter
+from addon.context.digests import fingerprint
 from addon.context.selection import choose
 from addon.context.summarizer import PAUSE_SECONDS, Summarizer, SummaryAnswer
 from addon.context.summary_memory import SummaryMemory
@@ -75,6 +76,7 @@ class World:
         fitted = await self.manager.fit(request, model)
         assert problems(fitted.request) == []
         assert fitted.count.total <= fitted.limit
+        assert fitted.prints == fingerprint(fitted.request)
         return fitted
 
 
