@@ -46,6 +46,7 @@ ARMS = {
     "auto": Arm("auto, auto", {"CONTEXT_MAX_TOKENS": "auto"}),
     "off": Arm("no cache, no memo", {"PROMPT_CACHE": "off", "CONTEXT_AHEAD": "false"}, True),
 }
+_COUNTED = re.compile(r"📊 ([\d.]+)K tokens")
 _SUMMARIZED = re.compile(rb"\[Context Summary - \d+ messages summarized\]")
 
 
@@ -96,6 +97,7 @@ class World:
             added=ended - began - ((asked.ended_at or ended) - asked.time),
             waited=self.summarizing(began, asked.time) > WAITED_SECONDS,
             summary=heading[0].decode() if heading else "",
+            counted=counted(self.proxy) if self.proxy else 0.0,
         )
 
     def post(self, path: str, content: bytes) -> dict[str, object]:
@@ -128,6 +130,11 @@ class World:
         if forget:
             shutil.rmtree(self.proxy.home / ".ccproxy", ignore_errors=True)
         self.proxy.__enter__()
+
+
+def counted(proxy: Proxy) -> float:
+    """What the proxy counted last, as it said."""
+    return float(_COUNTED.findall(proxy.output)[-1]) * 1000
 
 
 def is_turn(request: Received) -> bool:

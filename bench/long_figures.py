@@ -47,6 +47,8 @@ class Turn:
     """Before its request reached Anthropic, a summary was made."""
     summary: str
     """The heading of the summary in it; empty without one."""
+    counted: float
+    """Tokens, as the proxy counted before it asked; 0 without a proxy."""
 
 
 @dataclass(slots=True)
@@ -85,6 +87,7 @@ def _figures(run: Run, direct: Run | None) -> Figures:
         "summaries_repeated": len(bodies) - len(set(bodies)),
         "summaries_from_scratch": sum(b"<earlier_summary>" not in body for body in bodies),
         "cached_share": cached_share(run),
+        "count_error_p95": count_error(run) if run.arm.settings is not None else None,
         "turns_that_waited": sum(turn.waited for turn in run.turns),
         "turns_input_usd": turns,
         "summaries_input_usd": calls,
@@ -121,6 +124,14 @@ def _steady(run: Run) -> Iterator[InputUsage]:
         if turn.number > FIRST_TURNS and before.get(turn.conversation) == turn.summary:
             yield turn.usage
         before[turn.conversation] = turn.summary
+
+
+def count_error(run: Run) -> float:
+    """How far off the proxy's own count was, in 95 of 100 turns at most, as a share; without the first turns."""
+    errors = [
+        abs(turn.counted / turn.usage.total - 1) for turn in run.turns if turn.number > FIRST_TURNS
+    ]
+    return statistics.quantiles(errors, n=20, method="inclusive")[-1]
 
 
 def added_ms(run: Run, direct: Run) -> float | None:
