@@ -1,0 +1,229 @@
+"""Random conversations of a client that drops thinking, with loss, edits and switches: nothing that would be sent is
+refused by the fake Anthropic, which checks every field, every signature and every prefix; nor is any thinking dropped
+by it, as it may be where the request allows that. No sockets here."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from addon.claude.names import parse
+from addon.claude.outgoing import beta_header, for_subscription
+from addon.claude.thinking import ThinkingOptions, apply_thinking
+from addon.claude.thinking_records import Scope, StoreLimits
+from addon.claude.thinking_store import Mark, ThinkingStore
+from addon.claude.turns import has_thinking
+from addon.json_codec import FAST, dumps
+from addon.wire.answer import whole_answer
+from addon.wire.request_types import RequestOptions, Translation
+from addon.wire.translation import translate_chat
+from tests.claude.support import CATALOGUE, Clock
+from tests.fakes.access import Access
+from tests.fakes.credential import API_KEY, OAUTH_TOKEN, credential_of
+from tests.fakes.messages import Accepted, Messages
+from tests.fakes.record import JsonObject, Received
+from tests.fakes.stream import Turn, message, text, thinking, tool_use
+from tests.fakes.thinking import takes_thinking
+
+MODELS = (
+    "claude-opus-4-5",
+    "claude-haiku-4-5",
+    "claude-opus-4-6",
+    "claude-opus-4-8",
+    "claude-opus-5",
+    "claude-opus-5-5",
+    "claude-sonnet-5-5",
+    "claude-haiku-5-5",
+    "claude-fable-5-1",
+)
+ACCOUNTS = ("subscription", "api key")
+READ = {"type": "function", "function": {"name": "read", "parameters": {"type": "object"}}}
+
+
+@dataclass
+class Judge:
+    """The fake's Messages endpoint, without its sockets."""
+
+    messages: Messages = field(default_factory=lambda: Messages(Access(), time.time))
+    numbers: Any = field(default_factory=count)
+
+    def accept(self, request: JsonObject, account: str, betas: frozenset[str]) -> Accepted:
+        """Raises the refusal that Anthropic would answer."""
+        subscription = account == "subscription"
+        headers = [
+            ("anthropic-version", "2023-06-01"),
+            ("anthropic-beta", beta_header(betas, subscription=subscription)),
+            ("authorization", f"Bearer {OAUTH_TOKEN}") if subscription else ("x-api-key", API_KEY),
+        ]
+        received = Received(
+            number=next(self.numbers),
+            connection=0,
+            nth=1,
+            peer_port=1,
+            method="POST",
+            target="/v1/messages",
+            headers=headers,
+            body=dumps(request),
+            time=0,
+            wall=0,
+        )
+        return self.messages.accept(received, credential_of(received))
+
+    def answer(self, taken: Accepted, thoughts: int, calls: int) -> JsonObject:
+        """With up to two thoughts (the second between text and calls), if the request lets the model think."""
+        thinks = takes_thinking(taken.seen, taken.model, set(taken.betas))
+        blocks = [thinking(f"thought {n}") for n in range(thoughts if thinks else 0)]
+        blocks.insert(1, text("So. "))
+        if taken.body.get("tools"):
+            blocks += [tool_use("read", {"n": n}) for n in range(calls)]
+        return message(self.messages.reply(taken, Turn(blocks=tuple(blocks)), next(self.numbers)))
+
+
+@dataclass
+class Client:
+    """Speaks Chat Completions, and keeps of an answer what such a client keeps."""
+
+    model: str
+    limits: StoreLimits = field(default_factory=StoreLimits)
+    account: str = "subscription"
+    system: str = "s"
+    effort: str | None = "high"
+    messages: list[Any] = field(default_factory=list)
+    judge: Judge = field(default_factory=Judge)
+    branches: list[list[Any]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.store = ThinkingStore(Clock(), self.limits)
+
+    def do(self, action: tuple[Any, ...]) -> None:
+        match action:
+            case ("ask", words, thoughts, calls, remembered):
+                self.ask(words, thoughts, calls, remembered)
+            case ("edit", number) if self.answers():
+                self.answers()[number % len(self.answers())]["content"] = f"edited {number}"
+            case ("edit call", number) if self.calls():
+                call = self.calls()[number % len(self.calls())]
+                call["function"] = {"name": "read", "arguments": f'{{"n": {number}0}}'}
+            case ("cut", number):
+                self.branches.append(self.messages)
+                self.messages = self.messages[: -1 - number]
+            case ("drop the oldest", number):
+                self.messages = self.messages[number:]
+            case ("go back", number) if self.branches:
+                self.messages = list(self.branches[number % len(self.branches)])
+            case ("restart", _):
+                self.store = ThinkingStore(Clock(), self.limits)
+            case ("begin", words):
+                self.messages.append({"role": "assistant", "content": words})
+            case (("model" | "account" | "system" | "effort") as name, value):
+                setattr(self, name, value)
+
+    def ask(self, words: str | None, thoughts: int, calls: int, remembered: bool) -> None:
+        """`words` None: nothing is added, so the results (or what was begun) are the last."""
+        self.messages += self.results()
+        if words is not None or not self.messages:
+            self.messages.append({"role": "user", "content": words or "hi"})
+        translation, sent, mark, betas = self.outgoing()
+        taken = self.judge.accept(sent, self.account, betas)
+        assert taken.transformations == [], "thinking was sent that Anthropic had to drop"
+        answer = self.judge.answer(taken, thoughts, calls)
+        if remembered:
+            self.store.record(self.scope(), sent, answer, mark)
+        kept = whole_answer("chat", answer, translation.reply, 0, FAST)["choices"][0]["message"]
+        seen = {name: kept[name] for name in ("role", "content", "tool_calls") if name in kept}
+        self.messages.append(json.loads(json.dumps(seen)))
+
+    def results(self) -> list[JsonObject]:
+        calls = (self.messages[-1].get("tool_calls") or []) if self.messages else []
+        return [{"role": "tool", "tool_call_id": call["id"], "content": "ok"} for call in calls]
+
+    def outgoing(self) -> tuple[Translation, JsonObject, Mark | None, frozenset[str]]:
+        choice = parse(self.model)
+        assert choice is not None
+        model = CATALOGUE.get(choice.id)
+        body: JsonObject = {
+            "model": self.model,
+            "messages": [{"role": "system", "content": self.system}, *self.messages],
+            "tools": [READ],
+        }
+        if self.effort:
+            body["reasoning_effort"] = self.effort
+        translation = translate_chat(body, model, RequestOptions())
+        given = translation.max_tokens_given
+        prepared = apply_thinking(
+            translation.request,
+            translation.wish,
+            model,
+            ThinkingOptions(),
+            max_tokens_given=given,
+            choice=choice,
+        )
+        request = prepared.request
+        if self.account == "subscription":
+            request = for_subscription(request, "Help.")
+        restored = self.store.restore(self.scope(), request, model)
+        return translation, restored.request, restored.mark, prepared.betas
+
+    def scope(self) -> Scope:
+        return Scope("me", self.account, self.model)
+
+    def answers(self) -> list[JsonObject]:
+        return [m for m in self.messages if m["role"] == "assistant"]
+
+    def calls(self) -> list[JsonObject]:
+        return [call for m in self.answers() for call in m.get("tool_calls") or ()]
+
+
+numbers = st.integers(0, 5)
+
+
+def asks() -> st.SearchStrategy[tuple[Any, ...]]:
+    words = st.sampled_from([None, None, "go on"])
+    return st.tuples(st.just("ask"), words, st.integers(0, 2), st.integers(0, 2), remembered)
+
+
+remembered = st.sampled_from([True, True, True, False])
+accidents = st.tuples(
+    st.sampled_from(["edit", "edit call", "cut", "drop the oldest", "go back", "restart"]), numbers
+)
+switches = st.one_of(
+    st.tuples(st.just("model"), st.sampled_from(MODELS[-4:])),
+    st.tuples(st.just("account"), st.sampled_from(ACCOUNTS)),
+    st.tuples(st.just("system"), st.sampled_from(["s", "t"])),
+    st.tuples(st.just("effort"), st.sampled_from([None, "none", "low", "max"])),
+    st.tuples(st.just("begin"), st.sampled_from(["{", "And so ", ""])),
+)
+# Equal strategies would count as one, and hardly any thinking would come into being.
+actions = st.one_of(*(asks() for _ in range(10)), accidents, switches)
+stories = st.lists(actions, min_size=8, max_size=25)
+small = st.sampled_from([StoreLimits(), StoreLimits(conversation_bytes=5000)])
+
+
+@given(st.sampled_from(MODELS), small, stories)
+@settings(max_examples=150)
+def test_nothing_is_refused(model: str, limits: StoreLimits, story: list[tuple[Any, ...]]) -> None:
+    client = Client(model, limits)
+    for action in story:
+        client.do(action)
+    client.ask("the end", 1, 0, True)
+
+
+@given(st.sampled_from(MODELS), st.lists(st.integers(1, 2), min_size=2, max_size=8))
+@settings(max_examples=40)
+def test_a_loop_without_accidents_sends_all_thinking_back(model: str, steps: list[int]) -> None:
+    """So that the other test can't pass by never sending any."""
+    client = Client(model)
+    for step, calls in enumerate(steps):
+        client.ask("go" if step == 0 else None, 1, calls, True)
+    client.messages += client.results()
+    _, sent, _, betas = client.outgoing()
+    taken = client.judge.accept(sent, client.account, betas)
+    turns = [has_thinking(m) for m in sent["messages"] if m["role"] == "assistant"]
+    thinks_between_tools = taken.model.interleaved != "never"
+    assert turns == [step == 0 or thinks_between_tools for step in range(len(steps))]
