@@ -14,6 +14,7 @@ from typing import Any
 
 import httpx
 
+from addon.round_trip import TOOL
 from addon.stand_in import proxy
 from tests.fakes.anthropic import FakeAnthropic
 from tests.fakes.credential import kind_of
@@ -23,19 +24,6 @@ from tests.fakes.script import fail
 LINE = "─" * 78
 LIMITED = "Pretend that my limit is used up."
 """The stand-in answers 429 to the subscription when a message says this."""
-
-TOOL = {
-    "type": "function",
-    "function": {
-        "name": "get_weather",
-        "description": "The weather in a city.",
-        "parameters": {
-            "type": "object",
-            "properties": {"city": {"type": "string"}},
-            "required": ["city"],
-        },
-    },
-}
 
 
 def say(text: str = "") -> None:

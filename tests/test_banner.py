@@ -2,48 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from addon.banner import banner
 from addon.credentials.credential import Credential, CredentialError
-from addon.credentials.login import CredentialStatus
 from addon.settings import Settings
+from tests.readable_login import ReadableLogin, stored
 
 NOW = 1_800_000_000.0
 
 
-class Login:
-    def __init__(self, found: Credential | CredentialError) -> None:
-        self.found = found
-
-    async def read(self) -> Credential:
-        if isinstance(self.found, CredentialError):
-            raise self.found
-        return self.found
-
-    async def access_token(self, force_refresh_of: str | None = None) -> str:
-        raise AssertionError("a banner asks for no token")
-
-    def status(self) -> CredentialStatus:
-        raise AssertionError("a banner reads the login itself")
-
-    async def drain(self) -> None:
-        raise AssertionError("there is nothing to wait for")
+MISSING = CredentialError("missing", "No Claude login in /home/me/.claude. Run `claude /login`.")
 
 
-def stored(**times: Any) -> Login:
-    return Login(Credential(access_token="t", source="file", refresh_token="r", **times))
-
-
-MISSING = Login(
-    CredentialError("missing", "No Claude login in /home/me/.claude. Run `claude /login`.")
-)
-
-
-async def lines(login: Login = MISSING, *, private: bool = False, **env: str) -> list[str]:
-    return await banner(Settings.from_env(env), login, NOW, private=private)
+async def lines(
+    login: Credential | CredentialError = MISSING, *, private: bool = False, **env: str
+) -> list[str]:
+    return await banner(Settings.from_env(env), ReadableLogin(login), NOW, private=private)
 
 
 @pytest.mark.parametrize(
@@ -64,7 +39,9 @@ async def lines(login: Login = MISSING, *, private: bool = False, **env: str) ->
         (MISSING, {"PROXY_SECRET_KEY": "s"}, "see CCPROXY_HOME/secret, or PROXY_SECRET_KEY"),
     ],
 )  # fmt: skip
-async def test_what_it_says(login: Login, env: dict[str, str], said: str) -> None:
+async def test_what_it_says(
+    login: Credential | CredentialError, env: dict[str, str], said: str
+) -> None:
     assert said in " ".join(" ".join(await lines(login, **env)).split())
 
 

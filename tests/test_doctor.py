@@ -13,11 +13,11 @@ import pytest
 
 from addon import doctor_checks as checks
 from addon.credentials.credential import Credential, CredentialError
-from addon.credentials.login import CredentialStatus
 from addon.credentials.open import Places
 from addon.doctor import cost_of_live, live_model, tunnel_url
 from addon.doctor_checks import Finding
 from addon.settings import Settings
+from tests.readable_login import ReadableLogin, stored
 
 NOW = 1_800_000_000.0
 DAY = 86400.0
@@ -79,31 +79,6 @@ def test_a_state_folder_that_cannot_be_made(tmp_path: Path) -> None:
     assert list((tmp_path / "state").iterdir()) == []
 
 
-class Login:
-    """A login that is read, and nothing else."""
-
-    def __init__(self, found: Credential | CredentialError) -> None:
-        self.found = found
-
-    async def read(self) -> Credential:
-        if isinstance(self.found, CredentialError):
-            raise self.found
-        return self.found
-
-    async def access_token(self, force_refresh_of: str | None = None) -> str:
-        raise AssertionError("a doctor asks for no token")
-
-    def status(self) -> CredentialStatus:
-        raise AssertionError("a doctor reads the login itself")
-
-    async def drain(self) -> None:
-        raise AssertionError("there is nothing to wait for")
-
-
-def stored(**times: Any) -> Credential:
-    return Credential(access_token="t", source="file", **{"refresh_token": "r", **times})
-
-
 MISSING = CredentialError("missing", "No Claude login.")
 
 
@@ -128,7 +103,7 @@ MISSING = CredentialError("missing", "No Claude login.")
     ],
 )  # fmt: skip
 async def test_the_login(login: Any, env: dict[str, str], state: str, text: str) -> None:
-    found = said(await checks.login(settings(**env), Login(login), NOW))
+    found = said(await checks.login(settings(**env), ReadableLogin(login), NOW))
     assert (found[0], text in found[1]) == (state, True), found
 
 
