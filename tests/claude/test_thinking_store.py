@@ -1,7 +1,6 @@
 """A conversation as it goes through the proxy: restored, sent, answered, recorded, sent back without thinking."""
 
 import copy
-import time
 from typing import Any
 
 import pytest
@@ -20,6 +19,7 @@ from tests.claude.support import (
     thought,
     user,
 )
+from tests.cpu import cpu_below
 
 ADAPTIVE = {"type": "adaptive"}
 BUDGET = {"type": "enabled", "budget_tokens": 2000}
@@ -408,9 +408,8 @@ def test_three_thousand_messages_are_restored_in_a_fraction_of_a_second(
         ]
     talk.ask(results("c1499"), thought("1"), call("d"))
     talk.messages.append(results("d"))
-    started = time.perf_counter()
-    restored = talk.store.restore(talk.scope, talk.request(), talk.model)
-    assert time.perf_counter() - started < 1
+    with cpu_below():
+        restored = talk.store.restore(talk.scope, talk.request(), talk.model)
     assert (restored.restored, restored.left_out) == (1, 1500)
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import time
 
 import pytest
 
+from tests.cpu import cpu_below
 from tests.wire.asking import (
     NO_RESULT,
     TC,
@@ -232,9 +232,8 @@ def test_v070_sixty_parallel_calls() -> None:
 @pytest.mark.parametrize("call_id", ["c1", "", "x" * 64], ids=["short", "missing", "longest"])
 def test_thousands_of_calls_with_one_id_in_a_second(call_id: str) -> None:
     history = [m for _ in range(3000) for m in (A(None, TC(call_id)), T(call_id, "x"))]
-    started = time.perf_counter()
-    request = chat(U("a"), *history, tools=TOOLS).request
-    assert time.perf_counter() - started < 1
+    with cpu_below():
+        request = chat(U("a"), *history, tools=TOOLS).request
     ids = [b["id"] for m in request["messages"] for b in m["content"] if b["type"] == "tool_use"]
     assert len(set(ids)) == 3000
     assert max(map(len, ids)) <= 64

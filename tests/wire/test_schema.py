@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-import time
 from typing import Any
 
 import pytest
@@ -12,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from addon.wire.schema import object_schema
+from tests.cpu import cpu_below
 
 A = {"type": "object", "properties": {"a": {"type": "string"}, "c": {}}, "required": ["a", "c"]}
 B = {"type": "object", "properties": {"b": {"type": "string"}, "c": {}}, "required": ["c", "b"]}
@@ -168,9 +168,8 @@ HOSTILE: dict[str, dict] = {
 
 @pytest.mark.parametrize("schema", HOSTILE.values(), ids=HOSTILE)
 def test_hostile_schemas_end_soon(schema: dict) -> None:
-    started = time.perf_counter()
-    root, _ = object_schema(schema)
-    assert time.perf_counter() - started < 1
+    with cpu_below():
+        root, _ = object_schema(schema)
     json.dumps(root)
 
 

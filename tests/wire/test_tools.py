@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-import time
 from typing import Any
 
 import pytest
 
 from addon.errors import BadRequest
 from addon.wire.types import ToolReply
+from tests.cpu import cpu_below
 from tests.wire.asking import (
     TC,
     A,
@@ -294,6 +294,5 @@ def test_a_megabyte_of_tools_in_a_second() -> None:
         function(f"f{i}", parameters={"type": "object", "properties": properties})
         for i in range(100)
     ]
-    started = time.perf_counter()
-    chat(U("a"), tools=tools)
-    assert time.perf_counter() - started < 1
+    with cpu_below():
+        chat(U("a"), tools=tools)

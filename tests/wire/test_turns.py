@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import time
 
 import pytest
 
 from addon.errors import BadRequest
+from tests.cpu import cpu_below
 from tests.wire.asking import (
     TC,
     A,
@@ -200,9 +200,8 @@ def test_v020_but_not_in_a_demanded_format() -> None:
 
 def test_v022_three_thousand_messages_in_a_second() -> None:
     messages = [U(f"q{i}") if i % 2 == 0 else A(f"a{i}") for i in range(3001)]
-    started = time.perf_counter()
-    translation = chat(*messages)
-    assert time.perf_counter() - started < 1
+    with cpu_below():
+        translation = chat(*messages)
     assert len(translation.request["messages"]) == 3001
 
 
