@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from mitmproxy import http
 
-from addon.blocked import Blocked
+from addon.blocked import NOT_ON_LIST, Blocked
 from addon.errors import (
     BadRequest,
     CCProxyError,
@@ -32,6 +32,8 @@ CLIENT_KEY_PREFIX = "sk-ant-api"
 """Only API keys of Anthropic's are a client's own; `sk-ant-oat…` would be somebody's subscription."""
 COOKIE = "ccproxy_dashboard"
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
+LONGEST_LINE = 400
+"""Characters of the log that one refused request may fill."""
 
 # A header that a tunnel or a reverse proxy adds: its presence alone makes a request one from outside.
 FORWARDING_HEADERS = ("forwarded", "x-real-ip", "true-client-ip", "via")
@@ -125,7 +127,7 @@ def _tunnel_refusal(
         route is not None and route.name == "models"
     )  # Cursor's app asks from the user's own address
     if listed and not from_desktop and not _on_list(visitor, settings):
-        return Forbidden(_not_on_list(visitor))
+        return Forbidden(_not_on_list(visitor), code=NOT_ON_LIST)
     return None
 
 
@@ -249,7 +251,16 @@ class AccessControl:
             exchange.route = route
             return
         exchange.refuse(flow, error)
-        logger.warning("%s %s refused: %s", visitor.method, visitor.path.partition("?")[0], error)
+        self.blocked.note(visitor.method, visitor.path, _address(visitor), error)
+        _log(visitor, error, self.blocked.entries[0]["allow"])
+
+
+def _log(visitor: Visitor, error: CCProxyError, allow: str | None) -> None:
+    said = f"{visitor.method} {visitor.path.partition('?')[0]} refused: {error}"
+    hint = f" This line in .env would let it in: {allow}" if allow else ""
+    # The caller wrote most of this: an escape sequence in it would command the terminal.
+    shown = "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in said[:LONGEST_LINE])
+    logger.warning("%s%s", shown, hint)
 
 
 def _address(visitor: Visitor) -> str | None:

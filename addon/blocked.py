@@ -12,6 +12,8 @@ from addon.settings import Settings
 from addon.wire.types import JsonObject
 
 BLOCKED_KEPT = 100
+NOT_ON_LIST = "ip_not_allowed"
+"""Code of the one refusal that a line in `.env` lifts."""
 
 
 class Blocked:
@@ -32,7 +34,7 @@ class Blocked:
                 "address": address[:64] if address else None,
                 "status": error.status,
                 "reason": error.message,
-                "allow": self.line_for(address) if error.status == 403 else None,
+                "allow": self.line_for(address) if error.code == NOT_ON_LIST else None,
             }
         )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from addon.blocked import BLOCKED_KEPT, Blocked
+from addon.blocked import BLOCKED_KEPT, NOT_ON_LIST, Blocked
 from addon.errors import Forbidden, Unauthorized
 from addon.settings import Settings
 
@@ -13,7 +13,7 @@ def blocked(**env: str) -> Blocked:
 
 def test_a_tunnel_address_comes_with_the_line_that_lets_it_in() -> None:
     list_ = blocked(ALLOWED_IPS="1.2.3.4")
-    list_.note("POST", "/v1/messages?key=secret", "5.6.7.8", Forbidden("no"))
+    list_.note("POST", "/v1/messages?key=secret", "5.6.7.8", Forbidden("no", code=NOT_ON_LIST))
     assert list_.entries[0] == {
         "time": 1_000_000,
         "method": "POST",
@@ -28,9 +28,10 @@ def test_a_tunnel_address_comes_with_the_line_that_lets_it_in() -> None:
 def test_other_refusals_name_no_line() -> None:
     list_ = blocked()
     list_.note("GET", "/budget", "5.6.7.8", Unauthorized("no"))
-    list_.note("GET", "/budget", "not an address", Forbidden("no"))
-    list_.note("GET", "/budget", None, Forbidden("no"))
-    assert [entry["allow"] for entry in list_.entries] == [None, None, None]
+    list_.note("GET", "/budget", "5.6.7.8", Forbidden("a page's origin"))
+    list_.note("GET", "/budget", "not an address", Forbidden("no", code=NOT_ON_LIST))
+    list_.note("GET", "/budget", None, Forbidden("no", code=NOT_ON_LIST))
+    assert [entry["allow"] for entry in list_.entries] == [None] * 4
 
 
 def test_only_the_newest_are_kept() -> None:

@@ -19,7 +19,7 @@ from mitmproxy.proxy.layers.http._http1 import Http1Server
 
 from addon.client_side import plain_error
 from addon.errors import CCProxyError
-from addon.replay_layer.stream import Steps
+from addon.replay_layer.voice import Steps
 
 MAX_HEAD = 64 * 1024
 """Bytes of request line and headers; mitmproxy itself has no limit."""
@@ -98,6 +98,15 @@ class ClientConnection(Http1Server):
         if in_body:
             error = RequestProtocolError(self.stream_id, message, ErrorCode.GENERIC_CLIENT_ERROR)
             yield ReceiveHttp(error)
+
+    def bail_out(self, error: CCProxyError) -> Steps[None]:
+        """Close the connection, with an answer if none has begun."""
+        if self.state == self.done:
+            return
+        if self.request and not self.response:
+            yield commands.SendData(self.conn, self.error(error.status, error.message))
+        self.state = self.done
+        yield commands.CloseConnection(self.conn)
 
     def send(self, event: HttpEvent) -> Steps[None]:
         if isinstance(event, ResponseProtocolError) and not self.response:

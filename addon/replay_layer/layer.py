@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
+import time
+from collections.abc import Callable
 from weakref import WeakSet
 
 from mitmproxy import http
@@ -13,25 +16,55 @@ from mitmproxy.proxy.layers import modes
 from mitmproxy.proxy.layers.http import GetHttpConnection, HttpLayer, HTTPMode
 from mitmproxy.proxy.mode_specs import ReverseMode
 
+from addon.errors import CCProxyError
 from addon.exchange import Exchanges
 from addon.replay_layer.front import ClientConnection
 from addon.replay_layer.pulse import Timing
-from addon.replay_layer.stream import ReplayStream, Steps
+from addon.replay_layer.stream import ReplayStream
+from addon.replay_layer.voice import GiveUp, Steps
+
+logger = logging.getLogger(__name__)
 
 
 class ReplayLayer(HttpLayer):
     """mitmproxy's HTTP layer with our streams, our front, and connections that can be left behind."""
 
-    def __init__(self, context: Context, exchanges: Exchanges, timing: Timing) -> None:
+    def __init__(
+        self,
+        context: Context,
+        exchanges: Exchanges,
+        timing: Timing,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         super().__init__(context, HTTPMode.transparent)
         self.exchanges = exchanges
         self.timing = timing
+        self.clock = clock
+        self.front = ClientConnection(context.fork())
         self.served: WeakSet[Connection] = WeakSet()
         """Upstream connections that have served a request: a failure on one may only mean that it was stale."""
 
+    def handle_event(self, event: events.Event) -> Steps[None]:
+        try:
+            yield from super().handle_event(event)
+        except Exception:
+            # mitmproxy would log it, forget the event, and leave the client waiting.
+            logger.exception("ccproxy's replay layer failed")
+            yield from self.collapse()
+
+    def collapse(self) -> Steps[None]:
+        """Tell the client what can still be told, and close its connection, and with it all others."""
+        error = CCProxyError("ccproxy failed while serving this request. Its log says why.")
+        try:
+            for stream in list(self.streams.values()):
+                yield from self.event_to_child(stream, GiveUp(error))
+        except Exception:
+            logger.exception("ccproxy's replay layer could not end its streams")
+        yield from self.front.bail_out(error)
+
     def _handle_event(self, event: events.Event) -> Steps[None]:
         if isinstance(event, events.Start):
-            self.connections[self.context.client] = ClientConnection(self.context.fork())
+            self.connections[self.context.client] = self.front
         elif isinstance(event, events.ConnectionEvent) and self.left_behind(event.connection):
             return
         yield from super()._handle_event(event)
@@ -107,6 +140,8 @@ class Gate:
         self.exchanges = exchanges
 
     def requestheaders(self, flow: http.HTTPFlow) -> None:
+        if flow.response is not None:  # read from a file: what has its answer is sent nowhere
+            return
         exchange = self.exchanges.get(flow)
         if exchange is None or exchange.finished:
             message = (

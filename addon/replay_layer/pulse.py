@@ -38,6 +38,9 @@ class Pulse:
     """A head was sent: from here on errors are events."""
     delivered: bool = False
     """Content was sent: from here on nothing is tried again."""
+    hook: object = None
+    """The hook that it was seen waiting in, and since when."""
+    hook_since: float = 0.0
 
     def connecting_too_long(self, now: float) -> bool:
         since = self.connecting_since
@@ -46,17 +49,28 @@ class Pulse:
     def upstream_silent_too_long(self, now: float) -> bool:
         return self.awaiting_upstream and now >= self.last_received + self.timing.idle
 
+    def hook_hangs(self, hook: object, now: float) -> bool:
+        """`hook`: the one that is waited for at this moment, or None."""
+        if hook is not self.hook:
+            self.hook, self.hook_since = hook, now
+        return hook is not None and now >= self.hook_since + self.timing.idle
+
     def word_due(self, now: float) -> bool:
         """Whether the client has to hear something now: a first byte, or a keepalive."""
         return now >= self._next_word()
 
-    def delay(self, now: float) -> float:
-        """Seconds until the next look at this clock."""
-        due = [now + (LONGEST_TICK if self.delivered else WAITING_TICK), self._next_word()]
+    def delay(self, now: float, *, audible: bool) -> float:
+        """Seconds until the next look at this clock. `audible`: the client wants to hear something meanwhile."""
+        due = [now + (LONGEST_TICK if self.delivered else WAITING_TICK)]
+        word = self._next_word()
+        if audible or word > now:
+            due.append(word)
         if self.connecting_since is not None:
             due.append(self.connecting_since + self.timing.connect)
         if self.awaiting_upstream:
             due.append(self.last_received + self.timing.idle)
+        if self.hook is not None:
+            due.append(self.hook_since + self.timing.idle)
         return max(min(due) - now, SHORTEST_TICK)
 
     def _next_word(self) -> float:

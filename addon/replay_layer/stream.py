@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mitmproxy import http
-from mitmproxy.flow import Error
 from mitmproxy.net.http.validate import validate_headers
-from mitmproxy.proxy import commands, events, layer
+from mitmproxy.proxy import commands, events
 from mitmproxy.proxy.context import Context
-from mitmproxy.proxy.layers.http import DropStream, HttpStream, SendHttp
+from mitmproxy.proxy.layers.http import DropStream, SendHttp
 from mitmproxy.proxy.layers.http._events import (
     ErrorCode,
     RequestData,
@@ -24,22 +23,26 @@ from mitmproxy.proxy.layers.http._events import (
     ResponseEndOfMessage,
     ResponseHeaders,
     ResponseProtocolError,
+    ResponseTrailers,
 )
-from mitmproxy.proxy.layers.http._hooks import HttpErrorHook, HttpResponseHook
+from mitmproxy.proxy.layers.http._hooks import HttpResponseHook
 
 from addon.errors import BadGateway, CCProxyError, GatewayTimeout
-from addon.exchange import Attempt, Exchange, Failure, Phase
-from addon.replay_layer.pulse import Pulse
+from addon.exchange import Attempt, Failure, Phase
+from addon.replay_layer.voice import GiveUp, LiveDataHook, Steps, Voice
 
 if TYPE_CHECKING:
     from addon.replay_layer.layer import ReplayLayer
 
 logger = logging.getLogger(__name__)
 
-type Steps[T] = layer.CommandGenerator[T]
-
 MAX_ERROR_BODY = 1 << 20
 """Bytes of an upstream error that are read; Anthropic's are a few hundred."""
+MAX_ANSWER = 64 << 20
+"""Bytes of one answer: Claude's longest is some MB, and it is kept whole until its end."""
+ResponseEvent = (
+    ResponseHeaders | ResponseData | ResponseTrailers | ResponseEndOfMessage | ResponseProtocolError
+)
 UNREAD_BODY = 64 * 1024
 """Bytes of a refused request's body that are still read."""
 IDLE = "idle"
@@ -55,41 +58,39 @@ class UpstreamFailedHook(commands.StartHook):
     flow: http.HTTPFlow
 
 
-@dataclass
-class LiveDataHook(commands.StartHook):
-    """A local answer goes on: an addon puts its next bytes into the exchange's outbox, or none to end it."""
-
-    flow: http.HTTPFlow
-
-
-class ReplayStream(HttpStream):
+class ReplayStream(Voice):
     """See the package's docstring for the rules it keeps."""
 
-    exchange: Exchange
-
     def __init__(self, context: Context, stream_id: int, parent: ReplayLayer) -> None:
-        super().__init__(context, stream_id)
-        self.parent = parent
-        now = time.monotonic()
-        self.pulse = Pulse(parent.timing, now, now, now)
-        self.timer: commands.RequestWakeup | None = None
-        self.ended = False
+        super().__init__(context, stream_id, parent)
         self.held: list[bytes] = []
         """Bytes for the client that wait for the first content."""
-        self.early_head: http.Response | None = None
+        self.received = 0
+        """Bytes of this attempt's answer."""
 
     # -- what comes in ------------------------------------------------------------------------------------------
 
     def handle_event(self, event: events.Event) -> Steps[None]:
         # A timer is handled at once, even while the stream is paused in a hook (summarizing, refreshing, waiting):
         # the base class would queue it until the hook is done.
+        if self.dropped:
+            return
         if isinstance(event, events.Wakeup):
             if event.command is self.timer:
                 yield from self.tick()
+        elif isinstance(event, GiveUp):
+            yield from self.give_up(event.error)
         else:
             yield from super().handle_event(event)
 
+    def _handle_event(self, event: events.Event) -> Steps[None]:
+        of_upstream = isinstance(event, ResponseEvent)
+        if not of_upstream or self.pulse.awaiting_upstream:
+            yield from super()._handle_event(event)
+        # else: the rest of what came along with the reason for giving the attempt up
+
     def state_wait_for_request_headers(self, event: RequestHeaders) -> Steps[None]:
+        yield from self.schedule()
         yield from super().state_wait_for_request_headers(event)
         waiting = self.client_state == self.state_consume_request_body
         if waiting and self.flow.response and not event.end_stream and _is_large(event.request):
@@ -111,7 +112,7 @@ class ReplayStream(HttpStream):
 
     def state_consume_request_body(self, event: events.Event) -> Steps[None]:
         if isinstance(event, RequestEndOfMessage):
-            self.pulse.complete_at = self.pulse.last_sent = time.monotonic()
+            self.pulse.complete_at = self.pulse.last_sent = self.clock()
             yield from self.schedule()
         yield from super().state_consume_request_body(event)
 
@@ -149,7 +150,7 @@ class ReplayStream(HttpStream):
             return False
         self.exchange.attempts.append(attempt)
         _show(self.flow.request, attempt)
-        self.pulse.connecting_since = time.monotonic()
+        self.pulse.connecting_since = self.clock()
         connected = yield from super().make_server_connection()
         self.pulse.connecting_since = None
         # The client may have left, or a deadline passed, while the connection was made.
@@ -162,7 +163,7 @@ class ReplayStream(HttpStream):
         request.headers[attempt.auth[0]] = attempt.auth[1]
         server = self.context.server
         self.pulse.awaiting_upstream = True
-        self.pulse.last_received = time.monotonic()
+        self.pulse.last_received = self.clock()
         self.server_state = self.state_wait_for_response_headers
         yield SendHttp(RequestHeaders(self.stream_id, request, not attempt.body), server)
         if attempt.body:
@@ -191,7 +192,7 @@ class ReplayStream(HttpStream):
 
     def deliver(self, at_end: bool) -> Steps[None]:
         self.pulse.delivered = True
-        self.exchange.first_content = time.monotonic()
+        self.exchange.first_content = self.clock()
         body = b"".join(self.held)
         self.held.clear()
         assert self.flow.response
@@ -224,8 +225,11 @@ class ReplayStream(HttpStream):
 
     def read(self, event: events.Event) -> tuple[bytes, bool]:
         """The client's bytes for an upstream event, and whether it was the last one."""
-        self.pulse.last_received = time.monotonic()
+        self.pulse.last_received = self.clock()
         if isinstance(event, ResponseData):
+            self.received += len(event.data)
+            if self.received > MAX_ANSWER:
+                return self.too_long(), False
             return self.translate(event.data), False
         at_end = isinstance(event, ResponseEndOfMessage)
         return (self.translate(None) if at_end else b""), at_end
@@ -245,15 +249,13 @@ class ReplayStream(HttpStream):
             )
             return b""
 
-    def finish(self, already_streamed: bool = False) -> Steps[None]:
-        self.pulse.awaiting_upstream = False
-        self.ended = True
-        self.parent.served.add(self.context.server)
-        if already_streamed and self.context.options.store_streamed_bodies:
-            assert self.flow.response
-            self.flow.response.data.content = bytes(self.response_body_buf)
-            self.response_body_buf.clear()
-        yield from super().send_response(already_streamed)
+    def too_long(self) -> bytes:
+        answer = self.exchange.answer
+        assert answer
+        answer.break_off(
+            BadGateway(f"The answer is longer than {MAX_ANSWER} bytes.", code="upstream_invalid")
+        )
+        return b""
 
     def send_response(self, already_streamed: bool = False) -> Steps[None]:
         """Called by the base class with a whole response: an addon's own, or an upstream error."""
@@ -341,6 +343,7 @@ class ReplayStream(HttpStream):
         elif not self.pulse.delivered:
             self.forget_attempt()
             yield UpstreamFailedHook(self.flow)
+            self.forget_queued()
             if (yield from self.check_killed(True)):
                 self.ended = True
                 return
@@ -357,52 +360,37 @@ class ReplayStream(HttpStream):
         else:
             yield from self.parent.abandon(self.context.server)
 
+    def forget_queued(self) -> None:
+        """The rest of the failed answer came while the hook ran; the next attempt would take it for its own."""
+        kept = [e for e in self._paused_event_queue if not isinstance(e, ResponseEvent)]
+        self._paused_event_queue.clear()
+        self._paused_event_queue.extend(kept)
+
     def forget_attempt(self) -> None:
         self.flow.response = self.flow.error = None
         self.exchange.answer = None
         self.held.clear()
+        self.received = 0
         self.response_body_buf.clear()
 
-    def fail(self, error: CCProxyError) -> Steps[None]:
-        """Tell the client, once: with a status where nothing was sent yet, else with one event."""
-        self.exchange.error = error
-        if self.pulse.committed:
-            yield from self.fail_in_stream(error)
-            return
-        self.flow.response = self.exchange.client.error_response(
-            error, self.exchange.error_headers(error)
-        )
-        self.flow.response.timestamp_start = time.time()
-        yield from self.finish()
-
-    def fail_in_stream(self, error: CCProxyError) -> Steps[None]:
-        answer = self.exchange.answer
-        yield from self.write(
-            answer.fail(error) if answer else self.exchange.client.error_event(error)
-        )
-        self.ended = True
-        self.flow.response = self.flow.response or self.early_head
-        assert self.flow.response
-        self.flow.response.data.content = bytes(self.response_body_buf)
-        self.flow.response.timestamp_end = time.time()
-        self.flow.error = Error(error.message)
-        yield HttpErrorHook(self.flow)
-        self.server_state = self.state_done
-        self.flow.live = False
-        yield DropStream(self.stream_id)
-        # A protocol error here would close without the chunked terminator, and look like a cut.
-        yield SendHttp(ResponseEndOfMessage(self.stream_id), self.context.client)
-
-    # -- staying audible ----------------------------------------------------------------------------------------
-
-    @property
-    def streaming(self) -> bool:
-        return self.exchange.client.streaming
+    # -- watching the clock --------------------------------------------------------------------------------------
 
     def tick(self) -> Steps[None]:
-        if self.ended or self.client_state == self.state_errored:
+        if not self.flow.live:
             return
-        now = time.monotonic()
+        now = self.clock()
+        if self.pulse.hook_hangs(self.hook, now):
+            logger.error(
+                "The hook %s hangs; its request was given up.", self.hook.name if self.hook else ""
+            )
+            yield from self.give_up(_hanging())
+            return
+        if not self.ended and self.client_state != self.state_errored:
+            yield from self.look(now)
+        yield from self.schedule()
+
+    def look(self, now: float) -> Steps[None]:
+        """Whatever is due now."""
         if self.pulse.connecting_too_long(now):
             yield from self.parent.abort_connecting()
         elif self.parent.exchanges.closing is not None and self.pulse.awaiting_upstream:
@@ -413,33 +401,6 @@ class ReplayStream(HttpStream):
             yield from super().handle_event(silence)
         elif self.streaming and self.pulse.word_due(now):
             yield from self.say_something()
-        if not self.ended:
-            yield from self.schedule()
-
-    def say_something(self) -> Steps[None]:
-        client = self.exchange.client
-        if not self.pulse.committed:
-            self.early_head = http.Response.make(200, b"", client.early_headers())
-            yield from self.commit(self.early_head)
-        yield from self.write(client.keepalive)
-
-    def schedule(self) -> Steps[None]:
-        self.timer = commands.RequestWakeup(self.pulse.delay(time.monotonic()))
-        yield self.timer
-
-    def commit(self, head: http.Response) -> Steps[None]:
-        self.pulse.committed = True
-        self.pulse.last_sent = time.monotonic()
-        head.headers.pop("content-length", None)
-        head.headers["transfer-encoding"] = "chunked"
-        yield SendHttp(ResponseHeaders(self.stream_id, head, end_stream=False), self.context.client)
-
-    def write(self, data: bytes) -> Steps[None]:
-        if data:
-            self.pulse.last_sent = time.monotonic()
-            if self.context.options.store_streamed_bodies:
-                self.response_body_buf += data
-            yield SendHttp(ResponseData(self.stream_id, data), self.context.client)
 
 
 def _is_large(request: http.Request) -> bool:
@@ -466,8 +427,20 @@ def _unapproved() -> CCProxyError:
     )
 
 
+def _hanging() -> CCProxyError:
+    return CCProxyError(
+        "ccproxy took too long to prepare this request, and gave it up. Its log says where."
+    )
+
+
 def _disconnected(event: ResponseProtocolError) -> CCProxyError:
     if event.code is ErrorCode.CONNECT_FAILED:
+        if "ertificate" in event.message:  # a company's own TLS inspection, most often
+            return BadGateway(
+                f"Anthropic's certificate was not accepted: {event.message} If your network inspects "
+                "TLS, give its CA with --set ssl_verify_upstream_trusted_ca=FILE.",
+                code="upstream_certificate",
+            )
         return BadGateway(
             "Anthropic can't be reached; is this machine online?", code="upstream_unreachable"
         )

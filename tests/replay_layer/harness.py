@@ -172,6 +172,7 @@ class Play:
         self.hooks: list[commands.StartHook] = []
         self.opening: list[commands.OpenConnection] = []
         self.closing: list[Connection] = []
+        self.closed: list[Connection] = []
         self.timers: list[tuple[float, commands.RequestWakeup]] = []
         self.flows: list[http.HTTPFlow] = []
         self.failures: list[str] = []
@@ -201,13 +202,13 @@ class Play:
             case commands.SendData(connection=c, data=data) if c is self.client:
                 if self.client.state is ConnectionState.OPEN:
                     self.sent += data
-                elif self.client in self.closing:
+                else:
                     self.sent_after_close += data
             case commands.SendData(connection=c, data=data):
                 self.upstream[c] = self.upstream.get(c, b"") + data
             case commands.OpenConnection():
                 self.opening.append(command)
-            case commands.CloseConnection(connection=c):
+            case commands.CloseConnection(connection=c) if c not in self.closing + self.closed:
                 c.state = ConnectionState.CLOSED
                 self.closing.append(c)
             case commands.StartHook():
@@ -226,9 +227,12 @@ class Play:
         self.client.state = ConnectionState.CAN_WRITE
         self.do(events.ConnectionClosed(self.client))
 
-    def complete_hook(self, index: int = 0) -> None:
-        hook = self.hooks.pop(index)
+    def complete_hook(self, index: int = 0, after: float = 0.0) -> None:
+        """The addons do their part, and take so many seconds for it."""
+        hook = self.hooks[index]
         self.script.run(hook)
+        self.wait(after)
+        self.hooks.remove(hook)
         if hook.blocking:
             self.do(events.HookCompleted(hook))
 
@@ -261,6 +265,7 @@ class Play:
         """What our own closes lead to: a connection that was being made fails, others are closed."""
         while self.closing:
             connection = self.closing.pop(0)
+            self.closed.append(connection)
             attempt = next((c for c in self.opening if c.connection is connection), None)
             if attempt:
                 self.connect("connection cancelled", self.opening.index(attempt))
@@ -361,4 +366,3 @@ def _options() -> options.Options:
     ):
         made.add_option(name, kind, value, "")  # type: ignore[arg-type]
     return made
-

@@ -10,7 +10,7 @@ from mitmproxy import http
 
 from addon.errors import CCProxyError
 from addon.exchange import Exchange, Exchanges
-from addon.replay_layer import stream
+from addon.replay_layer import Timing, stream
 from addon.wire.types import Dialect
 from tests.replay_layer.harness import (
     QUICK,
@@ -27,9 +27,12 @@ STREAMS = Path(__file__).parent.parent / "fixtures" / "streams"
 STREAM = stream_of(message(text("one two three")))
 DIALECTS: tuple[Dialect, ...] = get_args(Dialect.__value__)
 OVERLOADED = http_answer(
-    b'{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}', b"529 Overloaded"
+    b'{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}',
+    b"529 Overloaded",
 )
-ERROR_EVENT = b'event: error\ndata: {"type":"error","error":{"type":"api_error","message":"Oh"}}\n\n'
+ERROR_EVENT = (
+    b'event: error\ndata: {"type":"error","error":{"type":"api_error","message":"Oh"}}\n\n'
+)
 
 
 def names(play: Play) -> list[str]:
@@ -233,7 +236,7 @@ def test_r26_a_hook_that_hangs_does_not_hang_the_client(hook: str, streaming: bo
         assert ended_well(body) != (hook == "error")
     else:
         assert b'"error":' in body and b"[DONE]" not in body
-        assert status == (200 if streaming and hook != "requestheaders" else 500)
+        assert status == (200 if streaming and hook in AFTER else 500)
     assert (play.upstream_requests == 0) == (hook in BEFORE)
     sent = play.sent
     play.complete_hook(play.hooks.index(hanging))  # it ends after all
@@ -248,10 +251,7 @@ def test_a_hook_that_takes_long_but_ends_is_waited_for() -> None:
     play = Play()
     play.client_sends(client_request("chat"))
     play.complete_hook()
-    play.wait(QUICK.idle - 5)
-    server_wanted = play.opening
-    play.complete_hook()
-    assert server_wanted or play.opening
+    play.complete_hook(after=QUICK.idle - 5)
     server = play.connect()
     play.upstream_sends(server, chunked(STREAM))
     play.complete_hooks()
@@ -262,12 +262,11 @@ def test_a_hook_that_takes_long_but_ends_is_waited_for() -> None:
 def test_a_request_that_is_not_streamed_does_not_keep_the_clock_busy() -> None:
     play = Play(streaming=False)
     play.begin()
-    before = len(play.timers)
     woken = 0
     for _ in range(50):
         woken += sum(at <= play.now + 1 for at, _ in play.timers)
         play.wait(1)
-    assert before == 1 and woken < 60
+    assert woken < 60
 
 
 # ---- failures of the layer itself
@@ -341,23 +340,19 @@ def test_r3_r4_silence_of_upstream_is_filled_and_ends(silent: str) -> None:
     play.complete_hooks()
     assert max(gaps, default=0) <= QUICK.keepalive + 1
     body = body_of(play)
-    assert b'"error":' in body and not ended_well(body)
+    assert b'"error":' in body and b"[DONE]" not in body
 
 
 def test_r4_nine_minutes_of_silence_are_bridged() -> None:
-    from addon.replay_layer import Timing
-
     play = Play(Timing())
     server = play.begin()
     play.upstream_sends(server, stream_head(b"Transfer-Encoding: chunked"))
     play.complete_hooks()
     play.upstream_sends(server, b"%x\r\n%b\r\n" % (600, STREAM[:600]))
-    for _ in range(54):
+    for _ in range(9 * 60 // 18):
         before = len(play.sent)
-        play.wait(10)
-        play.wait(5.1)
+        play.wait(18)
         assert len(play.sent) > before
-        play.now -= 5.1
     rest = STREAM[600:]
     play.upstream_sends(server, b"%x\r\n%b\r\n0\r\n\r\n" % (len(rest), rest))
     play.complete_hooks()
@@ -374,4 +369,3 @@ def test_the_end_of_the_proxy_is_told_in_the_stream() -> None:
     play.complete_hooks()
     body = body_of(play)
     assert errors_in(body) == 1 and b"was stopped" in body and not ended_well(body)
-
