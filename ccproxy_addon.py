@@ -41,6 +41,7 @@ from addon.flow_limit import FlowLimit
 from addon.health import Health
 from addon.json_codec import FAST
 from addon.local_api import LocalApi
+from addon.model_list import ModelList, UpstreamModels
 from addon.options import Options, given_at_start
 from addon.parts import load_catalogue, make_counter, make_login, make_manager, timing
 from addon.progress import Progress
@@ -81,6 +82,8 @@ class Shared:
         self.purse = Purse(self.budget)
         self.http = httpx.AsyncClient(timeout=httpx.Timeout(120, connect=10))
         self.login = make_login(settings, self.http)
+        asking = UpstreamModels(settings, self.login, self.http)
+        self.models = ModelList(self.catalogue, asking)
         self.standing = Standing()
         self.memory = SummaryMemory(settings.home / "summaries", time.time)
         self.continuity = Continuity(ThinkingStore(time.monotonic))
@@ -124,7 +127,7 @@ def build(settings: Settings, environ: Mapping[str, str]) -> list[Any]:
 def request_path(shared: Shared, settings: Settings) -> list[Any]:
     """The addons that a request meets, in this order; made anew when a setting changes."""
     exchanges, terminal, standing = shared.exchanges, shared.terminal, shared.standing
-    catalogue, ledger, budget, hub = shared.catalogue, shared.ledger, shared.budget, shared.hub
+    models, ledger, budget, hub = shared.models, shared.ledger, shared.budget, shared.hub
     terminal.quiet = settings.quiet
     window = ContextWindow(settings, exchanges, make_manager(settings, shared), terminal)
     attempts = Attempts(settings, shared.continuity)
@@ -142,7 +145,7 @@ def request_path(shared: Shared, settings: Settings) -> list[Any]:
         LocalApi(
             settings,
             exchanges,
-            catalogue,
+            models,
             Health(
                 settings,
                 shared.login.status,
@@ -166,7 +169,7 @@ def request_path(shared: Shared, settings: Settings) -> list[Any]:
             settings, exchanges, ledger, budget, store=shared.store, hub=hub, standing=standing
         ),
         # from here on there is an Anthropic request; on the way back, the client's dialect
-        Translate(settings, exchanges, catalogue),
+        Translate(settings, exchanges, models),
         # needs the model and what the client asked; remembers thinking on the way back
         Thinking(settings, exchanges, shared.continuity),
         # what is counted and cut is what will be sent

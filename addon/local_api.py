@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 from mitmproxy import http
 
-from addon.claude.catalogue import Catalogue
 from addon.exchange import Exchange, Exchanges
 from addon.local_endpoints import LocalEndpoints, json_response
+from addon.model_list import ModelList
 from addon.settings import Settings
 from addon.wire.types import JsonObject
 
@@ -34,11 +34,11 @@ CORS_HEADERS = "Content-Type, Authorization, x-api-key, anthropic-version, anthr
 
 class LocalApi(LocalEndpoints):
     def __init__(
-        self, settings: Settings, exchanges: Exchanges, catalogue: Catalogue, health: Health
+        self, settings: Settings, exchanges: Exchanges, models: ModelList, health: Health
     ) -> None:
         super().__init__(exchanges)
         self.aliases = [name for name, _ in settings.model_aliases]
-        self.catalogue = catalogue
+        self.known = models
         self.health = health
         self.endpoints = {
             "root": self.root,
@@ -65,7 +65,7 @@ class LocalApi(LocalEndpoints):
 
     def models(self, flow: http.HTTPFlow, exchange: Exchange) -> http.Response:
         """OpenAI's list, or Anthropic's for a client that names its version of that API."""
-        names = [*self.aliases, *self.catalogue.ids]
+        names = [*self.aliases, *self.known.catalogue.ids]
         if "anthropic-version" in flow.request.headers:
             return json_response(anthropic_models(names))
         return json_response(openai_models(names))

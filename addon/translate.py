@@ -8,12 +8,12 @@ from dataclasses import replace
 from mitmproxy import http
 
 from addon.answers import PassedOn, StreamedAnswer, WholeAnswer
-from addon.claude.catalogue import Catalogue
 from addon.claude.model import Model
 from addon.claude.names import ModelChoice, parse
 from addon.errors import BadRequest, CCProxyError, NotFound
 from addon.exchange import Answer, Call, Exchange, Exchanges
 from addon.json_codec import FAST, read_body
+from addon.model_list import ModelList
 from addon.routes import COUNT_TOKENS, deployment
 from addon.settings import Settings
 from addon.wire.answer import renderer_for, whole_answer
@@ -31,14 +31,14 @@ VERIFY_SYSTEM = "You are a test assistant."
 
 
 class Translate:
-    def __init__(self, settings: Settings, exchanges: Exchanges, catalogue: Catalogue) -> None:
+    def __init__(self, settings: Settings, exchanges: Exchanges, models: ModelList) -> None:
         self.settings = settings
         self.exchanges = exchanges
-        self.catalogue = catalogue
+        self.models = models
         self.aliases = dict(settings.model_aliases)
         self.options = RequestOptions(strict=settings.strict, fast=settings.fast_mode)
 
-    def request(self, flow: http.HTTPFlow) -> None:
+    async def request(self, flow: http.HTTPFlow) -> None:
         exchange = self.exchanges.open(flow)
         if (
             exchange is None
@@ -47,11 +47,11 @@ class Translate:
         ):
             return
         try:
-            self.read(flow, exchange)
+            await self.read(flow, exchange)
         except CCProxyError as error:
             exchange.refuse(flow, error)
 
-    def read(self, flow: http.HTTPFlow, exchange: Exchange) -> None:
+    async def read(self, flow: http.HTTPFlow, exchange: Exchange) -> None:
         encoding = flow.request.headers.get("content-encoding", "")
         body = read_body(flow.request.raw_content or b"", encoding)
         exchange.client.streaming = body.get("stream") is True
@@ -60,7 +60,8 @@ class Translate:
         if choice is None:
             exchange.passthrough = {**body, "model": self.meant(asked)}
             return
-        model = self.catalogue.get(self.catalogue.resolve(choice.id))
+        await self.models.look_up(choice.id)
+        model = self.models.catalogue.get(choice.id)
         translation = self.translate(body, model, asked, exchange.dialect)
         exchange.ignored = translation.ignored
         exchange.notes += translation.notes

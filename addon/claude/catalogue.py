@@ -58,11 +58,15 @@ class Catalogue:
         """With the models that only Anthropic's `GET /v1/models` answer knows: their limits and capabilities are
         taken from it, the rest (prices!) from the newest of the family. Rows of the files stay as they are."""
         rows = dict(self.models)
-        for info in models_list.get("data") or ():
-            model_id = info.get("id") if isinstance(info, dict) else None
-            if isinstance(model_id, str) and self._find(model_id) is None:
+        for info in _objects(models_list.get("data")):
+            model_id = info.get("id")
+            if isinstance(model_id, str) and not self.knows(model_id):
                 rows[model_id] = _from_upstream(self._guess(model_id), info)
         return replace(self, models=rows)
+
+    def knows(self, model_id: str) -> bool:
+        """Whether there is a row for an id, or for the one that takes its place."""
+        return self._find(self.resolve(model_id)) is not None
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -118,12 +122,12 @@ def _undated(model_id: str) -> str:
 
 def _from_upstream(base: Model, info: JsonObject) -> Model:
     """`info`: one element of `GET /v1/models`; whatever it doesn't say stays as guessed."""
-    capabilities = info.get("capabilities") or {}
-    thinking = (capabilities.get("thinking") or {}).get("types") or {}
-    effort = capabilities.get("effort") or {}
+    capabilities = _object(info.get("capabilities"))
+    thinking = _object(_object(capabilities.get("thinking")).get("types"))
+    effort = _object(capabilities.get("effort"))
     known: dict[str, Any] = {
-        "context": info.get("max_input_tokens") or base.context,
-        "max_output": info.get("max_tokens") or base.max_output,
+        "context": _size(info.get("max_input_tokens"), base.context),
+        "max_output": _size(info.get("max_tokens"), base.max_output),
         "structured_outputs": _supports(
             capabilities, "structured_outputs", base.structured_outputs
         ),
@@ -147,7 +151,19 @@ def _thinking_types(types: JsonObject, base: Model) -> dict[str, Any]:
     }
 
 
+def _object(value: Any) -> JsonObject:
+    return value if isinstance(value, dict) else {}
+
+
+def _objects(value: Any) -> list[JsonObject]:
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
+def _size(value: Any, default: int) -> int:
+    """`value` if it is a number of tokens."""
+    return value if isinstance(value, int) and value > 0 else default
+
+
 def _supports(capabilities: JsonObject, name: str, default: bool) -> bool:
-    entry = capabilities.get(name)
-    supported = entry.get("supported") if isinstance(entry, dict) else None
+    supported = _object(capabilities.get(name)).get("supported")
     return supported if isinstance(supported, bool) else default
