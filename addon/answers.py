@@ -114,7 +114,8 @@ class PassedOn:
         out = []
         for event in self.decoder.feed(data):
             self.began = True
-            self.complete = event.data.strip() == b"[DONE]"
+            # an error of its own is an end too: a second one would follow it otherwise
+            self.complete = event.data.strip() == b"[DONE]" or event.data.startswith(b'{"error"')
             if b'"usage"' in event.data:
                 self.note_usage(event.data)
             out.append(event.raw)

@@ -27,7 +27,14 @@ type Listener = Literal["nobody", "ccproxy", "another program"]
 def command(program: str, settings: Settings, arguments: list[str]) -> list[str]:
     """The command line of `program`: mitmdump or mitmweb."""
     executable = Path(sys.executable).with_name(program)
-    line = [str(executable), "-s", str(ROOT / "ccproxy_addon.py")]
+    # lazy: the sockets are open before the script is loaded, and nothing may go upstream before that
+    line = [
+        str(executable),
+        "--set",
+        "connection_strategy=lazy",
+        "-s",
+        str(ROOT / "ccproxy_addon.py"),
+    ]
     if not any(a in ("--mode", "-m") or a.startswith("--mode=") for a in arguments):
         line += ["--mode", f"reverse:{settings.upstream_url}@127.0.0.1:{settings.port}"]
         if _port_is_free("::1", settings.port):

@@ -236,9 +236,12 @@ class Upstream:
     def final_error(
         self, exchange: Exchange, call: Call, outcome: Outcome, decision: Decision
     ) -> CCProxyError:
-        if exchange.first_error is None:
-            return explained(outcome.error, decision)
         now, wait = self.clock(), outcome.error.retry_after
+        if exchange.first_error is None:
+            until = outcome.rate_limit.until
+            if wait is None and until is not None:  # Anthropic often names the reset alone
+                outcome.error.retry_after = until - now
+            return explained(outcome.error, decision)
         subscription = self.standing.limited_until(call.model.family, now)
         resets = (subscription, None if wait is None else now + wait)
         earliest = min((reset for reset in resets if reset is not None), default=None)
