@@ -151,7 +151,7 @@ def show(finding: Finding, terminal: Terminal) -> None:
 
 def cursor_lines(settings: Settings, private: bool) -> list[str]:
     url = tunnel_url(settings) or "https://<address of your tunnel>"
-    key = settings.secret or "anything"
+    key = settings.secret or "(./start.sh tunnel makes and shows it)"
     if settings.secret and not private:
         key = f"in {secret_file(settings.home)}, or your PROXY_SECRET_KEY"
     return to_paste(url, key, names_that_work(settings, load_catalogue(settings)))

@@ -11,10 +11,12 @@ import pytest
 
 from tests.e2e.conftest import StartProxy
 from tests.fakes.anthropic import FakeAnthropic
-
-pytestmark = [pytest.mark.node, pytest.mark.timeout(300)]
+from tests.fakes.script import say
 
 CODEX = "@openai/codex@0.169.0"
+AIDER = "aider-chat==0.86.2"
+AIDERS_PYTHONS = ("python3.12", "python3.11", "python3.10")
+"""It does not install on a newer one."""
 TASK = """Make the file. [[tool exec_command {"cmd": "echo seventeen > made.txt"}]]"""
 
 
@@ -35,6 +37,8 @@ def codex(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "node_modules" / ".bin" / "codex"
 
 
+@pytest.mark.node
+@pytest.mark.timeout(300)
 def test_codex_runs_a_command_and_reads_its_output(
     codex: Path, start_proxy: StartProxy, fake: FakeAnthropic, tmp_path: Path
 ) -> None:
@@ -73,3 +77,54 @@ def test_codex_runs_a_command_and_reads_its_output(
     kinds = [block["type"] for block in second["messages"][-2]["content"]]
     assert kinds[-2:] == ["thinking", "tool_use"]
     assert second["messages"][-1]["content"][0]["type"] == "tool_result"
+
+
+@pytest.fixture(scope="session")
+def aider(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """aider, installed from PyPI into an environment of its own."""
+    python = next((p for p in AIDERS_PYTHONS if works(p)), None)
+    if python is None:
+        pytest.skip(f"needs one of {', '.join(AIDERS_PYTHONS)}")
+    folder = tmp_path_factory.mktemp("aider")
+    for command in (
+        [python, "-m", "venv", folder],
+        [folder / "bin" / "pip", "install", "--quiet", AIDER],
+    ):
+        subprocess.run(command, check=True, capture_output=True, timeout=900)
+    return folder / "bin" / "aider"
+
+
+def works(python: str) -> bool:
+    try:
+        return subprocess.run([python, "-c", ""], capture_output=True, check=False).returncode == 0
+    except OSError:
+        return False
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1200)
+def test_aider_edits_a_file(
+    aider: Path, start_proxy: StartProxy, fake: FakeAnthropic, tmp_path: Path
+) -> None:
+    fake.script(say("Here it is.\n\nmade.txt\n```\nseventeen\n```\n"))
+    (tmp_path / "made.txt").write_text("sixteen\n")
+    proxy = start_proxy()
+    quiet = ("--no-git", "--no-check-update", "--no-show-model-warnings", "--no-show-release-notes")
+    done = subprocess.run(
+        [
+            aider, *quiet, "--analytics-disable", "--no-pretty", "--yes-always", "--edit-format", "whole",
+            "--model", "openai/claude-opus-5", "--openai-api-base", f"{proxy.url}/v1", "--openai-api-key", "any",
+            "--message", "Write seventeen instead.", "made.txt",
+        ],
+        cwd=tmp_path,
+        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path)},  # noqa: TID251
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )  # fmt: skip
+    assert (tmp_path / "made.txt").read_text() == "seventeen\n", done.stdout + done.stderr
+    assert "Applied edit to made.txt" in done.stdout
+    (request,) = fake.messages()
+    assert "Write seventeen instead." in request.body.decode()
