@@ -1,0 +1,55 @@
+"""Coding agents as they are published, installed for one run into folders of their own.
+
+What is missing to install them is a skip, but never where CI is set.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+HERE = Path(__file__).parent
+INSTALL_SECONDS = 500
+
+
+def codex(into: Path) -> Path:
+    """The `codex` command, of the version that codex/package-lock.json pins."""
+    if not (shutil.which("node") and shutil.which("npm")):
+        _missing("Node.js and npm")
+    for name in ("package.json", "package-lock.json"):
+        shutil.copy(HERE / "codex" / name, into)
+    _run("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefix", into)
+    return into / "node_modules" / ".bin" / "codex"
+
+
+def aider(into: Path) -> Path:
+    """The `aider` command; it pins each of its own requirements."""
+    python = next(filter(_makes_environments, ("python3.12", "python3.11", "python3.10")), None)
+    if python is None:
+        _missing("a Python that aider runs on (3.10 to 3.12)")
+    _run(python, "-m", "venv", into)
+    pip = (into / "bin" / "python", "-m", "pip", "--disable-pip-version-check")
+    _run(*pip, "install", "--quiet", "--no-compile", "aider-chat==0.86.2")
+    return into / "bin" / "aider"
+
+
+def _makes_environments(python: str) -> bool:
+    # pyenv puts a command on PATH for every version, also for those that it refuses to run
+    asked = [python, "-c", "import ensurepip, venv"]
+    return bool(shutil.which(python)) and not subprocess.run(asked, capture_output=True).returncode
+
+
+def _run(*command: str | Path) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, timeout=INSTALL_SECONDS)
+    assert done.returncode == 0, done.stderr
+
+
+def _missing(what: str) -> NoReturn:
+    if os.getenv("CI"):
+        pytest.fail(f"CI has not {what}: a client is not tested")
+    pytest.skip(f"needs {what}")
