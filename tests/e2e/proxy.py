@@ -102,7 +102,7 @@ class Proxy:
             raise
         return self
 
-    def wait_until_up(self, seconds: float = 20.0) -> None:
+    def wait_until_up(self, seconds: float = 60.0) -> None:
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             if self.process is not None and self.process.poll() is not None:

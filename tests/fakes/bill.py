@@ -40,6 +40,8 @@ def used(request: Received) -> Used:
 
 
 def _events(answer: bytes) -> Iterator[Any]:
-    """The data of every event that was sent whole."""
+    """The data of every event that was sent whole; or the one body of an answer that is no stream."""
+    if answer.startswith(b"{"):
+        yield json.loads(answer)
     for event in answer.split(b"\n\n")[:-1]:
         yield json.loads(event.partition(b"data: ")[2])

@@ -1,0 +1,70 @@
+"""`kill -9` in the middle of the work: usage survives it but for its last seconds."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.e2e.proxy import Proxy, message
+from tests.fakes.anthropic import FakeAnthropic
+
+
+class Killed:
+    """One proxy's life in several runs, each ended by `kill -9` in the middle of its work."""
+
+    def __init__(self, fake: FakeAnthropic, home: Path, seed: int) -> None:
+        self.fake, self.home = fake, home
+        self.rng = random.Random(seed)  # noqa: S311
+        self.answered: list[float] = []
+        """When each answer was complete."""
+        self.killed_at: float | None = None
+        self.problems: list[str] = []
+
+    def live(self, rounds: int) -> None:
+        known = 0
+        for _ in range(rounds):
+            with Proxy(self.fake.url, CCPROXY_HOME=str(self.home)) as proxy:
+                known = self.check(proxy, known)
+                self.work(proxy, self.rng.uniform(3, 14))
+        with Proxy(self.fake.url, CCPROXY_HOME=str(self.home)) as proxy:
+            self.check(proxy, known)
+
+    def check(self, proxy: Proxy, before: int) -> int:
+        """After a kill: whatever was answered ten seconds before it is there. Gives the count that is known now."""
+        self.problems += proxy.get("/health").json()["problems"]
+        found: int = proxy.get("/analytics?period=all").json()["totalRequests"]
+        old = sum(when < (self.killed_at or 0) - 10 for when in self.answered)
+        assert before + old <= found <= before + len(self.answered) + 1
+        self.answered.clear()
+        return found
+
+    def work(self, proxy: Proxy, seconds: float) -> None:
+        process = proxy.process
+        assert process
+        timer = threading.Timer(seconds, process.kill)
+        timer.start()
+        with contextlib.suppress(httpx.HTTPError), httpx.Client(base_url=proxy.url) as client:
+            while True:
+                client.post("/v1/messages", json=message()).raise_for_status()
+                self.answered.append(time.monotonic())
+                time.sleep(0.05)
+        process.wait(10)
+        self.killed_at = time.monotonic()
+
+
+@pytest.mark.timeout(300)
+def test_r20_a_killed_proxy_has_lost_ten_seconds_at_most(
+    fake: FakeAnthropic, tmp_path: Path
+) -> None:
+    lives = [Killed(fake, tmp_path / str(seed), seed) for seed in range(4)]
+    with ThreadPoolExecutor(len(lives)) as pool:
+        list(pool.map(lambda life: life.live(3), lives))
+    assert [problem for life in lives for problem in life.problems] == []
+    assert not list(tmp_path.glob("*/*corrupt*"))
