@@ -2,6 +2,9 @@
 
 mitmproxy logs an exception from a hook and goes on; without an approved attempt the replay layer then answers 500.
 A CancelledError or SystemExit it does not catch: the hook would never be completed, and the client would wait for ever.
+
+An exception also keeps the addons behind from being called. On the way to upstream that is wanted; once a request has
+ended it is not, since what is behind counts it and gives back what the budget has set aside.
 """
 
 from __future__ import annotations
@@ -9,9 +12,14 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
+import logging
 from collections.abc import Callable
 from typing import Any
 
+logger = logging.getLogger(__name__)
+
+LAST = ("response", "error")
+"""All addons are called at a request's end, whatever breaks in one."""
 HOOKS = (
     "requestheaders",
     "request",
@@ -29,7 +37,8 @@ def fail_closed[T](addon: T) -> T:
         hook = getattr(addon, name, None)
         if hook is not None:
             wrap = _asynchronous if inspect.iscoroutinefunction(hook) else _synchronous
-            setattr(addon, name, wrap(hook))
+            guarded = wrap(hook)
+            setattr(addon, name, _logging(guarded) if name in LAST else guarded)
     return addon
 
 
@@ -56,3 +65,26 @@ def _synchronous(hook: Callable[..., Any]) -> Callable[..., Any]:
             raise RuntimeError(f"{hook.__qualname__} ended with {type(error).__name__}") from error
 
     return guarded
+
+
+def _logging(hook: Callable[..., Any]) -> Callable[..., Any]:
+    """For hooks that nothing waits for."""
+    if inspect.iscoroutinefunction(hook):
+
+        @functools.wraps(hook)
+        async def asynchronous(*arguments: Any) -> None:
+            try:
+                await hook(*arguments)
+            except Exception:
+                logger.exception("%s failed", hook.__qualname__)
+
+        return asynchronous
+
+    @functools.wraps(hook)
+    def synchronous(*arguments: Any) -> None:
+        try:
+            hook(*arguments)
+        except Exception:
+            logger.exception("%s failed", hook.__qualname__)
+
+    return synchronous

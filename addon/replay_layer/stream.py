@@ -43,6 +43,8 @@ MAX_ANSWER = 64 << 20
 ResponseEvent = (
     ResponseHeaders | ResponseData | ResponseTrailers | ResponseEndOfMessage | ResponseProtocolError
 )
+LINGER_SECONDS = 2.0
+"""For upstream to end an answer whose last event has come."""
 UNREAD_BODY = 64 * 1024
 """Bytes of a refused request's body that are still read."""
 IDLE = "idle"
@@ -307,6 +309,7 @@ class ReplayStream(Voice):
             self.ended = True
             yield from super().handle_protocol_error(event)
         elif answer and answer.complete:
+            yield from self.leave_upstream(reusable=False)
             yield from (
                 self.state_hold
                 if self.server_state == self.state_hold
@@ -396,11 +399,17 @@ class ReplayStream(Voice):
         elif self.parent.exchanges.closing is not None and self.pulse.awaiting_upstream:
             end = ResponseProtocolError(self.stream_id, CLOSING, ErrorCode.GENERIC_SERVER_ERROR)
             yield from super().handle_event(end)
-        elif self.pulse.upstream_silent_too_long(now):
+        elif self.pulse.upstream_silent_too_long(now) or self.lingers(now):
             silence = ResponseProtocolError(self.stream_id, IDLE, ErrorCode.GENERIC_SERVER_ERROR)
             yield from super().handle_event(silence)
         elif self.streaming and self.pulse.word_due(now):
             yield from self.say_something()
+
+    def lingers(self, now: float) -> bool:
+        """Whether all of the answer is here, but upstream does not end it."""
+        answer = self.exchange.answer
+        waits = self.pulse.awaiting_upstream and answer is not None and answer.complete
+        return waits and now >= self.pulse.last_received + LINGER_SECONDS
 
 
 def _is_large(request: http.Request) -> bool:

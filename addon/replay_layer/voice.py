@@ -169,7 +169,9 @@ class Voice(HttpStream):
             self.exchange.error = error
             yield from self.write_error(error)
         self.flow.live = False
-        if not in_last_hook:
+        if in_last_hook:
+            self.exchange.finished = True  # as far as it ever will be
+        else:
             hook = HttpErrorHook(self.flow) if self.flow.error else HttpResponseHook(self.flow)
             hook.blocking = False  # nobody is left to wait for it
             yield hook

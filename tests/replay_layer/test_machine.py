@@ -54,6 +54,7 @@ class Anything(RuleBasedStateMachine):
     )
     def connect_client(
         self,
+        *,
         dialect: Any,
         streaming: bool,
         requests: int,

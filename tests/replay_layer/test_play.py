@@ -197,6 +197,23 @@ def test_a_client_that_leaves_while_a_connection_is_made_costs_no_request() -> N
     assert not play.upstream[server]
 
 
+@pytest.mark.parametrize("streaming", [True, False], ids=["streamed", "whole"])
+def test_an_answer_that_upstream_does_not_end_is_ended_and_its_connection_left(
+    streaming: bool,
+) -> None:
+    play = Play(streaming=streaming)
+    server = play.begin()
+    play.upstream_sends(server, stream_head() + STREAM)
+    play.complete_hooks()
+    play.wait(8)
+    play.complete_hooks()
+    assert play.answers()[0][2] and server in play.closing
+    play.deliver_closes()
+    play.client_sends(client_request("chat"))
+    play.complete_hooks()
+    assert play.opening and not play.failures
+
+
 # ---- hooks that hang
 
 

@@ -1,0 +1,136 @@
+"""A mitmproxy script, loaded before the addon: breaks one step below the hooks, or lets hooks hang.
+
+`steps.json` in the current directory says which, at that moment: `{"step": "addon.upstream.decide", "how": "raise"}`.
+`hangs.json` gives hooks by the port that the client calls from: `{"40001": ["Translate", "request"]}`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import importlib
+import inspect
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tests.e2e.saboteur import hooks_of_addons
+
+STEPS, HANGS = Path("steps.json"), Path("hangs.json")
+
+BEFORE = [
+    "addon.access_control.find",
+    "addon.access_control.judge",
+    "addon.translate.read_body",
+    "addon.translate.translate_chat",
+    "addon.claude.catalogue.Catalogue.resolve",
+    "addon.context.window.ContextManager.fit",
+    "addon.context_window.describe",
+    "addon.upstream.first",
+    "addon.claude.cooldowns.Cooldowns.admit",
+    "addon.credentials.login.StaticLogin.access_token",
+    "addon.attempts.for_subscription",
+    "addon.attempts.beta_header",
+    "addon.attempts.dumps",
+    "addon.continuity.Continuity.prepare",
+    "addon.exchange.Exchange.approve",
+    "addon.exchange.Exchange.take_approved",
+    "addon.exchange.Exchanges.begin",
+    "addon.replay_layer.stream._show",
+]
+"""Steps on the way to a request that is sent."""
+
+PAYING = ["addon.purse.Purse.reserve", "addon.exchange.Exchange.reserve"]
+"""Steps on the way to the API key."""
+
+AFTER = [
+    "addon.upstream.read_windows",
+    "addon.translate.renderer_for",
+    "addon.translate.client_headers",
+    "addon.answers.StreamedAnswer.feed",
+    "addon.answers.StreamedAnswer.close",
+    "addon.wire.message_stream.MessageStream.feed",
+    "addon.wire.chat_stream.ChatStream.render",
+    "addon.wire.chat_stream.ChatStream.finish",
+    "addon.continuity.Continuity.record",
+    "addon.replay_layer.stream.ReplayStream.deliver",
+    "addon.usage.ledger.UsageLedger.add",
+    "addon.usage.metrics.Metrics.observe",
+    "addon.usage_recorder.summary",
+    "addon.context.window.ContextManager.learn",
+]
+"""Steps on the way back."""
+
+
+def place_of(step: str) -> tuple[Any, str]:
+    """The module or class that holds it, and its name there."""
+    path, _, name = step.rpartition(".")
+    try:
+        return importlib.import_module(path), name
+    except ModuleNotFoundError:
+        module, _, cls = path.rpartition(".")
+        return getattr(importlib.import_module(module), cls), name
+
+
+def strike(step: str) -> bool:
+    """Do what the plan says for this step; True: it has to hang."""
+    plan = json.loads(STEPS.read_text()) if STEPS.exists() else {}
+    if plan.get("step") != step:
+        return False
+    match plan["how"]:
+        case "raise":
+            raise ZeroDivisionError("sabotage")
+        case "cancel":
+            raise asyncio.CancelledError
+        case "exit":
+            raise SystemExit
+    return True
+
+
+def breakable(step: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    if inspect.iscoroutinefunction(function):
+
+        @functools.wraps(function)
+        async def asynchronous(*arguments: Any, **named: Any) -> Any:
+            if strike(step):
+                await asyncio.Event().wait()
+            return await function(*arguments, **named)
+
+        return asynchronous
+
+    @functools.wraps(function)
+    def synchronous(*arguments: Any, **named: Any) -> Any:
+        strike(step)
+        return function(*arguments, **named)
+
+    return synchronous
+
+
+def planned(flow: Any) -> list[str] | None:
+    """The hook that hangs for this client."""
+    plan = json.loads(HANGS.read_text()) if HANGS.exists() else {}
+    return plan.get(str(flow.client_conn.peername[1]))
+
+
+def hanging(cls: type, name: str) -> Callable[..., Any]:
+    hook = vars(cls)[name]
+
+    @functools.wraps(hook)
+    async def asynchronous(self: Any, flow: Any) -> None:
+        if planned(flow) == [cls.__name__, name]:
+            await asyncio.Event().wait()
+        result = hook(self, flow)
+        if inspect.isawaitable(result):
+            await result
+
+    return asynchronous
+
+
+def load(loader: Any) -> None:
+    for step in BEFORE + PAYING + AFTER:
+        place, name = place_of(step)
+        setattr(place, name, breakable(step, getattr(place, name)))
+    for cls, name in hooks_of_addons():
+        if name in ("requestheaders", "request", "upstream_failed", "responseheaders", "response"):
+            setattr(cls, name, hanging(cls, name))
