@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
+os.umask(0o077)  # flow files hold prompts, and mitmproxy writes them for everybody to read
 sys.path.insert(0, str(HERE))  # mitmproxy loads a script by its path, not as part of a package
 
 import httpx

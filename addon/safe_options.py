@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import socket
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from mitmproxy import ctx
@@ -65,6 +66,7 @@ class SafeOptions:
 
     def running(self) -> None:
         _stop_watching_scripts()
+        _keep_flow_file_private()
         if isinstance(ctx.master, DumpMaster):
             drop_idle_addons(ctx.master.addons, ctx.options)
             silence_connections(ctx.options)
@@ -102,3 +104,10 @@ def _stop_watching_scripts() -> None:
     for script in loader.addons if loader else ():
         if script.reloadtask:
             script.reloadtask.cancel()
+
+
+def _keep_flow_file_private() -> None:
+    """mitmproxy opens the file of `-w` before a script can set the umask, and it holds prompts."""
+    save = ctx.master.addons.get("save")
+    if save is not None and save.current_path is not None:
+        Path(save.current_path).chmod(0o600)
