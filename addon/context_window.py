@@ -26,7 +26,6 @@ class ContextWindow:
         self.exchanges = exchanges
         self.manager = manager
         self.terminal = terminal
-        self.background: set[asyncio.Task[None]] = set()
 
     async def request(self, flow: http.HTTPFlow) -> None:
         exchange = self.exchanges.open(flow)
@@ -92,9 +91,5 @@ class ContextWindow:
 
     def start(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.create_task(work)
-        self.background.add(task)
-        task.add_done_callback(self.background.discard)
-
-    async def done(self) -> None:
-        for task in self.background:
-            task.cancel()
+        self.exchanges.background.add(task)
+        task.add_done_callback(self.exchanges.background.discard)

@@ -310,6 +310,8 @@ class Exchanges:
         self._by_flow: WeakKeyDictionary[http.HTTPFlow, Exchange] = WeakKeyDictionary()
         self.closing: CCProxyError | None = None
         """The proxy is going down: what running answers are told."""
+        self.background: set[asyncio.Task[None]] = set()
+        """Work behind an answer that may cost money, so the proxy does not end before it."""
 
     def begin(self, flow: http.HTTPFlow) -> Exchange:
         request = flow.request
@@ -352,5 +354,7 @@ class Exchanges:
         ]
 
     def busy(self) -> bool:
-        """Whether any request is still being served; open dashboards don't count."""
-        return any(not e.finished and e.live is None for e in self._by_flow.values())
+        """Whether any request is still being served, or worked for; open dashboards don't count."""
+        return bool(self.background) or any(
+            not e.finished and e.live is None for e in self._by_flow.values()
+        )

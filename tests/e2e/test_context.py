@@ -211,6 +211,20 @@ def test_made_ahead_no_turn_waits_for_it(fake: FakeAnthropic, start_proxy: Start
     assert turns(fake)[-1].header("authorization")
 
 
+def test_a_summary_under_way_is_not_lost_when_the_proxy_ends(
+    fake: FakeAnthropic, start_proxy: StartProxy
+) -> None:
+    proxy, talk = start_proxy(**SMALL), Talk("ending").grow(4)
+    script_summary(fake, delivered(say("It was all read, and it was good. " * 20), hold=1.0))
+    while not fake.wait_until(lambda: bool(summaries(fake)), 0.3):
+        ask(proxy, talk.grow())
+    proxy.stop()
+    proxy.__enter__()
+    while not has_summary(last_messages(fake)):
+        ask(proxy, talk.grow())
+    assert len(summaries(fake)) == 1
+
+
 def test_a_streaming_client_hears_from_us_while_a_summary_is_made(
     fake: FakeAnthropic, start_proxy: StartProxy
 ) -> None:
