@@ -13,6 +13,7 @@ import shutil
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import asdict
 
 import httpx
 
@@ -83,7 +84,7 @@ class World:
         call = [] if number % CALLS == 0 else [tool_use("tool_0", {"path": f"{number}.py"})]
         self.fake.script([say(thinking("Let me see."), "I go on.", *call)], when=is_turn)
         content = json.dumps(dialog.body()).encode()
-        began = time.monotonic()
+        began, used = time.monotonic(), cpu(self.proxy)
         answer = self.post(dialog.path, content)
         ended = time.monotonic()
         dialog.take(answer)
@@ -94,6 +95,7 @@ class World:
             conversation=dialog.seed,
             number=number,
             usage=self.accounts.used[MODEL][-1],
+            cpu=cpu(self.proxy) - used,
             added=ended - began - ((asked.ended_at or ended) - asked.time),
             waited=self.summarizing(began, asked.time) > WAITED_SECONDS,
             summary=heading[0].decode() if heading else "",
@@ -130,6 +132,13 @@ class World:
         if forget:
             shutil.rmtree(self.proxy.home / ".ccproxy", ignore_errors=True)
         self.proxy.__enter__()
+
+
+def cpu(proxy: Proxy | None) -> float:
+    """CPU seconds that it has used; 0 without one."""
+    if proxy is None or proxy.process is None:
+        return 0.0
+    return time.clock_gettime((~proxy.process.pid << 3) | 2)  # Linux's clock id of another process
 
 
 def counted(proxy: Proxy) -> float:
@@ -175,7 +184,8 @@ def main() -> None:
         print(f"{name}: {time.monotonic() - began:.0f} s", flush=True)
     found = figures(runs)
     print(table(runs, found))
-    write("long-conversation", {"turns": options.turns, "arms": found})
+    turns = {name: [asdict(turn) for turn in run.turns] for name, run in runs.items()}
+    write("long-conversation", {"arms": found, "turns": turns})
 
 
 if __name__ == "__main__":

@@ -43,6 +43,8 @@ class Turn:
     usage: InputUsage
     added: float
     """Seconds that the turn took, the fake's own time apart."""
+    cpu: float
+    """Seconds of CPU that the proxy used for it, whatever else the machine did."""
     waited: bool
     """Before its request reached Anthropic, a summary was made."""
     summary: str
@@ -81,6 +83,7 @@ def _figures(run: Run, direct: Run | None) -> Figures:
     calls = billed(SUMMARIZER, run.summary_usage)
     output = len(run.summary_usage) * run.summary_output
     bodies = [request.body for request in run.summaries]
+    warm = [turn.cpu for turn in run.turns if turn.usage.total in WARM]
     found: Figures = {
         "tokens_at_the_end": run.turns[-1].usage.total,
         "summaries": len(bodies),
@@ -88,6 +91,7 @@ def _figures(run: Run, direct: Run | None) -> Figures:
         "summaries_from_scratch": sum(b"<earlier_summary>" not in body for body in bodies),
         "cached_share": cached_share(run),
         "count_error_p95": count_error(run) if run.arm.settings is not None else None,
+        "warm_cpu_ms": statistics.median(warm) * 1e3 if warm else None,
         "turns_that_waited": sum(turn.waited for turn in run.turns),
         "turns_input_usd": turns,
         "summaries_input_usd": calls,
