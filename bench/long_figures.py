@@ -46,7 +46,7 @@ class Turn:
     cpu: float
     """Seconds of CPU that the proxy used for it, whatever else the machine did."""
     waited: bool
-    """Before its request reached Anthropic, a summary was made."""
+    """While it was on its way, a summary was being made; whether it was for this one shows by its being new here."""
     summary: str
     """The heading of the summary in it; empty without one."""
     counted: float
@@ -92,7 +92,7 @@ def _figures(run: Run, direct: Run | None) -> Figures:
         "cached_share": cached_share(run),
         "count_error_p95": count_error(run) if run.arm.settings is not None else None,
         "warm_cpu_ms": statistics.median(warm) * 1e3 if warm else None,
-        "turns_that_waited": sum(turn.waited for turn in run.turns),
+        "turns_that_waited": sum(turn.waited and new for turn, new in _told(run)),
         "turns_input_usd": turns,
         "summaries_input_usd": calls,
         "summaries_output_usd": cost(_model(SUMMARIZER), TokenCounts(output=output)),
@@ -123,10 +123,14 @@ def cached_share(run: Run) -> float:
 
 
 def _steady(run: Run) -> Iterator[InputUsage]:
+    return (turn.usage for turn, new in _told(run) if turn.number > FIRST_TURNS and not new)
+
+
+def _told(run: Run) -> Iterator[tuple[Turn, bool]]:
+    """The turns, and whether a new summary came in with each."""
     before: dict[int, str] = {}
     for turn in run.turns:
-        if turn.number > FIRST_TURNS and before.get(turn.conversation) == turn.summary:
-            yield turn.usage
+        yield turn, turn.summary != before.get(turn.conversation, "")
         before[turn.conversation] = turn.summary
 
 
