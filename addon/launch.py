@@ -27,22 +27,22 @@ type Listener = Literal["nobody", "ccproxy", "another program"]
 def command(program: str, settings: Settings, arguments: list[str]) -> list[str]:
     """The command line of `program`: mitmdump or mitmweb."""
     executable = Path(sys.executable).with_name(program)
-    # lazy: the sockets are open before the script is loaded, and nothing may go upstream before that
-    line = [
-        str(executable),
-        "--set",
-        "connection_strategy=lazy",
-        "-s",
-        str(ROOT / "ccproxy_addon.py"),
-    ]
+    line = [str(executable), "-s", str(ROOT / "ccproxy_addon.py")]
     if not any(a in ("--mode", "-m") or a.startswith("--mode=") for a in arguments):
         line += ["--mode", f"reverse:{settings.upstream_url}@127.0.0.1:{settings.port}"]
         if _port_is_free("::1", settings.port):
             line += ["--mode", f"reverse:{settings.upstream_url}@::1:{settings.port}"]
+    # lazy: the sockets are open before the script is loaded, and nothing may go upstream before that
+    wanted = {"connection_strategy": "lazy"}
     if program == "mitmweb":
-        line += ["--set", "store_streamed_bodies=true", "--no-web-open-browser"]
+        line.append("--no-web-open-browser")
+        wanted["store_streamed_bodies"] = "true"
     if any(a in QUIET for a in arguments):
-        line += ["--set", "ccproxy_quiet=true"]
+        wanted["ccproxy_quiet"] = "true"
+    for name, value in wanted.items():
+        # mitmproxy refuses an option that is set twice; what the user sets wrong, SafeOptions sets back
+        if not any(a.removeprefix("--set=").startswith(f"{name}=") for a in arguments):
+            line += ["--set", f"{name}={value}"]
     return line + arguments
 
 

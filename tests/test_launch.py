@@ -64,6 +64,12 @@ def test_mitmweb_keeps_streams_to_look_at() -> None:
     assert "store_streamed_bodies=true" in line(program="mitmweb")
 
 
+@pytest.mark.parametrize("given", [("--set", "store_streamed_bodies=false"), ("--set=store_streamed_bodies=false",)], ids=" ".join)  # fmt: skip
+def test_what_the_user_sets_is_not_set_twice(given: tuple[str, ...]) -> None:
+    assert "store_streamed_bodies=true" not in line(*given, program="mitmweb")
+    assert "connection_strategy=lazy" in line(*given, program="mitmweb")
+
+
 def test_no_secret_is_in_the_command_line() -> None:
     env = {
         "PROXY_SECRET_KEY": "canary-1",
