@@ -105,6 +105,8 @@ class Attempt:
     """What is needed to remember its answer's thinking."""
     outcome: str = ""
     """What became of it when it failed: a status, or a word."""
+    told: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """The headers of its answer, lower-case, before they are made into the client's."""
     answer: Answer | None = field(default=None, repr=False)
     """What came of its answer, also when another attempt followed: it may be billed all the same."""
 

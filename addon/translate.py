@@ -111,6 +111,7 @@ class Translate:
         if flow.response.status_code != 200 or exchange.finished:
             return
         headers = {name.lower(): value for name, value in flow.response.headers.items()}
+        exchange.attempts[-1].told = headers
         exchange.answer = self.answer(exchange, headers)
         flow.response.headers = http.Headers(
             [(name.encode(), value.encode()) for name, value in self.head(exchange, headers)]

@@ -106,7 +106,8 @@ class Upstream:
         now, attempt = self.clock(), exchange.attempt
         if attempt.source != SUBSCRIPTION:
             return
-        self.standing.see_windows(read_windows(flow.response.headers, now), now)
+        headers = attempt.told or flow.response.headers
+        self.standing.see_windows(read_windows(headers, now), now)
         if flow.response.status_code not in REFUSALS:
             self.standing.cooldowns.succeeded(SUBSCRIPTION, exchange.call.model.family, now)
 

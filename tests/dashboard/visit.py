@@ -4,20 +4,28 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Protocol
 
 from playwright.async_api import Browser, Page, expect
 
 from tests.dashboard.stand_in import StandIn
 
 
+class Server(Protocol):
+    """The stand-in, or the real proxy."""
+
+    @property
+    def url(self) -> str: ...
+
+
 class Visit:
     """Pages of one server; on the way out it checks what no page may ever do."""
 
-    def __init__(self, chromium: Browser, server: StandIn) -> None:
+    def __init__(self, chromium: Browser, server: Server) -> None:
         self._chromium = chromium
         self._server = server
-        self._requested: list[str] = []
+        self.requested: list[str] = []
+        """The URLs of everything that the pages asked for."""
         self.console: list[str] = []
         self.expected_errors = 0
 
@@ -25,7 +33,7 @@ class Visit:
         page = await (await self._chromium.new_context(**context)).new_page()
         page.on("console", lambda message: self._heard(message.type, message.text))
         page.on("pageerror", lambda error: self.console.append(str(error)))
-        page.on("request", lambda request: self._requested.append(request.url))
+        page.on("request", lambda request: self.requested.append(request.url))
         await page.goto(f"{self._server.url}/dashboard{fragment}")
         return page
 
@@ -36,7 +44,7 @@ class Visit:
     async def leave(self) -> None:
         for context in self._chromium.contexts:
             await context.close()
-        elsewhere = {url for url in self._requested if not url.startswith(f"{self._server.url}/")}
+        elsewhere = {url for url in self.requested if not url.startswith(f"{self._server.url}/")}
         assert elsewhere == set()
         assert len(self.console) == self.expected_errors, self.console
 

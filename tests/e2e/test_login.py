@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import signal
 import threading
 import time
@@ -323,11 +322,15 @@ def test_health_tells_of_the_login_and_triggers_nothing(machine: Machine) -> Non
     assert len(machine.fake.requests) == 2
 
 
-def test_a_static_token_says_so_in_health(fake: FakeAnthropic, start_proxy: StartProxy) -> None:
-    health = start_proxy().get("/health").json()
-    assert (
-        health["claudeCode"] | {"authenticated": True, "source": "environment"}
-        == health["claudeCode"]
-    )
-    assert json.dumps(health).find("sk-ant") == -1
+def test_health_shows_the_windows_that_an_answer_told(
+    fake: FakeAnthropic, start_proxy: StartProxy
+) -> None:
+    proxy = start_proxy()
+    before = proxy.get("/health").json()
+    assert (before["claudeCode"]["source"], before["subscription"]) == ("environment", None)
     assert not fake.connections
+    assert ask(proxy).status_code == 200
+    windows = proxy.get("/health").json()["subscription"]["windows"]
+    assert {window["name"] for window in windows} >= {"5h", "7d"}
+    assert all(0 <= window["utilization"] <= 1 for window in windows)
+    assert all(window["resetsAt"] / 1000 > time.time() for window in windows)
