@@ -43,13 +43,20 @@ class Codex:
     home: Path
     folder: Path
 
-    def work(self, proxy: Proxy, model: str, task: str, *command: str) -> list[JsonObject]:
+    def work(
+        self, proxy: Proxy, model: str, task: str, *command: str, secret: str = ""
+    ) -> list[JsonObject]:
         """Its events, as it prints them."""
         (self.home / "config.toml").write_text(CONFIG.format(model=model, url=proxy.url))
         done = subprocess.run(
             [self.program, "exec", *OPTIONS, *command, task],
             cwd=self.folder,
-            env={"PATH": os.environ["PATH"], "CODEX_HOME": str(self.home), "HOME": str(self.home)},  # noqa: TID251
+            env={
+                "PATH": os.environ["PATH"],  # noqa: TID251
+                "HOME": str(self.home),
+                "CODEX_HOME": str(self.home),
+                "CCPROXY_SECRET": secret,
+            },
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -72,6 +79,7 @@ name = "ccproxy"
 base_url = "{url}/v1"
 wire_api = "responses"
 """
+WITH_SECRET = ("-c", 'model_providers.ccproxy.env_key="CCPROXY_SECRET"')
 OPTIONS = ("--json", "--skip-git-repo-check", "--dangerously-bypass-approvals-and-sandbox")
 
 
@@ -238,3 +246,18 @@ def test_an_answer_that_breaks_off_is_asked_for_again(agent: Codex, world: World
     world.fake.script([broken(after=1), say("Recovered.")])
     assert said(agent.work(world.proxy, CLAUDE, "Greet the world")) == "Recovered."
     assert len(accepted(world.fake)) == 2
+
+
+def test_the_secret_and_an_effort_are_configured_as_the_documents_say(agent: Codex) -> None:
+    secret = "a secret of enough letters and 123 numbers"
+    more = (*WITH_SECRET, "-c", 'model_reasoning_effort="high"')
+    door = {"PROXY_SECRET_KEY": secret, "REQUIRE_SECRET_LOCALLY": "true"}
+    with FakeAnthropic() as fake, Proxy(fake.url, **door) as guarded:
+        fake.script(say("Done."))
+        refused = agent.work(guarded, CLAUDE, "Greet the world", *more, secret="another")[-1]
+        assert refused["type"] == "turn.failed"
+        assert "secret" in refused["error"]["message"]
+        assert not fake.messages()
+        assert said(agent.work(guarded, CLAUDE, "Hello", *more, secret=secret)) == "Done."
+    (asked,) = accepted(fake)
+    assert asked.json["output_config"] == {"effort": "high"}
