@@ -17,11 +17,11 @@ from addon.model_list import ModelList
 from addon.routes import COUNT_TOKENS, deployment
 from addon.settings import Settings
 from addon.wire.answer import renderer_for, whole_answer
-from addon.wire.repair import repair
-from addon.wire.request_types import RequestOptions, ThinkingWish, Translation
+from addon.wire.native_request import native_translation
+from addon.wire.request_types import RequestOptions, Translation
 from addon.wire.response_headers import EVENT_STREAM_HEADERS, client_headers
 from addon.wire.translation import translate_chat, translate_responses
-from addon.wire.types import Dialect, JsonObject, Reply
+from addon.wire.types import Dialect, JsonObject
 
 _VERSION = re.compile(r"\d{4}-\d{2}-\d{2}")
 _BETA = re.compile(r"[a-z0-9][a-z0-9.-]{0,80}")
@@ -100,7 +100,7 @@ class Translate:
             case "responses":
                 translation = translate_responses(body, model, self.options)
             case "messages":
-                translation = _native(body, model)
+                translation = native_translation(body, model)
         translation.reply = replace(translation.reply, model=asked)
         return translation
 
@@ -145,23 +145,6 @@ class Translate:
         if exchange.ignored:
             passed.append(("x-ccproxy-ignored", ",".join(exchange.ignored)))
         return passed + list({**exchange.source_headers(), **(exchange.client.cors or {})}.items())
-
-
-def _native(body: JsonObject, model: Model) -> Translation:
-    """Anthropic's own form: checked for what everything behind relies on, and otherwise left alone."""
-    if not isinstance(body.get("messages"), list) or not body["messages"]:
-        raise BadRequest("messages: a list with at least one message is required", param="messages")
-    request = {**body, "model": model.id}
-    return Translation(
-        request=request,
-        reply=Reply(model=model.id),
-        wish=ThinkingWish(),
-        ignored=[],
-        notes=repair(request, model),
-        conversation=None,
-        betas=set(),
-        max_tokens_given="max_tokens" in body,
-    )
 
 
 def _keep_native_headers(request: http.Request, call: Call) -> None:

@@ -17,7 +17,7 @@ from addon.wire.turns import OPENING
 from addon.wire.types import JsonObject
 
 CONTINUE = "Continue from where you stopped."
-_ROLES = ("user", "assistant", "system")
+ROLES = ("user", "assistant", "system")
 _SERVER_TOOL_END = ("server_tool_use", *SERVER_TOOL_RESULTS)
 """An assistant turn that ends so was paused while Anthropic's tool ran, and may be sent as the last."""
 
@@ -55,7 +55,7 @@ def _is_readable(messages: Any) -> bool:
         and bool(messages)
         and all(
             isinstance(message, dict)
-            and message.get("role") in _ROLES
+            and message.get("role") in ROLES
             and _is_content(message.get("content"))
             for message in messages
         )

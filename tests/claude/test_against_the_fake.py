@@ -5,9 +5,7 @@ by it, as it may be where the request allows that. No sockets here."""
 from __future__ import annotations
 
 import json
-import time
 from dataclasses import dataclass, field
-from itertools import count
 from typing import Any
 
 from hypothesis import given, settings
@@ -24,11 +22,11 @@ from addon.wire.answer import whole_answer
 from addon.wire.request_types import RequestOptions, Translation
 from addon.wire.translation import translate_chat
 from tests.claude.support import CATALOGUE, Clock
-from tests.fakes.access import Access
-from tests.fakes.credential import API_KEY, OAUTH_TOKEN, credential_of
-from tests.fakes.messages import Accepted, Messages
-from tests.fakes.record import JsonObject, Received
-from tests.fakes.stream import Turn, message, text, thinking, tool_use
+from tests.fakes.credential import API_KEY, OAUTH_TOKEN
+from tests.fakes.judge import Judge
+from tests.fakes.messages import Accepted
+from tests.fakes.record import JsonObject
+from tests.fakes.stream import Turn, text, thinking, tool_use
 from tests.fakes.thinking import takes_thinking
 
 MODELS = (
@@ -46,43 +44,23 @@ ACCOUNTS = ("subscription", "api key")
 READ = {"type": "function", "function": {"name": "read", "parameters": {"type": "object"}}}
 
 
-@dataclass
-class Judge:
-    """The fake's Messages endpoint, without its sockets."""
+def headers(account: str, betas: frozenset[str]) -> list[tuple[str, str]]:
+    subscription = account == "subscription"
+    return [
+        ("anthropic-version", "2023-06-01"),
+        ("anthropic-beta", beta_header(betas, subscription=subscription)),
+        ("authorization", f"Bearer {OAUTH_TOKEN}") if subscription else ("x-api-key", API_KEY),
+    ]
 
-    messages: Messages = field(default_factory=lambda: Messages(Access(), time.time))
-    numbers: Any = field(default_factory=count)
 
-    def accept(self, request: JsonObject, account: str, betas: frozenset[str]) -> Accepted:
-        """Raises the refusal that Anthropic would answer."""
-        subscription = account == "subscription"
-        headers = [
-            ("anthropic-version", "2023-06-01"),
-            ("anthropic-beta", beta_header(betas, subscription=subscription)),
-            ("authorization", f"Bearer {OAUTH_TOKEN}") if subscription else ("x-api-key", API_KEY),
-        ]
-        received = Received(
-            number=next(self.numbers),
-            connection=0,
-            nth=1,
-            peer_port=1,
-            method="POST",
-            target="/v1/messages",
-            headers=headers,
-            body=dumps(request),
-            time=0,
-            wall=0,
-        )
-        return self.messages.accept(received, credential_of(received))
-
-    def answer(self, taken: Accepted, thoughts: int, calls: int) -> JsonObject:
-        """With up to two thoughts (the second between text and calls), if the request lets the model think."""
-        thinks = takes_thinking(taken.seen, taken.model, set(taken.betas))
-        blocks = [thinking(f"thought {n}") for n in range(thoughts if thinks else 0)]
-        blocks.insert(1, text("So. "))
-        if taken.body.get("tools"):
-            blocks += [tool_use("read", {"n": n}) for n in range(calls)]
-        return message(self.messages.reply(taken, Turn(blocks=tuple(blocks)), next(self.numbers)))
+def turn(taken: Accepted, thoughts: int, calls: int) -> Turn:
+    """With up to two thoughts (the second between text and calls), if the request lets the model think."""
+    thinks = takes_thinking(taken.seen, taken.model, set(taken.betas))
+    blocks = [thinking(f"thought {n}") for n in range(thoughts if thinks else 0)]
+    blocks.insert(1, text("So. "))
+    if taken.body.get("tools"):
+        blocks += [tool_use("read", {"n": n}) for n in range(calls)]
+    return Turn(blocks=tuple(blocks))
 
 
 @dataclass
@@ -130,9 +108,9 @@ class Client:
         if words is not None or not self.messages:
             self.messages.append({"role": "user", "content": words or "hi"})
         translation, sent, mark, betas = self.outgoing()
-        taken = self.judge.accept(sent, self.account, betas)
+        taken = self.judge.accept(headers(self.account, betas), dumps(sent))
         assert taken.transformations == [], "thinking was sent that Anthropic had to drop"
-        answer = self.judge.answer(taken, thoughts, calls)
+        answer = self.judge.answer(taken, turn(taken, thoughts, calls))
         if remembered:
             self.store.record(self.scope(), sent, answer, mark)
         kept = whole_answer("chat", answer, translation.reply, 0, FAST)["choices"][0]["message"]
@@ -223,7 +201,7 @@ def test_a_loop_without_accidents_sends_all_thinking_back(model: str, steps: lis
         client.ask("go" if step == 0 else None, 1, calls, True)
     client.messages += client.results()
     _, sent, _, betas = client.outgoing()
-    taken = client.judge.accept(sent, client.account, betas)
+    taken = client.judge.accept(headers(client.account, betas), dumps(sent))
     turns = [has_thinking(m) for m in sent["messages"] if m["role"] == "assistant"]
     thinks_between_tools = taken.model.interleaved != "never"
     assert turns == [step == 0 or thinks_between_tools for step in range(len(steps))]

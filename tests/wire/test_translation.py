@@ -6,7 +6,6 @@ import copy
 import itertools
 import json
 import random
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -16,6 +15,7 @@ from hypothesis import strategies as st
 from addon.errors import BadRequest
 from addon.wire.request_types import RequestOptions, Translation
 from addon.wire.translation import translate_chat, translate_responses
+from tests.damaged import EVERYTHING, HOW, INPUT, JUNK, PNG, TOOLS, damaged, places
 from tests.wire.asking import (
     CATALOGUE,
     MODELS,
@@ -27,7 +27,6 @@ from tests.wire.asking import (
     U,
     chat,
     finished,
-    function,
     responses,
     text,
     tr,
@@ -35,7 +34,6 @@ from tests.wire.asking import (
     tu,
 )
 
-PNG = "data:image/png;base64,iVBORw0KGgo="
 ids = st.sampled_from(["c1", "c2", "c1", "a b", "a_b", "x" * 90, "", None])
 words = st.sampled_from(["hi", "", " ", "\n", "a\ud83d", "\x00", "ü", "Begin."])
 arguments = st.sampled_from(
@@ -61,13 +59,6 @@ messages = st.lists(
     min_size=1,
     max_size=10,
 )
-TOOLS = [
-    function("f", parameters={"anyOf": [{"properties": {"a": {}}}, {"properties": {"b": {}}}]}),
-    function("g"),
-    function("my tool!", description="d"),
-    function("list", parameters={"type": "array"}),
-    {"type": "custom", "name": "patch"},
-]
 options = st.fixed_dictionaries(
     {},
     optional={
@@ -180,127 +171,6 @@ def test_v158_the_same_request_gives_the_same_bytes() -> None:
 
 # ------------------------------------------------------------------------------------------ damaged bodies
 
-EVERYTHING: dict[str, Any] = {
-    "model": OPUS,
-    "messages": [
-        S([text("s")]),
-        U([text("a"), {"type": "image_url", "image_url": {"url": PNG}}]),
-        U([{"type": "file", "file": {"file_data": "aGk=", "filename": "a.txt"}}]),
-        A(
-            [text("b")],
-            TC("c1", "f", '{"a":1}'),
-            {"id": "c2", "type": "custom", "custom": {"name": "patch", "input": "p"}},
-            reasoning_details=[
-                {"type": "reasoning.text", "text": "x", "signature": "s", "format": "anthropic"}
-            ],
-            refusal="no",
-        ),
-        T("c1", [text("r")]),
-        U([tr("c2", [text("r")], cache_control={"type": "ephemeral"})]),
-        A(None, function_call={"name": "f", "arguments": "{}"}),
-        {"role": "function", "name": "f", "content": "x"},
-        S("late"),
-    ],
-    "tools": [*TOOLS, {"type": "namespace", "name": "n", "tools": [function("h")]}],
-    "tool_choice": {
-        "type": "allowed_tools",
-        "allowed_tools": {"mode": "auto", "tools": [function("f")]},
-    },
-    "response_format": {
-        "type": "json_schema",
-        "json_schema": {
-            "name": "n",
-            "schema": {
-                "type": "object",
-                "properties": {"x": {"$ref": "#/$defs/X"}},
-                "$defs": {"X": {"type": ["string", "null"], "enum": ["a"], "description": "d"}},
-            },
-        },
-    },
-    "max_tokens": 100,
-    "temperature": 0.5,
-    "stop": ["x"],
-    "stream": True,
-    "stream_options": {"include_usage": True},
-    "reasoning": {"effort": "low", "summary": "auto"},
-    "thinking": {"type": "adaptive"},
-    "metadata": {"user_id": "u"},
-    "service_tier": "flex",
-    "prompt_cache_options": {"mode": "explicit", "ttl": "30m"},
-    "context_management": {"edits": []},
-}
-INPUT: dict[str, Any] = {
-    "model": OPUS,
-    "instructions": "i",
-    "input": [
-        {
-            "role": "user",
-            "content": [
-                {"type": "input_text", "text": "a"},
-                {"type": "input_image", "image_url": PNG},
-            ],
-        },
-        {"type": "reasoning", "summary": [], "encrypted_content": "ccp1:W10="},
-        {
-            "type": "function_call",
-            "call_id": "c1",
-            "name": "h",
-            "namespace": "n",
-            "arguments": "{}",
-        },
-        {
-            "type": "function_call_output",
-            "call_id": "c1",
-            "output": [{"type": "input_text", "text": "x"}],
-        },
-        {"type": "custom_tool_call", "call_id": "c2", "name": "patch", "input": "p"},
-        {"type": "custom_tool_call_output", "call_id": "c2", "output": "x"},
-        {"type": "additional_tools", "tools": [function("k")]},
-    ],
-    "tools": EVERYTHING["tools"],
-    "text": {"format": {"type": "json_object"}},
-    "reasoning": {"effort": "high"},
-    "tool_choice": {"type": "function", "name": "h"},
-}
-NESTED: Any = json.loads("[" * 300 + "]" * 300)
-JUNK: tuple[Any, ...] = (
-    None, True, False, 0, -1, 1.5, 10**40, float("nan"), float("inf"), "", " ", "x", "\ud83d", "\x00", "{",
-    "auto", "https://x", [], {}, [[]], [{}], [None], ["x"], {"type": "text"}, {"type": []}, {"": None},
-    {"type": "object", "$ref": "#"}, NESTED, {"a": NESTED},
-)  # fmt: skip
-
-
-def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """The path of every value inside."""
-    inner = (
-        value.items()
-        if isinstance(value, dict)
-        else enumerate(value)
-        if isinstance(value, list)
-        else ()
-    )
-    for key, item in inner:
-        yield (*path, key)
-        yield from places(item, (*path, key))
-
-
-def damaged(body: dict, path: tuple[Any, ...], how: str, junk: Any) -> dict:
-    body = copy.deepcopy(body)
-    *parents, last = path
-    holder: Any = body
-    for key in parents:
-        holder = holder[key]
-    match how:
-        case "replaced":
-            holder[last] = junk
-        case "dropped":
-            del holder[last]
-        case "doubled" if isinstance(holder, list):
-            holder.insert(last, copy.deepcopy(holder[last]))
-        case _:
-            holder[last] = [holder[last]]
-    return body
-
 
 def outcome(translate: Any, body: dict, model: str) -> Translation | None:
     """None if refused by name; any other exception is a bug."""
@@ -335,8 +205,11 @@ def test_v165_two_thousand_damaged_bodies_are_refused_or_valid(seed: int) -> Non
         translate, body = SUBJECTS[rng.choice(["chat", "responses"])]
         for _ in range(rng.randint(1, 3)):
             spots = list(places(body))
-            how = rng.choice(["replaced", "dropped", "doubled", "wrapped"])
-            body = damaged(body, rng.choice(spots), how, rng.choice(JUNK)) if spots else body
+            body = (
+                damaged(body, rng.choice(spots), rng.choice(HOW), rng.choice(JUNK))
+                if spots
+                else body
+            )
         translation = outcome(translate, body, rng.choice(MODELS))
         if translation is not None and _is_ours_to_judge(body):
             finished(translation)

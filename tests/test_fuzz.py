@@ -1,0 +1,141 @@
+"""Ten thousand requests from careless clients, through every addon that shapes a request, before the fake's judge.
+
+tests/e2e/test_fuzz.py sends a part of the same kind over sockets.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from mitmproxy import http
+from mitmproxy.test import tflow, tutils
+
+from addon.attempts import Attempts
+from addon.claude.catalogue import Catalogue
+from addon.claude.thinking_store import ThinkingStore
+from addon.context.counter import TokenCounter
+from addon.context.summary_memory import SummaryMemory
+from addon.context.vocabulary import Vocabulary
+from addon.context_window import ContextWindow
+from addon.continuity import Continuity
+from addon.exchange import Exchange, Exchanges
+from addon.fail_closed import fail_closed
+from addon.model_list import ModelList
+from addon.parts import make_manager
+from addon.prompt_cache import PromptCache
+from addon.purse import Purse
+from addon.routes import find
+from addon.settings import Settings
+from addon.terminal import Terminal
+from addon.thinking import Thinking
+from addon.translate import Translate
+from addon.usage.budget import Budget
+from addon.usage.ledger import UsageLedger
+from addon.wire.types import JsonObject
+from tests.claude.support import CATALOGUE
+from tests.damaged import MESSAGES, Sent, check_refusal, sent
+from tests.fakes.credential import OAUTH_TOKEN
+from tests.fakes.judge import Judge
+from tests.fakes.refusal import Refusal
+
+
+@dataclass
+class Services:
+    """What the context window is made from."""
+
+    memory: SummaryMemory
+    counter: TokenCounter
+    purse: Purse
+    ledger: UsageLedger
+    http: httpx.AsyncClient
+    catalogue: Catalogue = CATALOGUE
+
+
+async def no_list() -> JsonObject:
+    raise LookupError("nobody is asked here")
+
+
+class RequestPath:
+    """The addons from `Translate` to the attempt, as ccproxy_addon.py lists them."""
+
+    def __init__(self, home: Path) -> None:
+        settings = Settings.from_env({"CCPROXY_HOME": str(home)})
+        self.exchanges = Exchanges()
+        ledger = UsageLedger(time.time)
+        vocabulary = Vocabulary()
+        vocabulary.start()
+        services = Services(
+            SummaryMemory(home, time.time),
+            TokenCounter(vocabulary, clock=time.time),
+            Purse(Budget(ledger)),
+            ledger,
+            httpx.AsyncClient(),
+        )
+        continuity = Continuity(ThinkingStore(time.monotonic))
+        chain: list[Any] = [
+            Translate(settings, self.exchanges, ModelList(CATALOGUE, no_list)),
+            Thinking(settings, self.exchanges, continuity),
+            ContextWindow(
+                settings, self.exchanges, make_manager(settings, services), Terminal(None)
+            ),
+            PromptCache(settings, self.exchanges, Terminal(None)),
+        ]
+        self.chain = [fail_closed(addon) for addon in chain]
+        self.attempts = Attempts(settings, continuity)
+
+    async def take(self, request: Sent) -> tuple[http.HTTPFlow, Exchange]:
+        flow = tflow.tflow(
+            req=tutils.treq(method=b"POST", path=request.path.encode(), content=request.body)
+        )
+        flow.request.headers["content-encoding"] = request.encoding
+        exchange = self.exchanges.begin(flow)
+        exchange.route = find("POST", request.path)
+        for addon in self.chain:
+            done = addon.request(flow)
+            if done is not None:
+                await done
+        return flow, exchange
+
+
+@pytest.mark.parametrize("seed", range(10))
+async def test_v165_a_thousand_careless_requests(seed: int, tmp_path: Path) -> None:
+    path, judge, accepted = RequestPath(tmp_path), Judge(), 0
+    for request in sent(seed, 1000):
+        flow, exchange = await path.take(request)
+        if flow.response is not None:
+            check_refusal(request.path, flow.response.status_code, flow.response.raw_content or b"")
+        elif exchange.call is not None:
+            attempt = path.attempts.subscription(exchange, exchange.call, OAUTH_TOKEN)
+            accepted += judged(judge, [*attempt.headers, attempt.auth], attempt.body, request)
+        else:
+            assert exchange.route is None, "neither refused nor ready to be sent"
+    assert accepted > 150
+
+
+def judged(judge: Judge, headers: list[tuple[str, str]], body: bytes, request: Sent) -> bool:
+    """Whether the fake accepts it. What a client wrote in Anthropic's own words is Anthropic's to refuse."""
+    try:
+        judge.accept(headers, body)
+    except Refusal as refusal:
+        if request.path != MESSAGES and not is_anthropics_to_say(request.body, refusal.message):
+            raise AssertionError(f"{refusal.message}\n{request.body!r}\n{body!r}") from refusal
+        return False
+    return True
+
+
+ANTHROPICS = ("model: ", "Could not process image", "Invalid `signature`")
+"""Of a model's name, a picture and a signature it alone knows whether they are good."""
+
+
+def is_anthropics_to_say(body: bytes, refusal: str) -> bool:
+    handed_over = ("thinking", "context_management")
+    given = json.loads(body)
+    return any(words in refusal for words in ANTHROPICS) or any(
+        name in given and name in refusal for name in handed_over
+    )
