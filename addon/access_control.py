@@ -6,7 +6,7 @@ import hashlib
 import hmac
 import ipaddress
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import urlsplit
 
@@ -48,7 +48,7 @@ class Visitor:
     method: str
     path: str
     authority: str
-    headers: dict[str, str]
+    headers: dict[str, str] = field(repr=False)
 
     @property
     def tunnel(self) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import SplitResult, urlsplit
 
 from addon.claude.outgoing import beta_header, for_subscription
@@ -24,7 +24,7 @@ class Credential:
     name: str
     """For people: `subscription`, `ANTHROPIC_API_KEY`, `client key`."""
     header: str
-    secret: str
+    secret: str = field(repr=False)
 
 
 class Attempts:

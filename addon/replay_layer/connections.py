@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import time
 
@@ -18,6 +19,27 @@ LOOK_EVERY = 5.0
 LOG_EVERY = 60.0
 
 
+class Seldom(logging.Filter):
+    """Lets the log say once a minute that there are no file descriptors left. asyncio tries to accept a hundred
+    connections each second, and says so, with a traceback, for each."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.said = -LOG_EVERY
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        if not isinstance(error, OSError) or error.errno not in (errno.EMFILE, errno.ENFILE):
+            return True
+        record.msg, record.args = "No file descriptors are left; new connections wait.", ()
+        record.exc_info = None
+        now = time.monotonic()
+        if now - self.said < LOG_EVERY:
+            return False
+        self.said = now
+        return True
+
+
 class Connections:
     def __init__(self, most: int = MOST, unread_seconds: float = UNREAD_SECONDS) -> None:
         self.most = most
@@ -28,6 +50,7 @@ class Connections:
         self.logged = 0.0
 
     def running(self) -> None:
+        logging.getLogger("mitmproxy.master").addFilter(Seldom())
         self.watching = asyncio.create_task(self.watch())
 
     def done(self) -> None:

@@ -243,6 +243,10 @@ class Play:
     def connect(self, error: str | None = None, index: int = 0) -> Connection:
         command = self.opening.pop(index)
         server = command.connection
+        if server in self.closing:  # as the proxy server cancels it
+            self.closing.remove(server)
+            self.closed.append(server)
+            error = "connection cancelled"
         if error is None:
             server.state = ConnectionState.OPEN
             server.timestamp_tcp_setup = self.now
@@ -264,12 +268,12 @@ class Play:
     def deliver_closes(self) -> None:
         """What our own closes lead to: a connection that was being made fails, others are closed."""
         while self.closing:
-            connection = self.closing.pop(0)
-            self.closed.append(connection)
+            connection = self.closing[0]
             attempt = next((c for c in self.opening if c.connection is connection), None)
             if attempt:
-                self.connect("connection cancelled", self.opening.index(attempt))
+                self.connect(index=self.opening.index(attempt))
             else:
+                self.closed.append(self.closing.pop(0))
                 self.do(events.ConnectionClosed(connection))
 
     def wait(self, seconds: float) -> None:

@@ -1,0 +1,16 @@
+"""A mitmproxy script, loaded before the addon: the deadlines for clients are short, so that tests can wait for them."""
+
+from __future__ import annotations
+
+import functools
+
+import addon.replay_layer
+from addon.replay_layer import connections, front
+
+HEAD_SECONDS, BODY_SECONDS, UNREAD_SECONDS = 0.8, 0.8, 1.5
+
+front.HEAD_SECONDS, front.BODY_SECONDS = HEAD_SECONDS, BODY_SECONDS
+connections.LOOK_EVERY = 0.2
+addon.replay_layer.Connections = functools.partial(  # type: ignore[misc, assignment]
+    connections.Connections, unread_seconds=UNREAD_SECONDS
+)

@@ -1,0 +1,242 @@
+"""The storm: clients that do not read, full tables, full disks, broken files, two instances."""
+
+from __future__ import annotations
+
+import json
+import resource
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.e2e import hurry, raw
+from tests.e2e.conftest import StartProxy, World
+from tests.e2e.proxy import Proxy, chat, message, rejected
+from tests.e2e.test_door import HURRY, memory
+from tests.fakes.anthropic import FakeAnthropic
+from tests.fakes.delivery import Gate
+from tests.fakes.script import delivered, fail, say, sse
+from tests.wire.upstream import message as claude_message
+from tests.wire.upstream import stream_of, text
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[World]:
+    with FakeAnthropic() as server:
+        mode = f"reverse:{server.url}@127.0.0.1:PORT"
+        with Proxy(server.url, launch=False, first=HURRY, mode=mode) as proxy:
+            yield World(server, proxy)
+
+
+def pid(proxy: Proxy) -> int:
+    assert proxy.process
+    return proxy.process.pid
+
+
+def files_open(world: World) -> int:
+    return len(list(Path(f"/proc/{pid(world.proxy)}/fd").iterdir()))
+
+
+def back_to(world: World, files: int) -> bool:
+    return world.fake.wait_until(lambda: files_open(world) <= files + 2, 10)
+
+
+def long_stream(megabytes: int) -> bytes:
+    whole = stream_of(claude_message(text("begin")))
+    start, end = whole.split(b"event: content_block_stop", 1)
+    delta = json.dumps(
+        {
+            "type": "content_block_delta",
+            "index": 0,
+            "delta": {"type": "text_delta", "text": "x" * 8000},
+        }
+    )
+    event = f"event: content_block_delta\ndata: {delta}\n\n".encode()
+    return start + event * (megabytes * 125) + b"event: content_block_stop" + end
+
+
+# ---- clients
+
+
+def test_r14_a_client_that_stops_reading_takes_no_room_and_is_closed(world: World) -> None:
+    world.fake.script(sse(long_stream(80)))
+    world.proxy.post("/v1/messages", message(), timeout=60)  # what is loaded late is loaded now
+    before, files = memory(world), files_open(world)
+    with raw.connected(world.proxy) as client:
+        client.sendall(raw.post(chat(stream=True)))
+        assert client.recv(1000).startswith(b"HTTP/1.1 200")
+        started = time.monotonic()
+        assert world.fake.wait_until(
+            lambda: world.fake.requests[-1].outcome == "client_closed", hurry.UNREAD_SECONDS + 10
+        )
+        assert time.monotonic() - started > hurry.UNREAD_SECONDS / 2
+    assert memory(world) - before < 24
+    assert "read nothing" in world.proxy.output
+    assert back_to(world, files)
+
+
+def test_r14_a_slow_reader_gets_everything(world: World) -> None:
+    world.fake.script(sse(long_stream(6)))
+    with raw.connected(world.proxy) as client:
+        client.sendall(raw.post(message(stream=True), "Connection: close", path="/v1/messages"))
+        received = 0
+        tail = b""
+        while piece := client.recv(200_000):
+            received += len(piece)
+            tail = (tail + piece)[-200:]
+            time.sleep(0.05)
+    assert received > 6_000_000 and b"message_stop" in tail
+
+
+@pytest.mark.parametrize("when", ["head", "content", "silence", "retry"])
+def test_r12_clients_that_leave_leave_nothing_behind(when: str, world: World) -> None:
+    world.proxy.post("/v1/messages", message())
+    files = files_open(world)
+    gate = Gate()
+    world.fake.script(
+        {
+            "head": delivered(say("a"), hold=gate),
+            "content": delivered(say("a b c d e f g"), every=0.2),
+            "silence": delivered(say("a b c d e"), pause_after=4, pause=gate),
+            "retry": fail(529),
+        }[when]
+    )
+    for _ in range(20):
+        with raw.connected(world.proxy) as client:
+            client.sendall(raw.post(chat(stream=True)))
+            time.sleep(0.1)
+    assert world.fake.wait_until(lambda: all(r.ended_at for r in world.fake.requests), 5)
+    gate.open()
+    assert back_to(world, files)
+    assert world.proxy.get("/health").status_code == 200
+
+
+def test_r13_what_was_used_until_a_client_left_is_counted_once(
+    fake: FakeAnthropic, start_proxy: StartProxy
+) -> None:
+    proxy = start_proxy()
+    gate = Gate()
+    fake.script(delivered(say("a b c d e"), pause_after=4, pause=gate))
+    with httpx.stream("POST", f"{proxy.url}/v1/messages", json=message(stream=True)) as response:
+        next(response.iter_raw())
+        assert gate.reached.wait(5)
+    assert fake.wait_until(lambda: proxy.get("/analytics").json()["totalRequests"] == 1, 5)
+    gate.open()
+    time.sleep(0.2)
+    analytics = proxy.get("/analytics").json()
+    assert analytics["totalRequests"] == 1 and analytics["totalInputTokens"] > 0
+    (record,) = proxy.get("/analytics/requests").json()["requests"]
+    assert record["error"] == "client_closed"
+
+
+# ---- the machine
+
+
+def test_r24_without_file_descriptors_it_waits_and_recovers(
+    fake: FakeAnthropic, start_proxy: StartProxy
+) -> None:
+    proxy = start_proxy()
+    resource.prlimit(pid(proxy), resource.RLIMIT_NOFILE, (60, 4096))
+    size = proxy.log.stat().st_size
+    held = [socket.create_connection(("127.0.0.1", proxy.port)) for _ in range(80)]
+    started = time.monotonic()
+    time.sleep(2)
+    written = (proxy.log.stat().st_size - size) / (time.monotonic() - started)
+    for client in held:
+        client.close()
+    time.sleep(1.2)
+    assert proxy.post("/v1/chat/completions", chat(), timeout=10).status_code == 200
+    assert written < 10_000
+    assert "No file descriptors are left" in proxy.output
+
+
+def test_r21_a_full_disk_costs_files_and_no_request(
+    fake: FakeAnthropic, start_proxy: StartProxy
+) -> None:
+    proxy = start_proxy(VERBOSE_LOGGING="true")
+    proxy.post("/v1/messages", message())
+    state = proxy.home / ".ccproxy" / "usage.json"
+    assert fake.wait_until(state.exists, 12)
+    saved = state.read_bytes()
+    resource.prlimit(pid(proxy), resource.RLIMIT_FSIZE, (64, resource.RLIM_INFINITY))
+    for _ in range(5):
+        assert proxy.post("/v1/messages", message(), timeout=10).status_code == 200
+    assert fake.wait_until(lambda: proxy.get("/health").json()["status"] == "degraded", 12)
+    assert proxy.post("/v1/chat/completions", chat(stream=True)).text.endswith("[DONE]\n\n")
+    assert state.read_bytes() == saved
+    resource.prlimit(pid(proxy), resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
+    assert fake.wait_until(lambda: b'"claude_code"' in state.read_bytes() != saved, 15)
+    proxy.stop()
+    assert state.read_bytes() != saved
+
+
+@pytest.mark.parametrize(
+    "found",
+    [b"", b"{", b"\x00" * 1000, b"[]", b'{"version": 99}', b'{"records": {"a": 1}}', b"{}" * 10],
+    ids=["empty", "cut", "zeros", "list", "newer", "foreign", "two"],
+)
+def test_r22_s28_a_snapshot_that_is_none_stops_paid_calls_alone(
+    found: bytes, fake: FakeAnthropic, start_proxy: StartProxy, tmp_path: Path
+) -> None:
+    (tmp_path / "usage.json").write_bytes(found)
+    proxy = start_proxy(CCPROXY_HOME=str(tmp_path))
+    assert proxy.post("/v1/messages", message()).status_code == 200
+    fake.script(fail(429, headers=rejected()), when="oauth")
+    refused = proxy.post("/v1/messages", message())
+    assert refused.status_code == 429 and not fake.messages("api_key")
+    assert "budget" in refused.json()["error"]["message"].lower()
+    kept = [path.read_bytes() for path in tmp_path.iterdir() if "corrupt" in path.name]
+    assert kept == [found]  # it is put aside, not thrown away
+
+
+def test_r23_two_instances_serve_beside_each_other(
+    fake: FakeAnthropic, start_proxy: StartProxy, tmp_path: Path
+) -> None:
+    first = start_proxy(CCPROXY_HOME=str(tmp_path))
+    first.post("/v1/messages", message())
+    second = start_proxy(CCPROXY_HOME=str(tmp_path))
+    for proxy in (first, second, first):
+        assert proxy.post("/v1/messages", message()).status_code == 200
+    assert first.get("/health").json()["status"] == "ok"
+    second.stop()
+    first.stop()
+    saved = json.loads((tmp_path / "usage.json").read_text())
+    assert saved
+    third = start_proxy(CCPROXY_HOME=str(tmp_path))
+    assert third.get("/analytics").json()["totalRequests"] == 3
+
+
+def test_a_file_in_the_place_of_its_folder_stops_nobody(
+    fake: FakeAnthropic, start_proxy: StartProxy, tmp_path: Path
+) -> None:
+    (tmp_path / "state").write_text("a file")
+    proxy = start_proxy(CCPROXY_HOME=str(tmp_path / "state"))
+    assert proxy.post("/v1/messages", message()).status_code == 200
+    assert proxy.get("/health").json()["status"] == "degraded"
+
+
+def test_r17_a_large_request_beside_streams_delays_them_little(world: World) -> None:
+    """A coarse bound; bench/ measures it."""
+    world.fake.script(delivered(say("one two three four five six"), every=0.1))
+    gaps: list[float] = []
+
+    def read() -> None:
+        with httpx.stream(
+            "POST", f"{world.proxy.url}/v1/chat/completions", json=chat(stream=True), timeout=30
+        ) as response:
+            last = time.monotonic()
+            for _ in response.iter_raw():
+                gaps.append(time.monotonic() - last)
+                last = time.monotonic()
+
+    threads = [threading.Thread(target=read) for _ in range(5)]
+    for thread in threads:
+        thread.start()
+    world.proxy.post("/v1/messages", message("word " * 400_000), timeout=30)
+    for thread in threads:
+        thread.join(30)
+    assert gaps and max(gaps) < 3

@@ -1,0 +1,48 @@
+"""What is installed has the fixes that matter behind a public tunnel; requirements.txt asks for no less."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import sys
+import tomllib
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.version import Version
+
+from tests.documents import ROOT, text
+
+FLOORS = {
+    "mitmproxy": "12.2.3",  # header validation, and a password in front of mitmweb (CVE-2025-23217)
+    "h11": "0.16.0",  # chunks with junk at their end (CVE-2025-43859)
+    "h2": "4.3.0",  # requests split by line ends in headers (CVE-2025-57804)
+    "tornado": "6.5.5",  # mitmweb's server (CVE-2025-67724, CVE-2025-67726, CVE-2026-31958)
+}
+
+
+def required(file: str) -> list[Requirement]:
+    lines = [line.partition("#")[0].strip() for line in text(file).splitlines()]
+    return [Requirement(line) for line in lines if line and not line.startswith("-r")]
+
+
+@pytest.mark.parametrize("name", FLOORS)
+def test_s27_what_is_installed_has_the_fixes(name: str) -> None:
+    assert Version(importlib.metadata.version(name)) >= Version(FLOORS[name])
+
+
+def test_s27_an_older_mitmproxy_does_not_satisfy_the_requirements() -> None:
+    (mitmproxy,) = (r for r in required("requirements.txt") if r.name == "mitmproxy")
+    assert mitmproxy.specifier.contains("12.2.3")
+    assert not any(mitmproxy.specifier.contains(v) for v in ("11.0.2", "12.1.1", "12.2.2", "13.0"))
+
+
+@pytest.mark.parametrize("file", ["requirements.txt", "requirements-dev.txt"])
+def test_every_requirement_has_a_floor_and_is_met(file: str) -> None:
+    for requirement in required(file):
+        assert any(spec.operator in (">=", "==", "~=") for spec in requirement.specifier)
+        assert requirement.specifier.contains(importlib.metadata.version(requirement.name))
+
+
+def test_the_same_floor_of_python_everywhere() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert project["requires-python"] == ">=3.12" and sys.version_info >= (3, 12)
