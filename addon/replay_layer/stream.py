@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from mitmproxy import http
 from mitmproxy.net.http.validate import validate_headers
 from mitmproxy.proxy import commands, events
-from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layers.http import DropStream, SendHttp
 from mitmproxy.proxy.layers.http._events import (
     ErrorCode,
@@ -27,30 +26,24 @@ from mitmproxy.proxy.layers.http._events import (
 )
 from mitmproxy.proxy.layers.http._hooks import HttpResponseHook
 
-from addon.errors import BadGateway, CCProxyError, GatewayTimeout
+from addon.errors import BadGateway, CCProxyError
 from addon.exchange import Attempt, Failure, Phase
-from addon.replay_layer.voice import GiveUp, LiveDataHook, Steps, Voice
+from addon.replay_layer.failures import CLOSING, IDLE, disconnected, hanging, unapproved
+from addon.replay_layer.reading import Reading
+from addon.replay_layer.voice import GiveUp, LiveDataHook, Steps
 
 if TYPE_CHECKING:
-    from addon.replay_layer.layer import ReplayLayer
+    pass
 
 logger = logging.getLogger(__name__)
 
 MAX_ERROR_BODY = 1 << 20
 """Bytes of an upstream error that are read; Anthropic's are a few hundred."""
-MAX_ANSWER = 64 << 20
-"""Bytes of one answer: Claude's longest is some MB, and it is kept whole until its end."""
 ResponseEvent = (
     ResponseHeaders | ResponseData | ResponseTrailers | ResponseEndOfMessage | ResponseProtocolError
 )
-LINGER_SECONDS = 2.0
-"""For upstream to end an answer whose last event has come."""
 UNREAD_BODY = 64 * 1024
 """Bytes of a refused request's body that are still read."""
-IDLE = "idle"
-"""Message of the protocol error that our own deadline raises."""
-CLOSING = "closing"
-"""The same, when the proxy is going down."""
 
 
 @dataclass
@@ -60,15 +53,8 @@ class UpstreamFailedHook(commands.StartHook):
     flow: http.HTTPFlow
 
 
-class ReplayStream(Voice):
+class ReplayStream(Reading):
     """See the package's docstring for the rules it keeps."""
-
-    def __init__(self, context: Context, stream_id: int, parent: ReplayLayer) -> None:
-        super().__init__(context, stream_id, parent)
-        self.held: list[bytes] = []
-        """Bytes for the client that wait for the first content."""
-        self.received = 0
-        """Bytes of this attempt's answer."""
 
     # -- what comes in ------------------------------------------------------------------------------------------
 
@@ -148,7 +134,7 @@ class ReplayStream(Voice):
         """Send the approved attempt. Always False, which tells the base class to send nothing itself."""
         attempt = self.exchange.take_approved()
         if attempt is None:
-            yield from self.fail(self.exchange.error or _unapproved())
+            yield from self.fail(self.exchange.error or unapproved())
             return False
         self.exchange.attempts.append(attempt)
         _show(self.flow.request, attempt)
@@ -172,100 +158,13 @@ class ReplayStream(Voice):
             yield SendHttp(RequestData(self.stream_id, attempt.body), server)
         yield SendHttp(RequestEndOfMessage(self.stream_id), server)
 
-    # -- reading its answer -------------------------------------------------------------------------------------
-
-    def start_response_stream(self) -> Steps[None]:
-        # The base class would send the head now. An error event may still come before the first content, and
-        # counts as a status as long as nothing was sent.
-        self.server_state = self.state_hold
-        yield from ()
-
-    def state_hold(self, event: events.Event) -> Steps[None]:
-        answer = self.exchange.answer
-        assert answer
-        data, at_end = self.read(event)
-        self.held.append(data)
-        if answer.error and not (answer.began and self.streaming):
-            yield from self.attempt_failed(
-                "after_content" if answer.began else "before_content", answer.error
-            )
-        elif at_end or (answer.began and self.streaming):
-            yield from self.deliver(at_end)
-
-    def deliver(self, at_end: bool) -> Steps[None]:
-        self.pulse.delivered = True
-        self.exchange.first_content = self.clock()
-        body = b"".join(self.held)
-        self.held.clear()
-        assert self.flow.response
-        if not self.streaming:
-            self.flow.response.raw_content = body
-            self.flow.response.headers["content-length"] = str(len(body))
-            yield from self.finish()
-            return
-        if self.early_head:
-            attempt = self.exchange.attempts[-1]
-            body = self.exchange.client.source_comment(attempt.source, attempt.reason) + body
-        else:
-            yield from self.commit(self.flow.response)
-        self.server_state = self.state_stream_response_body
-        yield from self.write(body)
-        yield from self.after_data(at_end)
-
-    def state_stream_response_body(self, event: events.Event) -> Steps[None]:
-        data, at_end = self.read(event)
-        yield from self.write(data)
-        yield from self.after_data(at_end)
-
-    def after_data(self, at_end: bool) -> Steps[None]:
-        answer = self.exchange.answer
-        assert answer
-        if answer.error:
-            yield from self.attempt_failed("after_content", answer.error)
-        elif at_end:
-            yield from self.finish(already_streamed=True)
-
-    def read(self, event: events.Event) -> tuple[bytes, bool]:
-        """The client's bytes for an upstream event, and whether it was the last one."""
-        self.pulse.last_received = self.clock()
-        if isinstance(event, ResponseData):
-            self.received += len(event.data)
-            if self.received > MAX_ANSWER:
-                return self.too_long(), False
-            return self.translate(event.data), False
-        at_end = isinstance(event, ResponseEndOfMessage)
-        return (self.translate(None) if at_end else b""), at_end
-
-    def translate(self, data: bytes | None) -> bytes:
-        answer = self.exchange.answer
-        assert answer
-        try:
-            return answer.close() if data is None else answer.feed(data)
-        except Exception as error:
-            # mitmproxy logs an exception here and goes on: the client would get an answer with a hole in it.
-            logger.exception("ccproxy could not translate an answer")
-            answer.break_off(
-                CCProxyError(
-                    f"ccproxy could not translate Claude's answer ({type(error).__name__})."
-                )
-            )
-            return b""
-
-    def too_long(self) -> bytes:
-        answer = self.exchange.answer
-        assert answer
-        answer.break_off(
-            BadGateway(f"The answer is longer than {MAX_ANSWER} bytes.", code="upstream_invalid")
-        )
-        return b""
-
     def send_response(self, already_streamed: bool = False) -> Steps[None]:
         """Called by the base class with a whole response: an addon's own, or an upstream error."""
         assert self.flow.response
         if self.exchange.attempts:
             yield from self.upstream_refused(self.flow.response)
         elif self.pulse.committed:
-            yield from self.fail(self.exchange.error or _unapproved())
+            yield from self.fail(self.exchange.error or unapproved())
         elif self.exchange.live is not None:
             yield from self.send_live(self.flow.response)
         else:
@@ -316,7 +215,7 @@ class ReplayStream(Voice):
                 else self.state_stream_response_body
             )(ResponseEndOfMessage(self.stream_id))
         else:
-            yield from self.attempt_failed(self.phase(event), _disconnected(event))
+            yield from self.attempt_failed(self.phase(event), disconnected(event))
 
     def phase(self, event: ResponseProtocolError) -> Phase:
         if event.code is ErrorCode.CONNECT_FAILED:
@@ -382,11 +281,10 @@ class ReplayStream(Voice):
         if not self.flow.live:
             return
         now = self.clock()
-        if self.pulse.hook_hangs(self.hook, now):
-            logger.error(
-                "The hook %s hangs; its request was given up.", self.hook.name if self.hook else ""
-            )
-            yield from self.give_up(_hanging())
+        hook = self.hook
+        if self.pulse.hook_hangs(hook, now) and hook is not None:
+            logger.error("The hook %s hangs; its request was given up.", hook.name)
+            yield from self.give_up(hanging())
             return
         if not self.ended and self.client_state != self.state_errored:
             yield from self.look(now)
@@ -405,12 +303,6 @@ class ReplayStream(Voice):
         elif self.streaming and self.pulse.word_due(now):
             yield from self.say_something()
 
-    def lingers(self, now: float) -> bool:
-        """Whether all of the answer is here, but upstream does not end it."""
-        answer = self.exchange.answer
-        waits = self.pulse.awaiting_upstream and answer is not None and answer.complete
-        return waits and now >= self.pulse.last_received + LINGER_SECONDS
-
 
 def _is_large(request: http.Request) -> bool:
     """Too large to be read for nothing; a small body is read, so that the connection can serve the next request."""
@@ -428,36 +320,3 @@ def _show(request: http.Request, attempt: Attempt) -> None:
     )
     data.content, data.trailers = attempt.body, None
     request.headers["content-length"] = str(len(attempt.body))
-
-
-def _unapproved() -> CCProxyError:
-    return CCProxyError(
-        "ccproxy failed while preparing this request, and sent nothing. Its log says why."
-    )
-
-
-def _hanging() -> CCProxyError:
-    return CCProxyError(
-        "ccproxy took too long to prepare this request, and gave it up. Its log says where."
-    )
-
-
-def _disconnected(event: ResponseProtocolError) -> CCProxyError:
-    if event.code is ErrorCode.CONNECT_FAILED:
-        if "ertificate" in event.message:  # a company's own TLS inspection, most often
-            return BadGateway(
-                f"Anthropic's certificate was not accepted: {event.message} If your network inspects "
-                "TLS, give its CA with --set ssl_verify_upstream_trusted_ca=FILE.",
-                code="upstream_certificate",
-            )
-        return BadGateway(
-            "Anthropic can't be reached; is this machine online?", code="upstream_unreachable"
-        )
-    if event.message == IDLE:
-        return GatewayTimeout(
-            "Anthropic has been silent for too long; the request was given up.", code="timeout"
-        )
-    return BadGateway(
-        "Anthropic closed the connection before the answer was complete.",
-        code="upstream_disconnect",
-    )

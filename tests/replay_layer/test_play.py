@@ -10,7 +10,7 @@ from mitmproxy import http
 
 from addon.errors import CCProxyError
 from addon.exchange import Exchange, Exchanges
-from addon.replay_layer import Timing, stream
+from addon.replay_layer import Timing, reading, stream
 from addon.wire.types import Dialect
 from tests.replay_layer.harness import (
     QUICK,
@@ -167,7 +167,7 @@ def test_what_comes_after_a_failure_in_the_stream_is_dropped() -> None:
 
 
 def test_an_answer_without_end_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stream, "MAX_ANSWER", 10_000)
+    monkeypatch.setattr(reading, "MAX_ANSWER", 10_000)
     for streaming in (True, False):
         play = Play(streaming=streaming, again=0)
         server = play.begin()
