@@ -96,15 +96,10 @@ class Upstream:
 
     def responseheaders(self, flow: http.HTTPFlow) -> None:
         exchange = self.exchanges.get(flow)
-        if (
-            exchange is None
-            or exchange.attempt is None
-            or exchange.call is None
-            or not flow.response
-        ):
+        if exchange is None or exchange.call is None or not flow.response:
             return
         now, attempt = self.clock(), exchange.attempt
-        if attempt.source != SUBSCRIPTION:
+        if attempt is None or attempt.source != SUBSCRIPTION:
             return
         headers = attempt.told or flow.response.headers
         self.standing.see_windows(read_windows(headers, now), now)
@@ -239,9 +234,8 @@ class Upstream:
     ) -> CCProxyError:
         now, wait = self.clock(), outcome.error.retry_after
         if exchange.first_error is None:
-            until = outcome.rate_limit.until
-            if wait is None and until is not None:  # Anthropic often names the reset alone
-                outcome.error.retry_after = until - now
+            if wait is None and outcome.rate_limit.until:  # Anthropic often names the reset alone
+                outcome.error.retry_after = outcome.rate_limit.until - now
             return explained(outcome.error, decision)
         subscription = self.standing.limited_until(call.model.family, now)
         resets = (subscription, None if wait is None else now + wait)
