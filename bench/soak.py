@@ -1,0 +1,226 @@
+"""Minutes of random trouble, and what must hold all the time: `python -m bench.soak --minutes 10`.
+
+Five requests a second and some long streams, one client in ten leaves early, and upstream refuses, breaks off and
+stalls at random. Every request must end in an answer or in one clear error, nobody may pay twice for one request, the
+accounts must agree with what upstream said, and memory, descriptors and tasks must come back to where they were.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import random
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from bench.run import RESULTS
+from bench.soak_judge import MOST_GROWTH, Evidence, Sample, judge, slope
+from bench.soak_load import LONGEST, Clients, exhaust, fate, script
+from tests.credentials.samples import document, write
+from tests.e2e.proxy import Proxy
+from tests.fakes.anthropic import FakeAnthropic
+from tests.fakes.credential import OAUTH_TOKEN, REFRESH_TOKEN, kind_of
+
+RATE = 5.0
+"""Requests a second."""
+LONG_STREAMS = 15
+LEAVE = 0.1
+EXHAUST_EVERY, EXHAUST_SECONDS = 45.0, 5.0
+TIMING = {
+    "FIRST_BYTE_SECONDS": "1",
+    "KEEPALIVE_SECONDS": "1",
+    "UPSTREAM_IDLE_SECONDS": "6",
+    "CONNECT_SECONDS": "3",
+}
+WATCH = """
+import asyncio, pathlib
+
+class Watch:
+    async def running(self):
+        self.task = asyncio.create_task(self.watch())
+
+    async def watch(self):
+        while True:
+            pathlib.Path({path!r}).write_text(str(len(asyncio.all_tasks())))
+            await asyncio.sleep(0.5)
+
+addons = [Watch()]
+"""
+"""A script beside the proxy's own, which tells how many tasks there are."""
+
+
+@dataclass(slots=True)
+class Soak:
+    fake: FakeAnthropic
+    proxy: Proxy
+    tasks_file: Path
+    seed: int
+    samples: list[Sample] = field(default_factory=list)
+    records: dict[int, dict[str, Any]] = field(default_factory=dict)
+    """The proxy's own records by id: it keeps two thousand."""
+    started: float = field(default_factory=time.monotonic)
+
+    def look(self) -> Sample:
+        assert self.proxy.process
+        process = Path("/proc") / str(self.proxy.process.pid)
+        rss = next(
+            line for line in (process / "status").read_text().splitlines() if "VmRSS" in line
+        )
+        sample = Sample(
+            at=time.monotonic() - self.started,
+            rss=int(rss.split()[1]),
+            descriptors=sum(1 for _ in (process / "fd").iterdir()),
+            tasks=int(self.tasks_file.read_text() or 0),
+        )
+        self.samples.append(sample)
+        return sample
+
+    async def run(self, minutes: float) -> Clients:
+        limits = httpx.Limits(max_connections=200, max_keepalive_connections=20)
+        async with httpx.AsyncClient(
+            base_url=self.proxy.url, timeout=LONGEST, limits=limits
+        ) as http:
+            clients = Clients(http, random.Random(self.seed))
+            end = time.monotonic() + minutes * 60
+            async with asyncio.TaskGroup() as group:
+                for number in range(LONG_STREAMS):
+                    group.create_task(self.long_streams(clients, number, end))
+                watching = group.create_task(self.watch(http))
+                await self.requests(clients, group, end)
+                watching.cancel()
+            return clients
+
+    async def requests(self, clients: Clients, group: asyncio.TaskGroup, end: float) -> None:
+        number, rng = 0, clients.rng
+        while time.monotonic() < end:
+            leaves, stream = rng.random() < LEAVE, rng.random() < 0.7
+            name = f"soak-{'left-' if leaves else ''}{number:06d}"
+            group.create_task(clients.one(name, stream=stream, leaves=leaves))
+            number += 1
+            await asyncio.sleep(rng.expovariate(RATE))
+
+    async def long_streams(self, clients: Clients, number: int, end: float) -> None:
+        turn = 0
+        while time.monotonic() < end:
+            await clients.one(f"soak-long-{number:03d}{turn:03d}", stream=True, leaves=False)
+            turn += 1
+
+    async def watch(self, http: httpx.AsyncClient) -> None:
+        for beat in range(1_000_000):
+            await asyncio.sleep(5)
+            self.look()
+            if beat % 6 == 0:
+                await self.note_records(http)
+            if beat % (EXHAUST_EVERY // 5) == 0:
+                exhaust(self.fake, EXHAUST_SECONDS)
+
+    async def note_records(self, http: httpx.AsyncClient) -> None:
+        told = (await http.get("/analytics/requests?limit=1000")).json()
+        self.records |= {record["id"]: record for record in told["requests"]}
+
+    async def settle(self, baseline: Sample, count: int) -> Sample:
+        """Wait until nothing is under way any more."""
+        async with httpx.AsyncClient(base_url=self.proxy.url) as http:
+            for _ in range(60):
+                await asyncio.sleep(0.5)
+                await self.note_records(http)
+                calm = self.look().tasks <= baseline.tasks + MOST_GROWTH
+                if calm and len(self.records) >= count:
+                    break
+        await asyncio.sleep(2)
+        return self.look()
+
+
+# ------------------------------------------------------------------------------------------------ running
+
+
+@contextmanager
+def stage(seed: int) -> Iterator[Soak]:
+    with tempfile.TemporaryDirectory(prefix="soak-") as name, FakeAnthropic() as fake:
+        folder = Path(name)
+        fake.log.keep_answers = True
+        script(fake, seed)
+        login = folder / ".credentials.json"
+        write(login, document(OAUTH_TOKEN, REFRESH_TOKEN, time.time() + 60))
+        tasks = folder / "tasks"
+        (folder / "watch.py").write_text(WATCH.format(path=str(tasks)))
+        settings = {
+            "CLAUDE_CONFIG_DIR": name,
+            "CLAUDE_OAUTH_TOKEN_URL": f"{fake.url}/v1/oauth/token",
+            "CLAUDE_CODE_OAUTH_TOKEN": None,
+            **TIMING,
+        }
+        watch = ["-s", str(folder / "watch.py")]
+        with Proxy(fake.url, arguments=watch, **settings) as proxy:
+            while not tasks.exists():
+                time.sleep(0.1)
+            yield Soak(fake, proxy, tasks, seed)
+
+
+async def perform(soak: Soak, minutes: float) -> dict[str, Any]:
+    await asyncio.sleep(1)
+    first = soak.look()
+    clients = await soak.run(minutes)
+    last = await soak.settle(first, len(clients.results))
+    results = clients.results
+    upstream = soak.fake.messages()
+    evidence = Evidence(
+        results=results,
+        records=list(soak.records.values()),
+        upstream=upstream,
+        first=first,
+        last=last,
+        log=soak.proxy.output,
+        reused_tokens=soak.fake.oauth.revocations,
+    )
+    return {
+        "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "minutes": minutes,
+        "seed": soak.seed,
+        "requests": len(results),
+        "ends": Counter(result.end for result in results),
+        "statuses": Counter(result.status for result in results),
+        "upstream": Counter(kind_of(request) for request in upstream),
+        "fates": Counter(fate(r, soak.seed) for r in upstream if b"soak-long" not in r.body),
+        "refreshes": soak.fake.oauth.rotations,
+        "longest_seconds": max(result.seconds for result in results),
+        "longest_silence": max(result.gap for result in results if result.stream),
+        "rss_mib": {"first": first.rss / 1024, "last": last.rss / 1024},
+        "rss_slope_mib_per_hour": slope(soak.samples),
+        "descriptors": {"first": first.descriptors, "last": last.descriptors},
+        "tasks": {"first": first.tasks, "last": last.tasks},
+        "load": os.getloadavg(),
+        "problems": list(judge(evidence)),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Minutes of random trouble.")
+    parser.add_argument("--minutes", type=float, default=10.0)
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    with stage(options.seed) as soak:
+        told = asyncio.run(perform(soak, options.minutes))
+        log = soak.proxy.output
+    RESULTS.mkdir(exist_ok=True)
+    file = RESULTS / time.strftime("soak-%Y%m%d-%H%M%S.json", time.gmtime())
+    file.write_text(json.dumps(told, indent=1))
+    print(json.dumps(told, indent=1))
+    if told["problems"]:
+        file.with_suffix(".log").write_text(log)
+        sys.exit(f"{len(told['problems'])} things did not hold; see {file}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,117 @@
+"""What must hold after a soak, whatever went wrong in it."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bench.soak_load import Result, asked_by
+from tests.fakes.bill import Used, used
+from tests.fakes.credential import kind_of
+from tests.fakes.record import Received
+
+LONGEST_GAP = 4.0
+"""Seconds of silence on a stream, with keepalives each second and a loaded machine."""
+WARM_UP = 0.3
+"""Share of the run before memory is looked at."""
+MOST_GROWTH = 5
+"""File descriptors and tasks that may be left over."""
+BAD_WORDS = ("Traceback", "has crashed", "Addon error", "never retrieved")
+"""What the log of a sound proxy does not say."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What the proxy's process holds."""
+
+    at: float
+    """Seconds since the start."""
+    rss: int
+    """KiB."""
+    descriptors: int
+    tasks: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    results: Sequence[Result]
+    """What clients saw."""
+    records: Sequence[Mapping[str, Any]]
+    """What the proxy counted."""
+    upstream: Sequence[Received]
+    """What the fake saw and said."""
+    first: Sample
+    last: Sample
+    """At rest, before and after."""
+    log: str
+    """Of the proxy."""
+    reused_tokens: int
+    """Spent refresh tokens that were used again."""
+
+
+def judge(evidence: Evidence) -> Iterator[str]:
+    """What did not hold; nothing when all is well."""
+    for result in evidence.results:
+        if result.end == "wrong":
+            yield f"{result.name} ({result.dialect}, {result.status}) ended wrongly: {result.said}"
+        if result.stream and result.gap > LONGEST_GAP:
+            yield f"{result.name}: {result.gap:.1f} s of silence"
+    yield from _paid_twice(evidence.upstream)
+    yield from _accounts(evidence)
+    for name in ("descriptors", "tasks"):
+        before, after = getattr(evidence.first, name), getattr(evidence.last, name)
+        if after > before + MOST_GROWTH:
+            yield f"{name}: {after} at the end, {before} at the start"
+    yield from (f"the proxy's log says {word}" for word in BAD_WORDS if word in evidence.log)
+    if evidence.reused_tokens:
+        yield "a spent refresh token was used again"
+
+
+def _paid_twice(upstream: Sequence[Received]) -> Iterator[str]:
+    paid = (r for r in upstream if kind_of(r) == "api_key" and used(r) != Used())
+    times = Counter(map(asked_by, paid))
+    yield from (f"{name} was paid {count} times" for name, count in times.items() if count > 1)
+
+
+def _accounts(evidence: Evidence) -> Iterator[str]:
+    """Each request has one record; the record of an answer that came whole says what upstream said."""
+    results, records = evidence.results, evidence.records
+    if len(records) != len(results):
+        yield f"{len(results)} requests, and {len(records)} records"
+    by_id = {record["requestId"]: record for record in records}
+    asked: dict[str, list[Received]] = defaultdict(list)
+    for request in evidence.upstream:
+        asked[asked_by(request)].append(request)
+    for result in results:
+        if result.end != "whole":
+            continue
+        last = asked[result.name][-1]
+        same_bill = [r for r in asked[result.name] if kind_of(r) == kind_of(last)]
+        told = sum(map(used, same_bill), Used())
+        counted = _counted(by_id.get(f"req_{last.number:024d}"))
+        if counted != told:
+            yield f"{result.name}: {counted} counted, {told} told"
+
+
+def _counted(record: Mapping[str, Any] | None) -> Used | None:
+    if record is None:
+        return None
+    return Used(
+        input=record["inputTokens"],
+        output=record["outputTokens"],
+        written=record["cacheWrite5mTokens"],
+        read=record["cacheReadTokens"],
+        thinking=record["thinkingTokens"],
+    )
+
+
+def slope(samples: Sequence[Sample]) -> float:
+    """MiB an hour that memory grows, by least squares, once warm."""
+    warm = [sample for sample in samples if sample.at >= samples[-1].at * WARM_UP]
+    mean_at = sum(sample.at for sample in warm) / len(warm)
+    mean_rss = sum(sample.rss for sample in warm) / len(warm)
+    across = sum((sample.at - mean_at) * (sample.rss - mean_rss) for sample in warm)
+    spread = sum((sample.at - mean_at) ** 2 for sample in warm)
+    return across / spread / 1024 * 3600 if spread else 0.0
