@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Literal
 
-from addon.claude.digest import blocks_of, digest, is_thinking, message_digest, without_marks
+from addon.claude.digest import digest, message_digest, without_marks
 from addon.claude.model import Model
 from addon.claude.turns import has_thinking
+from addon.wire.blocks import blocks_of, is_thinking
 from addon.wire.types import JsonObject
 
 _NONE_KNOWN: Mapping[int, bytes] = MappingProxyType({})

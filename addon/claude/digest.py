@@ -10,9 +10,9 @@ from collections.abc import Iterable
 from hashlib import blake2b, sha256
 from typing import Any
 
+from addon.wire.blocks import blocks_of, is_thinking
 from addon.wire.types import JsonObject
 
-THINKING_BLOCKS = ("thinking", "redacted_thinking")
 SIZE = 16
 
 _ENCODE = json.JSONEncoder(sort_keys=True, separators=(",", ":"), check_circular=False).encode
@@ -26,13 +26,6 @@ def canonical(value: Any) -> bytes:
 def digest(value: Any) -> bytes:
     """Digest of a JSON value as it is."""
     return blake2b(canonical(value), digest_size=SIZE).digest()
-
-
-def blocks_of(content: Any) -> list[Any]:
-    """The content of a message or the system prompt as a list of blocks."""
-    if isinstance(content, str):
-        return [{"type": "text", "text": content}]
-    return content if isinstance(content, list) else []
 
 
 def without_marks(items: Iterable[Any]) -> list[Any]:
@@ -83,8 +76,3 @@ def _block(block: Any) -> bytes:
 def _text(text: str) -> bytes:
     data = text.encode("utf-8", "surrogatepass")
     return b"\x00%d:%b" % (len(data), data)
-
-
-def is_thinking(block: Any) -> bool:
-    """Whether a content block is thinking, readable or redacted."""
-    return isinstance(block, dict) and block.get("type") in THINKING_BLOCKS

@@ -25,8 +25,9 @@ from addon.claude.thinking import (
     switch_adaptive,
     switch_off,
 )
-from addon.claude.thinking_wish import NO_WISH, OFF_TYPES, Asked
+from addon.claude.thinking_wish import OFF_TYPES, Asked
 from addon.claude.tool_choice import relax_tool_choice
+from addon.wire.request_types import ThinkingWish
 from addon.wire.types import JsonObject
 
 
@@ -44,7 +45,7 @@ def fix_native(
     result's are those to add. Nothing in `request` is changed."""
     if _only_the_name_asks(request, choice):
         return apply_thinking(
-            request, NO_WISH, model, options, max_tokens_given=True, choice=choice
+            request, ThinkingWish(), model, options, max_tokens_given=True, choice=choice
         )
     out = dict(request)
     if isinstance(out.get("thinking"), dict):

@@ -20,9 +20,10 @@ from addon.claude.effort import (
 )
 from addon.claude.model import Model
 from addon.claude.names import ModelChoice
-from addon.claude.thinking_wish import OFF_TYPES, Asked, Wish, merge
+from addon.claude.thinking_wish import OFF_TYPES, Asked, merge
 from addon.claude.tool_choice import relax_tool_choice
 from addon.claude.turns import goes_on_without_thinking
+from addon.wire.request_types import ThinkingWish
 from addon.wire.types import JsonObject
 
 INTERLEAVED_BETA = "interleaved-thinking-2025-05-14"
@@ -65,7 +66,7 @@ class Prepared(NamedTuple):
 
 def apply_thinking(
     request: JsonObject,
-    wish: Wish,
+    wish: ThinkingWish,
     model: Model,
     options: ThinkingOptions,
     *,

@@ -19,7 +19,7 @@ from hashlib import blake2b
 from types import MappingProxyType
 from typing import NamedTuple
 
-from addon.claude.digest import SIZE, head_digest, is_thinking, message_digest
+from addon.claude.digest import SIZE, head_digest, message_digest
 from addon.claude.model import Model
 from addon.claude.thinking_records import (
     Conversation,
@@ -32,6 +32,7 @@ from addon.claude.thinking_records import (
     without_thinking,
 )
 from addon.claude.turns import has_thinking, in_tool_loop, loop_start, visible
+from addon.wire.blocks import is_thinking
 from addon.wire.types import JsonObject
 
 _NONE_KNOWN: Mapping[int, bytes] = MappingProxyType({})

@@ -4,36 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import reduce
-from typing import Protocol
 
 from addon.claude.effort import check_level
 from addon.claude.names import ModelChoice
 from addon.errors import BadRequest
+from addon.wire.request_types import ThinkingWish
 from addon.wire.types import JsonObject
 
 OFF_TYPES = ("disabled", "between_tools")
 THINKING_TYPES = ("enabled", "adaptive", *OFF_TYPES)
-
-
-class Wish(Protocol):
-    """What a translated request asks for, None where it is silent."""
-
-    @property
-    def thinking(self) -> JsonObject | None:
-        """Anthropic's own `thinking` object."""
-
-    @property
-    def effort(self) -> str | None: ...
-    @property
-    def budget(self) -> int | None:
-        """Thinking tokens."""
-
-    @property
-    def display(self) -> str | None:
-        """`summarized` or `omitted`."""
-
-    @property
-    def enabled(self) -> bool | None: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +36,7 @@ class Asked:
 
 
 def merge(
-    request: JsonObject, wish: Wish, choice: ModelChoice, default_effort: str | None
+    request: JsonObject, wish: ThinkingWish, choice: ModelChoice, default_effort: str | None
 ) -> Asked:
     """Everything that speaks of thinking, the strongest first. Raises BadRequest for what makes no sense."""
     explicit = replace(
@@ -101,16 +80,3 @@ def from_level(level: str | None) -> Asked:
 def asked_by_name(choice: ModelChoice) -> Asked:
     """What a model name asks for."""
     return from_level(choice.effort).or_else(Asked(on=choice.thinking))
-
-
-@dataclass(frozen=True, slots=True)
-class _NoWish:
-    thinking: JsonObject | None = None
-    effort: str | None = None
-    budget: int | None = None
-    display: str | None = None
-    enabled: bool | None = None
-
-
-NO_WISH: Wish = _NoWish()
-"""For requests whose body says nothing about thinking."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any, NamedTuple
 
-from addon.claude.digest import blocks_of, digest, is_thinking
+from addon.claude.digest import digest
+from addon.wire.blocks import blocks_of, is_thinking
 from addon.wire.types import JsonObject
 
 _REFUSED_THINKING = re.compile(

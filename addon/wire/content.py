@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from addon.errors import BadRequest
+from addon.wire.blocks import is_thinking
 from addon.wire.breakpoints import cache_mark
 from addon.wire.fields import located
 from addon.wire.media import file_block, image_block
@@ -36,9 +37,6 @@ class Turn:
     blocks: Blocks
     notes: tuple[str, ...] = ()
 
-
-_UNMARKED = ("thinking", "redacted_thinking")
-"""Go back to Anthropic exactly as they came: a changed one is a 400."""
 
 type Converter = Callable[[JsonObject, Context], JsonObject | None]
 
@@ -98,7 +96,7 @@ def _converted(part: Any, kinds: Mapping[str, Converter], context: Context) -> J
         )
         raise BadRequest(message, code="unsupported_content_part")
     block = convert(part, context)
-    if block is None or block["type"] in _UNMARKED:
+    if block is None or is_thinking(block):
         return block
     mark = cache_mark(part, hour_cache=context.options.hour_cache)
     return block if mark is None else {**block, "cache_control": mark}

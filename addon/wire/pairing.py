@@ -10,6 +10,7 @@ from collections import defaultdict, deque
 from collections.abc import Iterable
 from itertools import groupby
 
+from addon.wire.blocks import blocks_of
 from addon.wire.content import Blocks, text_block
 from addon.wire.tool_names import is_legal_id, legal_id
 from addon.wire.types import JsonObject
@@ -112,8 +113,7 @@ class Pairing:
 def _blocks(messages: Iterable[JsonObject], kind: str | None = None) -> Blocks:
     blocks: Blocks = []
     for message in messages:
-        content = message["content"]
-        blocks += [text_block(content)] if isinstance(content, str) else content
+        blocks += blocks_of(message["content"])
     return blocks if kind is None else [block for block in blocks if block.get("type") == kind]
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from addon.claude.model import Model
 from addon.wire.assistant import SERVER_TOOL_RESULTS
+from addon.wire.blocks import blocks_of
 from addon.wire.content import Blocks, is_blank_text, text_block
 from addon.wire.pairing import Messages, Pairing
 from addon.wire.turns import OPENING
@@ -94,17 +95,24 @@ def _is_in_place(run: Messages, before: Messages, model: Model) -> bool:
 
 
 def _arranged(run: Messages, model: Model) -> Messages:
-    said = [block for message in run if message["role"] == "user" for block in blocks_of(message)]
+    said = [
+        block
+        for message in run
+        if message["role"] == "user"
+        for block in blocks_of(message["content"])
+    ]
     if model.mid_system and said:
         system = [
-            block for message in run if message["role"] == "system" for block in blocks_of(message)
+            block
+            for message in run
+            if message["role"] == "system"
+            for block in blocks_of(message["content"])
         ]
         return [{"role": "user", "content": said}, {"role": "system", "content": system}]
     blocks: Blocks = []
     for message in run:
-        blocks += (
-            blocks_of(message) if message["role"] == "user" else map(_reminder, blocks_of(message))
-        )
+        parts = blocks_of(message["content"])
+        blocks += parts if message["role"] == "user" else map(_reminder, parts)
     return [{"role": "user", "content": blocks}]
 
 
@@ -173,7 +181,7 @@ def _right_trimmed(message: JsonObject) -> JsonObject:
     """Anthropic answers 400 to a begun answer that ends in white space."""
     if not message["content"]:
         return message
-    *head, end = blocks_of(message)
+    *head, end = blocks_of(message["content"])
     text = end.get("text")
     if end.get("type") != "text" or not isinstance(text, str) or text == text.rstrip():
         return message
@@ -181,13 +189,8 @@ def _right_trimmed(message: JsonObject) -> JsonObject:
 
 
 def _last_type(message: JsonObject) -> str | None:
-    blocks = blocks_of(message)
+    blocks = blocks_of(message["content"])
     return blocks[-1].get("type") if blocks else None
-
-
-def blocks_of(message: JsonObject) -> Blocks:
-    content: str | Blocks = message["content"]
-    return [text_block(content)] if isinstance(content, str) else content
 
 
 def _user(text: str) -> JsonObject:

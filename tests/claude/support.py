@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,17 +9,6 @@ from addon.claude.catalogue import Catalogue
 
 MODELS_FILE = Path(__file__).parents[2] / "addon" / "claude" / "models.toml"
 CATALOGUE = Catalogue.load(MODELS_FILE.read_text())
-
-
-@dataclass(frozen=True)
-class Wish:
-    """What a translated request asks for."""
-
-    thinking: dict[str, Any] | None = None
-    effort: str | None = None
-    budget: int | None = None
-    display: str | None = None
-    enabled: bool | None = None
 
 
 class Clock:

@@ -17,13 +17,14 @@ from addon.claude.thinking import (
     must_stream,
 )
 from addon.errors import BadRequest
-from tests.claude.support import CATALOGUE, Wish, results, text, thought, user
+from addon.wire.request_types import ThinkingWish
+from tests.claude.support import CATALOGUE, results, text, thought, user
 
 TOOLS = [{"name": "read", "input_schema": {"type": "object"}}]
 ARMED = {"prefix_mismatch_behavior": "drop_block"}
 
 
-def prepare(name: str, wish: Wish | None = None, **fields: Any) -> Prepared:
+def prepare(name: str, wish: ThinkingWish | None = None, **fields: Any) -> Prepared:
     """`fields`: of the request; `options` and `max_tokens_given` apart."""
     options = fields.pop("options", ThinkingOptions())
     given = fields.pop("max_tokens_given", "max_tokens" in fields)
@@ -33,7 +34,7 @@ def prepare(name: str, wish: Wish | None = None, **fields: Any) -> Prepared:
     before = copy.deepcopy(request)
     prepared = apply_thinking(
         request,
-        wish or Wish(),
+        wish or ThinkingWish(),
         CATALOGUE.get(choice.id),
         options,
         max_tokens_given=given,
@@ -83,19 +84,21 @@ LEVELS = [
 def test_reasoning_effort(
     name: str, level: str, thinking: dict[str, Any] | None, wanted: str | None
 ) -> None:
-    request = prepare(name.removeprefix("v99-").removeprefix("v100-"), Wish(effort=level)).request
+    request = prepare(
+        name.removeprefix("v99-").removeprefix("v100-"), ThinkingWish(effort=level)
+    ).request
     assert (request.get("thinking"), effort(request)) == (thinking, wanted)
 
 
 @pytest.mark.parametrize("level", ["ultra", "", "HIGHEST"])
 def test_v101_unknown_level_is_refused(level: str) -> None:
     with pytest.raises(BadRequest) as caught:
-        prepare("claude-opus-5", Wish(effort=level))
+        prepare("claude-opus-5", ThinkingWish(effort=level))
     assert caught.value.param == "reasoning_effort"
 
 
 def test_level_in_capitals_is_understood() -> None:
-    assert effort(prepare("claude-opus-5", Wish(effort="HIGH")).request) == "high"
+    assert effort(prepare("claude-opus-5", ThinkingWish(effort="HIGH")).request) == "high"
 
 
 def test_v102_names_that_ask_for_thinking() -> None:
@@ -107,7 +110,9 @@ def test_v102_names_that_ask_for_thinking() -> None:
 
 
 def test_v102_reasoning_effort_beats_the_name() -> None:
-    assert effort(prepare("claude-opus-5-thinking-max", Wish(effort="low")).request) == "low"
+    assert (
+        effort(prepare("claude-opus-5-thinking-max", ThinkingWish(effort="low")).request) == "low"
+    )
 
 
 # ------------------------------------------------------------------------------------------------------- precedence
@@ -115,63 +120,73 @@ def test_v102_reasoning_effort_beats_the_name() -> None:
 PRECEDENCE = {
     "thinking off beats everything": (
         "claude-opus-5-high",
-        Wish(thinking={"type": "disabled"}, effort="max"),
+        ThinkingWish(thinking={"type": "disabled"}, effort="max"),
         "disabled",
         None,
     ),
     "thinking on takes its level from the effort": (
         "claude-opus-5",
-        Wish(thinking={"type": "adaptive"}, effort="low"),
+        ThinkingWish(thinking={"type": "adaptive"}, effort="low"),
         "adaptive",
         "low",
     ),
     "thinking on takes its level from the name": (
         "claude-opus-5-low",
-        Wish(thinking={"type": "adaptive"}),
+        ThinkingWish(thinking={"type": "adaptive"}),
         "adaptive",
         "low",
     ),
     "thinking on beats effort none": (
         "claude-opus-5",
-        Wish(thinking={"type": "adaptive"}, effort="none"),
+        ThinkingWish(thinking={"type": "adaptive"}, effort="none"),
         "adaptive",
         None,
     ),
     "a budget beats an effort": (
         "claude-opus-5",
-        Wish(thinking={"type": "enabled", "budget_tokens": 5000}, effort="max"),
+        ThinkingWish(thinking={"type": "enabled", "budget_tokens": 5000}, effort="max"),
         "adaptive",
         "low",
     ),
     "enabled false beats an effort": (
         "claude-opus-5",
-        Wish(enabled=False, effort="max"),
+        ThinkingWish(enabled=False, effort="max"),
         "disabled",
         None,
     ),
     "a reasoning budget beats a name that says none": (
         "claude-opus-5-none",
-        Wish(budget=5000),
+        ThinkingWish(budget=5000),
         "adaptive",
         "low",
     ),
     "effort none beats the name": (
         "claude-opus-5-thinking-high",
-        Wish(effort="none"),
+        ThinkingWish(effort="none"),
         "disabled",
         None,
     ),
-    "the name beats the configured default": ("claude-opus-5-low", Wish(), "adaptive", "low"),
+    "the name beats the configured default": (
+        "claude-opus-5-low",
+        ThinkingWish(),
+        "adaptive",
+        "low",
+    ),
     "a name that says none beats the configured default": (
         "claude-opus-5-none",
-        Wish(),
+        ThinkingWish(),
         "disabled",
         None,
     ),
-    "the configured default is the last resort": ("claude-opus-4-8", Wish(), "adaptive", "xhigh"),
+    "the configured default is the last resort": (
+        "claude-opus-4-8",
+        ThinkingWish(),
+        "adaptive",
+        "xhigh",
+    ),
     "thinking in the name takes the default's level": (
         "claude-opus-4-8-thinking",
-        Wish(),
+        ThinkingWish(),
         "adaptive",
         "xhigh",
     ),
@@ -207,7 +222,7 @@ def test_effort_of_the_body_goes_with_thinking_left_off() -> None:
 
 
 def test_effort_above_high_is_lowered_when_thinking_is_off() -> None:
-    off = Wish(thinking={"type": "disabled"})
+    off = ThinkingWish(thinking={"type": "disabled"})
     assert effort(prepare("claude-opus-5", off, output_config={"effort": "max"}).request) == "high"
 
 
@@ -229,7 +244,7 @@ def test_v103_budget_becomes_the_nearest_effort() -> None:
         (40_000, "medium"),
         (63_999, "high"),
     ]:
-        wish = Wish(thinking={"type": "enabled", "budget_tokens": budget})
+        wish = ThinkingWish(thinking={"type": "enabled", "budget_tokens": budget})
         assert effort(prepare("claude-opus-5", wish).request) == wanted
 
 
@@ -237,7 +252,7 @@ def test_v103_budget_becomes_the_nearest_effort() -> None:
     ("asked", "sent"), [(200_000, 63_999), (64_000, 63_999), (30_000, 30_000), (5, 1024)]
 )
 def test_v103_budget_fits_below_max_tokens(asked: int, sent: int) -> None:
-    wish = Wish(thinking={"type": "enabled", "budget_tokens": asked})
+    wish = ThinkingWish(thinking={"type": "enabled", "budget_tokens": asked})
     assert prepare("claude-opus-4-5", wish).request["thinking"] == {
         "type": "enabled",
         "budget_tokens": sent,
@@ -246,7 +261,7 @@ def test_v103_budget_fits_below_max_tokens(asked: int, sent: int) -> None:
 
 @pytest.mark.parametrize("max_tokens", [1, 500, 20_000, 64_000, 1_000_000])
 def test_v103_max_tokens_is_raised_to_the_maximum_for_a_budget(max_tokens: int) -> None:
-    request = prepare("claude-opus-4-5", Wish(effort="high"), max_tokens=max_tokens).request
+    request = prepare("claude-opus-4-5", ThinkingWish(effort="high"), max_tokens=max_tokens).request
     assert (request["max_tokens"], request["thinking"]["budget_tokens"]) == (64_000, 63_999)
 
 
@@ -305,7 +320,7 @@ def test_a_paused_answer_that_began_with_thinking_goes_on_thinking() -> None:
 def test_budgets_are_the_operators() -> None:
     options = ThinkingOptions(budgets=Budgets(high=30_000, medium=9000, low=100))
     budgets = [
-        prepare("claude-opus-4-5", Wish(effort=level), options=options).request["thinking"][
+        prepare("claude-opus-4-5", ThinkingWish(effort=level), options=options).request["thinking"][
             "budget_tokens"
         ]
         for level in ("max", "medium", "low")
@@ -451,17 +466,27 @@ def test_fast_only_when_allowed() -> None:
 
 
 DISPLAY = {
-    "asked of the model that omits": ("claude-opus-5", Wish(), True, "summarized"),
-    "not asked of the model that shows": ("claude-opus-4-6-high", Wish(), True, None),
-    "not asked when nobody looks": ("claude-opus-5", Wish(), False, None),
-    "the client's omitted is kept": ("claude-opus-5", Wish(display="omitted"), True, "omitted"),
-    "thinking's own display wins": (
+    "asked of the model that omits": ("claude-opus-5", ThinkingWish(), True, "summarized"),
+    "not asked of the model that shows": ("claude-opus-4-6-high", ThinkingWish(), True, None),
+    "not asked when nobody looks": ("claude-opus-5", ThinkingWish(), False, None),
+    "the client's omitted is kept": (
         "claude-opus-5",
-        Wish(thinking={"type": "adaptive", "display": "omitted"}, display="summarized"),
+        ThinkingWish(display="omitted"),
         True,
         "omitted",
     ),
-    "a budget can have one too": ("claude-opus-4-5-high", Wish(display="omitted"), True, "omitted"),
+    "thinking's own display wins": (
+        "claude-opus-5",
+        ThinkingWish(thinking={"type": "adaptive", "display": "omitted"}, display="summarized"),
+        True,
+        "omitted",
+    ),
+    "a budget can have one too": (
+        "claude-opus-4-5-high",
+        ThinkingWish(display="omitted"),
+        True,
+        "omitted",
+    ),
 }
 
 
@@ -483,7 +508,7 @@ def test_display(case: str) -> None:
 )
 def test_thinking_that_makes_no_sense_is_refused(thinking: dict[str, Any], param: str) -> None:
     with pytest.raises(BadRequest) as caught:
-        prepare("claude-opus-5", Wish(thinking=thinking))
+        prepare("claude-opus-5", ThinkingWish(thinking=thinking))
     assert caught.value.param == param
 
 
@@ -503,7 +528,7 @@ def test_unknown_model_is_treated_as_the_newest() -> None:
         "tools": TOOLS,
     }
     prepared = apply_thinking(
-        request, Wish(), model, ThinkingOptions(), max_tokens_given=False, choice=choice
+        request, ThinkingWish(), model, ThinkingOptions(), max_tokens_given=False, choice=choice
     )
     assert prepared.request["thinking"]["type"] == "adaptive"
     assert prepared.request["tool_choice"] == {"type": "auto"}

@@ -8,43 +8,44 @@ import pytest
 
 from addon.claude.names import parse
 from addon.claude.thinking import ThinkingOptions, apply_thinking
-from tests.claude.support import CATALOGUE, Wish, user
+from addon.wire.request_types import ThinkingWish
+from tests.claude.support import CATALOGUE, user
 
 GOLDEN = Path(__file__).parent / "golden" / "thinking.json"
 
 # way → (suffix of the name, wish, fields of the request)
-WAYS: dict[str, tuple[str, Wish, dict[str, Any]]] = {
-    "nothing": ("", Wish(), {}),
+WAYS: dict[str, tuple[str, ThinkingWish, dict[str, Any]]] = {
+    "nothing": ("", ThinkingWish(), {}),
     **{
-        f"name -{s}": (f"-{s}", Wish(), {})
+        f"name -{s}": (f"-{s}", ThinkingWish(), {})
         for s in ("thinking", "high-thinking", "thinking-low", "max", "none", "fast")
     },
     **{
-        f"effort {level}": ("", Wish(effort=level), {})
+        f"effort {level}": ("", ThinkingWish(effort=level), {})
         for level in ("none", "minimal", "low", "medium", "high", "xhigh", "max")
     },
     **{
-        f"thinking {kind}": ("", Wish(thinking={"type": kind}), {})
+        f"thinking {kind}": ("", ThinkingWish(thinking={"type": kind}), {})
         for kind in ("enabled", "adaptive", "disabled", "between_tools")
     },
     **{
         f"thinking budget {budget}": (
             "",
-            Wish(thinking={"type": "enabled", "budget_tokens": budget}),
+            ThinkingWish(thinking={"type": "enabled", "budget_tokens": budget}),
             {},
         )
         for budget in (1024, 20_000, 200_000)
     },
-    "reasoning enabled": ("", Wish(enabled=True), {}),
-    "reasoning disabled": ("", Wish(enabled=False), {}),
-    "reasoning budget 8000": ("", Wish(budget=8000), {}),
-    "reasoning excluded": ("", Wish(effort="low", display="omitted"), {}),
-    "output_config effort max": ("", Wish(), {"output_config": {"effort": "max"}}),
-    "max_tokens 16": ("", Wish(), {"max_tokens": 16}),
-    "max_tokens 500, effort high": ("", Wish(effort="high"), {"max_tokens": 500}),
-    "max_tokens 200000, effort high": ("", Wish(effort="high"), {"max_tokens": 200_000}),
-    "forced tool, effort high": ("", Wish(effort="high"), {"tool_choice": {"type": "any"}}),
-    "temperature 0": ("", Wish(), {"temperature": 0}),
+    "reasoning enabled": ("", ThinkingWish(enabled=True), {}),
+    "reasoning disabled": ("", ThinkingWish(enabled=False), {}),
+    "reasoning budget 8000": ("", ThinkingWish(budget=8000), {}),
+    "reasoning excluded": ("", ThinkingWish(effort="low", display="omitted"), {}),
+    "output_config effort max": ("", ThinkingWish(), {"output_config": {"effort": "max"}}),
+    "max_tokens 16": ("", ThinkingWish(), {"max_tokens": 16}),
+    "max_tokens 500, effort high": ("", ThinkingWish(effort="high"), {"max_tokens": 500}),
+    "max_tokens 200000, effort high": ("", ThinkingWish(effort="high"), {"max_tokens": 200_000}),
+    "forced tool, effort high": ("", ThinkingWish(effort="high"), {"tool_choice": {"type": "any"}}),
+    "temperature 0": ("", ThinkingWish(), {"temperature": 0}),
 }
 
 
