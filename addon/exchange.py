@@ -357,6 +357,7 @@ class Exchanges:
 
     def busy(self) -> bool:
         """Whether any request is still being served, or worked for; open dashboards don't count."""
+        # an addon that failed may have kept the recorder from setting `finished`: the flow tells, too
         return bool(self.background) or any(
-            not e.finished and e.live is None for e in self._by_flow.values()
+            flow.live and not e.finished and e.live is None for flow, e in self._by_flow.items()
         )

@@ -56,7 +56,8 @@ class ClientConnection(Http1Server):
             self.received += len(event.data)
         yield from super()._handle_event(event)
         if self.state == self.wait and len(self.buf) > MAX_HEAD:
-            # sent ahead of an answer: mitmproxy would hold it without limit
+            # sent ahead of an answer: mitmproxy would hold it without limit, and serve it although nobody listens
+            self.buf.clear()
             yield commands.CloseConnection(self.conn)
         yield from self.expect_progress()
 

@@ -214,8 +214,8 @@ def test_t15_requests_sent_ahead_take_no_room(world: World) -> None:
             pass
         raw.read_all(client)
     assert memory(world) - before < 16
-    world.fake.wait_until(lambda: all(r.ended_at for r in world.fake.requests), 5)
-    assert len(world.fake.requests) <= 2
+    time.sleep(0.3)
+    assert len(world.fake.requests) <= 1  # what came ahead is not served behind its client's back
 
 
 def test_s24_idle_connections_cost_upstream_nothing(world: World) -> None:
