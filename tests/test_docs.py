@@ -165,6 +165,18 @@ def test_every_json_in_a_curl_is_json() -> None:
             json.loads(body)
 
 
+def test_every_test_that_a_document_names_exists() -> None:
+    named = {
+        found
+        for document in DOCUMENTS
+        for found in re.findall(r"`([\w/]+\.py)::(\w+)`", document.read_text(encoding="utf-8"))
+    }
+    assert len(named) > 100
+    assert [
+        (file, name) for file, name in sorted(named) if f"def {name}(" not in text(f"tests/{file}")
+    ] == []
+
+
 def test_every_command_of_start_sh_exists() -> None:
     known = {
         word
