@@ -67,7 +67,7 @@ class ReplayLayer(HttpLayer):
             self.connections[self.context.client] = self.front
         elif isinstance(event, events.ConnectionEvent) and self.left_behind(event.connection):
             return
-        yield from super()._handle_event(event)
+        yield from _joined(super()._handle_event(event))
 
     def left_behind(self, connection: Connection) -> bool:
         """Whether nobody listens to this connection any more. Its close must not kill the next attempt, which has
@@ -95,6 +95,31 @@ class ReplayLayer(HttpLayer):
         """Give up connections that are not established yet: the waiting stream gets the error as usual."""
         for connection in list(self.waiting_for_establishment):
             yield commands.CloseConnection(connection)
+
+
+def _joined(steps: Steps[None]) -> Steps[None]:
+    """What goes to one connection with nothing between is sent in one piece: mitmproxy would make a system call (and a
+    TLS record) for a head, for a body, and for every event of a stream that came in one packet."""
+    to: Connection | None = None
+    pieces: list[bytes] = []
+    try:
+        for command in steps:
+            if isinstance(command, commands.SendData) and command.connection is to:
+                pieces.append(command.data)
+                continue
+            if to is not None:
+                yield commands.SendData(to, b"".join(pieces))
+                to = None
+            if isinstance(command, commands.SendData):
+                to, pieces = command.connection, [command.data]
+            else:
+                yield command
+    except Exception:
+        if to is not None:  # what was sent before it happened
+            yield commands.SendData(to, b"".join(pieces))
+        raise
+    if to is not None:
+        yield commands.SendData(to, b"".join(pieces))
 
 
 class Refused(layer.Layer):

@@ -104,6 +104,12 @@ class ReplayStream(Reading):
             yield from self.schedule()
         yield from super().state_consume_request_body(event)
 
+    def state_wait_for_response_headers(self, event: ResponseHeaders) -> Steps[None]:
+        # The head becomes ours, while the connection reads from its own when the body ends and whether it can serve
+        # the next request: with one object for both, every answer that isn't streamed cost a new connection.
+        event.response = event.response.copy()
+        yield from super().state_wait_for_response_headers(event)
+
     def check_invalid(self, request: bool) -> Steps[bool]:
         if request:  # the first thing that the base class does with a new flow, before any hook
             self.exchange = self.parent.exchanges.begin(self.flow)
