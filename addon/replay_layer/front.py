@@ -57,7 +57,7 @@ class ClientConnection(Http1Server):
         yield from super()._handle_event(event)
         if self.state == self.wait and len(self.buf) > MAX_HEAD:
             # sent ahead of an answer: mitmproxy would hold it without limit, and serve it although nobody listens
-            self.buf.clear()
+            self.buf.maybe_extract_at_most(len(self.buf))
             yield commands.CloseConnection(self.conn)
         yield from self.expect_progress()
 

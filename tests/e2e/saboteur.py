@@ -48,7 +48,12 @@ def strike(cls: type, name: str) -> bool:
     plan = json.loads(PLAN.read_text()) if PLAN.exists() else {}
     if (plan.get("addon"), plan.get("hook")) != (cls.__name__, name):
         return False
-    match plan["how"]:
+    return break_down(plan["how"])
+
+
+def break_down(how: str) -> bool:
+    """End in this way; True: hang, which only a coroutine can."""
+    match how:
         case "raise":
             raise ZeroDivisionError("sabotage")
         case "cancel":

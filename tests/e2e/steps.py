@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.e2e.saboteur import hooks_of_addons
+from tests.e2e.saboteur import break_down, hooks_of_addons
 
 STEPS, HANGS = Path("steps.json"), Path("hangs.json")
 
@@ -76,16 +76,7 @@ def place_of(step: str) -> tuple[Any, str]:
 def strike(step: str) -> bool:
     """Do what the plan says for this step; True: it has to hang."""
     plan = json.loads(STEPS.read_text()) if STEPS.exists() else {}
-    if plan.get("step") != step:
-        return False
-    match plan["how"]:
-        case "raise":
-            raise ZeroDivisionError("sabotage")
-        case "cancel":
-            raise asyncio.CancelledError
-        case "exit":
-            raise SystemExit
-    return True
+    return plan.get("step") == step and break_down(plan["how"])
 
 
 def breakable(step: str, function: Callable[..., Any]) -> Callable[..., Any]:

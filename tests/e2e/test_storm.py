@@ -30,6 +30,7 @@ def running() -> Iterator[World]:
         mode = f"reverse:{server.url}@127.0.0.1:PORT"
         with Proxy(server.url, launch=False, first=HURRY, mode=mode) as proxy:
             yield World(server, proxy)
+            assert "replay layer failed" not in proxy.output
 
 
 def pid(proxy: Proxy) -> int:
