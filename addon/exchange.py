@@ -296,6 +296,10 @@ class Exchange:
         self.call = self.passthrough = self.answer = self.failure = None
         for attempt in self.attempts:
             attempt.body, attempt.request, attempt.answer = b"", {}, None
+        for error in (self.error, self.first_error):
+            if error is not None:
+                # The frames of a traceback hold the flow, and a value that holds its own weak key is never freed.
+                error.__traceback__ = error.__context__ = error.__cause__ = None
 
     async def pause(self, seconds: float) -> None:
         """Wait, or stop waiting when the client has left."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import time
+import weakref
 
 import pytest
 from mitmproxy.test import tflow, tutils
@@ -125,3 +126,28 @@ async def test_a_pause_passes() -> None:
     _, _, exchange = begun()
     await exchange.pause(0.01)
     assert not exchange.gone.is_set()
+
+
+def test_what_went_wrong_does_not_keep_its_flow() -> None:
+    exchanges = Exchanges()
+    flow = tflow.tflow()
+    exchange = exchanges.begin(flow)
+
+    def fails(flow: object) -> None:
+        """Its frame holds the flow, as the frames of addons and of the layer do."""
+        raise BadGateway("cut off")
+
+    for name in ("first_error", "error"):
+        try:
+            fails(flow)
+        except CCProxyError as error:
+            try:
+                raise CCProxyError("and now") from error
+            except CCProxyError as caught:
+                setattr(exchange, name, caught)
+    exchange.forget()
+    assert exchange.error and exchange.error.message == "and now"
+    gone = weakref.ref(flow)
+    del flow, exchange
+    gc.collect()
+    assert gone() is None
