@@ -26,7 +26,7 @@ if errorlevel 1 (
 )
 
 if /i "%COMMAND%"=="test" (
-  %PYTHON% -m pytest -n 2 --dist loadfile -m "not node and not browser and not long" %2 %3 %4 %5 %6 %7 %8 %9
+  %PYTHON% -m pytest -n 4 --dist loadfile -m "not node and not browser and not long" %2 %3 %4 %5 %6 %7 %8 %9
 ) else if /i "%COMMAND%"=="demo" (
   %PYTHON% -m addon.demo
 ) else if /i "%COMMAND%"=="tunnel" (

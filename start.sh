@@ -59,7 +59,7 @@ case "${1:-run}" in
   test)
     shift
     set_up requirements-dev.txt
-    exec .venv/bin/python -m pytest -n 2 --dist loadfile -m "not node and not browser and not long" "$@"
+    exec .venv/bin/python -m pytest -n 4 --dist loadfile -m "not node and not browser and not long" "$@"
     ;;
   demo)
     set_up requirements.txt

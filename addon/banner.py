@@ -71,7 +71,7 @@ async def _subscription(settings: Settings, login: Login, now: float) -> str:
     if ends <= now:
         return f"found in the {credential.source}, expired; it is refreshed with the first request"
     until = time.strftime("%H:%M", time.localtime(ends))
-    return f"found in the {credential.source}, valid until {until}"
+    return f"found in the {credential.source}, valid until {until}. {SETUP_TOKEN}"
 
 
 def _api_key(settings: Settings) -> str:

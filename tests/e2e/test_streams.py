@@ -40,12 +40,11 @@ def text_of(chunks: list[tuple[float, bytes]]) -> str:
 
 def test_r3_silence_before_headers_is_filled(fake: FakeAnthropic, start_proxy: StartProxy) -> None:
     proxy = start_proxy(**FAST)
-    fake.script(delivered(say("late"), hold=1.6))
+    fake.script(delivered(say("late"), hold=5.0))
     chunks = read_stream(proxy, chat())
-    first = chunks[0][0]
     gaps = [b - a for (a, _), (b, _) in pairwise(chunks)]
-    assert 0.3 < first < 1.0
-    assert max(gaps) < 0.8
+    assert 0.3 < chunks[0][0] < 3.5  # long before upstream's five seconds, however busy the machine
+    assert max(gaps) < 3.0
     text = text_of(chunks)
     assert text.count(": keepalive") >= 3
     assert ": source=claude_code reason=none" in text
