@@ -44,7 +44,10 @@ TIMING = {
     "CONNECT_SECONDS": "3",
 }
 WATCH = """
-import asyncio, pathlib
+import asyncio, gc, pathlib
+
+def requests():
+    return sum(type(each).__name__ == "Exchange" for each in gc.get_objects())
 
 class Watch:
     async def running(self):
@@ -52,19 +55,22 @@ class Watch:
 
     async def watch(self):
         while True:
-            pathlib.Path({path!r}).write_text(str(len(asyncio.all_tasks())))
-            await asyncio.sleep(0.5)
+            gc.collect()
+            held = pathlib.Path({path!r})
+            held.with_suffix(".new").write_text(f"{{len(asyncio.all_tasks())}} {{requests()}}")
+            held.with_suffix(".new").replace(held)
+            await asyncio.sleep(2)
 
 addons = [Watch()]
 """
-"""A script beside the proxy's own, which tells how many tasks there are."""
+"""A script beside the proxy's own, which tells how many tasks and requests it holds."""
 
 
 @dataclass(slots=True)
 class Soak:
     fake: FakeAnthropic
     proxy: Proxy
-    tasks_file: Path
+    held_file: Path
     seed: int
     samples: list[Sample] = field(default_factory=list)
     records: dict[int, dict[str, Any]] = field(default_factory=dict)
@@ -77,11 +83,13 @@ class Soak:
         rss = next(
             line for line in (process / "status").read_text().splitlines() if "VmRSS" in line
         )
+        tasks, requests = self.held_file.read_text().split()
         sample = Sample(
             at=time.monotonic() - self.started,
             rss=int(rss.split()[1]),
             descriptors=sum(1 for _ in (process / "fd").iterdir()),
-            tasks=int(self.tasks_file.read_text() or 0),
+            tasks=int(tasks),
+            requests=int(requests),
         )
         self.samples.append(sample)
         return sample
@@ -138,7 +146,7 @@ class Soak:
                 calm = self.look().tasks <= baseline.tasks + MOST_GROWTH
                 if calm and len(self.records) >= count:
                     break
-        await asyncio.sleep(2)
+        await asyncio.sleep(6)
         return self.look()
 
 
@@ -153,8 +161,8 @@ def stage(seed: int) -> Iterator[Soak]:
         script(fake, seed)
         login = folder / ".credentials.json"
         write(login, document(OAUTH_TOKEN, REFRESH_TOKEN, time.time() + 60))
-        tasks = folder / "tasks"
-        (folder / "watch.py").write_text(WATCH.format(path=str(tasks)))
+        held = folder / "held"
+        (folder / "watch.py").write_text(WATCH.format(path=str(held)))
         settings = {
             "CLAUDE_CONFIG_DIR": name,
             "CLAUDE_OAUTH_TOKEN_URL": f"{fake.url}/v1/oauth/token",
@@ -163,9 +171,9 @@ def stage(seed: int) -> Iterator[Soak]:
         }
         watch = ["-s", str(folder / "watch.py")]
         with Proxy(fake.url, arguments=watch, **settings) as proxy:
-            while not tasks.exists():
+            while not held.exists():
                 time.sleep(0.1)
-            yield Soak(fake, proxy, tasks, seed)
+            yield Soak(fake, proxy, held, seed)
 
 
 async def perform(soak: Soak, minutes: float) -> dict[str, Any]:
@@ -200,6 +208,7 @@ async def perform(soak: Soak, minutes: float) -> dict[str, Any]:
         "rss_slope_mib_per_hour": slope(soak.samples),
         "descriptors": {"first": first.descriptors, "last": last.descriptors},
         "tasks": {"first": first.tasks, "last": last.tasks},
+        "requests_held": {"first": first.requests, "last": last.requests},
         "load": os.getloadavg(),
         "problems": list(judge(evidence)),
     }

@@ -17,7 +17,7 @@ LONGEST_GAP = 4.0
 WARM_UP = 0.3
 """Share of the run before memory is looked at."""
 MOST_GROWTH = 5
-"""File descriptors and tasks that may be left over."""
+"""File descriptors, tasks and requests that may be left over."""
 BAD_WORDS = ("Traceback", "has crashed", "Addon error", "never retrieved")
 """What the log of a sound proxy does not say."""
 
@@ -32,6 +32,8 @@ class Sample:
     """KiB."""
     descriptors: int
     tasks: int
+    requests: int
+    """That are still in memory."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +62,7 @@ def judge(evidence: Evidence) -> Iterator[str]:
             yield f"{result.name}: {result.gap:.1f} s of silence"
     yield from _paid_twice(evidence.upstream)
     yield from _accounts(evidence)
-    for name in ("descriptors", "tasks"):
+    for name in ("descriptors", "tasks", "requests"):
         before, after = getattr(evidence.first, name), getattr(evidence.last, name)
         if after > before + MOST_GROWTH:
             yield f"{name}: {after} at the end, {before} at the start"
