@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any, Protocol
 
 from playwright.async_api import Browser, Page, expect
 
 from tests.dashboard.stand_in import StandIn
+
+SIZES = {"desktop": (1280, 900), "phone": (390, 844)}
 
 
 class Server(Protocol):
@@ -59,3 +63,16 @@ async def visiting(chromium: Browser, server: StandIn) -> AsyncIterator[Visit]:
 
 async def live(page: Page) -> None:
     await expect(page.locator("#live")).to_have_text("Live")
+
+
+async def take_picture(page: Page, picture: Path, theme: str) -> None:
+    """Of the whole page; it must fit the screen's width, and be in its theme."""
+    assert page.viewport_size
+    assert (
+        await page.evaluate("document.documentElement.scrollWidth") <= page.viewport_size["width"]
+    )
+    taken = await page.screenshot(path=picture, full_page=True, animations="disabled")
+    assert len(taken) > 20_000
+    paper = await page.evaluate("getComputedStyle(document.body).backgroundColor")
+    brightness = sum(map(int, re.findall(r"\d+", paper)[:3]))
+    assert (brightness > 600) == (theme == "light")

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from tests.dashboard.conftest import chromium
+from tests.dashboard.conftest import chromium, pictures
 from tests.e2e.proxy import Proxy
 from tests.fakes.anthropic import FakeAnthropic
 
-__all__ = ["chromium"]
+__all__ = ["chromium", "pictures"]
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from tests.e2e.talk import Talk, script_summary
 from tests.fakes.anthropic import FakeAnthropic
 from tests.fakes.delivery import Gate
 from tests.fakes.script import delivered, fail, say
+from tests.usage.test_analytics import SEED_FIELDS
 
 PLAN_POLICY = "This credential is only authorized for use with Claude Code."
 LONG = "The quick brown fox jumps over the lazy dog near the quiet river bank. " * 60
@@ -79,22 +80,6 @@ def newest(proxy: Proxy, request_id: str, seconds: float = 5.0) -> dict[str, Any
 
 # ------------------------------------------------------------------------------------------ the seed's shapes
 
-SUMMARY_KEYS = [
-    "period",
-    "totalRequests",
-    "claudeCodeRequests",
-    "apiKeyRequests",
-    "errorRequests",
-    "totalInputTokens",
-    "totalOutputTokens",
-    "estimatedApiKeyCost",
-    "estimatedSavings",
-    "periodStart",
-    "periodEnd",
-    "estimatedApiKeyCostFormatted",
-    "estimatedSavingsFormatted",
-    "note",
-]
 RECORD_KEYS = [
     "id",
     "timestamp",
@@ -112,7 +97,7 @@ RECORD_KEYS = [
 def test_analytics_have_the_published_shape(world: World) -> None:
     assert world.proxy.post("/analytics/reset").json()["success"] is True
     empty = world.proxy.get("/analytics")
-    assert list(empty.json())[: len(SUMMARY_KEYS)] == SUMMARY_KEYS
+    assert list(empty.json())[: len(SEED_FIELDS)] == SEED_FIELDS
     assert empty.json()["period"] == "day"
     assert empty.json()["estimatedApiKeyCostFormatted"] == "$0.0000¢"
     assert "$0.0000¢".encode() in empty.content
