@@ -30,6 +30,7 @@ class StandIn:
         self.hub = LiveHub()
         self.secret = secret
         self.url = ""
+        self.clients: set[asyncio.StreamWriter] = set()
 
     def served(self, record: RequestRecord) -> None:
         """As the proxy does when a request has ended."""
@@ -47,10 +48,12 @@ class StandIn:
         finally:
             self.hub.close()
             server.close()
-            server.close_clients()
+            for client in list(self.clients):  # Server.close_clients came with Python 3.13
+                client.close()
             await server.wait_closed()
 
     async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.clients.add(writer)
         with suppress(ConnectionError, asyncio.IncompleteReadError):
             head = (await reader.readuntil(b"\r\n\r\n")).decode()
             method, target, _ = head.split("\r\n")[0].split(" ")
@@ -61,6 +64,7 @@ class StandIn:
             else:
                 writer.write(self._answer(method, target, headers, body))
                 await writer.drain()
+        self.clients.discard(writer)
         writer.close()
 
     async def _events(self, writer: asyncio.StreamWriter) -> None:
