@@ -133,6 +133,13 @@ def request_path(shared: Shared, settings: Settings) -> list[Any]:
     window = ContextWindow(settings, exchanges, make_manager(settings, shared), terminal)
     attempts = Attempts(settings, shared.continuity)
     access = AccessControl(settings, exchanges)
+    health = Health(
+        settings,
+        shared.login.status,
+        standing,
+        budget,
+        usage_problem=lambda: shared.store.problem,
+    )
     chain: list[Any] = [
         # puts our upstream leg under every connection
         ReverseLayer(exchanges, timing(settings)),
@@ -143,18 +150,7 @@ def request_path(shared: Shared, settings: Settings) -> list[Any]:
         # the same for /explain and mitmweb
         Explain(settings, exchanges, shared.explained),
         # answers what needs no upstream
-        LocalApi(
-            settings,
-            exchanges,
-            models,
-            Health(
-                settings,
-                shared.login.status,
-                standing,
-                budget,
-                usage_problem=lambda: shared.store.problem,
-            ),
-        ),
+        LocalApi(settings, exchanges, models, health),
         # usage, budget, metrics
         ControlApi(
             exchanges,
