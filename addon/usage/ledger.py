@@ -95,18 +95,22 @@ class Buckets:
     def floor(self, time: float) -> int:
         return int(time // self.width) * self.width
 
-    def at(self, time: float) -> Cells:
-        """The slice that `time` is in; made if need be, and to be changed in place."""
-        cells = self._cells.setdefault(self.floor(time), {})
+    def book(self, time: float, added: Mapping[Key, Totals]) -> None:
+        """Add to the slice that `time` is in; it is made if need be."""
+        at = self.floor(time)
+        # A new one each time, so that `copy` need not copy thousands of them on the event loop.
+        cells = dict(self._cells.get(at, {}))
+        for key, totals in added.items():
+            book(cells, key, totals)
+        self._cells[at] = cells
         if len(self._cells) > self._keep:
             del self._cells[next(iter(self._cells))]
-        return cells
 
     def since(self, start: int) -> Iterator[tuple[int, Cells]]:
         return ((at, cells) for at, cells in self._cells.items() if at >= start)
 
     def copy(self) -> tuple[tuple[int, Cells], ...]:
-        return tuple((at, dict(cells)) for at, cells in self._cells.items())
+        return tuple(self._cells.items())
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +160,7 @@ class UsageLedger:
         key, totals = self._key(record), Totals.of(record)
         book(self._totals, key, totals)
         for buckets in self._buckets.values():
-            book(buckets.at(record.time), key, totals)
+            buckets.book(record.time, {key: totals})
         self._push(record)
         self.version += 1
         for watcher in self._watchers:
@@ -259,6 +263,6 @@ class UsageLedger:
         self._models = {model for _, model in state.totals}
         for width, buckets in self._buckets.items():
             for at, cells in state.buckets.get(width, ()):
-                buckets.at(at).update(cells)
+                buckets.book(at, cells)
         for record in state.records:
             self._push(record)

@@ -101,3 +101,11 @@ def test_a_name_that_is_no_text_survives() -> None:
     ledger.add(record(model="\ud800 ☃ \u2028"))
     state = Snapshot(ledger.state(), BudgetSettings(), known=True)
     assert decode(encode(state, saved_at=NOW)) == state
+
+
+def test_numbers_beyond_64_bits_survive() -> None:
+    ledger = UsageLedger(Clock())
+    for _ in range(2):
+        ledger.add(record(cost=2**63 + 1))
+    state = Snapshot(ledger.state(), BudgetSettings(), known=True)
+    assert decode(encode(state, saved_at=NOW)) == state
