@@ -9,7 +9,7 @@ from typing import Any
 
 from addon.claude.catalogue import Catalogue
 from addon.claude.model import Model
-from addon.claude.prices import TokenCounts, cost, cost_without_cache
+from addon.claude.prices import TokenCounts, cost
 from bench.target import ROOT
 from tests.fakes.prompt_cache import InputUsage
 from tests.fakes.record import Received
@@ -112,7 +112,7 @@ def billed(model: str, usages: list[InputUsage]) -> float:
 
 def uncached(model: str, run: Run) -> float:
     """USD of the turns' input if nothing of it had been cached."""
-    return sum(cost_without_cache(_model(model), _counts(turn.usage)) for turn in run.turns)
+    return sum(cost(_model(model), TokenCounts(input=turn.usage.total)) for turn in run.turns)
 
 
 def cached_share(run: Run) -> float:

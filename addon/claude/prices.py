@@ -68,14 +68,6 @@ def cost(model: Model, counts: TokenCounts) -> float:
     return tokens * factor / MILLION + counts.web_searches * WEB_SEARCH_USD
 
 
-def cost_without_cache(model: Model, counts: TokenCounts) -> float:
-    """USD if nothing had been cached: every prompt token at the input price."""
-    prices = _applicable(model.prices, counts.prompt)
-    factor = model.fast_factor if counts.fast else 1.0
-    tokens = counts.prompt * prices.input + counts.output * prices.output
-    return tokens * factor / MILLION + counts.web_searches * WEB_SEARCH_USD
-
-
 def _applicable(prices: Prices, prompt: int) -> Prices:
     if prices.step is None or prices.step_tokens is None or prompt <= prices.step_tokens:
         return prices

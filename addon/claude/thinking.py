@@ -35,8 +35,6 @@ LEVEL_WHEN_SILENT = "medium"
 """For "think" without a level on a model that must be given a budget."""
 MIN_ANSWER = 2048
 """max_tokens counts thinking too: below this an always-thinking model stops before it has said a word."""
-NONSTREAM_MAX_TOKENS = 21_333
-"""Above this Anthropic's SDKs refuse a request without `stream`: the answer may take over 10 minutes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,11 +84,6 @@ def apply_thinking(
     else:
         switch_off(out, model)
     return finish(out, request, model, options, fast=choice.fast)
-
-
-def must_stream(request: JsonObject) -> bool:
-    """Whether the answer may take so long that it has to be streamed from Anthropic."""
-    return bool(request.get("max_tokens", 0) > NONSTREAM_MAX_TOKENS)
 
 
 # ------------------------------------------------------------------------------------------------------- on or off

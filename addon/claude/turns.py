@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any, NamedTuple
 
 from addon.claude.digest import digest
 from addon.wire.blocks import blocks_of, is_thinking
 from addon.wire.types import JsonObject
-
-_REFUSED_THINKING = re.compile(
-    r"invalid [`']?signature[`']?"
-    r"|thinking[`']? blocks? .*cannot be modified"
-    r"|expected [`']?thinking[`']?|must start with a thinking block",
-    re.IGNORECASE | re.DOTALL,
-)
 
 
 class Visible(NamedTuple):
@@ -100,8 +92,3 @@ def strip_thinking(request: JsonObject) -> JsonObject:
     if (request.get("thinking") or {}).get("type") == "enabled":
         del stripped["thinking"]
     return stripped
-
-
-def is_signature_error(message: str) -> bool:
-    """Whether the text of a 400 says that the thinking sent back was not accepted."""
-    return _REFUSED_THINKING.search(message) is not None

@@ -1,6 +1,6 @@
 import pytest
 
-from addon.claude.prices import TokenCounts, cost, cost_without_cache
+from addon.claude.prices import TokenCounts, cost
 from tests.claude.support import CATALOGUE
 
 COSTS = {
@@ -36,14 +36,6 @@ COSTS = {
 def test_cost(case: str) -> None:
     model_id, counts, usd = COSTS[case]
     assert cost(CATALOGUE.get(model_id), counts) == pytest.approx(usd, rel=0, abs=1e-12)
-
-
-def test_cost_without_cache_prices_the_whole_prompt_as_input() -> None:
-    counts = TokenCounts(input=1000, cache_read=8000, cache_write_1h=1000, output=100)
-    usd = (10_000 * 5 + 100 * 25) / 1e6
-    assert cost_without_cache(CATALOGUE.get("claude-opus-5"), counts) == pytest.approx(
-        usd, abs=1e-12
-    )
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,6 @@ from addon.claude.thinking import (
     Prepared,
     ThinkingOptions,
     apply_thinking,
-    must_stream,
 )
 from addon.errors import BadRequest
 from addon.wire.request_types import ThinkingWish
@@ -326,12 +325,6 @@ def test_budgets_are_the_operators() -> None:
         for level in ("max", "medium", "low")
     ]
     assert budgets == [30_000, 9000, 1024]
-
-
-@pytest.mark.parametrize(("max_tokens", "streams"), [(21_333, False), (21_334, True)])
-def test_long_answers_must_stream(max_tokens: int, streams: bool) -> None:
-    assert must_stream({"max_tokens": max_tokens}) is streams
-    assert must_stream({}) is False
 
 
 # ----------------------------------------------------------------------------------- sampling, tool_choice, betas, …

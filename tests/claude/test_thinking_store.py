@@ -7,7 +7,7 @@ import pytest
 
 from addon.claude.digest import message_digest
 from addon.claude.thinking_store import Restored, Scope, StoreLimits, ThinkingStore
-from addon.claude.turns import is_signature_error, strip_thinking
+from addon.claude.turns import strip_thinking
 from tests.claude.support import (
     CATALOGUE,
     Clock,
@@ -474,34 +474,7 @@ def test_an_answer_too_big_for_any_conversation_is_not_kept(clock: Clock) -> Non
     assert (talk.thoughts(), len(store)) == ([], 1)
 
 
-# ------------------------------------------------------------------------------------------------- signature errors
-
-
-@pytest.mark.parametrize(
-    "message",
-    [
-        "messages.1.content.0: Invalid `signature` in `thinking` block. The block is bound to a different conversation.",
-        "messages.1.content.0: Invalid `signature` in `thinking` block",
-        "messages.3.content.1: `thinking` or `redacted_thinking` blocks in the latest assistant message cannot be modified.",
-        "messages.1.content.0.type: Expected `thinking` or `redacted_thinking`, but found `tool_use`.",
-    ],
-)
-def test_v155_errors_about_thinking_sent_back_are_recognised(message: str) -> None:
-    assert is_signature_error(message)
-
-
-@pytest.mark.parametrize(
-    "message",
-    [
-        '"thinking.type.enabled" is not supported for this model. Use "thinking.type.adaptive"',
-        "prompt is too long: 204826 tokens > 200000 maximum",
-        "max_tokens must be greater than thinking.budget_tokens",
-        "thinking.block_binding: Extra inputs are not permitted",
-        "",
-    ],
-)
-def test_v155_other_errors_are_not(message: str) -> None:
-    assert not is_signature_error(message)
+# ------------------------------------------------------------------------------------ without thinking, once refused
 
 
 def test_v155_retry_has_no_thinking_left(store: ThinkingStore) -> None:
