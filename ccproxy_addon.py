@@ -37,7 +37,6 @@ from addon.errors import CCProxyError
 from addon.exchange import Exchanges
 from addon.explain import Explain
 from addon.explained import Explained
-from addon.fail_closed import fail_closed
 from addon.flow_limit import FlowLimit
 from addon.health import Health
 from addon.json_codec import FAST
@@ -91,14 +90,22 @@ class Shared:
         self.counter = make_counter(settings)
         self.explained = Explained()
         self.metrics, self.hub = Metrics(), LiveHub(FAST)
+        self.recorder = UsageRecorder(
+            self.exchanges,
+            self.ledger,
+            self.budget,
+            self.terminal,
+            metrics=self.metrics,
+            hub=self.hub,
+            standing=self.standing,
+        )
 
 
 def build(settings: Settings, environ: Mapping[str, str]) -> list[Any]:
     """The addons. `environ`: what the settings were read from, without mitmproxy's options. Raises CatalogueError."""
     shared = Shared(settings)
-    exchanges, terminal, standing = shared.exchanges, shared.terminal, shared.standing
-    ledger, budget, metrics, hub = shared.ledger, shared.budget, shared.metrics, shared.hub
-    chain: list[Any] = [
+    exchanges, terminal = shared.exchanges, shared.terminal
+    return [
         # at the end: lets running answers finish before anything behind it is closed
         Shutdown(exchanges),
         # caps what clients can hold open
@@ -109,20 +116,13 @@ def build(settings: Settings, environ: Mapping[str, str]) -> list[Any]:
         Views(shared.explained),
         # the settings as options, and all that a request meets on its way
         Options(environ, settings, functools.partial(request_path, shared)),
-        # after everything: sees how each request ended
-        UsageRecorder(
-            exchanges, ledger, budget, terminal, metrics=metrics, hub=hub, standing=standing
-        ),
-        # forgets flows that mitmweb would keep for ever
-        FlowLimit(),
         # the same questions at mitmproxy's own prompt
-        Commands(settings, ledger, budget, standing),
+        Commands(settings, shared.ledger, shared.budget, shared.standing),
         # says what a request waits for
         Progress(exchanges, terminal),
         # keeps what was learnt and counted over restarts
         State(settings, shared.store, shared.counter, shared.login, shared.http, terminal),
     ]
-    return [fail_closed(addon) for addon in chain]
 
 
 def request_path(shared: Shared, settings: Settings) -> list[Any]:
@@ -140,7 +140,7 @@ def request_path(shared: Shared, settings: Settings) -> list[Any]:
         budget,
         usage_problem=lambda: shared.store.problem,
     )
-    chain: list[Any] = [
+    return [
         # puts our upstream leg under every connection
         ReverseLayer(exchanges, timing(settings)),
         # first of the request's: nobody is served before this, and credentials come off the flow
@@ -183,8 +183,11 @@ def request_path(shared: Shared, settings: Settings) -> list[Any]:
             purse=shared.purse,
             window=window,
         ),
+        # after everything: sees how each request ended
+        shared.recorder,
+        # forgets flows that mitmweb would keep for ever
+        FlowLimit(),
     ]
-    return [fail_closed(addon) for addon in chain]
 
 
 try:

@@ -14,6 +14,7 @@ from mitmproxy import ctx, exceptions
 from mitmproxy.addonmanager import Loader
 from mitmproxy.options import Options as MitmproxyOptions
 
+from addon.chain import Chain
 from addon.errors import CCProxyError
 from addon.secret import with_stored_secret
 from addon.setting_values import as_text
@@ -68,7 +69,7 @@ class Options:
         self.environ = environ
         self.settings = settings
         self.make_addons = make_addons
-        self.addons = make_addons(settings)
+        self.addons = [Chain(make_addons(settings))]
 
     def load(self, loader: Loader) -> None:
         for item in exposed():
@@ -99,9 +100,9 @@ class Options:
             self.addons = self.remade(wanted)
             self.settings = wanted
 
-    def remade(self, settings: Settings) -> list[Any]:
+    def remade(self, settings: Settings) -> list[Chain]:
         try:
-            return self.make_addons(settings)
+            return [Chain(self.make_addons(settings))]
         except CCProxyError as error:  # a summarization model that nobody knows
             raise exceptions.OptionsError(str(error)) from None
 

@@ -17,6 +17,7 @@ from mitmproxy import http
 from mitmproxy.test import tflow, tutils
 
 from addon.attempts import Attempts
+from addon.chain import Chain
 from addon.claude.catalogue import Catalogue
 from addon.claude.thinking_store import ThinkingStore
 from addon.context.counter import TokenCounter
@@ -25,7 +26,6 @@ from addon.context.vocabulary import Vocabulary
 from addon.context_window import ContextWindow
 from addon.continuity import Continuity
 from addon.exchange import Exchange, Exchanges
-from addon.fail_closed import fail_closed
 from addon.model_list import ModelList
 from addon.parts import make_manager
 from addon.prompt_cache import PromptCache
@@ -78,7 +78,7 @@ class RequestPath:
             httpx.AsyncClient(),
         )
         continuity = Continuity(ThinkingStore(time.monotonic))
-        chain: list[Any] = [
+        members = [
             Translate(settings, self.exchanges, ModelList(CATALOGUE, no_list)),
             Thinking(settings, self.exchanges, continuity),
             ContextWindow(
@@ -86,7 +86,7 @@ class RequestPath:
             ),
             PromptCache(settings, self.exchanges, Terminal(None)),
         ]
-        self.chain = [fail_closed(addon) for addon in chain]
+        self.chain: Any = Chain(members)
         self.attempts = Attempts(settings, continuity)
 
     async def take(self, request: Sent) -> tuple[http.HTTPFlow, Exchange]:
@@ -96,10 +96,7 @@ class RequestPath:
         flow.request.headers["content-encoding"] = request.encoding
         exchange = self.exchanges.begin(flow)
         exchange.route = find("POST", request.path)
-        for addon in self.chain:
-            done = addon.request(flow)
-            if done is not None:
-                await done
+        await self.chain.request(flow)
         return flow, exchange
 
 
