@@ -18,7 +18,8 @@ import httpx
 
 from addon import doctor_checks as checks
 from addon.claude.models_file import CatalogueError
-from addon.claude.prices import TokenCounts, cost
+from addon.claude.prices import cost
+from addon.claude.tokens import Tokens
 from addon.cursor import names_that_work, to_paste
 from addon.doctor_checks import Finding
 from addon.environment import ROOT, environment
@@ -34,7 +35,7 @@ from addon.tunnel import CONFIG, TunnelError, make_plan
 TONES: dict[str, Tone] = {"ok": "plain", "warn": "odd", "fail": "bad"}
 LABEL = 13
 WIDTH = 78
-LIVE_TOKENS = TokenCounts(input=2_000, output=500)
+LIVE_TOKENS = Tokens(input=2_000, output=500)
 """Of both requests of the live check together, on the safe side."""
 
 

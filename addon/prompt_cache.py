@@ -8,10 +8,10 @@ from typing import NamedTuple
 from mitmproxy import http
 
 from addon.claude.cache import PartDigests, explain_miss, part_digests, place_breakpoints
+from addon.claude.tokens import Tokens
 from addon.exchange import Exchanges
 from addon.settings import Settings
 from addon.terminal import Terminal
-from addon.usage.record import Tokens
 
 REMEMBERED = 256
 """Conversations whose last prompt is known by its digests."""

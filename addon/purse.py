@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from addon.claude.model import Model
-from addon.claude.prices import TokenCounts, cost
+from addon.claude.prices import cost
+from addon.claude.tokens import Tokens
 from addon.exchange import Call
 from addon.usage.budget import Budget, Reservation
 from addon.usage.record import picos
@@ -27,5 +28,5 @@ class Purse:
     ) -> Reservation:
         """For a body of `size` bytes: all of it written to the cache, and every token of `max_tokens`."""
         prompt = prompt_tokens or round(size / BYTES_PER_TOKEN)
-        most = TokenCounts(cache_write_1h=prompt, output=max_tokens)
+        most = Tokens(cache_write_1h=prompt, output=max_tokens)
         return self.budget.reserve(picos(cost(model, most)))

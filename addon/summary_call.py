@@ -9,14 +9,15 @@ from typing import Any
 import httpx
 
 from addon.claude.catalogue import Catalogue
-from addon.claude.prices import TokenCounts, cost
+from addon.claude.prices import cost_of_answer
+from addon.claude.tokens import Tokens
 from addon.context.summarizer import SummaryAnswer
 from addon.errors import BadGateway, CCProxyError
 from addon.exchange import ANTHROPIC_VERSION
 from addon.json_codec import FAST, dumps
 from addon.purse import Purse
 from addon.usage.ledger import UsageLedger
-from addon.usage.record import RequestRecord, Tokens, picos
+from addon.usage.record import RequestRecord, picos
 from addon.wire.errors import from_upstream
 from addon.wire.message_stream import read_message
 from addon.wire.types import JsonObject
@@ -52,7 +53,7 @@ class SummaryCall:
         try:
             message = await self.send(body)
             usage = message.get("usage") or {}
-            spent = cost(model, TokenCounts.from_usage(usage))
+            spent = cost_of_answer(model, usage)
             self.book(model.id, started, tokens=Tokens.from_usage(usage), cost=picos(spent))
         except CCProxyError as error:
             self.book(model.id, started, status=error.status, error=error.code or error.type)

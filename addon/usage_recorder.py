@@ -8,7 +8,8 @@ from itertools import groupby
 
 from mitmproxy import http
 
-from addon.claude.prices import TokenCounts, cost
+from addon.claude.prices import cost_of_answer
+from addon.claude.tokens import Tokens
 from addon.exchange import Exchange, Exchanges
 from addon.redaction import redact
 from addon.standing import Standing
@@ -19,7 +20,7 @@ from addon.usage.dashboard_data import Conversation
 from addon.usage.ledger import UsageLedger
 from addon.usage.live import LiveHub
 from addon.usage.metrics import Metrics
-from addon.usage.record import RequestRecord, Source, Tokens, picos, usd
+from addon.usage.record import RequestRecord, Source, picos, usd
 from addon.wire.types import JsonObject
 
 UNRECORDED = ("public", "page", "control")
@@ -149,7 +150,7 @@ def _used(exchange: Exchange) -> list[JsonObject]:
 def _worth(exchange: Exchange, usage: JsonObject) -> int:
     """In pico-dollars; what another API asks is not known here."""
     call = exchange.call
-    return picos(cost(call.model, TokenCounts.from_usage(usage))) if call else 0
+    return picos(cost_of_answer(call.model, usage)) if call else 0
 
 
 def _model(exchange: Exchange) -> str:

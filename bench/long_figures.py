@@ -9,7 +9,8 @@ from typing import Any
 
 from addon.claude.catalogue import Catalogue
 from addon.claude.model import Model
-from addon.claude.prices import TokenCounts, cost
+from addon.claude.prices import cost
+from addon.claude.tokens import Tokens
 from bench.target import ROOT
 from tests.fakes.prompt_cache import InputUsage
 from tests.fakes.record import Received
@@ -95,7 +96,7 @@ def _figures(run: Run, direct: Run | None) -> Figures:
         "turns_that_waited": sum(turn.waited and new for turn, new in _told(run)),
         "turns_input_usd": turns,
         "summaries_input_usd": calls,
-        "summaries_output_usd": cost(_model(SUMMARIZER), TokenCounts(output=output)),
+        "summaries_output_usd": cost(_model(SUMMARIZER), Tokens(output=output)),
         "input_to_same_uncached": (turns + calls) / uncached(MODEL, run),
     }
     if direct:
@@ -107,12 +108,12 @@ def _figures(run: Run, direct: Run | None) -> Figures:
 
 def billed(model: str, usages: list[InputUsage]) -> float:
     """USD of the input at list price."""
-    return sum(cost(_model(model), _counts(usage)) for usage in usages)
+    return sum(cost(_model(model), _tokens(usage)) for usage in usages)
 
 
 def uncached(model: str, run: Run) -> float:
     """USD of the turns' input if nothing of it had been cached."""
-    return sum(cost(_model(model), TokenCounts(input=turn.usage.total)) for turn in run.turns)
+    return sum(cost(_model(model), Tokens(input=turn.usage.total)) for turn in run.turns)
 
 
 def cached_share(run: Run) -> float:
@@ -157,8 +158,8 @@ def _model(name: str) -> Model:
     return CATALOGUE.get(name)
 
 
-def _counts(usage: InputUsage) -> TokenCounts:
-    return TokenCounts.from_usage(usage.fields())
+def _tokens(usage: InputUsage) -> Tokens:
+    return Tokens.from_usage(usage.fields())
 
 
 def table(runs: Mapping[str, Run], found: Mapping[str, Figures]) -> str:

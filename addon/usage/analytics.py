@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 
+from addon.claude.tokens import Tokens
 from addon.errors import BadRequest
 from addon.usage.ledger import Cells, Key, Totals, UsageLedger, add_up
 from addon.usage.periods import Period, parse_period
-from addon.usage.record import COUNTED, PAID, PICO, SAVED, RequestRecord, Tokens, usd
+from addon.usage.record import COUNTED, PAID, PICO, SAVED, RequestRecord, usd
 from addon.usage.windows import SubscriptionWindow, milliseconds
 from addon.wire.types import JsonObject
 

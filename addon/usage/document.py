@@ -10,10 +10,11 @@ from typing import Any, NoReturn, get_args
 
 import orjson
 
+from addon.claude.tokens import Tokens
 from addon.errors import BadRequest
 from addon.usage.budget import BudgetSettings
 from addon.usage.ledger import Cells, LedgerState, Totals, columns
-from addon.usage.record import RequestRecord, Source, Tokens
+from addon.usage.record import RequestRecord, Source
 from addon.wire.types import Dialect, JsonObject
 
 FORMAT = "ccproxy-usage"

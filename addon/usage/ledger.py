@@ -16,8 +16,9 @@ from dataclasses import dataclass, field, fields, replace
 from itertools import islice
 from operator import attrgetter
 
+from addon.claude.tokens import Tokens
 from addon.usage.periods import DAY, HOUR, MINUTE, Period
-from addon.usage.record import PAID, RequestRecord, Tokens
+from addon.usage.record import PAID, RequestRecord
 
 RING_SIZE = 2_000
 MAX_MODELS = 50

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
-from typing import Literal, Self
+from typing import Literal
 
-from addon.claude.prices import TokenCounts
-from addon.wire.types import Dialect, JsonObject
+from addon.claude.tokens import Tokens
+from addon.wire.types import Dialect
 
 type Source = Literal[
     "claude_code",
@@ -32,52 +32,6 @@ SAVED: frozenset[str] = frozenset({"claude_code", "claude_code_summary"})
 
 PICO = 10**12
 """Money is counted in whole pico-dollars, so that sums are exact in any order."""
-
-
-@dataclass(frozen=True, slots=True)
-class Tokens:
-    """Token counts as they are billed: `input` excludes the three cache kinds, `output` includes `thinking`."""
-
-    input: int = 0
-    output: int = 0
-    cache_write_5m: int = 0
-    cache_write_1h: int = 0
-    cache_read: int = 0
-    thinking: int = 0
-
-    @classmethod
-    def from_usage(cls, usage: JsonObject) -> Self:
-        """From the `usage` of an Anthropic message or of an accumulated stream; absent and null counts are 0."""
-        counts = TokenCounts.from_usage(usage)
-        details = usage.get("output_tokens_details") or {}
-        return cls(
-            input=counts.input,
-            output=counts.output,
-            cache_write_5m=counts.cache_write_5m,
-            cache_write_1h=counts.cache_write_1h,
-            cache_read=counts.cache_read,
-            thinking=details.get("thinking_tokens") or 0,
-        )
-
-    def __add__(self, other: Tokens) -> Tokens:
-        return Tokens(
-            self.input + other.input,
-            self.output + other.output,
-            self.cache_write_5m + other.cache_write_5m,
-            self.cache_write_1h + other.cache_write_1h,
-            self.cache_read + other.cache_read,
-            self.thinking + other.thinking,
-        )
-
-    @property
-    def prompt(self) -> int:
-        """Everything that was read: fresh, written to the cache and read from it."""
-        return self.input + self.cache_write_5m + self.cache_write_1h + self.cache_read
-
-    @property
-    def cache_hit_rate(self) -> float:
-        """The share of the prompt that came from the cache, 0 to 1."""
-        return self.cache_read / self.prompt if self.prompt else 0.0
 
 
 def usd(picos: int) -> float:
@@ -106,7 +60,7 @@ class RequestRecord:
     """Why this source served it, for people: `subscription limit reached`, `no credentials`."""
     tokens: Tokens = field(default_factory=Tokens)
     cost: int = 0
-    """Pico-dollars at API prices, whoever paid: `picos` of what `addon.claude.prices.cost` says."""
+    """Pico-dollars at API prices, whoever paid: `picos` of what `addon.claude.prices` says."""
     latency_ms: int | None = None
     """From the request's last byte to the answer's last byte."""
     ttft_ms: int | None = None

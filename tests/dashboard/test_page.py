@@ -8,11 +8,12 @@ import time
 import pytest
 from playwright.async_api import Browser, expect
 
+from addon.claude.tokens import Tokens
 from addon.usage.analytics import analytics
 from addon.usage.budget import BudgetSettings
 from addon.usage.dashboard_data import Conversation, conversations_json
 from addon.usage.ledger import UsageLedger
-from addon.usage.record import Tokens, picos
+from addon.usage.record import picos
 from addon.usage.windows import SubscriptionWindow
 from tests.dashboard.scenes import busy_day
 from tests.dashboard.stand_in import StandIn

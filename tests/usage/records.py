@@ -6,7 +6,8 @@ import random
 from dataclasses import dataclass
 from typing import Any, get_args
 
-from addon.usage.record import PICO, RequestRecord, Source, Tokens
+from addon.claude.tokens import Tokens
+from addon.usage.record import PICO, RequestRecord, Source
 
 NOW = 1_790_000_000.0
 SOURCES: tuple[Source, ...] = get_args(Source.__value__)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from addon.claude.tokens import Tokens
 from addon.errors import BadRequest
 from addon.usage.analytics import analytics, format_cost, parse_limit, recent_requests, reset
 from addon.usage.ledger import UsageLedger
-from addon.usage.record import Tokens, picos
+from addon.usage.record import picos
 from addon.usage.windows import SubscriptionWindow
 from tests.usage.records import NOW, Clock, random_record, record, seeded
 

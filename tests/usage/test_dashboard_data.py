@@ -6,12 +6,12 @@ import json
 
 import pytest
 
+from addon.claude.tokens import Tokens
 from addon.errors import BadRequest
 from addon.usage.budget import Budget, BudgetSettings
 from addon.usage.dashboard_data import Conversation, DashboardState, dashboard_data, percentile
 from addon.usage.ledger import UsageLedger
 from addon.usage.periods import PERIODS
-from addon.usage.record import Tokens
 from addon.usage.windows import SubscriptionWindow
 from addon.wire.types import JsonObject
 from tests.usage.records import NOW, Clock, random_record, record, seeded
