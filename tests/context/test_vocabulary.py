@@ -2,10 +2,13 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import lzma
+from functools import cache
 from pathlib import Path
 
 import pytest
+import tiktoken
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -48,6 +51,46 @@ def test_unpack_undoes_pack(tokens: list[bytes]):
 )
 def test_known_counts(text: str, tokens: int):
     assert vocabulary().count(text) == tokens
+
+
+# As tiktoken publishes it.
+PUBLISHED_PATTERN = (
+    r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}++|\p{N}{1,3}+| ?[^\s\p{L}\p{N}]++[\r\n]*+"
+    r"|\s++$|\s*[\r\n]|\s+(?!\S)|\s"
+)
+
+
+@cache
+def published() -> tiktoken.Encoding:
+    tokens = unpack(lzma.decompress(PACKED.read_bytes()))
+    ranks = {token: rank for rank, token in enumerate(tokens)}
+    return tiktoken.Encoding(
+        name="published", pat_str=PUBLISHED_PATTERN, mergeable_ranks=ranks, special_tokens={}
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        code(dice(1), 300),
+        Path(hashlib.__file__).read_text(),
+        json.dumps(json.loads(rows(dice(1), 100)), indent=4),
+        "これは。 Größe, ça va? They'll do good.\t\r\n" * 20,
+        "one  two \n\n   three\t\tfour\r\n  " * 20,
+    ],
+    ids=["code", "library", "indented-json", "mixed", "blanks"],
+)
+def test_the_fast_split_counts_as_the_published_one(text: str):
+    assert vocabulary().count(text) == len(published().encode_ordinary(text))
+
+
+@unhurried
+@given(
+    st.text(st.sampled_from("aZé今1٣ '\"s\t\n\r\u3000.,_\u0301🚀"), max_size=60)
+    | st.text(max_size=60)
+)
+def test_the_fast_split_counts_as_the_published_one_whatever_the_text(text: str):
+    assert vocabulary().count(text) == len(published().encode_ordinary(text))
 
 
 def test_lone_surrogates_are_counted():
