@@ -6,6 +6,8 @@ import hashlib
 import hmac
 import ipaddress
 import logging
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import urlsplit
@@ -19,10 +21,12 @@ from addon.errors import (
     Forbidden,
     Misdirected,
     NotFound,
+    RateLimited,
     Unauthorized,
     UnsupportedMedia,
 )
 from addon.exchange import Exchange, Exchanges
+from addon.guesses import Guesses
 from addon.routes import Route, find
 from addon.settings import Settings
 
@@ -227,10 +231,16 @@ def _not_on_list(visitor: Visitor) -> str:
 
 
 class AccessControl:
-    def __init__(self, settings: Settings, exchanges: Exchanges) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        exchanges: Exchanges,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.settings = settings
         self.exchanges = exchanges
         self.blocked = Blocked(settings)
+        self.guesses = Guesses(clock)
 
     def requestheaders(self, flow: http.HTTPFlow) -> None:
         exchange = self.exchanges.get(flow)
@@ -239,6 +249,7 @@ class AccessControl:
         visitor = _visitor(flow, exchange)
         exchange.client_key = _anthropic_key(visitor)
         exchange.tunnel = visitor.tunnel
+        exchange.caller = _address(visitor) or visitor.peer
         route = find(visitor.method, visitor.path)
         if route is not None and visitor.path != "/":
             exchange.client.dialect = route.dialect
@@ -250,7 +261,11 @@ class AccessControl:
             # Last: without a route nobody behind serves the request, whatever breaks in here.
             exchange.route = route
             return
+        if isinstance(error, Unauthorized) and visitor.presented:
+            error = self.guesses.wrong(exchange.caller, error)
         exchange.refuse(flow, error)
+        if isinstance(error, RateLimited):
+            return  # whoever guesses fills no log, and no list of the last that were refused
         self.blocked.note(visitor.method, visitor.path, _address(visitor), error)
         _log(visitor, error, self.blocked.entries[0]["allow"])
 

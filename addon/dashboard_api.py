@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from urllib.parse import urlsplit
 
 from mitmproxy import connection, http
@@ -9,6 +10,7 @@ from mitmproxy import connection, http
 from addon.access_control import COOKIE, cookie_value, same_secret
 from addon.errors import NotFound, Unauthorized
 from addon.exchange import Exchange, Exchanges
+from addon.guesses import Guesses
 from addon.local_endpoints import LocalEndpoints, json_response, posted, query
 from addon.settings import Settings
 from addon.standing import Standing
@@ -39,6 +41,7 @@ class DashboardApi(LocalEndpoints):
         self.store = store
         self.hub = hub
         self.standing = standing
+        self.guesses = Guesses(time.monotonic)
         self.endpoints = {
             "dashboard_file": self.file,
             "dashboard_login": self.login,
@@ -57,7 +60,8 @@ class DashboardApi(LocalEndpoints):
         """Changes the secret, given once, into a cookie that scripts can't read and other sites can't use."""
         shown = posted(flow).get("secret")
         if not self.secret or not isinstance(shown, str) or not same_secret(shown, self.secret):
-            raise Unauthorized("That is not this ccproxy's secret.")
+            wrong = Unauthorized("That is not this ccproxy's secret.")
+            raise self.guesses.wrong(exchange.caller, wrong)
         cookie = f"{COOKIE}={cookie_value(self.secret)}; Path=/; HttpOnly; SameSite=Strict"
         secure = "; Secure" if exchange.tunnel else ""  # a tunnel is https, this machine is not
         return http.Response.make(204, b"", {"set-cookie": cookie + secure})

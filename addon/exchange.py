@@ -23,6 +23,7 @@ from addon.claude.names import ModelChoice
 from addon.client_side import ClientSide
 from addon.context.window import Fitted
 from addon.errors import CCProxyError
+from addon.guesses import TOO_MANY
 from addon.routes import Route, dialect_of
 from addon.usage.live import Subscription
 from addon.wire.request_types import ThinkingWish
@@ -38,7 +39,7 @@ CREDENTIAL_HEADERS = ("authorization", "x-api-key", "api-key", "proxy-authorizat
 LONGEST_SDK_WAIT = 60.0
 """Seconds. The SDKs heed a longer `retry-after` as if there were none, and ask again at once."""
 
-NO_MONEY = ("budget_exceeded", "budget_unknown")
+LASTING = ("budget_exceeded", "budget_unknown", TOO_MANY)
 """Codes of errors that last until a person does something, or an hour passes."""
 
 type Source = Literal["claude_code", "api_key", "openai", "local"]
@@ -195,6 +196,8 @@ class Exchange:
     """The credential headers that the request came with, by lower-case name."""
     client_key: str | None = field(default=None, repr=False)
     """The client's own `sk-ant-api…` key."""
+    caller: str = ""
+    """The address that the request came from, as a tunnel says it or as it is."""
     tunnel: bool = False
     """The request came through a tunnel."""
     route: Route | None = None
@@ -272,7 +275,7 @@ class Exchange:
         """Whether the same request, sent again in a moment, would end the same way or cost more."""
         tried = len(self.attempts) > 1 or (bool(self.attempts) and error.status >= 500)
         wait = error.retry_after or 0.0
-        return tried or wait > LONGEST_SDK_WAIT or error.code in NO_MONEY
+        return tried or wait > LONGEST_SDK_WAIT or error.code in LASTING
 
     def refuse(self, flow: http.HTTPFlow, error: CCProxyError) -> None:
         """Answer with an error now; the addons behind leave the flow alone."""

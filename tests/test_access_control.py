@@ -270,7 +270,13 @@ class TestTheAddon:
     def exchanges(self) -> Exchanges:
         return Exchanges()
 
-    def came(self, exchanges: Exchanges, env: dict[str, str], **headers: str) -> Any:
+    def came(
+        self,
+        exchanges: Exchanges,
+        env: dict[str, str],
+        door: AccessControl | None = None,
+        **headers: str,
+    ) -> Any:
         request = tutils.treq(method=b"POST", path=b"/v1/messages", host="localhost")
         request.authority = ""
         request.headers["host"] = "localhost:8082"
@@ -278,7 +284,7 @@ class TestTheAddon:
             request.headers[name.replace("_", "-")] = value
         flow = tflow.tflow(req=request)
         exchange = exchanges.begin(flow)
-        AccessControl(Settings.from_env(env), exchanges).requestheaders(flow)
+        (door or AccessControl(Settings.from_env(env), exchanges)).requestheaders(flow)
         return flow, exchange
 
     @pytest.mark.parametrize(
@@ -303,6 +309,24 @@ class TestTheAddon:
     def test_other_tokens_are_nobodys_key(self, token: str, exchanges: Exchanges) -> None:
         _, exchange = self.came(exchanges, WITH_SECRET, authorization=f"Bearer {token}")
         assert exchange.client_key is None
+
+    def test_of_many_guesses_the_last_are_told_to_stop_and_the_right_secret_comes_in(
+        self, exchanges: Exchanges
+    ) -> None:
+        door = AccessControl(Settings.from_env(WITH_SECRET), exchanges, clock=lambda: 5.0)
+        tunnel = {"cf_connecting_ip": CURSOR}
+
+        def status(**headers: str) -> int | None:
+            flow, _ = self.came(exchanges, WITH_SECRET, door, **(tunnel | headers))
+            return flow.response.status_code if flow.response else None
+
+        assert [status() for _ in range(20)] == [401] * 20  # no secret at all is no guess
+        guesses = [status(authorization=f"Bearer guess{n}") for n in range(15)]
+        assert guesses == [401] * 10 + [429] * 5
+        assert len(door.blocked.entries) == 30
+        assert status(x_api_key="guess") == 429
+        assert status(authorization=f"Bearer {SECRET}") is None
+        assert status(cf_connecting_ip="8.8.8.8", x_api_key="guess") == 401
 
     def test_who_is_let_in_has_a_route(self, exchanges: Exchanges) -> None:
         flow, exchange = self.came(exchanges, OPEN)

@@ -42,15 +42,31 @@ def test_a_tunnel_needs_the_secret(world: World) -> None:
 
 
 def test_a_thousand_guesses_reach_nothing(world: World) -> None:
+    guesser = TUNNEL | {"cf-connecting-ip": "1.1.1.1"}
     with httpx.Client(base_url=world.proxy.url, timeout=20) as client:
-        statuses = {
-            client.get(
-                "/v1/models", headers=TUNNEL | {"authorization": f"Bearer guess{n}"}
-            ).status_code
-            for n in range(200)
-        }
-    assert statuses == {401}
+
+        def tried(secret: str) -> httpx.Response:
+            return client.get("/v1/models", headers=guesser | {"authorization": f"Bearer {secret}"})
+
+        answers = [tried(f"guess{n}") for n in range(1_000)]
+        assert tried(SECRET).status_code == 200
+    assert [answer.status_code for answer in answers] == [401] * 10 + [429] * 990
+    last = answers[-1]
+    assert last.json()["error"]["code"] == "too_many_wrong_secrets"
+    assert 1 <= int(last.headers["retry-after"]) <= 60
+    assert last.headers["x-should-retry"] == "false"
+    assert max(answer.elapsed.total_seconds() for answer in answers) < 1
+    assert len(world.proxy.get("/security/blocked").json()["blocked"]) < 50
     assert world.untouched
+
+
+def test_the_way_into_the_dashboard_is_no_way_round(world: World) -> None:
+    def tried(secret: str) -> int:
+        body = {"secret": secret}
+        return world.proxy.post("/dashboard/login", body, headers=TUNNEL).status_code
+
+    assert [tried(f"guess{n}") for n in range(12)] == [401] * 10 + [429] * 2
+    assert tried(SECRET) == 204
 
 
 @pytest.mark.parametrize(
