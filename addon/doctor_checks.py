@@ -206,6 +206,9 @@ async def running(
         todo = "It runs with another PROXY_SECRET_KEY or CCPROXY_HOME: restart it."
         return [Finding("proxy", "warn", f"/health answers {answer.status_code}.", todo)]
     health = answer.json()
+    if problems := health.get("problems"):
+        text = f"/health says: {problems[0]}"
+        return [Finding("proxy", "warn", text, f"{url}/health shows everything.")]
     if health.get("status") != "ok":
         problem = (health.get("claudeCode") or {}).get("lastError") or health.get("status")
         return [Finding("proxy", "warn", f"/health says: {problem}.", LOGIN)]

@@ -199,11 +199,29 @@ def health(body: dict[str, Any], status: int = 200) -> httpx.MockTransport:
             health({"status": "degraded", "claudeCode": {"lastError": "invalid_grant"}}),
             [("warn", "/health says: invalid_grant.")],
         ),
+        (
+            health(
+                {
+                    "status": "degraded",
+                    "problems": ["Usage could not be saved: disk full", "another"],
+                    "claudeCode": {"lastError": "invalid_grant"},
+                }
+            ),
+            [("warn", "/health says: Usage could not be saved: disk full")],
+        ),
         (health({}, 401), [("warn", "/health answers 401.")]),
         (refusing(), []),
         (answering(), []),
     ],
-    ids=["well", "resting", "degraded", "another-secret", "not-running", "another-program"],
+    ids=[
+        "well",
+        "resting",
+        "degraded",
+        "a-problem",
+        "another-secret",
+        "not-running",
+        "another-program",
+    ],
 )
 async def test_what_the_running_proxy_says(
     transport: httpx.MockTransport, expected: list[tuple[str, str]]
