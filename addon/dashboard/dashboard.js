@@ -136,7 +136,7 @@ class Dashboard {
       byId("secret").value = "";
       await this.refresh();
     } catch (error) {
-      setText("login-error", error instanceof Unauthorized ? "That is not the secret. It is printed when the proxy starts." : error.message);
+      setText("login-error", error instanceof Unauthorized ? "That is not the secret. It is what PROXY_SECRET_KEY says, or else in the file ~/.ccproxy/secret." : error.message);
     }
   }
 

@@ -226,6 +226,7 @@ async def test_the_secret_opens_the_page_once(chromium: Browser) -> None:
         await secret.fill("roses")
         await secret.press("Enter")
         await expect(page.locator("#login-error")).to_contain_text("not the secret")
+        await expect(page.locator("#login-error")).to_contain_text("~/.ccproxy/secret")
         await expect(page.locator("#figures")).to_be_hidden()
         await secret.fill("tulips")
         await secret.press("Enter")
