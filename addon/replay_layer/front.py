@@ -19,6 +19,7 @@ from mitmproxy.proxy.layers.http._http1 import Http1Server
 
 from addon.client_side import plain_error
 from addon.errors import CCProxyError
+from addon.replay_layer.twin import twin
 from addon.replay_layer.voice import Steps
 
 MAX_HEAD = 64 * 1024
@@ -145,7 +146,7 @@ class ClientConnection(Http1Server):
                 command, commands.Log
             ):  # it would log the raw head, credentials and all
                 if isinstance(command, ReceiveHttp) and isinstance(command.event, RequestHeaders):
-                    self.request = command.event.request.copy()
+                    self.request = twin(command.event.request)
                 yield command
         if self.state == self.read_headers and len(self.buf) > MAX_HEAD:
             yield commands.SendData(

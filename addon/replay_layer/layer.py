@@ -6,6 +6,7 @@ import json
 import logging
 import time
 from collections.abc import Callable
+from math import inf
 from weakref import WeakSet
 
 from mitmproxy import http
@@ -21,13 +22,19 @@ from addon.exchange import Exchanges
 from addon.replay_layer.front import ClientConnection
 from addon.replay_layer.pulse import Timing
 from addon.replay_layer.stream import ReplayStream
-from addon.replay_layer.voice import GiveUp, Steps
+from addon.replay_layer.voice import GiveUp, Steps, Tick
 
 logger = logging.getLogger(__name__)
 
 
+class Alarm(commands.RequestWakeup):
+    """The layer's own: no stream and no connection waits for it by itself."""
+
+
 class ReplayLayer(HttpLayer):
     """mitmproxy's HTTP layer with our streams, our front, and connections that can be left behind."""
+
+    streams: dict[int, ReplayStream]  # type: ignore[assignment]
 
     def __init__(
         self,
@@ -43,6 +50,8 @@ class ReplayLayer(HttpLayer):
         self.front = ClientConnection(context.fork())
         self.served: WeakSet[Connection] = WeakSet()
         """Upstream connections that have served a request: a failure on one may only mean that it was stale."""
+        self.alarm: Alarm | None = None
+        self.rings_at = inf
 
     def handle_event(self, event: events.Event) -> Steps[None]:
         try:
@@ -65,9 +74,31 @@ class ReplayLayer(HttpLayer):
     def _handle_event(self, event: events.Event) -> Steps[None]:
         if isinstance(event, events.Start):
             self.connections[self.context.client] = self.front
+        elif isinstance(event, events.Wakeup) and isinstance(event.command, Alarm):
+            yield from self.ring(event.command)
+            return
         elif isinstance(event, events.ConnectionEvent) and self.left_behind(event.connection):
             return
         yield from _joined(super()._handle_event(event))
+
+    def wake_by(self, due: float) -> Steps[None]:
+        """One alarm for all streams of a connection: each is a task, and goes on after a request that is answered."""
+        if due < self.rings_at:
+            self.rings_at = due
+            self.alarm = Alarm(max(due - self.clock(), 0.0))
+            yield self.alarm
+
+    def ring(self, alarm: Alarm) -> Steps[None]:
+        self.command_sources.pop(alarm, None)
+        if alarm is not self.alarm:  # an earlier one took its place
+            return
+        self.alarm, self.rings_at = None, inf
+        now = self.clock()
+        for stream in list(self.streams.values()):
+            if stream.due <= now:
+                yield from self.event_to_child(stream, Tick())
+            else:
+                yield from self.wake_by(stream.due)
 
     def left_behind(self, connection: Connection) -> bool:
         """Whether nobody listens to this connection any more. Its close must not kill the next attempt, which has

@@ -6,7 +6,8 @@ import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from math import inf
+from typing import Any
 
 from mitmproxy import http
 from mitmproxy.net.http.validate import validate_headers
@@ -30,10 +31,8 @@ from addon.errors import BadGateway, CCProxyError
 from addon.exchange import Attempt, Failure, Phase
 from addon.replay_layer.failures import CLOSING, IDLE, disconnected, hanging, unapproved
 from addon.replay_layer.reading import Reading
-from addon.replay_layer.voice import GiveUp, LiveDataHook, Steps
-
-if TYPE_CHECKING:
-    pass
+from addon.replay_layer.twin import twin
+from addon.replay_layer.voice import GiveUp, LiveDataHook, Steps, Tick
 
 logger = logging.getLogger(__name__)
 
@@ -59,13 +58,12 @@ class ReplayStream(Reading):
     # -- what comes in ------------------------------------------------------------------------------------------
 
     def handle_event(self, event: events.Event) -> Steps[None]:
-        # A timer is handled at once, even while the stream is paused in a hook (summarizing, refreshing, waiting):
+        # A tick is handled at once, even while the stream is paused in a hook (summarizing, refreshing, waiting):
         # the base class would queue it until the hook is done.
         if self.dropped:
             return
-        if isinstance(event, events.Wakeup):
-            if event.command is self.timer:
-                yield from self.tick()
+        if isinstance(event, Tick):
+            yield from self.tick()
         elif isinstance(event, GiveUp):
             yield from self.give_up(event.error)
         else:
@@ -107,7 +105,7 @@ class ReplayStream(Reading):
     def state_wait_for_response_headers(self, event: ResponseHeaders) -> Steps[None]:
         # The head becomes ours, while the connection reads from its own when the body ends and whether it can serve
         # the next request: with one object for both, every answer that isn't streamed cost a new connection.
-        event.response = event.response.copy()
+        event.response = twin(event.response)
         yield from super().state_wait_for_response_headers(event)
 
     def check_invalid(self, request: bool) -> Steps[bool]:
@@ -153,7 +151,7 @@ class ReplayStream(Reading):
         return False
 
     def send(self, attempt: Attempt) -> Steps[None]:
-        request = self.flow.request.copy()
+        request = twin(self.flow.request)
         request.headers[attempt.auth[0]] = attempt.auth[1]
         server = self.context.server
         self.pulse.awaiting_upstream = True
@@ -284,6 +282,7 @@ class ReplayStream(Reading):
     # -- watching the clock --------------------------------------------------------------------------------------
 
     def tick(self) -> Steps[None]:
+        self.due = inf
         if not self.flow.live:
             return
         now = self.clock()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from math import inf
 from typing import TYPE_CHECKING
 
 from mitmproxy import http
@@ -36,6 +37,11 @@ class LiveDataHook(commands.StartHook):
 
 
 @dataclass
+class Tick(events.Event):
+    """The time has come at which the stream wanted to look at the clock."""
+
+
+@dataclass
 class GiveUp(events.Event):
     """The stream can't go on by itself: tell its client, and take nothing in any more."""
 
@@ -51,7 +57,8 @@ class Voice(HttpStream):
         self.clock = parent.clock
         now = self.clock()
         self.pulse = Pulse(parent.timing, now, now, now)
-        self.timer: commands.RequestWakeup | None = None
+        self.due = inf
+        """When it looks at the clock again."""
         self.early_head: http.Response | None = None
         self.ended = False
         """All has been written but the end itself, which waits for the last hook."""
@@ -73,9 +80,9 @@ class Voice(HttpStream):
     # -- speaking -----------------------------------------------------------------------------------------------
 
     def schedule(self) -> Steps[None]:
-        delay = self.pulse.delay(self.clock(), audible=not self.ended and self.may_speak)
-        self.timer = commands.RequestWakeup(delay)
-        yield self.timer
+        now = self.clock()
+        self.due = now + self.pulse.delay(now, audible=not self.ended and self.may_speak)
+        yield from self.parent.wake_by(self.due)
 
     @property
     def may_speak(self) -> bool:
