@@ -17,6 +17,7 @@ from addon.model_list import ModelList
 from addon.routes import COUNT_TOKENS, deployment
 from addon.settings import Settings
 from addon.wire.answer import renderer_for, whole_answer
+from addon.wire.memo import Memo
 from addon.wire.native_request import native_translation
 from addon.wire.request_types import RequestOptions, Translation
 from addon.wire.response_headers import EVENT_STREAM_HEADERS, client_headers
@@ -37,6 +38,7 @@ class Translate:
         self.models = models
         self.aliases = dict(settings.model_aliases)
         self.options = RequestOptions(strict=settings.strict, fast=settings.fast_mode)
+        self.memo = Memo()
 
     async def request(self, flow: http.HTTPFlow) -> None:
         exchange = self.exchanges.open(flow)
@@ -96,9 +98,9 @@ class Translate:
     ) -> Translation:
         match dialect:
             case "chat":
-                translation = translate_chat(body, model, self.options)
+                translation = translate_chat(body, model, self.options, self.memo)
             case "responses":
-                translation = translate_responses(body, model, self.options)
+                translation = translate_responses(body, model, self.options, self.memo)
             case "messages":
                 translation = native_translation(body, model)
         translation.reply = replace(translation.reply, model=asked)

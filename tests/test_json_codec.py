@@ -40,6 +40,14 @@ def test_big_integers_stay_whole(number: int) -> None:
     assert loads(dumps({"n": number})) == {"n": number}
 
 
+@pytest.mark.parametrize("offset", range(5))
+def test_the_shortest_integer_beyond_64_bits_stays_whole_wherever_it_stands(offset: int) -> None:
+    assert loads(b" " * offset + b'{"n": -9223372036854775809, "x": "1"}') == {
+        "n": -(2**63) - 1,
+        "x": "1",
+    }
+
+
 def test_lone_surrogates_are_read_and_written_as_replacement() -> None:
     assert loads(rb'"\ud800"') == "\ud800"
     assert dumps("\ud800x") in ('"\ufffdx"'.encode(), b'"?x"')

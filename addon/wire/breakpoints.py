@@ -67,13 +67,13 @@ class _Limiter:
 
 
 def _marks(items: Any) -> int:
-    if not isinstance(items, list):
-        return 0
-    return sum(
-        ("cache_control" in item) + _marks(item.get("content"))
-        for item in items
-        if isinstance(item, dict)
-    )
+    marks = 0
+    for item in items if isinstance(items, list) else ():
+        if isinstance(item, dict):
+            content = item.get("content")
+            marks += "cache_control" in item
+            marks += _marks(content) if isinstance(content, list) else 0
+    return marks
 
 
 def _mark(*, hour: bool) -> JsonObject:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from types import TracebackType
 from typing import Any
 
 from addon.errors import BadRequest
@@ -76,13 +76,32 @@ def joined(path: str, rest: str | None) -> str:
     return f"{path}{rest}" if rest.startswith("[") else f"{path}.{rest}"
 
 
-@contextmanager
-def located(path: str) -> Iterator[None]:
+def within(path: str, error: BadRequest) -> BadRequest:
+    """The same error with `path` before its `param`."""
+    return BadRequest(error.message, param=joined(path, error.param), code=error.code)
+
+
+def located(path: str) -> _Located:
     """Puts `path` before the `param` of a BadRequest, so that inner code needs to know only its own part."""
-    try:
-        yield
-    except BadRequest as error:
-        raise BadRequest(error.message, param=joined(path, error.param), code=error.code) from None
+    return _Located(path)
+
+
+class _Located:
+    """Entered for each part of each message: a generator of contextlib takes three times as long."""
+
+    __slots__ = ("_path",)
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: object, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if isinstance(error, BadRequest):
+            raise within(self._path, error) from None
 
 
 def expect_object(value: Any) -> JsonObject:

@@ -31,7 +31,6 @@ _TEXT_TYPE = re.compile(
     r"text/.*|application/(.*\+)?(json|xml|yaml|x-yaml|toml|sql|javascript|x-ndjson|x-sh|typescript)"
 )
 _ALIASES = {"image/jpg": "image/jpeg", "image/pjpeg": "image/jpeg"}
-_SPACE = re.compile(r"\s+")
 _URL_SAFE = str.maketrans("-_", "+/")
 
 
@@ -155,7 +154,7 @@ def _from_base64(data: str) -> tuple[str, bytes]:
     """Clients wrap lines, use the URL-safe alphabet, escape `+`, leave out the padding; Anthropic wants none of it."""
     if "%" in data:
         data = unquote_to_bytes(data).decode("latin-1")
-    cleaned = _SPACE.sub("", data).translate(_URL_SAFE).rstrip("=")
+    cleaned = "".join(data.split()).translate(_URL_SAFE).rstrip("=")
     cleaned += "=" * (-len(cleaned) % 4)
     try:
         content = b64decode(cleaned, validate=True)

@@ -27,6 +27,8 @@ def repair(request: JsonObject, model: Model) -> list[str]:
     """Replaces `request["messages"]` where it has to change; no object in it is altered. Gives each repair as words.
 
     A request of another shape (no list of messages with known roles) is left for Anthropic to refuse by name."""
+    if not _is_readable(request.get("messages")):
+        return []
     return _repaired(request, model, Pairing(keep_valid=True))
 
 
@@ -37,8 +39,6 @@ def normalize(request: JsonObject, model: Model) -> list[str]:
 
 
 def _repaired(request: JsonObject, model: Model, pairing: Pairing) -> list[str]:
-    if not _is_readable(request.get("messages")):
-        return []
     notes: list[str] = []
     messages = _without_blanks(request["messages"], model, notes)
     messages = pairing.settle(_with_system_in_place(messages, model, notes))
@@ -71,6 +71,8 @@ def _is_content(content: Any) -> bool:
 
 def _with_system_in_place(messages: Messages, model: Model, notes: list[str]) -> Messages:
     """A system message is allowed only between a user turn and what the model says next, on models that know it."""
+    if all(message["role"] != "system" for message in messages):
+        return messages
     arranged: Messages = []
     for is_assistant, group in groupby(messages, lambda message: message["role"] == "assistant"):
         run = list(group)
@@ -142,9 +144,16 @@ def _full_content(content: str | Blocks) -> str | Blocks:
     """The same object if nothing is blank."""
     if isinstance(content, str):
         return content if content.strip() else ""
-    full = [_full_result(block) for block in content if not is_blank_text(block)]
-    unchanged = len(full) == len(content) and all(map(_same, full, content))
-    return content if unchanged else full
+    if not any(map(_holds_blank, content)):
+        return content
+    return [_full_result(block) for block in content if not is_blank_text(block)]
+
+
+def _holds_blank(block: JsonObject) -> bool:
+    kind = block.get("type")
+    if kind == "text":
+        return is_blank_text(block)
+    return kind == "tool_result" and _full_result(block) is not block
 
 
 def _full_result(block: JsonObject) -> JsonObject:
@@ -156,10 +165,6 @@ def _full_result(block: JsonObject) -> JsonObject:
         return block
     result = {key: value for key, value in block.items() if key != "content"}
     return {**result, "content": full} if full else result
-
-
-def _same(one: object, other: object) -> bool:
-    return one is other
 
 
 def _with_end(messages: Messages, request: JsonObject, model: Model, notes: list[str]) -> Messages:

@@ -24,7 +24,7 @@ _SERVER_TOOL = re.compile(
 
 @dataclass(slots=True)
 class Toolbox:
-    """The tools of one request."""
+    """The tools of a request, shared with later requests that declare the same: not changed once all are added."""
 
     definitions: dict[str, JsonObject] = field(default_factory=dict)
     """What Anthropic gets, by upstream name, in the client's order."""
@@ -40,6 +40,10 @@ class Toolbox:
         qualified = _qualified(name, namespace)
         upstream = legal_name(qualified)
         return upstream if self._is(upstream, name, namespace) else self._other(upstream)
+
+    def naming(self) -> tuple[object, ...]:
+        """All that the names and inputs of earlier calls depend on, with a `repr` of its own for each."""
+        return self.replies, self._bare
 
     def add(self, definition: JsonObject, reply: ToolReply) -> None:
         """`definition`: without its name. A second tool of the same name replaces the first: Anthropic refuses both."""

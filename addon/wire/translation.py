@@ -19,13 +19,15 @@ from addon.wire.chat_request import message_turn
 from addon.wire.content import TEXT_PARTS, Blocks, Context, Turn, content_blocks, text_block
 from addon.wire.fields import Fields, expect_object, located
 from addon.wire.ignored import ignored_fields
+from addon.wire.memo import Memo
 from addon.wire.repair import normalize, repair
+from addon.wire.request_tools import read_tools, tool_fields
 from addon.wire.request_types import RequestOptions, ThinkingWish, Translation
 from addon.wire.responses_request import additional_tools, echo, item_turn, refuse_stored_state
 from addon.wire.sanitize import sanitized
 from addon.wire.structured_outputs import OutputFormat, output_format
 from addon.wire.tool_choice import ToolChoice, read_tool_choice
-from addon.wire.tools import Toolbox, declare_functions, declare_tools
+from addon.wire.tools import Toolbox
 from addon.wire.turns import Conversation, assemble, convert_turns
 from addon.wire.types import JsonObject, Reply
 
@@ -54,19 +56,25 @@ class _Source:
     convert: Callable[[Any, Context], Turn]
 
 
-def translate_chat(body: JsonObject, model: Model, options: RequestOptions) -> Translation:
+def translate_chat(
+    body: JsonObject, model: Model, options: RequestOptions, memo: Memo | None = None
+) -> Translation:
     """From a Chat Completions body, or a Responses body at the same address. `body` is decoded JSON and not changed.
+    What `memo` knows from earlier requests isn't converted again, and is shared with them: nobody may change an object
+    in the result.
 
     Raises BadRequest, with `param` naming the field, for what can't be translated."""
     with _explained():
-        return _translate(expect_object(body), _chat_source(body), model, options)
+        return _translate(expect_object(body), _chat_source(body), model, options, memo)
 
 
-def translate_responses(body: JsonObject, model: Model, options: RequestOptions) -> Translation:
-    """From a Responses body. `body` is decoded JSON and not changed. Raises BadRequest as `translate_chat` does."""
+def translate_responses(
+    body: JsonObject, model: Model, options: RequestOptions, memo: Memo | None = None
+) -> Translation:
+    """From a Responses body, otherwise as `translate_chat`."""
     with _explained():
         refuse_stored_state(Fields(expect_object(body)))
-        translation = _translate(body, _input_source(body.get("input")), model, options)
+        translation = _translate(body, _input_source(body.get("input")), model, options, memo)
         translation.reply = replace(translation.reply, echo=echo(body))
         return translation
 
@@ -120,11 +128,12 @@ class _Asked:
 
 
 def _translate(
-    body: JsonObject, source: _Source, model: Model, options: RequestOptions
+    body: JsonObject, source: _Source, model: Model, options: RequestOptions, memo: Memo | None
 ) -> Translation:
-    asked = _read(body, source, model, options)
+    memo = Memo() if memo is None else memo
+    asked = _read(body, source, model, options, memo)
     fields = asked.fields
-    turns = convert_turns(source.items, source.convert, asked.context, source.field)
+    turns = convert_turns(source.items, source.convert, asked.context, source.field, memo)
     conversation = assemble(turns, source.field)
     request, max_tokens_given = _request(asked, conversation)
     notes = [*asked.toolbox.notes, *conversation.notes, *normalize(request, model)]
@@ -142,11 +151,14 @@ def _translate(
     )
 
 
-def _read(body: JsonObject, source: _Source, model: Model, options: RequestOptions) -> _Asked:
+def _read(
+    body: JsonObject, source: _Source, model: Model, options: RequestOptions, memo: Memo
+) -> _Asked:
     fields = Fields({name: _clean(name, value) for name, value in body.items()})
     parameters.refuse_unsupported(fields)
     legacy = "functions" in fields and not fields.items("tools")
-    toolbox = _toolbox(fields, source, options, legacy=legacy)
+    added = additional_tools(source.items) if source.field == "input" else []
+    toolbox = read_tools(fields, added, options, memo, legacy=legacy)
     return _Asked(
         fields=fields,
         source=source,
@@ -168,7 +180,7 @@ def _request(asked: _Asked, conversation: Conversation) -> tuple[JsonObject, boo
         "model": asked.model.id,
         "max_tokens": max_tokens,
         **({"system": system} if system else {}),
-        **_tool_fields(asked.toolbox, asked.choice, conversation.messages),
+        **tool_fields(asked.toolbox, asked.choice, conversation.messages),
         "messages": conversation.messages,
         **_options(asked),
     }
@@ -182,27 +194,6 @@ def _clean(name: str, value: Any) -> Any:
         return sanitized(value)
 
 
-def _toolbox(fields: Fields, source: _Source, options: RequestOptions, *, legacy: bool) -> Toolbox:
-    if legacy:
-        return declare_functions(fields.items("functions") or [])
-    added = additional_tools(source.items) if source.field == "input" else []
-    toolbox = declare_tools([*(fields.items("tools") or []), *added])
-    if options.web_search and "web_search_options" in fields:
-        toolbox.add_server_tool(_web_search(fields.nested("web_search_options")))
-    return toolbox
-
-
-def _web_search(wanted: Fields) -> JsonObject:
-    tool: JsonObject = {"type": "web_search_20250305", "name": "web_search"}
-    place = wanted.nested("user_location").nested("approximate")
-    named = {
-        name: place.text(name)
-        for name in ("city", "country", "region", "timezone")
-        if name in place
-    }
-    return tool | ({"user_location": {"type": "approximate", **named}} if named else {})
-
-
 def _system(asked: _Asked, leading: Blocks) -> Blocks:
     """`instructions`, a top-level `system`, the leading messages, and last what the output format needs."""
     instruction = asked.form.instruction
@@ -212,34 +203,6 @@ def _system(asked: _Asked, leading: Blocks) -> Blocks:
         *leading,
         *([text_block(instruction)] if instruction else []),
     ]
-
-
-def _tool_fields(
-    toolbox: Toolbox, choice: ToolChoice | None, messages: list[JsonObject]
-) -> JsonObject:
-    if choice is None:
-        return _stubs(messages)
-    definitions = [
-        definition
-        for name, definition in toolbox.definitions.items()
-        if choice.allowed is None or name in choice.allowed
-    ]
-    chosen = choice.as_json()
-    return {"tools": definitions} | ({"tool_choice": chosen} if chosen else {})
-
-
-def _stubs(messages: list[JsonObject]) -> JsonObject:
-    """Some models refuse a history with tool calls when the request declares no tools."""
-    names = dict.fromkeys(
-        block["name"]
-        for message in messages
-        for block in message["content"]
-        if block["type"] == "tool_use"
-    )
-    if not names:
-        return {}
-    tools = [{"name": name, "input_schema": {"type": "object"}} for name in names]
-    return {"tools": tools, "tool_choice": {"type": "none"}}
 
 
 def _options(asked: _Asked) -> JsonObject:
@@ -281,15 +244,18 @@ def _reply(asked: _Asked) -> Reply:
 def _betas(request: JsonObject) -> set[str]:
     needed = {
         CONTEXT_MANAGEMENT_BETA: "context_management" in request,
-        FILES_BETA: any(_holds_file(message) for message in request["messages"]),
+        FILES_BETA: _hold_file(request["messages"]),
     }
     return {beta for beta, is_needed in needed.items() if is_needed}
 
 
-def _holds_file(item: JsonObject) -> bool:
-    source, content = item.get("source"), item.get("content")
-    if isinstance(source, dict) and source.get("type") == "file":
-        return True
-    return isinstance(content, list) and any(
-        _holds_file(part) for part in content if isinstance(part, dict)
-    )
+def _hold_file(items: list[Any]) -> bool:
+    for item in items:
+        if not isinstance(item, dict):
+            continue
+        source, content = item.get("source"), item.get("content")
+        if isinstance(source, dict) and source.get("type") == "file":
+            return True
+        if isinstance(content, list) and _hold_file(content):
+            return True
+    return False

@@ -8,9 +8,11 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Any
 
+from addon.errors import BadRequest
 from addon.wire.assistant import THINKING
 from addon.wire.content import Blocks, Context, Role, Turn, text_block
-from addon.wire.fields import located
+from addon.wire.fields import within
+from addon.wire.memo import Memo
 from addon.wire.types import JsonObject
 
 OPENING = "Begin."
@@ -26,23 +28,41 @@ class Conversation:
 
 
 def convert_turns(
-    messages: Iterable[Any], convert: Callable[[Any, Context], Turn], context: Context, field: str
+    messages: Iterable[Any],
+    convert: Callable[[Any, Context], Turn],
+    context: Context,
+    field: str,
+    memo: Memo,
 ) -> list[Turn]:
-    """`convert` sees one message at a time and nothing else, so its result may be remembered by the message's digest.
+    """`convert` sees one message at a time and nothing else, so what it makes of a message is kept in `memo`.
 
     Raises BadRequest with `param` `<field>[i]…`."""
-    turns = []
-    for index, message in enumerate(messages):
-        with located(f"{field}[{index}]"):
-            turns.append(convert(message, context))
+    scope = (convert, context.fingerprint())
+    turns: list[Turn] = []
+    try:
+        for message in messages:
+            if _is_plain(message):
+                turns.append(convert(message, context))
+            else:
+                turns.append(memo.recall(lambda given: convert(given, context), message, scope))
+    except BadRequest as error:
+        raise within(f"{field}[{len(turns)}]", error) from None
     return turns
+
+
+def _is_plain(message: Any) -> bool:
+    """One string is converted sooner than its digest is made."""
+    if not isinstance(message, dict) or "tool_calls" in message:
+        return False
+    return isinstance(message.get("content"), str) or isinstance(message.get("output"), str)
 
 
 def assemble(turns: list[Turn], field: str) -> Conversation:
     """System turns before the first other one become `system`; empty turns vanish; neighbours are joined."""
     notes = [f"{field}[{index}]: {note}" for index, turn in enumerate(turns) for note in turn.notes]
     groups = _joined([(turn.role, turn.blocks) for turn in turns if turn.blocks])
-    groups = _joined([(role, blocks) for role, blocks in groups if not _is_thinking_alone(blocks)])
+    spoken = [(role, blocks) for role, blocks in groups if not _is_thinking_alone(blocks)]
+    groups = groups if len(spoken) == len(groups) else _joined(spoken)
     system = groups.pop(0)[1] if groups and groups[0][0] == "system" else []
     messages = [{"role": role, "content": blocks} for role, blocks in groups]
     return Conversation(
@@ -59,4 +79,4 @@ def _joined(turns: list[tuple[Role, Blocks]]) -> list[tuple[Role, Blocks]]:
 
 def _is_thinking_alone(blocks: Blocks) -> bool:
     """Can't be sent: the last block of an assistant turn may not be thinking."""
-    return all(block["type"] in THINKING for block in blocks)
+    return blocks[-1]["type"] in THINKING and all(block["type"] in THINKING for block in blocks)
