@@ -135,6 +135,21 @@ def _source(path: Path) -> str:
     return path.read_text(encoding="utf-8") if path.is_file() else ""
 
 
-def test_every_threat_has_a_row() -> None:
-    numbers = re.findall(r"^\| T(\d+) \|", text("docs/SECURITY.md"), re.MULTILINE)
-    assert [int(number) for number in numbers] == list(range(1, 25))
+PROMISED = {"O": 15, "R": 30, "S": 30, "T": 24}
+"""Logins, reliability, attacks, threats: how many there are of each."""
+PROOF = re.compile(r"`[\w/]+\.py::test_\w+`|`bench/\w+\.py`")
+
+
+def numbered_rows() -> Iterator[tuple[str, str]]:
+    """(number, its row) of the tables that begin with numbers."""
+    for name in ("docs/RELIABILITY.md", "docs/SECURITY.md"):
+        for numbers, rest in re.findall(
+            r"^\| ([A-Z]\d+(?:, [A-Z]\d+)*) \|(.*)", text(name), re.MULTILINE
+        ):
+            yield from ((number, rest) for number in numbers.split(", "))
+
+
+@pytest.mark.parametrize(("kind", "last"), PROMISED.items())
+def test_every_promise_has_one_row_with_its_proof(kind: str, last: int) -> None:
+    proved = [number for number, row in numbered_rows() if number[0] == kind and PROOF.search(row)]
+    assert sorted(proved, key=lambda n: int(n[1:])) == [f"{kind}{n}" for n in range(1, last + 1)]
