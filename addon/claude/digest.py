@@ -28,6 +28,12 @@ def digest(value: Any) -> bytes:
     return blake2b(canonical(value), digest_size=SIZE).digest()
 
 
+def text_digest(text: str, rest: list[Any]) -> bytes:
+    """Digest of a text and whatever else goes with it; much faster for a long text than `digest`."""
+    data = _text(text) + canonical(rest) if rest else _text(text)
+    return sha256(data).digest()[:SIZE]
+
+
 def without_marks(items: Iterable[Any]) -> list[Any]:
     """Blocks or tools without their `cache_control`, nested ones included; unmarked ones are shared."""
     return [_without_mark(item) for item in items]
@@ -52,9 +58,13 @@ def message_digest(message: JsonObject, *, thinking: bool = False) -> bytes:
     """16 bytes that name a message, without its thinking unless asked for: leaving old thinking out does not change a
     prompt's identity. The one digest of messages, so that it is made once for a request and passed on."""
     state = sha256(str(message.get("role")).encode())
-    for block in blocks_of(message.get("content")):
-        if thinking or not is_thinking(block):
-            state.update(_block(block))
+    content = message.get("content")
+    if isinstance(content, str):
+        state.update(_text(content))
+    elif isinstance(content, list):
+        for block in content:
+            if thinking or not is_thinking(block):
+                state.update(_block(block))
     return state.digest()[:SIZE]
 
 

@@ -17,6 +17,10 @@ SUBSCRIPTION_BETAS = ("claude-code-20250219", "oauth-2025-04-20")
 OBSOLETE_BETAS = frozenset({"context-1m-2025-08-07"})
 
 
+_HOLDERS = ("system", "tools", "messages", "content")
+"""The fields in which something may carry a cache mark."""
+
+
 def beta_header(betas: Iterable[str], *, subscription: bool) -> str:
     """The value of `anthropic-beta`; empty when there is nothing to say."""
     wanted = set(betas) - OBSOLETE_BETAS - set(SUBSCRIPTION_BETAS)
@@ -39,8 +43,26 @@ def for_subscription(request: JsonObject, extra_instruction: str) -> JsonObject:
 
 def without_ttl(value: Any) -> Any:
     """`value` without `ttl` in any `cache_control`; what holds none is shared, not copied."""
+    return _without_ttl(value) if _holds_ttl(value) else value
+
+
+def _holds_ttl(value: JsonObject) -> bool:
+    """Most requests hold none, and looking is much cheaper than walking through with a copy in hand."""
+    mark = value.get("cache_control")
+    if mark is not None and isinstance(mark, dict) and "ttl" in mark:
+        return True
+    for name in _HOLDERS if "messages" in value else ("content",):
+        items = value.get(name)
+        if isinstance(items, list):
+            for item in items:
+                if isinstance(item, dict) and _holds_ttl(item):
+                    return True
+    return False
+
+
+def _without_ttl(value: Any) -> Any:
     if isinstance(value, list):
-        items = [without_ttl(item) for item in value]
+        items = [_without_ttl(item) for item in value]
         return (
             items if any(new is not old for new, old in zip(items, value, strict=True)) else value
         )
@@ -48,9 +70,7 @@ def without_ttl(value: Any) -> Any:
         return value
     mark = value.get("cache_control")
     changed = {
-        key: without_ttl(value[key])
-        for key in ("system", "tools", "messages", "content")
-        if isinstance(value.get(key), list)
+        key: _without_ttl(value[key]) for key in _HOLDERS if isinstance(value.get(key), list)
     }
     if isinstance(mark, dict) and "ttl" in mark:
         changed["cache_control"] = {key: item for key, item in mark.items() if key != "ttl"}

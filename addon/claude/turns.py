@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from addon.claude.digest import digest
-from addon.wire.blocks import blocks_of, is_thinking
+from addon.claude.digest import text_digest
+from addon.wire.blocks import THINKING, blocks_of, is_thinking
 from addon.wire.types import JsonObject
 
 
@@ -29,7 +29,7 @@ def visible(content: Any) -> Visible:
     joined = "".join(text)
     # Anthropic refuses blank text blocks, so translations drop them: blank and no text are the same.
     shown = joined if joined.strip() else ""
-    return Visible(tuple(str(call[0]) for call in calls), digest([shown, calls]))
+    return Visible(tuple([str(call[0]) for call in calls]), text_digest(shown, calls))
 
 
 def sendable(content: list[JsonObject]) -> list[JsonObject]:
@@ -40,7 +40,11 @@ def sendable(content: list[JsonObject]) -> list[JsonObject]:
 def has_thinking(message: JsonObject) -> bool:
     """Whether a message carries thinking blocks."""
     content = message.get("content")
-    return isinstance(content, list) and any(is_thinking(block) for block in content)
+    if isinstance(content, list):
+        for block in content:
+            if isinstance(block, dict) and block.get("type") in THINKING:
+                return True
+    return False
 
 
 def is_tool_result_turn(message: JsonObject) -> bool:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from addon.context.digests import Fingerprint, chain
+from addon.context.digests import Fingerprint
 from addon.context.lru import Lru
 
 
@@ -31,22 +30,19 @@ class Anchors:
 
     def put(self, prints: Fingerprint, family: str, anchor: Anchor) -> None:
         """Remember what a whole request cost; `family`: the tokenizer that counted it."""
-        self._anchors.put(_whole(prints, family)[-1], anchor)
-        self._anchors.put(_bare(prints, family)[-1], anchor)
+        self._anchors.put(_whole(prints, family) + prints.names[-1], anchor)
+        self._anchors.put(_bare(family) + prints.names[-1], anchor)
 
     def find(self, prints: Fingerprint, family: str) -> Found | None:
         """The longest known prefix; one under other tools or another system when there is none under these."""
-        if anchor := self._longest(_whole(prints, family)):
+        if anchor := self._longest(_whole(prints, family), prints.names):
             return Found(anchor, exact=True)
-        if anchor := self._longest(_bare(prints, family)):
+        if anchor := self._longest(_bare(family), prints.names):
             return Found(anchor, exact=False)
         return None
 
-    def _longest(self, names: Sequence[bytes]) -> Anchor | None:
-        for name in reversed(names[1:]):
-            if anchor := self._anchors.get(name):
-                return anchor
-        return None
+    def _longest(self, head: bytes, names: list[bytes]) -> Anchor | None:
+        return self._anchors.first(head + name for name in names[:0:-1])
 
     def dump(self) -> list[list[Any]]:
         return [[name.hex(), *anchor] for name, anchor in self._anchors.items()]
@@ -57,9 +53,10 @@ class Anchors:
             self._anchors.put(bytes.fromhex(name), Anchor(int(total), int(text), int(fixed)))
 
 
-def _whole(prints: Fingerprint, family: str) -> list[bytes]:
-    return chain(family.encode() + prints.system + prints.tools, prints.messages)
+def _whole(prints: Fingerprint, family: str) -> bytes:
+    """What an anchor's key begins with; the name of the messages follows."""
+    return family.encode() + prints.system + prints.tools
 
 
-def _bare(prints: Fingerprint, family: str) -> list[bytes]:
-    return chain(family.encode(), prints.messages)
+def _bare(family: str) -> bytes:
+    return family.encode()

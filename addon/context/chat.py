@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from addon.claude.model import Model
 from addon.context.count import Count
-from addon.context.digests import Fingerprint, chain, digest
+from addon.context.digests import Fingerprint, digest
 from addon.context.pairs import safe_cuts
 from addon.context.replace import replacement, summarized, without_thinking
 from addon.context.selection import FIRST_PROTECTED, LAST_PROTECTED, Span
@@ -24,11 +24,11 @@ class Chat:
     model: Model
     prints: Fingerprint
     count: Count
-    names: Sequence[bytes] = field(init=False)
-    """`names[k]` stands for the first k messages; the names of summaries."""
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "names", chain(b"conversation", self.prints.messages))
+    @property
+    def names(self) -> Sequence[bytes]:
+        """`names[k]` stands for the first k messages; the names of summaries."""
+        return self.prints.names
 
     @property
     def messages(self) -> list[JsonObject]:

@@ -7,7 +7,12 @@ from typing import Any
 from addon.errors import BadRequest
 from addon.wire.types import JsonObject
 
-_IDS = {"tool_use": "id", "tool_result": "tool_use_id"}
+_TEXTS = {"tool_use": "id", "tool_result": "tool_use_id", "text": "text"}
+
+
+type _Flaw = tuple[str, str]
+"""Where it is, from the part that was looked at on, and what is asked for. The whole path is put together when
+something is wrong only: most of the time would go into it."""
 
 
 def check_messages(request: JsonObject) -> None:
@@ -16,30 +21,34 @@ def check_messages(request: JsonObject) -> None:
     if not isinstance(messages, list):
         raise BadRequest("messages must be a list", param="messages")
     for at, message in enumerate(messages):
-        _check_message(message, f"messages[{at}]")
+        if flaw := _of_message(message):
+            path = f"messages[{at}]{flaw[0]}"
+            raise BadRequest(f"{path} must be {flaw[1]}", param=path)
 
 
-def _check_message(message: Any, path: str) -> None:
+def _of_message(message: Any) -> _Flaw | None:
     if not isinstance(message, dict) or not isinstance(message.get("role"), str):
-        raise BadRequest(f"{path} must be an object with a role", param=path)
+        return "", "an object with a role"
     content = message.get("content")
     if isinstance(content, str):
-        return
+        return None
     if not isinstance(content, list):
-        raise BadRequest(f"{path}.content must be a text or a list", param=f"{path}.content")
+        return ".content", "a text or a list"
+    return _of_blocks(content)
+
+
+def _of_blocks(content: list[Any]) -> _Flaw | None:
     for at, block in enumerate(content):
-        _check_block(block, f"{path}.content[{at}]")
+        if flaw := _of_block(block):
+            return f".content[{at}]{flaw[0]}", flaw[1]
+    return None
 
 
-def _check_block(block: Any, path: str) -> None:
-    if not isinstance(block, dict) or not isinstance(block.get("type"), str):
-        raise BadRequest(f"{path} must be an object with a type", param=path)
-    name = _IDS.get(block["type"])
+def _of_block(block: Any) -> _Flaw | None:
+    if not isinstance(block, dict) or not isinstance(kind := block.get("type"), str):
+        return "", "an object with a type"
+    name = _TEXTS.get(kind)
     if name and not isinstance(block.get(name), str):
-        raise BadRequest(f"{path}.{name} must be a text", param=f"{path}.{name}")
-    if block["type"] == "text" and not isinstance(block.get("text"), str):
-        raise BadRequest(f"{path}.text must be a text", param=f"{path}.text")
-    nested = block.get("content")
-    if block["type"] == "tool_result" and isinstance(nested, list):
-        for at, part in enumerate(nested):
-            _check_block(part, f"{path}.content[{at}]")
+        return f".{name}", "a text"
+    nested = block.get("content") if kind == "tool_result" else None
+    return _of_blocks(nested) if isinstance(nested, list) else None

@@ -37,7 +37,8 @@ WAIT_SECONDS = 1.5
 LOAD_SECONDS = 10  # far more than loading takes; a vocabulary that nobody started must not hold the worker for ever
 SAVE_SECONDS = 30
 STALE_SECONDS = 90 * 86_400
-VERSION = 1
+VERSION = 2
+"""Of the state file; 2: other names for anchors."""
 ENCODING = "cl100k_base"
 
 # Below this much text, a ratio says more of the framing than of the tokenizer.
@@ -129,7 +130,7 @@ class TokenCounter:
         False when it isn't counted yet (the worker was too slow): nothing is learnt then.
         """
         prints = prints or fingerprint(request)
-        if not self._vocabulary.settled or any(True for _ in self._missing(request, prints)):
+        if not self._vocabulary.settled or None in self._memo.many(_keys(prints)):
             return False
         sizes = self._sizes(request, model, prints, [])
         now = Anchor(true_total, sizes.text, sizes.fixed)
@@ -152,14 +153,10 @@ class TokenCounter:
 
     def _missing(self, request: JsonObject, prints: Fingerprint) -> Iterator[_Job]:
         """What the memo lacks."""
-        system, tools = request.get("system") or "", request.get("tools") or []
-        if self._memo.get(prints.system) is None:
-            yield prints.system, partial(measure_system, system), _volume(system)
-        if self._memo.get(prints.tools) is None:
-            yield prints.tools, partial(measure_tools, tools), _volume(tools)
-        for message, key in zip(request["messages"], prints.messages, strict=True):
-            if self._memo.get(key) is None:
-                yield key, partial(measure_message, message), _volume(message["content"])
+        keys = _keys(prints)
+        for at, size in enumerate(self._memo.many(keys)):
+            if size is None:
+                yield keys[at], *_part(request, at)
 
     def _measure_later(self, jobs: list[_Job]) -> None:
         self._vocabulary.wait(LOAD_SECONDS)
@@ -175,14 +172,15 @@ class TokenCounter:
     ) -> Sizes:
         """Sizes from the memo; by class weights where a job for it isn't done."""
         rough = {key: work(weigh) for key, work, _ in jobs if self._memo.get(key) is None}
-
-        def size(key: bytes) -> Size:
-            return self._memo.get(key) or rough.get(key) or Size()
-
+        keys = _keys(prints)
+        sizes = [
+            size or rough.get(key) or Size()
+            for key, size in zip(keys, self._memo.many(keys), strict=True)
+        ]
         return Sizes(
-            system=size(prints.system),
-            tools=size(prints.tools),
-            messages=[size(key) for key in prints.messages],
+            system=sizes[0],
+            tools=sizes[1],
+            messages=sizes[2:],
             thinking=thinking_tokens(request["messages"], model),
             overhead=request_fixed(request, model),
             family=model.tokenizer,
@@ -231,6 +229,23 @@ class TokenCounter:
     def _is_current(self, state: Any) -> bool:
         made_by_us = (state["version"], state["encoding"]) == (VERSION, ENCODING)
         return made_by_us and self._clock() - state["saved"] < STALE_SECONDS
+
+
+def _keys(prints: Fingerprint) -> list[bytes]:
+    """The memo's keys for a request: system, tools, messages."""
+    return [prints.system, prints.tools, *prints.messages]
+
+
+def _part(request: JsonObject, at: int) -> tuple[Callable[[CountText], Size], int]:
+    """How to measure the part of `_keys(...)[at]`, and about how many bytes that reads."""
+    if at == 0:
+        system = request.get("system") or ""
+        return partial(measure_system, system), _volume(system)
+    if at == 1:
+        tools = request.get("tools") or []
+        return partial(measure_tools, tools), _volume(tools)
+    message = request["messages"][at - 2]
+    return partial(measure_message, message), _volume(message["content"])
 
 
 def _volume(content: Any) -> int:

@@ -9,8 +9,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from hashlib import sha256
 from typing import Any
+
+import orjson
 
 from addon.claude.digest import message_digest
 from addon.wire.types import JsonObject
@@ -22,13 +25,18 @@ digest = message_digest
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Fingerprint:
     """The digests of one request; make it once and pass it along, hashing is most of a warm count."""
 
     system: bytes
     tools: bytes
     messages: tuple[bytes, ...]
+
+    @cached_property
+    def names(self) -> list[bytes]:
+        """`names[k]` stands for the first k messages, whatever system and tools are."""
+        return chain(b"conversation", self.messages)
 
 
 def fingerprint(request: JsonObject, messages: Sequence[bytes] | None = None) -> Fingerprint:
@@ -53,7 +61,11 @@ def chain(seed: bytes, digests: Iterable[bytes]) -> list[bytes]:
 
 
 def _dump(value: Any) -> bytes:
-    return _encode(_bare(value)).encode("utf-8", "surrogatepass")
+    bare = _bare(value)
+    try:
+        return orjson.dumps(bare, option=orjson.OPT_SORT_KEYS)
+    except TypeError:  # lone surrogates, integers beyond 64 bits
+        return _encode(bare).encode("utf-8", "surrogatepass")
 
 
 def _bare(value: Any) -> Any:

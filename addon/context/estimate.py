@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from addon.context.anchors import Found
 from addon.context.calibration import CLAMPS
@@ -14,7 +15,7 @@ MARGINS: dict[Source, float] = {"calibrated": 0.08, "prior": 0.20, "weights": 0.
 ANCHOR_MARGIN = 0.005
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Sizes:
     """The sizes of a request's parts, and what lies outside of them."""
 
@@ -27,14 +28,20 @@ class Sizes:
     rough: bool
     """Some were weighed, for want of a count."""
 
-    @property
+    @cached_property
     def text(self) -> int:
-        return self.system.text + self.tools.text + sum(size.text for size in self.messages)
+        return self.system.text + self.tools.text + sum([size.text for size in self.messages])
 
-    @property
+    @cached_property
     def fixed(self) -> int:
-        parts = (self.system, self.tools, *self.messages)
-        return self.overhead + sum(self.thinking) + sum(p.fixed_for(self.family) for p in parts)
+        head = self.system.fixed_for(self.family) + self.tools.fixed_for(self.family)
+        return self.overhead + head + sum(self.fixed_each)
+
+    @cached_property
+    def fixed_each(self) -> list[int]:
+        """What each message costs besides its text."""
+        parts = zip(self.messages, self.thinking, strict=True)
+        return [size.fixed_for(self.family) + thinking for size, thinking in parts]
 
 
 def estimate(sizes: Sizes, factor: float, source: Source, found: Found | None) -> Count:
@@ -63,15 +70,14 @@ def _count(sizes: Sizes, total: int, margin: float, source: Source) -> Count:
     """Share the total out over the parts: each its fixed price, and its part of the rest by its text."""
     factor = (total - sizes.fixed) / sizes.text if sizes.text else 0.0
 
-    def price(size: Size) -> float:
-        return size.fixed_for(sizes.family) + factor * size.text
+    def price(size: Size, fixed: int) -> int:
+        return round(fixed + factor * size.text)
 
-    parts = zip(sizes.messages, sizes.thinking, strict=True)
     return Count(
         total=total,
-        system=round(price(sizes.system)),
-        tools=round(price(sizes.tools)) + sizes.overhead,
-        per_message=tuple(round(price(size) + thinking) for size, thinking in parts),
+        system=price(sizes.system, sizes.system.fixed_for(sizes.family)),
+        tools=price(sizes.tools, sizes.tools.fixed_for(sizes.family)) + sizes.overhead,
+        per_message=tuple(map(price, sizes.messages, sizes.fixed_each)),
         factor=factor,
         margin=margin,
         source=source,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from threading import Lock
 
 
@@ -21,6 +21,21 @@ class Lru[K, V]:
             if value is not None:
                 self._entries.move_to_end(key)
             return value
+
+    def many(self, keys: Iterable[K]) -> list[V | None]:
+        """What `get` gives for each."""
+        with self._lock:
+            found = list(map(self._entries.get, keys := list(keys)))
+            for key, value in zip(keys, found, strict=True):
+                if value is not None:
+                    self._entries.move_to_end(key)
+            return found
+
+    def first(self, keys: Iterable[K]) -> V | None:
+        """The value of the first key that is known."""
+        with self._lock:
+            key = next((key for key in keys if key in self._entries), None)
+        return None if key is None else self.get(key)
 
     def put(self, key: K, value: V) -> None:
         with self._lock:
