@@ -12,6 +12,7 @@ from mitmproxy.proxy.layers.http._events import (
     HttpEvent,
     RequestHeaders,
     RequestProtocolError,
+    ResponseData,
     ResponseHeaders,
     ResponseProtocolError,
 )
@@ -48,8 +49,14 @@ class ClientConnection(Http1Server):
         self.mark = 0
         """`received` when the timer was set."""
         self.timer: commands.RequestWakeup | None = None
+        self.chunked = False
+        """The answer's body is sent in chunks."""
 
     def _handle_event(self, event: events.Event) -> Steps[None]:
+        if isinstance(event, ResponseData):
+            if event.data:  # an empty chunk would be the last one
+                yield self.framed(event.data)
+            return
         if isinstance(event, events.Wakeup):
             yield from self.look_for_progress(event)
             return
@@ -120,9 +127,17 @@ class ClientConnection(Http1Server):
                 return
         if isinstance(event, ResponseHeaders):
             self.fit(event.response)
+            encoding = event.response.headers.get("transfer-encoding", "")
+            self.chunked = "chunked" in encoding.lower()
         yield from super().send(event)
         if self.response and self.response.status_code == 100:
             self.response = None  # the answer itself is still to come, and may be an error of ours
+
+    def framed(self, data: bytes) -> commands.SendData:
+        """A piece of the body, as the head has announced it. mitmproxy would look that up again for each piece."""
+        return commands.SendData(
+            self.conn, b"%x\r\n%b\r\n" % (len(data), data) if self.chunked else data
+        )
 
     def fit(self, response: http.Response) -> None:
         """The framing that the client asked for. The flow's request has become what was sent upstream."""

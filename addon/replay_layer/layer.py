@@ -55,7 +55,8 @@ class ReplayLayer(HttpLayer):
 
     def handle_event(self, event: events.Event) -> Steps[None]:
         try:
-            yield from super().handle_event(event)
+            # not by way of Layer.handle_event, which keeps a layer waiting for its own commands: this one has none
+            yield from self._handle_event(event)
         except Exception:
             # mitmproxy would log it, forget the event, and leave the client waiting.
             logger.exception("ccproxy's replay layer failed")
@@ -72,14 +73,16 @@ class ReplayLayer(HttpLayer):
         yield from self.front.bail_out(error)
 
     def _handle_event(self, event: events.Event) -> Steps[None]:
-        if isinstance(event, events.Start):
-            self.connections[self.context.client] = self.front
+        if isinstance(event, events.ConnectionEvent) and event.connection in self.connections:
+            yield from _joined(self.event_to_child(self.connections[event.connection], event))
         elif isinstance(event, events.Wakeup) and isinstance(event.command, Alarm):
             yield from self.ring(event.command)
-            return
         elif isinstance(event, events.ConnectionEvent) and self.left_behind(event.connection):
             return
-        yield from _joined(super()._handle_event(event))
+        else:
+            if isinstance(event, events.Start):
+                self.connections[self.context.client] = self.front
+            yield from _joined(super()._handle_event(event))
 
     def wake_by(self, due: float) -> Steps[None]:
         """One alarm for all streams of a connection: each is a task, and goes on after a request that is answered."""

@@ -38,9 +38,9 @@ logger = logging.getLogger(__name__)
 
 MAX_ERROR_BODY = 1 << 20
 """Bytes of an upstream error that are read; Anthropic's are a few hundred."""
-ResponseEvent = (
-    ResponseHeaders | ResponseData | ResponseTrailers | ResponseEndOfMessage | ResponseProtocolError
-)
+RESPONSE_EVENTS = (
+    ResponseData, ResponseHeaders, ResponseTrailers, ResponseEndOfMessage, ResponseProtocolError,
+)  # fmt: skip
 UNREAD_BODY = 64 * 1024
 """Bytes of a refused request's body that are still read."""
 
@@ -70,9 +70,13 @@ class ReplayStream(Reading):
             yield from super().handle_event(event)
 
     def _handle_event(self, event: events.Event) -> Steps[None]:
-        of_upstream = isinstance(event, ResponseEvent)
-        if not of_upstream or self.pulse.awaiting_upstream:
+        if not isinstance(event, RESPONSE_EVENTS):
             yield from super()._handle_event(event)
+        elif self.pulse.awaiting_upstream:
+            if isinstance(event, ResponseProtocolError):
+                yield from self.handle_protocol_error(event)
+            else:
+                yield from self.server_state(event)
         # else: the rest of what came along with the reason for giving the attempt up
 
     def state_wait_for_request_headers(self, event: RequestHeaders) -> Steps[None]:
@@ -268,7 +272,7 @@ class ReplayStream(Reading):
 
     def forget_queued(self) -> None:
         """The rest of the failed answer came while the hook ran; the next attempt would take it for its own."""
-        kept = [e for e in self._paused_event_queue if not isinstance(e, ResponseEvent)]
+        kept = [e for e in self._paused_event_queue if not isinstance(e, RESPONSE_EVENTS)]
         self._paused_event_queue.clear()
         self._paused_event_queue.extend(kept)
 

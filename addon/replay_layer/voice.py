@@ -57,6 +57,8 @@ class Voice(HttpStream):
         self.clock = parent.clock
         now = self.clock()
         self.pulse = Pulse(parent.timing, now, now, now)
+        self.keeps_body = bool(context.options.store_streamed_bodies)
+        """Asked once: mitmproxy makes a deep copy of an option's value each time."""
         self.due = inf
         """When it looks at the clock again."""
         self.early_head: http.Response | None = None
@@ -105,7 +107,7 @@ class Voice(HttpStream):
     def write(self, data: bytes) -> Steps[None]:
         if data:
             self.pulse.last_sent = self.clock()
-            if self.context.options.store_streamed_bodies:
+            if self.keeps_body:
                 self.response_body_buf += data
             yield SendHttp(ResponseData(self.stream_id, data), self.context.client)
 
@@ -115,7 +117,7 @@ class Voice(HttpStream):
         self.pulse.awaiting_upstream = False
         self.ended = True
         self.parent.served.add(self.context.server)
-        if already_streamed and self.context.options.store_streamed_bodies:
+        if already_streamed and self.keeps_body:
             assert self.flow.response
             self.flow.response.data.content = bytes(self.response_body_buf)
             self.response_body_buf.clear()
