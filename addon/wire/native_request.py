@@ -94,16 +94,18 @@ def _check_blocks(content: Any, name: str) -> None:
         with located(f"{name}[{index}]"):
             _check_kinds(expect_object(block), _BLOCK)
             _check_blocks(block.get("content"), "content")
-            with located("source"):
-                source = block.get("source") or {}
-                _check_kinds(source, _SOURCE)
-                _check_blocks(source.get("content"), "content")
+            if block.get("source"):
+                with located("source"):
+                    _check_kinds(block["source"], _SOURCE)
+                    _check_blocks(block["source"].get("content"), "content")
 
 
 def _check_kinds(data: JsonObject, kinds: Kinds) -> None:
     """null is Anthropic's to judge: it takes it for some fields."""
-    for name, allowed in kinds.items():
-        value = data.get(name)
+    for name, value in data.items():
+        allowed = kinds.get(name)
+        if allowed is None or value is None:
+            continue
         is_misplaced_bool = isinstance(value, bool) and bool not in allowed
-        if value is not None and (is_misplaced_bool or not isinstance(value, allowed)):
+        if is_misplaced_bool or not isinstance(value, allowed):
             raise BadRequest(f"expected {_WORDS[allowed[-1]]}", param=name)
