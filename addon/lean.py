@@ -17,6 +17,7 @@ IDLE_WITHOUT: Mapping[str, tuple[str, ...]] = {
     "commandhistory": (),
     "comment": (),
     "cut": (),
+    "dnsresolver": (),  # of the DNS mode
     "dumper": ("flow_detail",),
     "export": (),
     "keepserving": ("client_replay", "server_replay", "rfile"),
@@ -32,6 +33,7 @@ IDLE_WITHOUT: Mapping[str, tuple[str, ...]] = {
     "serverplayback": ("server_replay",),
     "stickyauth": ("stickyauth",),
     "stickycookie": ("stickycookie",),
+    "stripdnshttpsrecords": (),
     "updatealtsvc": (),  # our answers carry no alt-svc
     "upstreamauth": ("upstream_auth",),
 }

@@ -34,7 +34,8 @@ class Terminal:
         if self.quiet and tone not in ("odd", "bad"):
             return
         # names and messages come from outside: an escape sequence in one would command the terminal
-        text = "".join(c if c.isprintable() else "?" for c in text)
+        if not text.isprintable():
+            text = "".join(c if c.isprintable() else "?" for c in text)
         code = CODES.get(tone) if self.private and not self.no_color else None
         try:
             self.stream.write(f"{code}{text}{RESET}\n" if code else f"{text}\n")

@@ -6,17 +6,20 @@ Counters begin at zero with the process, as Prometheus expects; what survives a 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
+from dataclasses import fields
+from operator import attrgetter
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client import generate_latest as render_latest
 
 from addon.usage.ledger import MAX_MODELS, OTHER_MODELS
-from addon.usage.record import RequestRecord, usd
+from addon.usage.record import RequestRecord, Tokens, usd
 from addon.usage.windows import SubscriptionWindow
 
 LATENCY_SECONDS = (0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80, 160, 320, 640)
 TTFT_SECONDS = (0.1, 0.25, 0.5, 1, 2, 4, 8, 15, 30, 60, 120)
+TOKEN_KINDS = tuple(item.name for item in fields(Tokens))
+token_counts = attrgetter(*TOKEN_KINDS)
 
 
 class Metrics:
@@ -85,7 +88,7 @@ class Metrics:
         self._requests.labels(source, model, str(record.status)).inc()
         if record.error is not None:
             self._errors.labels(source, record.error).inc()
-        for kind, count in asdict(record.tokens).items():
+        for kind, count in zip(TOKEN_KINDS, token_counts(record.tokens), strict=True):
             self._tokens.labels(source, model, kind).inc(count)
         self._cost.labels(source, model).inc(usd(record.cost))
         if record.latency_ms is not None:
