@@ -51,7 +51,7 @@ def _refuse(constant: str) -> NoReturn:
 
 
 def dumps(value: Any) -> bytes:
-    """Compact JSON in UTF-8; lone surrogates become U+FFFD."""
+    """Compact JSON in UTF-8; lone surrogates become `?`."""
     try:
         return orjson.dumps(value)
     except TypeError:

@@ -50,7 +50,7 @@ def test_the_shortest_integer_beyond_64_bits_stays_whole_wherever_it_stands(offs
 
 def test_lone_surrogates_are_read_and_written_as_replacement() -> None:
     assert loads(rb'"\ud800"') == "\ud800"
-    assert dumps("\ud800x") in ('"\ufffdx"'.encode(), b'"?x"')
+    assert dumps("\ud800x") == b'"?x"'
 
 
 @pytest.mark.parametrize(
