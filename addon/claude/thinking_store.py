@@ -14,6 +14,7 @@ The third rule needs no memory of past requests: a record knows the oldest think
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from hashlib import blake2b
 from types import MappingProxyType
@@ -31,9 +32,12 @@ from addon.claude.thinking_records import (
     record_key,
     without_thinking,
 )
-from addon.claude.turns import has_thinking, in_tool_loop, loop_start, visible
+from addon.claude.turns import Visible, has_thinking, in_tool_loop, loop_start, visible
 from addon.wire.blocks import is_thinking
 from addon.wire.types import JsonObject
+
+TURNS_REMEMBERED = 10_000
+"""Of which is known what is visible: about 3 MB."""
 
 _NONE_KNOWN: Mapping[int, bytes] = MappingProxyType({})
 
@@ -74,6 +78,7 @@ class ThinkingStore:
         """`clock`: seconds that never go back."""
         self._records = Records(clock, limits or StoreLimits())
         self._serial = 0
+        self._visible: OrderedDict[bytes, Visible] = OrderedDict()
 
     @property
     def size(self) -> int:
@@ -161,14 +166,25 @@ class ThinkingStore:
         for index, message in enumerate(request.get("messages") or []):
             bare = None
             if message.get("role") == "assistant":
-                turns.append(self._turn(scope, index, message, hasher.digest()))
+                seen = self._seen(message, known.get(id(message)))
+                turns.append(self._turn(scope, index, seen, hasher.digest()))
                 record = turns[-1].record
                 bare = record.bare if record else None
             hasher.update(bare or known.get(id(message)) or message_digest(message))
         return turns, hasher.digest()
 
-    def _turn(self, scope: Scope, index: int, message: JsonObject, prefix: bytes) -> _Turn:
-        seen = visible(message.get("content"))
+    def _seen(self, message: JsonObject, known: bytes | None) -> Visible:
+        """What is visible of a message; remembered by its digest, since all turns come again with each request."""
+        found = self._visible.get(known) if known else None
+        if found is None:
+            found = visible(message.get("content"))
+            if known:
+                self._visible[known] = found
+                if len(self._visible) > TURNS_REMEMBERED:
+                    self._visible.popitem(last=False)
+        return found
+
+    def _turn(self, scope: Scope, index: int, seen: Visible, prefix: bytes) -> _Turn:
         record = self._records.find(record_key(scope, seen, prefix))
         equal = record is not None and record.visible == seen.digest
         return _Turn(index, prefix, record if equal else None)

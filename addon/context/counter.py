@@ -106,11 +106,13 @@ class TokenCounter:
         """
         prints = prints or fingerprint(request)
         jobs = list(self._missing(request, prints))
-        if sum(size for _, _, size in jobs) <= INLINE_BYTES and self._vocabulary.settled:
+        volume = sum(size for _, _, size in jobs)
+        if volume <= INLINE_BYTES and self._vocabulary.settled:
             self._measure(jobs)
         elif jobs:
             work = self._worker.submit(self._measure_later, jobs)
-            if self.needs_count(request, model, threshold):
+            # Where it is that much, the exact bound would only say the same.
+            if volume > threshold or self.needs_count(request, model, threshold):
                 await asyncio.wait([asyncio.wrap_future(work)], timeout=wait)
         return self._estimate(model, self._sizes(request, model, prints, jobs), prints, factor)
 
