@@ -13,8 +13,8 @@ ROOM = 32 * 1024 * 1024
 OVERHEAD = 1024
 """Bytes that an entry takes beside its text."""
 
-# JSON writers make infinity null and half an emoji a "?": two messages would be one. This old form of Python's own tells
-# all values apart, and unlike the newer ones does not depend on which strings happen to be the same object.
+# JSON writers make infinity null and half an emoji a "?": two messages would be one. This old form of Python's own
+# tells all values apart, and unlike the newer ones does not depend on which strings happen to be the same object.
 _FORM = 2
 
 
