@@ -22,6 +22,8 @@ import openai
 ROOT = Path(__file__).resolve().parents[2]
 OAUTH_TOKEN = "sk-ant-oat01-test"
 API_KEY = "sk-ant-api03-test"
+OWN_PORT = "reverse:UPSTREAM@127.0.0.1:PORT"
+"""A `mode` for plain mitmdump on a port of its own."""
 KEPT = ("PATH", "LANG", "LC_ALL", "TMPDIR", "SYSTEMROOT")
 
 
@@ -37,6 +39,7 @@ class Proxy:
 
     By default both credentials are there and nothing of this machine's own environment is. `launch=False` is plain
     `mitmdump -s ccproxy_addon.py`, with `first` in front of the `script` and `mode` for `reverse:<upstream>`.
+    UPSTREAM and PORT in values stand for the upstream's URL and the proxy's port.
     """
 
     def __init__(
@@ -46,7 +49,7 @@ class Proxy:
         program: str = "mitmdump",
         arguments: Sequence[str] = (),
         launch: bool = True,
-        mode: str | None = None,
+        mode: str = "reverse:UPSTREAM",
         first: Sequence[str] = (),
         script: Path = ROOT / "ccproxy_addon.py",
         **env: str | None,
@@ -56,7 +59,7 @@ class Proxy:
         self.program = program
         self.arguments = list(arguments)
         self.launch = launch
-        self.mode = mode or f"reverse:{upstream}"
+        self.mode = self.filled_in(mode)
         self.first = list(first)
         self.script = script
         self.home = Path(tempfile.mkdtemp(prefix="ccproxy-test-"))
@@ -71,10 +74,14 @@ class Proxy:
             "PYTHONPATH": str(ROOT),
         }
         given = {name: os.environ[name] for name in KEPT if name in os.environ}  # noqa: TID251
-        self.env = {k: v for k, v in {**given, **defaults, **env}.items() if v is not None}
+        ours = {name: value and self.filled_in(value) for name, value in env.items()}
+        self.env = {k: v for k, v in {**given, **defaults, **ours}.items() if v is not None}
         self.process: subprocess.Popen[bytes] | None = None
         self.log = self.home / "output.log"
         self.clients: list[openai.OpenAI | anthropic.Anthropic] = []
+
+    def filled_in(self, value: str) -> str:
+        return value.replace("UPSTREAM", self.upstream).replace("PORT", str(self.port))
 
     def command(self) -> list[str]:
         bin_dir = Path(sys.executable).parent
@@ -86,7 +93,7 @@ class Proxy:
             "-s",
             str(self.script),
             "--mode",
-            self.mode.replace("PORT", str(self.port)),
+            self.mode,
             *self.arguments,
         ]
 

@@ -63,26 +63,26 @@ def break_down(how: str) -> bool:
     return True
 
 
-def sabotaged(cls: type, name: str) -> Callable[..., Any]:
-    hook = vars(cls)[name]
-    if inspect.iscoroutinefunction(hook):
+def breakable(function: Callable[..., Any], strikes: Callable[[], bool]) -> Callable[..., Any]:
+    """`function`, which breaks when `strikes` raises, and hangs when it says so."""
+    if inspect.iscoroutinefunction(function):
 
-        @functools.wraps(hook)
-        async def asynchronous(*arguments: Any) -> None:
-            if strike(cls, name):
+        @functools.wraps(function)
+        async def asynchronous(*arguments: Any, **named: Any) -> Any:
+            if strikes():
                 await asyncio.Event().wait()
-            await hook(*arguments)
+            return await function(*arguments, **named)
 
         return asynchronous
 
-    @functools.wraps(hook)
-    def synchronous(*arguments: Any) -> None:
-        strike(cls, name)
-        hook(*arguments)
+    @functools.wraps(function)
+    def synchronous(*arguments: Any, **named: Any) -> Any:
+        strikes()
+        return function(*arguments, **named)
 
     return synchronous
 
 
 def load(loader: Any) -> None:
     for cls, name in hooks_of_addons():
-        setattr(cls, name, sabotaged(cls, name))
+        setattr(cls, name, breakable(vars(cls)[name], functools.partial(strike, cls, name)))

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.e2e.saboteur import break_down, hooks_of_addons
+from tests.e2e.saboteur import break_down, breakable, hooks_of_addons
 
 STEPS, HANGS = Path("steps.json"), Path("hangs.json")
 
@@ -79,25 +79,6 @@ def strike(step: str) -> bool:
     return plan.get("step") == step and break_down(plan["how"])
 
 
-def breakable(step: str, function: Callable[..., Any]) -> Callable[..., Any]:
-    if inspect.iscoroutinefunction(function):
-
-        @functools.wraps(function)
-        async def asynchronous(*arguments: Any, **named: Any) -> Any:
-            if strike(step):
-                await asyncio.Event().wait()
-            return await function(*arguments, **named)
-
-        return asynchronous
-
-    @functools.wraps(function)
-    def synchronous(*arguments: Any, **named: Any) -> Any:
-        strike(step)
-        return function(*arguments, **named)
-
-    return synchronous
-
-
 def planned(flow: Any) -> list[str] | None:
     """The hook that hangs for this client."""
     plan = json.loads(HANGS.read_text()) if HANGS.exists() else {}
@@ -121,7 +102,7 @@ def hanging(cls: type, name: str) -> Callable[..., Any]:
 def load(loader: Any) -> None:
     for step in BEFORE + PAYING + AFTER:
         place, name = place_of(step)
-        setattr(place, name, breakable(step, getattr(place, name)))
+        setattr(place, name, breakable(getattr(place, name), functools.partial(strike, step)))
     for cls, name in hooks_of_addons():
         if name in ("requestheaders", "request", "upstream_failed", "responseheaders", "response"):
             setattr(cls, name, hanging(cls, name))

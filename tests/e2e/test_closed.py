@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.e2e.conftest import World
-from tests.e2e.proxy import Proxy, chat, message, rejected
+from tests.e2e.proxy import OWN_PORT, chat, message, rejected
 from tests.e2e.saboteur import PLAN, hooks_of_addons
-from tests.fakes.anthropic import FakeAnthropic
 from tests.fakes.script import fail, say
 
 SABOTEUR = Path(__file__).with_name("saboteur.py")
@@ -31,24 +31,14 @@ HOW = ("raise", "cancel", "exit")
 
 
 @pytest.fixture(scope="module")
-def running() -> Iterator[World]:
-    with (
-        FakeAnthropic() as server,
-        Proxy(
-            server.url,
-            launch=False,
-            first=["-s", str(SABOTEUR)],
-            mode=f"reverse:{server.url}@127.0.0.1:PORT",
-        ) as proxy,
-    ):
-        yield World(server, proxy)
+def settings() -> Mapping[str, Any]:
+    return {"launch": False, "first": ["-s", str(SABOTEUR)], "mode": OWN_PORT}
 
 
 @pytest.fixture
-def world(running: World) -> Iterator[World]:
-    running.reset()
-    yield running
-    (running.proxy.home / PLAN).unlink(missing_ok=True)
+def world(world: World) -> Iterator[World]:
+    yield world
+    (world.proxy.home / PLAN).unlink(missing_ok=True)
 
 
 def sabotage(world: World, pair: tuple[str, str], how: str) -> None:

@@ -6,7 +6,7 @@ import json
 import socket
 import ssl
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import pytest
 
 from tests.e2e import hurry, raw
 from tests.e2e.conftest import StartProxy, World
-from tests.e2e.proxy import Proxy, chat, free_port, message
+from tests.e2e.proxy import OWN_PORT, chat, free_port, message
 from tests.fakes.anthropic import FakeAnthropic
 
 HURRY = ["-s", str(Path(hurry.__file__))]
@@ -26,16 +26,13 @@ EVIL = {"origin": "https://evil.example", "content-type": "application/json"}
 
 @pytest.fixture(scope="module")
 def settings() -> Mapping[str, Any]:
-    return {"launch": False, "first": HURRY, "mode": "reverse:http://up.invalid@127.0.0.1:PORT"}
+    return {"launch": False, "first": HURRY, "mode": OWN_PORT}
 
 
 @pytest.fixture(scope="module")
-def running(settings: Mapping[str, Any]) -> Any:
-    with FakeAnthropic() as server:
-        mode = f"reverse:{server.url}@127.0.0.1:PORT"
-        with Proxy(server.url, launch=False, first=HURRY, mode=mode) as proxy:
-            yield World(server, proxy)
-            assert "replay layer failed" not in proxy.output
+def running(running: World) -> Iterator[World]:
+    yield running
+    assert "replay layer failed" not in running.proxy.output
 
 
 def memory(world: World) -> float:
@@ -310,8 +307,7 @@ def test_s20_t19_what_is_written_is_for_its_owner_alone(
     launch: bool, fake: FakeAnthropic, start_proxy: StartProxy
 ) -> None:
     arguments = ["-w", "flows", "--set", "hardump=all.har"]
-    mode = f"reverse:{fake.url}@127.0.0.1:PORT"
-    proxy = start_proxy(launch=launch, arguments=arguments, mode=mode, VERBOSE_LOGGING="true")
+    proxy = start_proxy(launch=launch, arguments=arguments, mode=OWN_PORT, VERBOSE_LOGGING="true")
     proxy.post("/v1/messages", message())
     proxy.stop()
     found = [path for path in proxy.home.rglob("*") if path.name != "output.log"]

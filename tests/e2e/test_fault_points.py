@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.e2e import raw
 from tests.e2e.conftest import World
-from tests.e2e.proxy import OAUTH_TOKEN, Proxy, chat, rejected
+from tests.e2e.proxy import OAUTH_TOKEN, OWN_PORT, chat, rejected
 from tests.e2e.saboteur import hooks_of_addons
 from tests.e2e.steps import AFTER, BEFORE, HANGS, PAYING, STEPS
-from tests.fakes.anthropic import FakeAnthropic
 from tests.fakes.script import fail, say
 
 SCRIPT = Path(__file__).with_name("steps.py")
@@ -33,26 +33,20 @@ IDLE_SECONDS = 1.0
 
 
 @pytest.fixture(scope="module")
-def running() -> Iterator[World]:
-    with (
-        FakeAnthropic() as server,
-        Proxy(
-            server.url,
-            launch=False,
-            first=["-s", str(SCRIPT)],
-            mode=f"reverse:{server.url}@127.0.0.1:PORT",
-            UPSTREAM_IDLE_SECONDS=str(IDLE_SECONDS),
-        ) as proxy,
-    ):
-        yield World(server, proxy)
+def settings() -> Mapping[str, Any]:
+    return {
+        "launch": False,
+        "first": ["-s", str(SCRIPT)],
+        "mode": OWN_PORT,
+        "UPSTREAM_IDLE_SECONDS": str(IDLE_SECONDS),
+    }
 
 
 @pytest.fixture
-def world(running: World) -> Iterator[World]:
-    running.reset()
-    yield running
+def world(world: World) -> Iterator[World]:
+    yield world
     for plan in (STEPS, HANGS):
-        (running.proxy.home / plan).unlink(missing_ok=True)
+        (world.proxy.home / plan).unlink(missing_ok=True)
 
 
 def break_step(world: World, step: str, how: str) -> None:

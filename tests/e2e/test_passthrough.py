@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Mapping
+from typing import Any
 
 import openai
 import pytest
 
 from tests.e2e.conftest import StartProxy, World
-from tests.e2e.proxy import Proxy, chat, message
+from tests.e2e.proxy import chat, message
 from tests.fakes.anthropic import FakeAnthropic
 from tests.fakes.delivery import Gate
 from tests.fakes.script import delivered, json_answer, sse
@@ -26,19 +27,14 @@ RECORDED = (
 
 
 @pytest.fixture(scope="module")
-def running() -> Iterator[World]:
-    with (
-        FakeAnthropic() as server,
-        Proxy(
-            server.url,
-            OPENAI_API_KEY=OPENAI_KEY,
-            OPENAI_BASE_URL=server.url,
-            MODEL_ALIASES="gpt-4o=claude-haiku-4-5",
-            KEEPALIVE_SECONDS="0.3",
-            FIRST_BYTE_SECONDS="0.5",
-        ) as proxy,
-    ):
-        yield World(server, proxy)
+def settings() -> Mapping[str, Any]:
+    return {
+        "OPENAI_API_KEY": OPENAI_KEY,
+        "OPENAI_BASE_URL": "UPSTREAM",
+        "MODEL_ALIASES": "gpt-4o=claude-haiku-4-5",
+        "KEEPALIVE_SECONDS": "0.3",
+        "FIRST_BYTE_SECONDS": "0.5",
+    }
 
 
 def test_plain(world: World) -> None:

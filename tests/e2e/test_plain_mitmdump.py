@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.conftest import StartProxy
-from tests.e2e.proxy import Proxy, chat
+from tests.e2e.proxy import OWN_PORT, Proxy, chat
 from tests.fakes.anthropic import FakeAnthropic
 
 
@@ -59,7 +59,7 @@ def test_it_serves_as_the_launcher_does(fake: FakeAnthropic, start_proxy: StartP
 
 
 def test_an_address_of_the_users_own_is_kept(fake: FakeAnthropic, start_proxy: StartProxy) -> None:
-    proxy = start_proxy(launch=False, mode=f"reverse:{fake.url}@127.0.0.1:PORT")
+    proxy = start_proxy(launch=False, mode=OWN_PORT)
     assert proxy.process is not None
     assert listening(proxy.process.pid) == {f"0100007F:{proxy.port:04X}"}
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.e2e import raw
 from tests.e2e.conftest import World
-from tests.e2e.proxy import Proxy, chat, message, rejected
+from tests.e2e.proxy import OWN_PORT, Proxy, chat, message, rejected
 from tests.e2e.saboteur import PLAN
 from tests.e2e.test_closed import SABOTEUR
-from tests.fakes.anthropic import FakeAnthropic
 from tests.fakes.script import broken, delivered, fail
 
 TOKEN = "sk-ant-oat01-canaryoauth"
@@ -33,32 +33,32 @@ CARRIED = [
 
 
 @pytest.fixture(scope="module")
-def running() -> Iterator[World]:
-    with (
-        FakeAnthropic() as server,
-        Proxy(
-            server.url,
-            launch=False,
-            mode=f"reverse:{server.url}@127.0.0.1:PORT",
-            first=["-s", str(SABOTEUR)],
-            arguments=[
-                *("-w", "flows"),
-                *("--set", "hardump=all.har"),
-                *("--set", "termlog_verbosity=debug"),
-                *("--set", "flow_detail=4"),
-                *("--set", "proxy_debug=true"),
-            ],
-            CLAUDE_CODE_OAUTH_TOKEN=TOKEN,
-            ANTHROPIC_API_KEY=KEY,
-            PROXY_SECRET_KEY=SECRET,
-            OPENAI_API_KEY=OPENAI,
-            OPENAI_BASE_URL=server.url,
-            VERBOSE_LOGGING="true",
-        ) as proxy,
-    ):
-        server.access.oauth_tokens.add(TOKEN)
-        server.access.api_keys |= {KEY, CLIENTS}
-        yield World(server, proxy)
+def settings() -> Mapping[str, Any]:
+    return {
+        "launch": False,
+        "mode": OWN_PORT,
+        "first": ["-s", str(SABOTEUR)],
+        "arguments": [
+            *("-w", "flows"),
+            *("--set", "hardump=all.har"),
+            *("--set", "termlog_verbosity=debug"),
+            *("--set", "flow_detail=4"),
+            *("--set", "proxy_debug=true"),
+        ],
+        "CLAUDE_CODE_OAUTH_TOKEN": TOKEN,
+        "ANTHROPIC_API_KEY": KEY,
+        "PROXY_SECRET_KEY": SECRET,
+        "OPENAI_API_KEY": OPENAI,
+        "OPENAI_BASE_URL": "UPSTREAM",
+        "VERBOSE_LOGGING": "true",
+    }
+
+
+@pytest.fixture(scope="module")
+def running(running: World) -> World:
+    running.fake.access.oauth_tokens.add(TOKEN)
+    running.fake.access.api_keys |= {KEY, CLIENTS}
+    return running
 
 
 def written(proxy: Proxy) -> dict[str, bytes]:

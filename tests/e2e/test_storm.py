@@ -7,15 +7,16 @@ import resource
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
 from tests.e2e import hurry, raw
 from tests.e2e.conftest import StartProxy, World
-from tests.e2e.proxy import Proxy, chat, message, rejected
+from tests.e2e.proxy import OWN_PORT, Proxy, chat, message, rejected
 from tests.e2e.test_door import HURRY, memory
 from tests.fakes.anthropic import FakeAnthropic
 from tests.fakes.delivery import Gate
@@ -25,12 +26,14 @@ from tests.wire.upstream import stream_of, text
 
 
 @pytest.fixture(scope="module")
-def running() -> Iterator[World]:
-    with FakeAnthropic() as server:
-        mode = f"reverse:{server.url}@127.0.0.1:PORT"
-        with Proxy(server.url, launch=False, first=HURRY, mode=mode) as proxy:
-            yield World(server, proxy)
-            assert "replay layer failed" not in proxy.output
+def settings() -> Mapping[str, Any]:
+    return {"launch": False, "first": HURRY, "mode": OWN_PORT}
+
+
+@pytest.fixture(scope="module")
+def running(running: World) -> Iterator[World]:
+    yield running
+    assert "replay layer failed" not in running.proxy.output
 
 
 def pid(proxy: Proxy) -> int:

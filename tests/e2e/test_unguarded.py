@@ -12,10 +12,8 @@ from mitmproxy.test import tflow, tutils
 
 from tests.e2e import raw
 from tests.e2e.conftest import StartProxy
-from tests.e2e.proxy import ROOT, chat
+from tests.e2e.proxy import OWN_PORT, ROOT, chat
 from tests.fakes.anthropic import FakeAnthropic
-
-PLAIN = "reverse:{}@127.0.0.1:PORT"
 
 
 def write_script(folder: Path, text: str) -> list[str]:
@@ -107,7 +105,7 @@ def test_a_script_that_breaks_while_it_runs_changes_nothing(
     fake: FakeAnthropic, start_proxy: StartProxy, tmp_path: Path
 ) -> None:
     script = own_copy(tmp_path)
-    proxy = start_proxy(launch=False, script=script, mode=PLAIN.format(fake.url))
+    proxy = start_proxy(launch=False, script=script, mode=OWN_PORT)
     script.write_text("def broken(:\n")
     os.utime(script, (time.time() + 5, time.time() + 5))
     time.sleep(1.3)  # mitmproxy looks once a second
@@ -123,7 +121,7 @@ def test_a_script_that_is_broken_from_the_start_ends_the_proxy(
     script = own_copy(tmp_path)
     script.write_text("def broken(:\n")
     try:
-        start_proxy(launch=False, script=script, mode=PLAIN.format(fake.url))
+        start_proxy(launch=False, script=script, mode=OWN_PORT)
     except AssertionError as error:
         assert "SyntaxError" in str(error)
     else:
