@@ -111,7 +111,7 @@ class TokenCounter:
             self._measure(jobs)
         elif jobs:
             work = self._worker.submit(self._measure_later, jobs)
-            # Where it is that much, the exact bound would only say the same.
+            # That much text needs no exact bound, and an image that seems as much is measured in no time.
             if volume > threshold or self.needs_count(request, model, threshold):
                 await asyncio.wait([asyncio.wrap_future(work)], timeout=wait)
         return self._estimate(model, self._sizes(request, model, prints, jobs), prints, factor)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from threading import Lock
 
 
@@ -22,10 +22,10 @@ class Lru[K, V]:
                 self._entries.move_to_end(key)
             return value
 
-    def many(self, keys: Iterable[K]) -> list[V | None]:
+    def many(self, keys: Sequence[K]) -> list[V | None]:
         """What `get` gives for each."""
         with self._lock:
-            found = list(map(self._entries.get, keys := list(keys)))
+            found = [self._entries.get(key) for key in keys]
             for key, value in zip(keys, found, strict=True):
                 if value is not None:
                     self._entries.move_to_end(key)
