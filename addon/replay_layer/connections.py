@@ -5,14 +5,21 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
+import sys
 import time
 
 from mitmproxy import connection, ctx
 
+if sys.platform != "win32":
+    import resource
+
 logger = logging.getLogger(__name__)
 
-MOST = 256
-"""Connections. An idle one costs about 20 KiB, one with a stream 35."""
+MOST = 1000
+"""Connections, where there are descriptors for so many. An idle one costs about 20 KiB, one with a stream 35."""
+FEWEST = 16
+RESERVED = 64
+"""Descriptors for all else: files, listeners, the proxy's own requests."""
 UNREAD_SECONDS = 60.0
 """A client that reads nothing for so long is taken for gone. Keepalives would keep its connection open for ever."""
 LOOK_EVERY = 5.0
@@ -40,9 +47,30 @@ class Seldom(logging.Filter):
         return True
 
 
+def descriptors(wanted: int) -> int:
+    """How many this process may have, raised to `wanted` if that is allowed: macOS gives 256 unless asked."""
+    if sys.platform == "win32":  # it has no such limit
+        return wanted
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return wanted
+    most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    except (OSError, ValueError):  # the kernel's own limit is lower than the one it names
+        return soft
+    return most
+
+
+def room_for_connections() -> int:
+    """Each has two descriptors: the client's, and the one to Anthropic."""
+    return max(FEWEST, (descriptors(2 * MOST + RESERVED) - RESERVED) // 2)
+
+
 class Connections:
-    def __init__(self, most: int = MOST, unread_seconds: float = UNREAD_SECONDS) -> None:
-        self.most = most
+    def __init__(self, most: int | None = None, unread_seconds: float = UNREAD_SECONDS) -> None:
+        """`most`: connections at once; None: as many as there are descriptors for, MOST at most."""
+        self.most = room_for_connections() if most is None else most
         self.unread_seconds = unread_seconds
         self.open: set[str] = set()
         self.stuck_since: dict[str, tuple[float, int]] = {}
