@@ -65,6 +65,20 @@ async def live(page: Page) -> None:
     await expect(page.locator("#live")).to_have_text("Live")
 
 
+async def sign_in(page: Page, secret: str) -> None:
+    """At the second try; the first one is told where the secret is."""
+    field = page.get_by_label("Secret")
+    await expect(field).to_be_focused()
+    await field.fill("a guess")
+    await field.press("Enter")
+    await expect(page.locator("#login-error")).to_contain_text("not the secret")
+    await expect(page.locator("#login-error")).to_contain_text("~/.ccproxy/secret")
+    await expect(page.locator("#figures")).to_be_hidden()
+    await field.fill(secret)
+    await field.press("Enter")
+    await live(page)
+
+
 async def take_picture(page: Page, picture: Path, theme: str) -> None:
     """Of the whole page; it must fit the screen's width, and be in its theme."""
     assert page.viewport_size

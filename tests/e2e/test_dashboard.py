@@ -11,7 +11,7 @@ from typing import Any, Literal
 import pytest
 from playwright.async_api import Browser, Page, expect
 
-from tests.dashboard.visit import SIZES, Visit, live, take_picture
+from tests.dashboard.visit import SIZES, Visit, live, sign_in, take_picture
 from tests.e2e.accounts import settled
 from tests.e2e.conftest import World
 from tests.e2e.proxy import Proxy, chat, message
@@ -134,15 +134,7 @@ async def test_through_a_tunnel_the_secret_is_asked_for_once(
     told = used_a_little(world)
     async with visiting(chromium, world.proxy) as visit:
         page = await visit.open(extra_http_headers=TUNNEL)
-        secret = page.get_by_label("Secret")
-        await expect(secret).to_be_focused()
-        await secret.fill("roses")
-        await secret.press("Enter")
-        await expect(page.locator("#login-error")).to_contain_text("not the secret")
-        await expect(page.locator("#figures")).to_be_hidden()
-        await secret.fill(SECRET)
-        await secret.press("Enter")
-        await live(page)
+        await sign_in(page, SECRET)
         await shows(page, told)
         [cookie] = await page.context.cookies()
         assert (cookie["httpOnly"], cookie["sameSite"], cookie["secure"]) == (True, "Strict", True)
