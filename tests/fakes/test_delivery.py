@@ -8,7 +8,6 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +21,6 @@ from tests.fakes.delivery import Gate
 from tests.fakes.script import Answer, broken, delivered, fail, html, say, sse
 
 STREAM = asking("hi [[text one two three]]", stream=True)
-
-
-@pytest.fixture
-def fake() -> Iterator[FakeAnthropic]:
-    with FakeAnthropic() as fake:
-        yield fake
 
 
 def exchange(fake: FakeAnthropic, body: Any = STREAM) -> tuple[bytes, bool]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -17,17 +16,6 @@ from tests.fakes.record import JsonObject
 from tests.fakes.script import delivered, fail
 
 PATH = "/v1/oauth/token"
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def fake(clock: Clock) -> Iterator[FakeAnthropic]:
-    with FakeAnthropic(clock=clock) as fake:
-        yield fake
 
 
 def grant(token: str = REFRESH_TOKEN, **fields: str) -> dict[str, str]:

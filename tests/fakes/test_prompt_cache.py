@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -14,17 +13,6 @@ from tests.fakes.record import JsonObject
 
 LONG = "The quick brown fox jumps over the lazy dog again and again. " * 200
 TOOLS = [{"name": "f", "description": LONG, "input_schema": {"type": "object"}}]
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def fake(clock: Clock) -> Iterator[FakeAnthropic]:
-    with FakeAnthropic(clock=clock) as fake:
-        yield fake
 
 
 def block(text: str, ttl: str | None = "5m") -> JsonObject:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import replace
 from typing import Any
@@ -21,12 +20,6 @@ MANUAL = {"type": "enabled", "budget_tokens": 2000}
 BINDING = "thinking-binding-controls-2026-08-01"
 DROP = {"block_binding": {"prefix_mismatch_behavior": "drop_block"}}
 INTERLEAVED = BY_KEY | {"anthropic-beta": "interleaved-thinking-2025-05-14"}
-
-
-@pytest.fixture
-def fake() -> Iterator[FakeAnthropic]:
-    with FakeAnthropic() as fake:
-        yield fake
 
 
 def loop(
