@@ -1,6 +1,6 @@
 """Minutes of random trouble, and what must hold all the time: `python -m bench.soak --minutes 10`.
 
-Five requests a second and some long streams, one client in ten leaves early, and upstream refuses, breaks off and
+Five requests a second and a hundred long streams, one client in ten leaves early, and upstream refuses, breaks off and
 stalls at random. Every request must end in an answer or in one clear error, nobody may pay twice for one request, the
 accounts must agree with what upstream said, and memory, descriptors and tasks must come back to where they were.
 """
@@ -34,7 +34,8 @@ from tests.fakes.credential import OAUTH_TOKEN, REFRESH_TOKEN, kind_of
 
 RATE = 5.0
 """Requests a second."""
-LONG_STREAMS = 15
+LONG_STREAMS = 100
+"""At any time, a minute each."""
 LEAVE = 0.1
 EXHAUST_EVERY, EXHAUST_SECONDS = 45.0, 5.0
 TIMING = {

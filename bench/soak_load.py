@@ -63,7 +63,7 @@ def fate(request: Received, seed: int) -> str:
 
 def script(fake: FakeAnthropic, seed: int) -> None:
     fake.script(
-        delivered(say(LONG_TEXT, deltas=60), every=0.25), when=lambda r: b"soak-long" in r.body
+        delivered(say(LONG_TEXT, deltas=240), every=0.25), when=lambda r: b"soak-long" in r.body
     )
     fake.script(
         delivered(say(LONG_TEXT, deltas=20), every=0.1),
