@@ -12,8 +12,9 @@ from operator import attrgetter
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client import generate_latest as render_latest
 
+from addon.claude.tokens import Tokens
 from addon.usage.ledger import MAX_MODELS, OTHER_MODELS
-from addon.usage.record import RequestRecord, Tokens, usd
+from addon.usage.record import RequestRecord, usd
 from addon.usage.windows import SubscriptionWindow
 
 LATENCY_SECONDS = (0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80, 160, 320, 640)
