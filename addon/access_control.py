@@ -27,6 +27,7 @@ from addon.errors import (
 )
 from addon.exchange import Exchange, Exchanges
 from addon.guesses import Guesses
+from addon.head import is_this_machine, lowered
 from addon.routes import Route, find
 from addon.settings import Settings
 
@@ -104,10 +105,7 @@ def judge(visitor: Visitor, route: Route | None, settings: Settings) -> CCProxyE
 
 
 def _wrong_way_in(visitor: Visitor, settings: Settings) -> CCProxyError | None:
-    if (
-        not ipaddress.ip_address(visitor.peer.partition("%")[0]).is_loopback
-        and settings.secret is None
-    ):
+    if not is_this_machine(visitor.peer) and settings.secret is None:
         return Forbidden(
             "ccproxy answers this machine only. Set PROXY_SECRET_KEY to let others in."
         )
@@ -138,7 +136,7 @@ def _tunnel_refusal(
 def _local_refusal(
     visitor: Visitor, route: Route | None, settings: Settings
 ) -> CCProxyError | None:
-    peer_is_local = ipaddress.ip_address(visitor.peer.partition("%")[0]).is_loopback
+    peer_is_local = is_this_machine(visitor.peer)
     if peer_is_local and visitor.host not in LOOPBACK_NAMES:
         # a web page whose name was rebound to 127.0.0.1 keeps its own Host
         return Misdirected(
@@ -289,8 +287,7 @@ def _visitor(flow: http.HTTPFlow, exchange: Exchange) -> Visitor:
         method=request.method,
         path=request.path,
         authority=request.authority,
-        headers={name.lower(): value for name, value in request.headers.items()}
-        | dict(exchange.carried),
+        headers=lowered(request.headers) | dict(exchange.carried),
     )
 
 

@@ -24,6 +24,7 @@ from addon.client_side import ClientSide
 from addon.context.window import Fitted
 from addon.errors import CCProxyError
 from addon.guesses import TOO_MANY
+from addon.head import lowered
 from addon.routes import Route, dialect_of
 from addon.usage.live import Subscription
 from addon.wire.request_types import ThinkingWish
@@ -323,21 +324,17 @@ class Exchanges:
         """Work behind an answer that may cost money, so the proxy does not end before it."""
 
     def begin(self, flow: http.HTTPFlow) -> Exchange:
-        request = flow.request
-        dialect = dialect_of(request.path, request.headers.get("anthropic-version"))
-        client = ClientSide(dialect)
+        request, headers = flow.request, lowered(flow.request.headers)
         exchange = Exchange(
             id=uuid4().hex,
             arrived=time.time(),
             clock=time.monotonic(),
-            client=client,
-            # before any hook sees the flow: it may be shown, saved and copied from then on
-            carried={
-                name: request.headers.pop(name)
-                for name in CREDENTIAL_HEADERS
-                if name in request.headers
-            },
+            client=ClientSide(dialect_of(request.path, headers.get("anthropic-version"))),
+            carried={name: headers[name] for name in CREDENTIAL_HEADERS if name in headers},
         )
+        # before any hook sees the flow: it may be shown, saved and copied from then on
+        for name in exchange.carried:
+            del request.headers[name]
         self._by_flow[flow] = exchange
         return exchange
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import ipaddress
-
 from mitmproxy import http
 
 from addon.errors import Forbidden, NotFound
 from addon.exchange import Attempt, Exchange, Exchanges
 from addon.explained import Explained
+from addon.head import is_this_machine
 from addon.json_codec import FAST
 from addon.local_endpoints import LocalEndpoints, json_response
 from addon.redaction import HIDDEN, redact, redacted
@@ -108,8 +107,7 @@ class Explain(LocalEndpoints):
         return json_response(entry)
 
     def check(self, flow: http.HTTPFlow, exchange: Exchange) -> None:
-        peer = str(flow.client_conn.peername[0]).partition("%")[0]
-        if exchange.tunnel or not ipaddress.ip_address(peer).is_loopback:
+        if exchange.tunnel or not is_this_machine(str(flow.client_conn.peername[0])):
             raise Forbidden("Conversations are shown on the machine that ccproxy runs on.")
         if not self.on:
             raise NotFound("Requests are kept with EXPLAIN=true only.", code="explain_off")

@@ -12,6 +12,7 @@ from addon.claude.model import Model
 from addon.claude.names import ModelChoice, parse
 from addon.errors import BadRequest, CCProxyError, NotFound
 from addon.exchange import Answer, Call, Exchange, Exchanges
+from addon.head import lowered
 from addon.json_codec import FAST, read_body
 from addon.model_list import ModelList
 from addon.routes import COUNT_TOKENS, deployment
@@ -112,7 +113,7 @@ class Translate:
             return
         if flow.response.status_code != 200 or exchange.finished:
             return
-        headers = {name.lower(): value for name, value in flow.response.headers.items()}
+        headers = lowered(flow.response.headers)
         exchange.attempts[-1].told = headers
         exchange.answer = self.answer(exchange, headers)
         flow.response.headers = http.Headers(

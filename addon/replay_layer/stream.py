@@ -29,6 +29,7 @@ from mitmproxy.proxy.layers.http._hooks import HttpResponseHook
 
 from addon.errors import BadGateway, CCProxyError
 from addon.exchange import Attempt, Failure, Phase
+from addon.head import lowered
 from addon.replay_layer.failures import CLOSING, IDLE, disconnected, hanging, unapproved
 from addon.replay_layer.reading import Reading
 from addon.replay_layer.twin import twin
@@ -195,7 +196,7 @@ class ReplayStream(Reading):
 
     def upstream_refused(self, response: http.Response) -> Steps[None]:
         self.pulse.awaiting_upstream = False
-        headers = {name.lower(): value for name, value in response.headers.items()}
+        headers = lowered(response.headers)
         status = response.status_code
         error = self.exchange.client.upstream_error(status, response.raw_content or b"", headers)
         if status < 400:  # a redirect, an empty answer, or one that no addon has taken on
