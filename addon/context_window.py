@@ -32,6 +32,7 @@ class ContextWindow:
         if exchange is None or exchange.call is None or exchange.call.counts_tokens:
             return
         exchange.doing = "bringing the conversation within its limit"
+        await exchange.call.yield_if_large()
         try:
             fitted = await self.manager.fit(exchange.call.request, exchange.call.model)
         except CCProxyError as error:

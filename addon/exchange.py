@@ -37,6 +37,8 @@ ANTHROPIC_VERSION = "2023-06-01"
 """For translated requests: under the version of 2026-10-21 Anthropic refuses sampling parameters on every model."""
 
 CREDENTIAL_HEADERS = ("authorization", "x-api-key", "api-key", "proxy-authorization", "cookie")
+LARGE = 1 << 20
+"""Bytes of a body that takes some milliseconds to read, to fit and to write."""
 LONGEST_SDK_WAIT = 60.0
 """Seconds. The SDKs heed a longer `retry-after` as if there were none, and ask again at once."""
 
@@ -160,6 +162,11 @@ class Call:
     """How the conversation was brought within the limit."""
     counts_tokens: bool = False
     """It is `/v1/messages/count_tokens`: free, and answered in one piece."""
+
+    async def yield_if_large(self) -> None:
+        """Between two steps that take milliseconds each with a large body: others go first."""
+        if self.size > LARGE:
+            await asyncio.sleep(0)
 
     @property
     def digests(self) -> dict[int, bytes]:

@@ -79,6 +79,7 @@ class Upstream:
         if exchange.passthrough is not None:
             exchange.approve(self.attempts.passthrough(exchange, exchange.passthrough))
         elif exchange.call is not None:
+            await exchange.call.yield_if_large()
             await self.begin(exchange, exchange.call)
             if exchange.error is not None:
                 exchange.refuse(flow, exchange.error)
