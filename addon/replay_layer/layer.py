@@ -54,12 +54,14 @@ class ReplayLayer(HttpLayer):
         self.rings_at = inf
 
     def handle_event(self, event: events.Event) -> Steps[None]:
+        joined = Joined()
         try:
             # not by way of Layer.handle_event, which keeps a layer waiting for its own commands: this one has none
-            yield from self._handle_event(event)
+            yield from joined.of(self._handle_event(event))
         except Exception:
             # mitmproxy would log it, forget the event, and leave the client waiting.
             logger.exception("ccproxy's replay layer failed")
+            yield from joined.rest()
             yield from self.collapse()
 
     def collapse(self) -> Steps[None]:
@@ -74,7 +76,7 @@ class ReplayLayer(HttpLayer):
 
     def _handle_event(self, event: events.Event) -> Steps[None]:
         if isinstance(event, events.ConnectionEvent) and event.connection in self.connections:
-            yield from _joined(self.event_to_child(self.connections[event.connection], event))
+            yield from self.event_to_child(self.connections[event.connection], event)
         elif isinstance(event, events.Wakeup) and isinstance(event.command, Alarm):
             yield from self.ring(event.command)
         elif isinstance(event, events.ConnectionEvent) and self.left_behind(event.connection):
@@ -82,7 +84,7 @@ class ReplayLayer(HttpLayer):
         else:
             if isinstance(event, events.Start):
                 self.connections[self.context.client] = self.front
-            yield from _joined(super()._handle_event(event))
+            yield from super()._handle_event(event)
 
     def wake_by(self, due: float) -> Steps[None]:
         """One alarm for all streams of a connection: each is a task, and goes on after a request that is answered."""
@@ -131,29 +133,32 @@ class ReplayLayer(HttpLayer):
             yield commands.CloseConnection(connection)
 
 
-def _joined(steps: Steps[None]) -> Steps[None]:
+class Joined:
     """What goes to one connection with nothing between is sent in one piece: mitmproxy would make a system call (and a
     TLS record) for a head, for a body, and for every event of a stream that came in one packet."""
-    to: Connection | None = None
-    pieces: list[bytes] = []
-    try:
+
+    def __init__(self) -> None:
+        self.to: Connection | None = None
+        self.pieces: list[bytes] = []
+
+    def of(self, steps: Steps[None]) -> Steps[None]:
         for command in steps:
-            if isinstance(command, commands.SendData) and command.connection is to:
-                pieces.append(command.data)
-                continue
-            if to is not None:
-                yield commands.SendData(to, b"".join(pieces))
-                to = None
-            if isinstance(command, commands.SendData):
-                to, pieces = command.connection, [command.data]
-            else:
+            if not isinstance(command, commands.SendData):
+                yield from self.rest()
                 yield command
-    except Exception:
-        if to is not None:  # what was sent before it happened
-            yield commands.SendData(to, b"".join(pieces))
-        raise
-    if to is not None:
-        yield commands.SendData(to, b"".join(pieces))
+                continue
+            if command.connection is not self.to:
+                yield from self.rest()
+                self.to = command.connection
+            self.pieces.append(command.data)
+        yield from self.rest()
+
+    def rest(self) -> Steps[None]:
+        """What is not sent yet."""
+        to, pieces = self.to, self.pieces
+        self.to, self.pieces = None, []
+        if to is not None:
+            yield commands.SendData(to, pieces[0] if len(pieces) == 1 else b"".join(pieces))
 
 
 class Refused(layer.Layer):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from abc import abstractmethod
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -17,8 +16,6 @@ from addon.replay_layer.voice import Steps, Voice
 
 if TYPE_CHECKING:
     from addon.replay_layer.layer import ReplayLayer
-
-logger = logging.getLogger(__name__)
 
 MAX_ANSWER = 64 << 20
 """Bytes of one answer: Claude's longest is some MB, and it is kept whole until its end."""
@@ -105,17 +102,7 @@ class Reading(Voice):
     def translate(self, data: bytes | None) -> bytes:
         answer = self.exchange.answer
         assert answer
-        try:
-            return answer.close() if data is None else answer.feed(data)
-        except Exception as error:
-            # mitmproxy logs an exception here and goes on: the client would get an answer with a hole in it.
-            logger.exception("ccproxy could not translate an answer")
-            answer.break_off(
-                CCProxyError(
-                    f"ccproxy could not translate Claude's answer ({type(error).__name__})."
-                )
-            )
-            return b""
+        return answer.close() if data is None else answer.feed(data)
 
     def too_long(self) -> bytes:
         answer = self.exchange.answer
