@@ -74,6 +74,7 @@ class Shared:
     def __init__(self, settings: Settings) -> None:
         self.catalogue = load_catalogue(settings)
         self.exchanges = Exchanges()
+        self.background = self.exchanges.background
         self.terminal = Terminal(no_color=settings.no_color)
         self.ledger = UsageLedger(time.time)
         self.budget = Budget(self.ledger)

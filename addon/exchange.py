@@ -12,7 +12,7 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 from uuid import uuid4
 from weakref import WeakKeyDictionary
 
@@ -327,7 +327,7 @@ class Exchanges:
         self._by_flow: WeakKeyDictionary[http.HTTPFlow, Exchange] = WeakKeyDictionary()
         self.closing: CCProxyError | None = None
         """The proxy is going down: what running answers are told."""
-        self.background: set[asyncio.Task[None]] = set()
+        self.background: set[asyncio.Task[Any]] = set()
         """Work behind an answer that may cost money, so the proxy does not end before it."""
 
     def begin(self, flow: http.HTTPFlow) -> Exchange:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import getpass
 import sys
 import time
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import httpx
 
@@ -77,6 +78,7 @@ class Services(Protocol):
     http: httpx.AsyncClient
     purse: Purse
     ledger: UsageLedger
+    background: set[asyncio.Task[Any]]
 
 
 def make_counter(settings: Settings) -> TokenCounter:
@@ -88,7 +90,14 @@ def make_counter(settings: Settings) -> TokenCounter:
 def make_manager(settings: Settings, services: Services) -> ContextManager:
     model = services.catalogue.get(settings.context_summarization_model)
     call = make_summary_call(settings, services)
-    summarizer = Summarizer(call, services.memory, services.counter, model=model, clock=time.time)
+    summarizer = Summarizer(
+        call,
+        services.memory,
+        services.counter,
+        model=model,
+        clock=time.time,
+        background=services.background,
+    )
     return ContextManager(
         services.counter,
         summarizer,

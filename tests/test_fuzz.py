@@ -5,9 +5,10 @@ tests/e2e/test_fuzz.py sends a part of the same kind over sockets.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,7 @@ class Services:
     ledger: UsageLedger
     http: httpx.AsyncClient
     catalogue: Catalogue = CATALOGUE
+    background: set[asyncio.Task[Any]] = field(default_factory=set)
 
 
 async def no_list() -> JsonObject:

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from addon.claude.model import Model
 from addon.context.chat import Chat, View, through
@@ -90,8 +90,9 @@ class Made(NamedTuple):
 class Summarizer:
     """Finds or makes the summary that a conversation needs.
 
-    `call`: makes the paid request (None: no key, nothing is ever made); `model`: the summarizing one; `clock`: seconds.
-    Use from one event loop.
+    `call`: makes the paid request (None: no key, nothing is ever made); `model`: the summarizing one; `clock`: seconds;
+    `background`: holds the calls under way, which are paid for: the process should not end before them. Use from one
+    event loop.
     """
 
     def __init__(
@@ -102,12 +103,14 @@ class Summarizer:
         *,
         model: Model,
         clock: Callable[[], float],
+        background: set[asyncio.Task[Any]] | None = None,
     ) -> None:
         self._call = call
         self._memory = memory
         self._counter = counter
         self._model = model
         self._clock = clock
+        self._background = set() if background is None else background
         self._running: dict[bytes, asyncio.Task[Made | None]] = {}
         self._paused: Lru[bytes, float] = Lru(256)
 
@@ -157,11 +160,6 @@ class Summarizer:
         if view.count.total > limit and known and known[0] != view.summary:
             view = await self._counted(chat, known[0])
         return view
-
-    async def close(self) -> None:
-        """Wait for the calls under way: they are paid for."""
-        if self._running:
-            await asyncio.wait(self._running.values())
 
     def _known(self, chat: Chat) -> list[Summary]:
         return [summary for summary in self._memory.along(chat.names) if chat.takes(summary)]
@@ -221,6 +219,8 @@ class Summarizer:
         task = asyncio.create_task(self._make(chat, plan))
         self._running[chat.key] = task
         task.add_done_callback(lambda _: self._running.pop(chat.key, None))
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
         await asyncio.wait({task})
         return task.result()
 

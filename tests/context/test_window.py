@@ -69,7 +69,7 @@ class World:
     upstream: Upstream
     counter: TokenCounter
     clock: Clock
-    summarizer: Summarizer
+    background: set[asyncio.Task[Any]]
     memory: SummaryMemory
 
     async def fit(self, request: dict[str, Any], model: Model = NEW) -> Fitted:
@@ -95,14 +95,22 @@ def start(tmp_path: Path) -> Start:
         clock, upstream = Clock(), upstream or Upstream()
         counter = TokenCounter(vocabulary(), clock=clock)
         memory = SummaryMemory(directory or tmp_path / "summaries", clock)
-        summarizer = Summarizer(upstream if key else None, memory, counter, model=OLD, clock=clock)
+        background: set[asyncio.Task[Any]] = set()
+        summarizer = Summarizer(
+            upstream if key else None,
+            memory,
+            counter,
+            model=OLD,
+            clock=clock,
+            background=background,
+        )
         options = {"limit": LIMIT, "target": TARGET, **options}
         return World(
             ContextManager(counter, summarizer, **options),
             upstream,
             counter,
             clock,
-            summarizer,
+            background,
             memory,
         )
 
@@ -611,16 +619,18 @@ async def test_digests_that_the_caller_has_are_used(start: Start):
     assert fitted.prints.messages[2] == b"\x02" * 16
 
 
-async def test_pending_calls_are_waited_for_at_the_end(start: Start):
+async def test_a_call_whose_client_has_left_is_in_the_background_until_it_is_kept(start: Start):
     world, request = start(Upstream(gate=asyncio.Event())), long(26).request()
-    running = asyncio.create_task(world.fit(request))
+    asking = asyncio.create_task(world.fit(request))
     await until(lambda: bool(world.upstream.bodies))
+    asking.cancel()
+    await asyncio.wait({asking})
+    assert len(world.background) == 1
     gate = world.upstream.gate
     assert gate
-    asyncio.get_running_loop().call_later(0.02, gate.set)
-    await world.summarizer.close()
-    assert len(world.memory.ids()) == 1
-    await running
+    gate.set()
+    await asyncio.wait(set(world.background))
+    assert len(world.memory.ids()) == 1 and not world.background
 
 
 @unhurried
