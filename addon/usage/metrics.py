@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
+from functools import lru_cache
 from operator import attrgetter
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram
@@ -23,6 +24,10 @@ TOKEN_KINDS = tuple(item.name for item in fields(Tokens))
 token_counts = attrgetter(*TOKEN_KINDS)
 
 
+def _series[M: (Counter, Histogram)](metric: M, *labels: str) -> M:
+    return metric.labels(*labels)
+
+
 class Metrics:
     """The metrics of one process, in a registry of their own."""
 
@@ -30,6 +35,8 @@ class Metrics:
 
     def __init__(self) -> None:
         self._registry = registry = CollectorRegistry()
+        # prometheus_client looks a series up by its labels under a lock: the dearest part of counting a request
+        self._series = lru_cache(maxsize=None)(_series)
         self._models: set[str] = set()
         self._requests = Counter(
             "ccproxy_requests",
@@ -86,16 +93,16 @@ class Metrics:
     def observe(self, record: RequestRecord) -> None:
         """Count one request; to be called once for each record that the ledger has taken."""
         source, model = record.source, self._label(record.model)
-        self._requests.labels(source, model, str(record.status)).inc()
+        self._series(self._requests, source, model, str(record.status)).inc()
         if record.error is not None:
-            self._errors.labels(source, record.error).inc()
+            self._series(self._errors, source, record.error).inc()
         for kind, count in zip(TOKEN_KINDS, token_counts(record.tokens), strict=True):
-            self._tokens.labels(source, model, kind).inc(count)
-        self._cost.labels(source, model).inc(usd(record.cost))
+            self._series(self._tokens, source, model, kind).inc(count)
+        self._series(self._cost, source, model).inc(usd(record.cost))
         if record.latency_ms is not None:
-            self._latency.labels(source).observe(record.latency_ms / 1000)
+            self._series(self._latency, source).observe(record.latency_ms / 1000)
         if record.ttft_ms is not None:
-            self._ttft.labels(source).observe(record.ttft_ms / 1000)
+            self._series(self._ttft, source).observe(record.ttft_ms / 1000)
 
     def _label(self, model: str) -> str:
         # Each label value is a time series for ever, and clients name the models; JSON lets half a surrogate pair
