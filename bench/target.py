@@ -100,8 +100,10 @@ class Process:
 class Target:
     """One of them, running. `with Target(...) as target: target.connect()`."""
 
-    def __init__(self, name: Name, upstream: int, source: Path = ROOT) -> None:
-        """`source`: where ccproxy is."""
+    def __init__(
+        self, name: Name, upstream: int, source: Path = ROOT, *, scripts: Sequence[Path] = ()
+    ) -> None:
+        """`source`: where ccproxy is; `scripts`: mitmproxy loads them as well."""
         self.name = name
         self.source = source
         self.translates = name in ("ccproxy", "beside")
@@ -111,6 +113,7 @@ class Target:
         self.process: Process | None = None
         if name != "direct":
             command = [MITMDUMP, "-q", "--set", f"confdir={self.home}", *self.arguments(upstream)]
+            command += [argument for script in scripts for argument in ("-s", str(script))]
             self.process = Process(command, self.port, self.env(upstream), self.home)
 
     def arguments(self, upstream: int) -> list[str]:
