@@ -30,6 +30,19 @@ def counter(
     return TokenCounter(words or vocabulary(), clock=clock or Clock(), state=state)
 
 
+class Slow(Vocabulary):
+    """Counts nothing before it is released."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.release = Event()
+        self.load()
+
+    def count(self, text: str) -> int:
+        self.release.wait(5)
+        return super().count(text)
+
+
 def conversation(turns: int = 6, kind: str = "code", seed: int = 1) -> Conversation:
     made = Conversation(seed, kind)
     for _ in range(turns):
@@ -261,19 +274,11 @@ async def test_cold_work_goes_to_the_worker_and_gives_the_same_count():
 
 
 async def test_a_slow_worker_is_not_waited_for_and_finishes_for_the_next_turn():
-    release = Event()
-
-    class Slow(Vocabulary):
-        def count(self, text: str) -> int:
-            release.wait(5)
-            return super().count(text)
-
     slow = Slow()
-    slow.load()
     subject, request = counter(words=slow), conversation(12).request()
     rough = await subject.count_soon(request, NEW, wait=0.02)
     assert rough.source == "weights"
-    release.set()
+    slow.release.set()
     async with asyncio.timeout(5):
         while (await subject.count_soon(request, NEW)).source != "prior":
             pass
@@ -281,8 +286,10 @@ async def test_a_slow_worker_is_not_waited_for_and_finishes_for_the_next_turn():
 
 
 async def test_a_request_far_below_the_threshold_is_not_waited_for_and_fills_the_memo_behind():
-    subject, request = counter(), conversation(12).request()
+    slow = Slow()
+    subject, request = counter(words=slow), conversation(12).request()
     assert (await subject.count_soon(request, NEW, threshold=900_000)).source == "weights"
+    slow.release.set()
     assert (await subject.count_soon(request, NEW)).source == "prior"
 
 
