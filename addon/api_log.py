@@ -10,7 +10,8 @@ from typing import Any
 
 from mitmproxy import http
 
-from addon.exchange import Attempt, Exchanges
+from addon.attempt import Attempt
+from addon.exchange import Exchanges
 from addon.redaction import RedactingFilter, redact, redacted
 from addon.settings import Settings
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from urllib.parse import SplitResult, urlsplit
 
+from addon.attempt import Attempt, Source
+from addon.call import Call
 from addon.claude.outgoing import beta_header, for_subscription
 from addon.continuity import Continuity
-from addon.exchange import Attempt, Call, Exchange, Source
+from addon.exchange import Exchange
 from addon.json_codec import dumps
 from addon.settings import Settings
 from addon.wire.types import JsonObject

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from addon.call import Call
 from addon.claude.thinking_records import Scope
 from addon.claude.thinking_store import Mark, ThinkingStore
 from addon.claude.turns import strip_thinking
-from addon.exchange import Call
 from addon.wire.types import JsonObject
 
 

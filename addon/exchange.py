@@ -12,170 +12,28 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import Any
 from uuid import uuid4
 from weakref import WeakKeyDictionary
 
 from mitmproxy import http
 
-from addon.claude.model import Model
-from addon.claude.names import ModelChoice
+from addon.attempt import Answer, Attempt, Failure, Source
+from addon.call import Call
 from addon.client_side import ClientSide
-from addon.context.window import Fitted
 from addon.errors import CCProxyError
 from addon.guesses import TOO_MANY
 from addon.head import lowered
 from addon.routes import Route, dialect_of
 from addon.usage.live import Subscription
-from addon.wire.request_types import ThinkingWish
-from addon.wire.types import Dialect, JsonObject, Reply
-
-if TYPE_CHECKING:
-    from addon.continuity import Ticket
-
-ANTHROPIC_VERSION = "2023-06-01"
-"""For translated requests: under the version of 2026-10-21 Anthropic refuses sampling parameters on every model."""
+from addon.wire.types import Dialect, JsonObject
 
 CREDENTIAL_HEADERS = ("authorization", "x-api-key", "api-key", "proxy-authorization", "cookie")
-LARGE = 1 << 20
-"""Bytes of a body that takes some milliseconds to read, to fit and to write."""
 LONGEST_SDK_WAIT = 60.0
 """Seconds. The SDKs heed a longer `retry-after` as if there were none, and ask again at once."""
 
 LASTING = ("budget_exceeded", "budget_unknown", TOO_MANY)
 """Codes of errors that last until a person does something, or an hour passes."""
-
-type Source = Literal["claude_code", "api_key", "openai", "local"]
-"""Who served an answer, as told in the header `x-ccproxy-source`."""
-
-type Phase = Literal["connect", "before_headers", "before_content", "after_content"]
-
-
-class Answer(Protocol):
-    """One attempt's answer on its way from upstream's bytes to the client's. Made anew for each attempt."""
-
-    @property
-    def began(self) -> bool:
-        """Content has begun: from here on nothing can be tried again."""
-
-    @property
-    def complete(self) -> bool:
-        """All of it has come, whatever becomes of the connection."""
-
-    @property
-    def error(self) -> CCProxyError | None:
-        """What went wrong, as far as upstream's bytes tell."""
-
-    @property
-    def message(self) -> JsonObject:
-        """Claude's message so far; {} where the answer is another API's."""
-
-    @property
-    def usage(self) -> JsonObject:
-        """Its token counts so far, in Anthropic's form."""
-
-    def feed(self, data: bytes) -> bytes:
-        """Take upstream's bytes, give the client's. Never raises for bad input: sets `error`."""
-
-    def close(self) -> bytes:
-        """Upstream ended: the rest of the client's bytes; sets `error` when the end came too early."""
-
-    def fail(self, error: CCProxyError) -> bytes:
-        """The one event that ends an answer which has begun."""
-
-    def break_off(self, error: CCProxyError) -> None:
-        """Set `error`: nothing more of upstream is read."""
-
-
-@dataclass(slots=True, kw_only=True)
-class Attempt:
-    """One request that may be sent upstream. The secret is put on the copy that is sent, never on the flow."""
-
-    source: Source
-    credential: str
-    """Name of the credential, for people: `subscription`, `ANTHROPIC_API_KEY`, `client key`."""
-    scheme: str
-    host: str
-    port: int
-    path: str
-    headers: list[tuple[str, str]]
-    body: bytes
-    auth: tuple[str, str] = field(repr=False)
-    request: JsonObject = field(default_factory=dict, repr=False)
-    """The body before it was serialized; {} when it was passed on as it came."""
-    reason: str | None = None
-    """Why this is not the first choice, in a machine's word: header `x-ccproxy-reason`."""
-    ticket: Ticket | None = field(default=None, repr=False)
-    """What is needed to remember its answer's thinking."""
-    outcome: str = ""
-    """What became of it when it failed: a status, or a word."""
-    told: Mapping[str, str] = field(default_factory=dict, repr=False)
-    """The headers of its answer, lower-case, before they are made into the client's."""
-    answer: Answer | None = field(default=None, repr=False)
-    """What came of its answer, also when another attempt followed: it may be billed all the same."""
-
-    @property
-    def paid(self) -> bool:
-        return self.source == "api_key"
-
-
-@dataclass(slots=True, kw_only=True)
-class Failure:
-    """What became of the attempt that was sent last."""
-
-    attempt: Attempt
-    phase: Phase
-    error: CCProxyError
-    headers: Mapping[str, str] = field(default_factory=dict)
-    answered: bool = False
-    """Upstream said so itself; False: the connection failed or broke off."""
-    reused: bool = False
-    """The connection had served a request before, so upstream may have closed it meanwhile."""
-
-
-@dataclass(slots=True, kw_only=True)
-class Call:
-    """What is asked of Claude, as the addons have shaped it so far."""
-
-    asked: str
-    """The model's name as the client gave it."""
-    choice: ModelChoice
-    """What that name says, and with it how hard to think."""
-    model: Model
-    request: JsonObject = field(repr=False)
-    """The Anthropic request."""
-    reply: Reply
-    wish: ThinkingWish
-    max_tokens_given: bool
-    betas: set[str]
-    """`anthropic-beta` values that the request needs."""
-    version: str = ANTHROPIC_VERSION
-    query: str = ""
-    conversation: str | None = None
-    size: int = 0
-    """Bytes of the client's body."""
-    prompt_tokens: int = 0
-    """The prompt's tokens, as counted here; 0: not counted."""
-    cache_ttl: Literal["5m", "1h"] = "5m"
-    """How long the client wants its prompt cached."""
-    fitted: Fitted | None = field(default=None, repr=False)
-    """How the conversation was brought within the limit."""
-    counts_tokens: bool = False
-    """It is `/v1/messages/count_tokens`: free, and answered in one piece."""
-
-    async def yield_if_large(self) -> None:
-        """Between two steps that take milliseconds each with a large body: others go first."""
-        if self.size > LARGE:
-            await asyncio.sleep(0)
-
-    @property
-    def digests(self) -> dict[int, bytes]:
-        """The `message_digest`s that counting has made, by the `id` of the message: hashing a long conversation is
-        most of what a turn costs here, so nobody does it twice."""
-        if self.fitted is None:
-            return {}
-        messages = self.fitted.request["messages"]
-        return dict(zip(map(id, messages), self.fitted.prints.messages, strict=True))
 
 
 @dataclass(slots=True)

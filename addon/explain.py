@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from mitmproxy import http
 
+from addon.attempt import Attempt
 from addon.errors import Forbidden, NotFound
-from addon.exchange import Attempt, Exchange, Exchanges
+from addon.exchange import Exchange, Exchanges
 from addon.explained import Explained
 from addon.head import is_this_machine
 from addon.json_codec import FAST

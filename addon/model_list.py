@@ -10,10 +10,10 @@ from typing import Protocol
 
 import httpx
 
+from addon.call import ANTHROPIC_VERSION
 from addon.claude.catalogue import Catalogue
 from addon.claude.outgoing import beta_header
 from addon.credentials.credential import CredentialError
-from addon.exchange import ANTHROPIC_VERSION
 from addon.json_codec import loads
 from addon.settings import Settings
 from addon.wire.types import JsonObject

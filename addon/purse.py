@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from addon.call import Call
 from addon.claude.model import Model
 from addon.claude.prices import cost
 from addon.claude.tokens import Tokens
-from addon.exchange import Call
 from addon.usage.budget import Budget, Reservation
 from addon.usage.record import picos
 

@@ -8,12 +8,12 @@ from typing import Any
 
 import httpx
 
+from addon.call import ANTHROPIC_VERSION
 from addon.claude.catalogue import Catalogue
 from addon.claude.prices import cost_of_answer
 from addon.claude.tokens import Tokens
 from addon.context.summarizer import SummaryAnswer
 from addon.errors import BadGateway, CCProxyError
-from addon.exchange import ANTHROPIC_VERSION
 from addon.json_codec import FAST, dumps
 from addon.purse import Purse
 from addon.usage.ledger import UsageLedger

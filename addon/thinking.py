@@ -7,12 +7,13 @@ from functools import partial
 from mitmproxy import http
 
 from addon.answers import StreamedAnswer
+from addon.call import Call
 from addon.claude.effort import Budgets
 from addon.claude.native import fix_native
 from addon.claude.thinking import Prepared, ThinkingOptions, apply_thinking
 from addon.continuity import Continuity
 from addon.errors import CCProxyError
-from addon.exchange import Call, Exchanges
+from addon.exchange import Exchanges
 from addon.settings import Settings
 
 

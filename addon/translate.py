@@ -8,10 +8,12 @@ from dataclasses import replace
 from mitmproxy import http
 
 from addon.answers import PassedOn, StreamedAnswer, WholeAnswer
+from addon.attempt import Answer
+from addon.call import Call
 from addon.claude.model import Model
 from addon.claude.names import ModelChoice, parse
 from addon.errors import BadRequest, CCProxyError, NotFound
-from addon.exchange import Answer, Call, Exchange, Exchanges
+from addon.exchange import Exchange, Exchanges
 from addon.head import lowered
 from addon.json_codec import FAST, read_body
 from addon.model_list import ModelList

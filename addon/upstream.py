@@ -13,14 +13,16 @@ from typing import Protocol
 
 from mitmproxy import connection, http
 
+from addon.attempt import Failure, Source
 from addon.attempts import Attempts
+from addon.call import Call
 from addon.claude.final_errors import both_failed, explained, resting
 from addon.claude.limits import RateLimit, read_rate_limit, read_windows
 from addon.claude.policy import Decision, Outcome, State, decide, first
 from addon.context_window import ContextWindow
 from addon.credentials.credential import CredentialError
 from addon.errors import CCProxyError, RateLimited, Unauthorized
-from addon.exchange import Call, Exchange, Exchanges, Failure, Source, Tried
+from addon.exchange import Exchange, Exchanges, Tried
 from addon.settings import Settings
 from addon.standing import Standing
 

@@ -6,12 +6,13 @@ import pytest
 from mitmproxy.test import tflow
 
 from addon.access_control import Visitor
+from addon.attempt import Attempt, Failure
 from addon.attempts import Attempts, Credential
 from addon.claude.thinking_store import ThinkingStore
 from addon.client_side import ClientSide
 from addon.continuity import Continuity
 from addon.errors import CCProxyError
-from addon.exchange import Attempt, Exchange, Exchanges, Failure
+from addon.exchange import Exchange, Exchanges
 from addon.settings import Settings
 
 CANARY = "sk-ant-canary-00000000"

@@ -10,8 +10,9 @@ import weakref
 import pytest
 from mitmproxy.test import tflow, tutils
 
+from addon.attempt import Attempt
 from addon.errors import BadGateway, CCProxyError, RateLimited
-from addon.exchange import CREDENTIAL_HEADERS, Attempt, Exchange, Exchanges
+from addon.exchange import CREDENTIAL_HEADERS, Exchange, Exchanges
 
 
 def begun() -> tuple[Exchanges, object, Exchange]:

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from mitmproxy import http
 from mitmproxy.test import tflow
 
+from addon.attempt import Attempt
+from addon.call import Call
 from addon.claude.catalogue import Catalogue
 from addon.claude.names import ModelChoice
-from addon.exchange import Attempt, Call, Exchange, Exchanges
+from addon.exchange import Exchange, Exchanges
 from addon.parts import load_catalogue
 from addon.progress import Progress
 from addon.settings import Settings

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 from mitmproxy.test import tflow
 
+from addon.attempt import Attempt, Source
 from addon.attempts import Attempts
+from addon.call import Call
 from addon.claude.limits import Limit, RateLimit
 from addon.claude.names import ModelChoice
 from addon.claude.policy import Outcome
@@ -18,7 +20,7 @@ from addon.context_window import ContextWindow
 from addon.continuity import Continuity
 from addon.credentials.login import StaticLogin
 from addon.errors import BadGateway, CCProxyError, Forbidden, RateLimited, Unauthorized
-from addon.exchange import Attempt, Call, Exchange, Exchanges, Source
+from addon.exchange import Exchange, Exchanges
 from addon.purse import Purse
 from addon.settings import Settings
 from addon.standing import Standing

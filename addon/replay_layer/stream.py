@@ -27,8 +27,8 @@ from mitmproxy.proxy.layers.http._events import (
 )
 from mitmproxy.proxy.layers.http._hooks import HttpResponseHook
 
+from addon.attempt import Attempt, Failure, Phase
 from addon.errors import BadGateway, CCProxyError
-from addon.exchange import Attempt, Failure, Phase
 from addon.head import lowered
 from addon.replay_layer.failures import CLOSING, IDLE, disconnected, hanging, unapproved
 from addon.replay_layer.reading import Reading

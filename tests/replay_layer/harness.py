@@ -27,8 +27,9 @@ from mitmproxy.proxy.layers.http._hooks import (
 from mitmproxy.proxy.mode_specs import ProxyMode
 
 from addon.answers import StreamedAnswer, WholeAnswer
+from addon.attempt import Attempt
 from addon.errors import CCProxyError
-from addon.exchange import Attempt, Exchange, Exchanges
+from addon.exchange import Exchange, Exchanges
 from addon.json_codec import FAST
 from addon.replay_layer import ReplayLayer, Timing, UpstreamFailedHook
 from addon.wire.answer import renderer_for, whole_answer
