@@ -78,7 +78,7 @@ class ContextWindow:
             return
         fitted = exchange.call.fitted
         self.manager.learn(fitted, answer.usage)
-        if self.ahead:
+        if self.ahead and self.manager.may_prepare(fitted):
             self.start(self.prepare(fitted))
 
     async def prepare(self, fitted: Fitted) -> None:

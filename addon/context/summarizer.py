@@ -138,11 +138,15 @@ class Summarizer:
             await asyncio.to_thread(self._memory.mark_used, view.summary, len(chat.messages))
         return view, made
 
+    def nears(self, chat: Chat, limits: Limits, total: int) -> bool:
+        """Whether the next turns of a chat with `total` tokens may need a summary."""
+        margin = max(_AHEAD_TURNS * chat.growth, round(_AHEAD_SHARE * limits.limit))
+        return total + margin > limits.limit
+
     async def prepare(self, chat: Chat, limits: Limits) -> Made | None:
         """Make the summary that the next turns will need, if the chat is near the limit and has none ready."""
         view = await self.remembered(chat, limits.limit)
-        margin = max(_AHEAD_TURNS * chat.growth, round(_AHEAD_SHARE * limits.limit))
-        if view.count.total + margin <= limits.limit or chat.key in self._running:
+        if not self.nears(chat, limits, view.count.total) or chat.key in self._running:
             return None
         ready = next(iter(self._known(chat)), None)
         if ready and (view.summary is None or ready.end > view.summary.end):

@@ -100,12 +100,20 @@ class ContextManager:
             return await self._trimmed(self._fitted(chat, whole, limits, "none"), limits)
         return await self._summarized(chat, limits)
 
+    def may_prepare(self, fitted: Fitted) -> bool:
+        """Whether `prepare_ahead` might have something to do."""
+        chat = fitted.chat
+        limits = self._limits(chat.model)
+        return self._strategy == "summarize" and self._summarizer.nears(
+            chat, limits, chat.count.total
+        )
+
     async def prepare_ahead(self, fitted: Fitted) -> str | None:
         """Make the summary that the next turns of this conversation will need; for the time after an answer.
 
         The line for the log if one was made.
         """
-        if self._strategy != "summarize":
+        if not self.may_prepare(fitted):
             return None
         made = await self._summarizer.prepare(fitted.chat, self._limits(fitted.chat.model))
         return made.line if made else None
