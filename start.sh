@@ -16,15 +16,15 @@ fits() { # mitmproxy 12.2.3 needs Python 3.12; older ones have holes that matter
 }
 
 find_python() {
-  local candidate
+  local candidate shim
   for candidate in python3.13 python3.12 python3.14 python3 python; do
     candidate=$(command -v "$candidate" 2>/dev/null) && fits "$candidate" && echo "$candidate" && return
   done
-  if command -v pyenv >/dev/null 2>&1; then
-    for candidate in "$(pyenv root)"/versions/3.1[2-9]*/bin/python; do
-      fits "$candidate" && echo "$candidate" && return
-    done
-  fi
+  # pyenv's, by pyenv itself or by where its shims are: with another HOME it does not find its own folder
+  shim=$(command -v python3 2>/dev/null) || shim=""
+  for candidate in {"$(pyenv root 2>/dev/null)","${shim%/shims/*}"}/versions/3.1[2-9]*/bin/python; do
+    fits "$candidate" && echo "$candidate" && return
+  done
   if command -v uv >/dev/null 2>&1; then # may find an interpreter, never download one
     candidate=$(uv python find --no-python-downloads '>=3.12' 2>/dev/null) && fits "$candidate" && echo "$candidate" && return
   fi

@@ -43,10 +43,10 @@ def add(tree: Path, name: str, script: str) -> None:
     (tree / "bin" / name).chmod(0o755)
 
 
-def start(tree: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def start(tree: Path, *arguments: str, path: str | None = None) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [str(tree / "start.sh"), *arguments],
-        env={"PATH": str(tree / "bin"), "HOME": str(tree)},
+        env={"PATH": path or str(tree / "bin"), "HOME": str(tree)},
         capture_output=True,
         text=True,
         timeout=30,
@@ -66,6 +66,19 @@ def test_a_python_that_is_too_old_is_not_taken(tree: Path) -> None:
     ended = start(tree)
     assert (ended.returncode, "needs Python 3.12" in ended.stderr) == (1, True)
     assert not (tree / ".venv").exists()
+
+
+def test_pyenvs_python_is_found_with_another_home(tree: Path) -> None:
+    """Its shim fails then, since it looks for the versions below HOME."""
+    for folder, name, script in (
+        ("shims", "python3", OLD_PYTHON),
+        ("versions/3.12.1/bin", "python", FAKE_PYTHON),
+    ):
+        (tree / folder).mkdir(parents=True)
+        (tree / folder / name).write_text(script)
+        (tree / folder / name).chmod(0o755)
+    ended = start(tree, path=f"{tree / 'shims'}:{tree / 'bin'}")
+    assert "Setting up .venv with Python 3.13.0" in ended.stdout
 
 
 def test_without_internet_the_installation_says_so(tree: Path) -> None:
