@@ -181,7 +181,7 @@ async def perform(soak: Soak, minutes: float) -> dict[str, Any]:
     await asyncio.sleep(1)
     first = soak.look()
     clients = await soak.run(minutes)
-    last = await soak.settle(first, len(clients.results))
+    last = await soak.settle(first, sum(result.sent for result in clients.results))
     results = clients.results
     upstream = soak.fake.messages()
     evidence = Evidence(

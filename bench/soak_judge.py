@@ -79,7 +79,8 @@ def _paid_twice(upstream: Sequence[Received]) -> Iterator[str]:
 
 def _accounts(evidence: Evidence) -> Iterator[str]:
     """Each request has one record; the record of an answer that came whole says what upstream said."""
-    results, records = evidence.results, evidence.records
+    results = [result for result in evidence.results if result.sent]
+    records = evidence.records
     if len(records) != len(results):
         yield f"{len(results)} requests, and {len(records)} records"
     by_id = {record["requestId"]: record for record in records}

@@ -103,6 +103,8 @@ class Result:
     stream: bool
     end: End = "wrong"
     status: int = 0
+    sent: bool = False
+    """Its head has left; a client may have changed its mind before."""
     request_id: str | None = None
     seconds: float = 0.0
     gap: float = 0.0
@@ -135,7 +137,12 @@ class Clients:
 
     async def ask(self, result: Result) -> None:
         path, body = request(result, self.rng)
-        async with self.http.stream("POST", path, json=body) as response:
+
+        async def trace(name: str, _: Mapping[str, Any]) -> None:
+            result.sent = result.sent or name.endswith("send_request_headers.complete")
+
+        extensions = {"trace": trace}
+        async with self.http.stream("POST", path, json=body, extensions=extensions) as response:
             result.status = response.status_code
             result.request_id = response.headers.get("x-request-id")
             pieces, last = [], time.monotonic()

@@ -46,6 +46,8 @@ class StoreLimits:
 
     total_bytes: int = 256 << 20
     conversation_bytes: int = 8 << 20
+    answers: int = 5_000
+    """About a kilobyte each even without thinking: that there was none has to be known as well."""
     ttl_seconds: float = 7200
 
 
@@ -122,6 +124,9 @@ class Records:
         self.touch([record])
         while self.size > self._limits.total_bytes:
             self._forget(next(iter(self._groups)))
+        if len(self._by_key) > self._limits.answers:
+            oldest = next(iter(self._groups.values()))
+            self._remove(next(iter(oldest.records.values())))
 
     def touch(self, records: Iterable[Record]) -> None:
         """Their conversations are in use now."""

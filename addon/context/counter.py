@@ -31,7 +31,7 @@ from addon.context.vocabulary import Vocabulary
 from addon.context.weights import weigh
 from addon.wire.types import JsonObject
 
-MEMO_ENTRIES = 20_000
+MEMO_ENTRIES = 10_000
 INLINE_BYTES = 16 * 1024  # 2 ms of encoding: cheaper than a trip to the worker
 WAIT_SECONDS = 1.5
 LOAD_SECONDS = 10  # far more than loading takes; a vocabulary that nobody started must not hold the worker for ever

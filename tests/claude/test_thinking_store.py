@@ -465,6 +465,21 @@ def test_v159_the_conversation_used_least_recently_goes_first(clock: Clock) -> N
     assert store.size <= 7000
 
 
+def test_beyond_so_many_answers_the_oldest_of_the_least_used_conversation_goes(
+    clock: Clock,
+) -> None:
+    store = ThinkingStore(clock, StoreLimits(answers=4))
+    talks = [Conversation(store, principal=f"user {number}") for number in range(2)]
+    for talk in talks:
+        for step in range(3):
+            message = user("go") if step == 0 else results(f"c{step - 1}")
+            talk.ask(message, thought(f"{step}"), call(f"c{step}"))
+        talk.messages.append(results("c2"))
+        clock.now += 1
+    assert len(store) == 4
+    assert [[t[0] for t in talk.thoughts()] for talk in talks] == [["2"], ["0", "1", "2"]]
+
+
 def test_an_answer_too_big_for_any_conversation_is_not_kept(clock: Clock) -> None:
     store = ThinkingStore(clock, StoreLimits(conversation_bytes=2000))
     talk = Conversation(store)
