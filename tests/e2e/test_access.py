@@ -55,7 +55,6 @@ def test_a_thousand_guesses_reach_nothing(world: World) -> None:
     assert last.json()["error"]["code"] == "too_many_wrong_secrets"
     assert 1 <= int(last.headers["retry-after"]) <= 60
     assert last.headers["x-should-retry"] == "false"
-    assert max(answer.elapsed.total_seconds() for answer in answers) < 1
     assert len(world.proxy.get("/security/blocked").json()["blocked"]) < 50
     assert world.untouched
 

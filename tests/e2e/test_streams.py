@@ -135,13 +135,14 @@ def test_r12_client_that_leaves_mid_stream_closes_upstream(
     gate.open()
 
 
-def leave_soon(proxy: Proxy, body: dict[str, Any], seconds: float) -> None:
-    """Send a request and close the connection after so long, whatever came."""
+def ask_and_leave(proxy: Proxy, fake: FakeAnthropic, body: dict[str, Any]) -> None:
+    """Send a request and close the connection once upstream has it, whatever came."""
     raw = json.dumps(body).encode()
     with socket.create_connection(("127.0.0.1", proxy.port)) as client:
         head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {len(raw)}\r\n\r\n"
         client.sendall(head.encode() + raw)
-        time.sleep(seconds)
+        assert fake.wait_until(lambda: bool(fake.messages()), 20)
+        time.sleep(0.05)
 
 
 def test_r12_client_that_leaves_before_headers_closes_upstream(
@@ -150,8 +151,8 @@ def test_r12_client_that_leaves_before_headers_closes_upstream(
     proxy = start_proxy()
     gate = Gate()
     fake.script(delivered(say("x"), hold=gate))
-    leave_soon(proxy, chat(stream=True), 0.3)
-    assert fake.wait_until(lambda: fake.requests[0].closed_at is not None, 1)
+    ask_and_leave(proxy, fake, chat(stream=True))
+    assert fake.wait_until(lambda: fake.requests[0].closed_at is not None, 10)
     gate.open()
 
 
@@ -160,7 +161,7 @@ def test_client_that_leaves_during_a_retry_causes_no_second_request(
 ) -> None:
     proxy = start_proxy()
     fake.script(fail(529))
-    leave_soon(proxy, chat(stream=True), 0.15)  # the first retry comes after about 0.4 s
+    ask_and_leave(proxy, fake, chat(stream=True))  # the first retry comes after about 0.4 s
     time.sleep(1.2)
     assert len(fake.messages()) == 1
 
