@@ -26,7 +26,6 @@ logger = logging.getLogger(__name__)
 ON_THE_WAY = ("requestheaders", "request", "upstream_failed", "responseheaders", "live_data")
 AT_THE_END = ("response", "error")
 """Every addon is called at a request's end, whatever breaks in one."""
-FLOW_HOOKS = (*ON_THE_WAY, *AT_THE_END)
 
 
 class Chain:

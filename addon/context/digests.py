@@ -18,7 +18,6 @@ import orjson
 from addon.claude.digest import message_digest
 from addon.wire.types import JsonObject
 
-THINKING = frozenset({"thinking", "redacted_thinking"})
 _SIZE = 16
 digest = message_digest
 """16 bytes that name a message; a text and the list of one such text block are the same message."""

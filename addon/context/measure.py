@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from addon.claude.model import Model
-from addon.context.digests import THINKING
 from addon.context.images import (
     PAGE_TOKENS,
     UNKNOWN,
@@ -21,6 +20,7 @@ from addon.context.images import (
     source_dimensions,
     visual_tokens,
 )
+from addon.wire.blocks import THINKING
 from addon.wire.types import JsonObject
 
 _dump = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode

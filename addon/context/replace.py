@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from addon.context.digests import THINKING
 from addon.context.pairs import as_blocks
 from addon.context.selection import Span, verbatim
+from addon.wire.blocks import THINKING
 from addon.wire.types import JsonObject
 
 LEAD_IN = "I will first recall what was done so far."

@@ -8,7 +8,7 @@ from typing import Any
 
 from addon.claude.model import Model
 from addon.context.depth import summary_tokens
-from addon.context.digests import THINKING
+from addon.wire.blocks import THINKING
 from addon.wire.types import JsonObject
 
 # About 150,000 tokens of code or Chinese, so that it fits a window of 200,000.
