@@ -101,6 +101,15 @@ class Shared:
             standing=self.standing,
         )
 
+    def health(self, settings: Settings) -> Health:
+        return Health(
+            settings,
+            self.login.status,
+            self.standing,
+            self.budget,
+            usage_problem=lambda: self.store.problem,
+        )
+
 
 def build(settings: Settings, environ: Mapping[str, str]) -> list[Any]:
     """The addons. `environ`: what the settings were read from, without mitmproxy's options. Raises CatalogueError."""
@@ -134,13 +143,6 @@ def request_path(shared: Shared, settings: Settings) -> list[Any]:
     window = ContextWindow(settings, exchanges, make_manager(settings, shared), terminal)
     attempts = Attempts(settings, shared.continuity)
     access = AccessControl(settings, exchanges)
-    health = Health(
-        settings,
-        shared.login.status,
-        standing,
-        budget,
-        usage_problem=lambda: shared.store.problem,
-    )
     return [
         # puts our upstream leg under every connection
         ReverseLayer(exchanges, timing(settings)),
@@ -151,7 +153,7 @@ def request_path(shared: Shared, settings: Settings) -> list[Any]:
         # the same for /explain and mitmweb
         Explain(settings, exchanges, shared.explained),
         # answers what needs no upstream
-        LocalApi(settings, exchanges, models, health),
+        LocalApi(settings, exchanges, models, shared.health(settings)),
         # usage, budget, metrics
         ControlApi(
             exchanges,

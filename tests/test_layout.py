@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 ADDON = ROOT / "addon"
-MODULES = sorted(ADDON.rglob("*.py"))
+MODULES = [*sorted(ADDON.rglob("*.py")), ROOT / "ccproxy_addon.py"]
 LONGEST_FUNCTION = 60
 LONGEST_FILE = 300
 OVERLONG = {
