@@ -8,12 +8,12 @@ from __future__ import annotations
 import argparse
 import asyncio
 import random
-from pathlib import Path
 
 import httpx
 
 from bench.run import write
 from bench.soak_load import Clients
+from bench.target import memory_of
 from tests.e2e.proxy import Proxy
 from tests.fakes.anthropic import FakeAnthropic
 
@@ -35,14 +35,6 @@ async def ask(url: str, first: int, count: int) -> None:
     assert all(result.end == "whole" for result in clients.results)
 
 
-def memory(proxy: Proxy) -> float:
-    """MiB."""
-    assert proxy.process
-    status = Path(f"/proc/{proxy.process.pid}/status").read_text()
-    line = next(line for line in status.splitlines() if line.startswith("VmRSS"))
-    return int(line.split()[1]) / 1024
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description="Memory over tens of thousands of requests.")
     parser.add_argument("--requests", type=int, default=40_000)
@@ -52,7 +44,8 @@ def main() -> None:
         for number in range(STEPS):
             asyncio.run(ask(proxy.url, number * step, step))
             fake.log.clear()
-            held.append(memory(proxy))
+            assert proxy.process
+            held.append(memory_of(proxy.process.pid) / 1024)  # MiB
             print(f"{(number + 1) * step:>8} requests  {held[-1]:6.1f} MiB", flush=True)
     later = (held[-1] - held[STEPS // 2 - 1]) / (step * STEPS / 2) * 1000 * 1024
     print(f"in the second half {later:.1f} KiB for 1,000 requests")

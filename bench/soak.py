@@ -27,6 +27,7 @@ import httpx
 from bench.run import RESULTS
 from bench.soak_judge import MOST_GROWTH, Evidence, Sample, judge, slope
 from bench.soak_load import LONGEST, Clients, exhaust, fate, script
+from bench.target import memory_of
 from tests.credentials.samples import document, write
 from tests.e2e.proxy import Proxy
 from tests.fakes.anthropic import FakeAnthropic
@@ -81,13 +82,10 @@ class Soak:
     def look(self) -> Sample:
         assert self.proxy.process
         process = Path("/proc") / str(self.proxy.process.pid)
-        rss = next(
-            line for line in (process / "status").read_text().splitlines() if "VmRSS" in line
-        )
         tasks, requests = self.held_file.read_text().split()
         sample = Sample(
             at=time.monotonic() - self.started,
-            rss=int(rss.split()[1]),
+            rss=memory_of(self.proxy.process.pid),
             descriptors=sum(1 for _ in (process / "fd").iterdir()),
             tasks=int(tasks),
             requests=int(requests),

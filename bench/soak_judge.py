@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.soak_load import Result, asked_by
+from tests.e2e.accounts import tokens_of
 from tests.fakes.bill import Used, used
 from tests.fakes.credential import kind_of
 from tests.fakes.record import Received
@@ -93,21 +94,10 @@ def _accounts(evidence: Evidence) -> Iterator[str]:
         last = asked[result.name][-1]
         same_bill = [r for r in asked[result.name] if kind_of(r) == kind_of(last)]
         told = sum(map(used, same_bill), Used())
-        counted = _counted(by_id.get(f"req_{last.number:024d}"))
+        record = by_id.get(f"req_{last.number:024d}")
+        counted = tokens_of(record) if record else None
         if counted != told:
             yield f"{result.name}: {counted} counted, {told} told"
-
-
-def _counted(record: Mapping[str, Any] | None) -> Used | None:
-    if record is None:
-        return None
-    return Used(
-        input=record["inputTokens"],
-        output=record["outputTokens"],
-        written=record["cacheWrite5mTokens"],
-        read=record["cacheReadTokens"],
-        thinking=record["thinkingTokens"],
-    )
 
 
 def slope(samples: Sequence[Sample]) -> float:

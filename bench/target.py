@@ -25,6 +25,7 @@ IDLE_SHARE = 0.02
 """Of a CPU: a process that uses less is idle."""
 MITMDUMP = str(Path(sys.executable).with_name("mitmdump"))
 
+type Memory = Literal["VmRSS", "VmHWM"]
 type Name = Literal["direct", "mitmdump", "ccproxy", "beside"]
 """`beside`: ccproxy in another checkout, to measure a change."""
 NAMES: tuple[Name, ...] = ("direct", "mitmdump", "ccproxy")
@@ -34,6 +35,13 @@ def requestheaders(flow): flow.request.stream = True
 def responseheaders(flow): flow.response.stream = True
 """
 """Plain mitmdump with streaming on in both directions: it looks at nothing."""
+
+
+def memory_of(pid: int, field: Memory = "VmRSS") -> int:
+    """KiB of a process now, or its most so far."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    line = next(line for line in status.splitlines() if line.startswith(field))
+    return int(line.split()[1])
 
 
 class Process:
@@ -87,11 +95,9 @@ class Process:
         """CPU seconds used, threads included."""
         return time.clock_gettime((~self.child.pid << 3) | 2)  # Linux's clock id of another process
 
-    def memory(self, field: Literal["VmRSS", "VmHWM"]) -> int:
+    def memory(self, field: Memory) -> int:
         """KiB now, or at most since `forget_peak`."""
-        status = Path(f"/proc/{self.child.pid}/status").read_text()
-        line = next(line for line in status.splitlines() if line.startswith(field))
-        return int(line.split()[1])
+        return memory_of(self.child.pid, field)
 
     def forget_peak(self) -> None:
         Path(f"/proc/{self.child.pid}/clear_refs").write_text("5")

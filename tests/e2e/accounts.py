@@ -34,7 +34,7 @@ def worth(requests: Iterable[Received]) -> float:
 
 
 def tokens_of(source: Mapping[str, Any]) -> Used:
-    """A part of `bySource`."""
+    """Of a part of `bySource`, or of one record."""
     assert source["cacheWrite1hTokens"] == 0
     return Used(
         input=source["inputTokens"],
