@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from hashlib import blake2b, sha256
+from hashlib import sha256
 from typing import Any
+
+import orjson
 
 from addon.wire.blocks import blocks_of, is_thinking
 from addon.wire.types import JsonObject
@@ -20,12 +22,15 @@ _ENCODE = json.JSONEncoder(sort_keys=True, separators=(",", ":"), check_circular
 
 def canonical(value: Any) -> bytes:
     """JSON text that is equal for equal values."""
-    return _ENCODE(value).encode()
+    try:
+        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+    except TypeError:  # lone surrogates, integers beyond 64 bits
+        return _ENCODE(value).encode()
 
 
 def digest(value: Any) -> bytes:
     """Digest of a JSON value as it is."""
-    return blake2b(canonical(value), digest_size=SIZE).digest()
+    return sha256(canonical(value)).digest()[:SIZE]
 
 
 def text_digest(text: str, rest: list[Any]) -> bytes:

@@ -6,22 +6,18 @@ the thinking cache while the conversation stays the same.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
 from typing import Any
 
-import orjson
-
-from addon.claude.digest import message_digest
+from addon.claude.digest import canonical, message_digest
 from addon.wire.types import JsonObject
 
 _SIZE = 16
 digest = message_digest
 """16 bytes that name a message; a text and the list of one such text block are the same message."""
-_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode
 
 
 @dataclass(frozen=True)
@@ -48,7 +44,7 @@ def fingerprint(request: JsonObject, messages: Sequence[bytes] | None = None) ->
 
 def digest_json(value: Any) -> bytes:
     """16 bytes that name a JSON value, `cache_control` apart."""
-    return sha256(_dump(value)).digest()[:_SIZE]
+    return sha256(canonical(_bare(value))).digest()[:_SIZE]
 
 
 def chain(seed: bytes, digests: Iterable[bytes]) -> list[bytes]:
@@ -57,14 +53,6 @@ def chain(seed: bytes, digests: Iterable[bytes]) -> list[bytes]:
     for item in digests:
         names.append(sha256(names[-1] + item).digest()[:_SIZE])
     return names
-
-
-def _dump(value: Any) -> bytes:
-    bare = _bare(value)
-    try:
-        return orjson.dumps(bare, option=orjson.OPT_SORT_KEYS)
-    except TypeError:  # lone surrogates, integers beyond 64 bits
-        return _encode(bare).encode("utf-8", "surrogatepass")
 
 
 def _bare(value: Any) -> Any:
