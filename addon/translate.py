@@ -30,6 +30,8 @@ from addon.wire.types import Dialect, JsonObject
 _VERSION = re.compile(r"\d{4}-\d{2}-\d{2}")
 _BETA = re.compile(r"[a-z0-9][a-z0-9.-]{0,80}")
 
+LONGEST_NAME = 256
+"""Characters of a model's name. What names mean is remembered, so they may not be as long as a body."""
 VERIFY_SYSTEM = "You are a test assistant."
 """The system prompt of Cursor's Verify button, which may name any model of its list, `gpt-…` included."""
 
@@ -181,6 +183,8 @@ def _asked(body: JsonObject, path: str) -> str:
     name = body.get("model") or deployment(path)
     if not isinstance(name, str) or not name.strip():
         raise BadRequest("model: the name of a model is required", param="model")
+    if len(name) > LONGEST_NAME:
+        raise BadRequest(f"model: longer than {LONGEST_NAME} characters", param="model")
     return name
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any, Self
 
 from addon.claude.model import Model
@@ -116,6 +117,7 @@ class Catalogue:
         )
 
 
+@lru_cache(256)
 def _undated(model_id: str) -> str:
     return DATE_SUFFIX.sub("", model_id)
 

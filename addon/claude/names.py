@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 LEVELS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 _FLAGS = frozenset((*LEVELS, "thinking", "fast"))
@@ -37,6 +38,7 @@ class ModelChoice:
     fast: bool = False
 
 
+@lru_cache(256)
 def parse(name: str, prefixes: tuple[str, ...] = ("ak-",)) -> ModelChoice | None:
     """None when `name` is not a Claude name. `prefixes`: put in front by users so that Cursor does not take the name
     for its own model. Versions that nobody knows pass through: Anthropic then says that there is no such model."""

@@ -234,6 +234,14 @@ def test_a_body_that_is_not_json_is_a_400(world: World) -> None:
     assert world.untouched
 
 
+@pytest.mark.parametrize("name", ["", " ", "claude-" + "x" * 250])
+def test_a_name_that_can_t_be_a_model_s_is_a_400(name: str, world: World) -> None:
+    with pytest.raises(openai.BadRequestError) as caught:
+        world.proxy.openai().chat.completions.create(**chat("Hi", model=name))
+    assert caught.value.param == "model"
+    assert world.untouched
+
+
 def test_an_unknown_model_is_a_404(world: World) -> None:
     with pytest.raises(openai.NotFoundError) as caught:
         world.proxy.openai().chat.completions.create(**chat(model="gpt-5"))
