@@ -16,7 +16,16 @@ ANTHROPIC_VERSION = "2023-06-01"
 """For translated requests: under the version of 2026-10-21 Anthropic refuses sampling parameters on every model."""
 
 LARGE = 1 << 20
-"""Bytes of a body that takes some milliseconds to read, to fit and to write."""
+"""Bytes of a body that takes some milliseconds to read, to translate, to fit and to write."""
+PAUSE = 0.002
+"""Seconds: in a single turn of the event loop a small request gets no further than its own next hook, and would wait
+for each of these steps."""
+
+
+async def yield_if_large(size: int) -> None:
+    """Between two such steps: others go first. `size`: of the client's body, in bytes."""
+    if size > LARGE:
+        await asyncio.sleep(PAUSE)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -48,11 +57,6 @@ class Call:
     """How the conversation was brought within the limit."""
     counts_tokens: bool = False
     """It is `/v1/messages/count_tokens`: free, and answered in one piece."""
-
-    async def yield_if_large(self) -> None:
-        """Between two steps that take milliseconds each with a large body: others go first."""
-        if self.size > LARGE:
-            await asyncio.sleep(0)
 
     @property
     def digests(self) -> dict[int, bytes]:

@@ -8,6 +8,7 @@ from collections.abc import Coroutine
 
 from mitmproxy import http
 
+from addon.call import yield_if_large
 from addon.context.count import describe
 from addon.context.window import ContextManager, Fitted
 from addon.errors import CCProxyError
@@ -32,7 +33,7 @@ class ContextWindow:
         if exchange is None or exchange.call is None or exchange.call.counts_tokens:
             return
         exchange.doing = "bringing the conversation within its limit"
-        await exchange.call.yield_if_large()
+        await yield_if_large(exchange.call.size)
         try:
             fitted = await self.manager.fit(exchange.call.request, exchange.call.model)
         except CCProxyError as error:

@@ -9,7 +9,7 @@ from mitmproxy import http
 
 from addon.answers import PassedOn, StreamedAnswer, WholeAnswer
 from addon.attempt import Answer
-from addon.call import Call
+from addon.call import Call, yield_if_large
 from addon.claude.model import Model
 from addon.claude.names import ModelChoice, parse
 from addon.errors import BadRequest, CCProxyError, NotFound
@@ -60,7 +60,9 @@ class Translate:
 
     async def read(self, flow: http.HTTPFlow, exchange: Exchange) -> None:
         encoding = flow.request.headers.get("content-encoding", "")
-        body = read_body(flow.request.raw_content or b"", encoding)
+        raw = flow.request.raw_content or b""
+        body = read_body(raw, encoding)
+        await yield_if_large(len(raw))
         exchange.client.streaming = body.get("stream") is True
         asked = _asked(body, flow.request.path)
         choice = self.choose(asked, exchange.dialect, body)
@@ -73,7 +75,7 @@ class Translate:
         exchange.ignored = translation.ignored
         exchange.notes += translation.notes
         exchange.call = _call(asked, choice, model, translation)
-        exchange.call.size = len(flow.request.raw_content or b"")
+        exchange.call.size = len(raw)
         if exchange.dialect == "messages":
             _keep_native_headers(flow.request, exchange.call)
             exchange.call.counts_tokens = exchange.route is COUNT_TOKENS

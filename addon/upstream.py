@@ -15,7 +15,7 @@ from mitmproxy import connection, http
 
 from addon.attempt import Failure, Source
 from addon.attempts import Attempts
-from addon.call import Call
+from addon.call import Call, yield_if_large
 from addon.claude.final_errors import both_failed, explained, resting
 from addon.claude.limits import RateLimit, read_rate_limit, read_windows
 from addon.claude.policy import Decision, Outcome, State, decide, first
@@ -81,7 +81,7 @@ class Upstream:
         if exchange.passthrough is not None:
             exchange.approve(self.attempts.passthrough(exchange, exchange.passthrough))
         elif exchange.call is not None:
-            await exchange.call.yield_if_large()
+            await yield_if_large(exchange.call.size)
             await self.begin(exchange, exchange.call)
             if exchange.error is not None:
                 exchange.refuse(flow, exchange.error)
