@@ -107,9 +107,15 @@ class Target:
     """One of them, running. `with Target(...) as target: target.connect()`."""
 
     def __init__(
-        self, name: Name, upstream: int, source: Path = ROOT, *, scripts: Sequence[Path] = ()
+        self,
+        name: Name,
+        upstream: int,
+        source: Path = ROOT,
+        *,
+        scripts: Sequence[Path] = (),
+        under: Sequence[str] = (),
     ) -> None:
-        """`source`: where ccproxy is; `scripts`: mitmproxy loads them as well."""
+        """`source`: where ccproxy is; `scripts`: mitmproxy loads them as well; `under`: the command that runs it."""
         self.name = name
         self.source = source
         self.translates = name in ("ccproxy", "beside")
@@ -118,7 +124,14 @@ class Target:
         self.port = upstream if name == "direct" else free_port()
         self.process: Process | None = None
         if name != "direct":
-            command = [MITMDUMP, "-q", "--set", f"confdir={self.home}", *self.arguments(upstream)]
+            command = [
+                *under,
+                MITMDUMP,
+                "-q",
+                "--set",
+                f"confdir={self.home}",
+                *self.arguments(upstream),
+            ]
             command += [argument for script in scripts for argument in ("-s", str(script))]
             self.process = Process(command, self.port, self.env(upstream), self.home)
 
