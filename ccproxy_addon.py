@@ -40,6 +40,7 @@ from addon.explained import Explained
 from addon.flow_limit import FlowLimit
 from addon.health import Health
 from addon.json_codec import FAST
+from addon.later import Later
 from addon.local_api import LocalApi
 from addon.model_list import ModelList, UpstreamModels
 from addon.options import Options, given_at_start
@@ -67,6 +68,9 @@ from addon.usage.store import UsageStore
 from addon.usage_recorder import UsageRecorder
 from addon.views import Views
 
+OWN_CALLS = httpx.Timeout(120, connect=10)
+"""Seconds, for what the proxy asks for itself: tokens, models, summaries."""
+
 
 class Shared:
     """What lives as long as the process, whatever becomes of the settings. Raises CatalogueError."""
@@ -81,7 +85,7 @@ class Shared:
         snapshot = SnapshotFile(settings.home, time.time)
         self.store = UsageStore(snapshot, self.ledger, self.budget, monotonic=time.monotonic)
         self.purse = Purse(self.budget)
-        self.http = httpx.AsyncClient(timeout=httpx.Timeout(120, connect=10))
+        self.http = httpx.AsyncClient(transport=Later(httpx.AsyncClient), timeout=OWN_CALLS)
         self.login = make_login(settings, self.http)
         asking = UpstreamModels(settings, self.login, self.http)
         self.models = ModelList(self.catalogue, asking)
