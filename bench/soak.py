@@ -24,6 +24,7 @@ from typing import Any
 
 import httpx
 
+from bench.plateau import ask
 from bench.run import RESULTS
 from bench.soak_judge import MOST_GROWTH, Evidence, Sample, judge, slope
 from bench.soak_load import LONGEST, Clients, exhaust, fate, script
@@ -39,6 +40,11 @@ LONG_STREAMS = 100
 """At any time, a minute each."""
 LEAVE = 0.1
 EXHAUST_EVERY, EXHAUST_SECONDS = 45.0, 5.0
+FILL = 12_000
+"""Conversations before the trouble begins. What the proxy remembers is bounded by number (10,000 measured texts, 5,000
+answers), and while it fills up, memory would seem to leak."""
+FILL_NAMES = 900_000
+"""The number of the first; none of the trouble's is as high."""
 TIMING = {
     "FIRST_BYTE_SECONDS": "1",
     "KEEPALIVE_SECONDS": "1",
@@ -77,6 +83,8 @@ class Soak:
     samples: list[Sample] = field(default_factory=list)
     records: dict[int, dict[str, Any]] = field(default_factory=dict)
     """The proxy's own records by id: it keeps two thousand."""
+    newest_before: int = -1
+    """Id of the last record of the filling."""
     started: float = field(default_factory=time.monotonic)
 
     def look(self) -> Sample:
@@ -92,6 +100,17 @@ class Soak:
         )
         self.samples.append(sample)
         return sample
+
+    async def fill(self, conversations: int) -> None:
+        """Everything goes well, as fast as it can."""
+        await ask(self.proxy.url, FILL_NAMES, conversations)
+        async with httpx.AsyncClient(base_url=self.proxy.url) as http:
+            await self.note_records(http)
+        self.newest_before = max(self.records, default=-1)
+        self.records.clear()
+        self.fake.log.clear()
+        script(self.fake, self.seed)
+        self.started = time.monotonic()
 
     async def run(self, minutes: float) -> Clients:
         limits = httpx.Limits(max_connections=200, max_keepalive_connections=20)
@@ -134,7 +153,9 @@ class Soak:
 
     async def note_records(self, http: httpx.AsyncClient) -> None:
         told = (await http.get("/analytics/requests?limit=1000")).json()
-        self.records |= {record["id"]: record for record in told["requests"]}
+        self.records |= {
+            record["id"]: record for record in told["requests"] if record["id"] > self.newest_before
+        }
 
     async def settle(self, baseline: Sample, count: int) -> Sample:
         """Wait until nothing is under way any more."""
@@ -157,7 +178,6 @@ def stage(seed: int) -> Iterator[Soak]:
     with tempfile.TemporaryDirectory(prefix="soak-") as name, FakeAnthropic() as fake:
         folder = Path(name)
         fake.log.keep_answers = True
-        script(fake, seed)
         login = folder / ".credentials.json"
         write(login, document(OAUTH_TOKEN, REFRESH_TOKEN, time.time() + 60))
         held = folder / "held"
@@ -175,8 +195,9 @@ def stage(seed: int) -> Iterator[Soak]:
             yield Soak(fake, proxy, held, seed)
 
 
-async def perform(soak: Soak, minutes: float) -> dict[str, Any]:
-    await asyncio.sleep(1)
+async def perform(soak: Soak, minutes: float, fill: int) -> dict[str, Any]:
+    await soak.fill(fill)
+    await asyncio.sleep(5)
     first = soak.look()
     clients = await soak.run(minutes)
     last = await soak.settle(first, sum(result.sent for result in clients.results))
@@ -194,6 +215,7 @@ async def perform(soak: Soak, minutes: float) -> dict[str, Any]:
     return {
         "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "minutes": minutes,
+        "filled": fill,
         "seed": soak.seed,
         "requests": len(results),
         "ends": Counter(result.end for result in results),
@@ -205,6 +227,7 @@ async def perform(soak: Soak, minutes: float) -> dict[str, Any]:
         "longest_silence": max(result.gap for result in results if result.stream),
         "rss_mib": {"first": first.rss / 1024, "last": last.rss / 1024},
         "rss_slope_mib_per_hour": slope(soak.samples),
+        "rss_mib_by_minute": [round(sample.rss / 1024, 1) for sample in soak.samples[::12]],
         "descriptors": {"first": first.descriptors, "last": last.descriptors},
         "tasks": {"first": first.tasks, "last": last.tasks},
         "requests_held": {"first": first.requests, "last": last.requests},
@@ -217,9 +240,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Minutes of random trouble.")
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--fill", type=int, default=FILL, help="conversations before the trouble")
     options = parser.parse_args()
     with stage(options.seed) as soak:
-        told = asyncio.run(perform(soak, options.minutes))
+        told = asyncio.run(perform(soak, options.minutes, options.fill))
         log = soak.proxy.output
     RESULTS.mkdir(exist_ok=True)
     file = RESULTS / time.strftime("soak-%Y%m%d-%H%M%S.json", time.gmtime())
