@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -17,6 +16,7 @@ from typing import Literal, Self
 
 from bench.client import Connection, Wrong
 from bench.workload import Dialect
+from tests.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[1]
 SETTLE_SECONDS = 30.0
@@ -192,10 +192,3 @@ def start_upstream(home: Path) -> Process:
     port = free_port()
     command = [sys.executable, "-m", "bench.upstream", str(port)]
     return Process(command, port, {"PATH": os.defpath}, home)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

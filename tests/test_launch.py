@@ -14,7 +14,7 @@ import pytest
 from addon.launch import command, ensure_secret, port_taken, who_listens
 from addon.secret import secret_file, stored_secret
 from addon.settings import Settings
-from tests.e2e.proxy import free_port
+from tests.ports import free_port
 
 
 def line(*arguments: str, program: str = "mitmdump", **env: str) -> list[str]:

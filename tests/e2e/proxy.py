@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -19,19 +18,14 @@ import anthropic
 import httpx
 import openai
 
+from tests.ports import free_port
+
 ROOT = Path(__file__).resolve().parents[2]
 OAUTH_TOKEN = "sk-ant-oat01-test"
 API_KEY = "sk-ant-api03-test"
 OWN_PORT = "reverse:UPSTREAM@127.0.0.1:PORT"
 """A `mode` for plain mitmdump on a port of its own."""
 KEPT = ("PATH", "LANG", "LC_ALL", "TMPDIR", "SYSTEMROOT")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 class Proxy:

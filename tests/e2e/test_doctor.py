@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 
 from tests.e2e.conftest import StartProxy
-from tests.e2e.proxy import API_KEY, OAUTH_TOKEN, ROOT, free_port
+from tests.e2e.proxy import API_KEY, OAUTH_TOKEN, ROOT
 from tests.fakes.anthropic import FakeAnthropic
 from tests.fakes.credential import kind_of
 from tests.fakes.script import say
 from tests.fakes.stream import tool_use
+from tests.ports import free_port
 
 
 @pytest.fixture

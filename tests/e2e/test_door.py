@@ -15,8 +15,9 @@ import pytest
 
 from tests.e2e import hurry, raw
 from tests.e2e.conftest import StartProxy, World
-from tests.e2e.proxy import OWN_PORT, chat, free_port, message
+from tests.e2e.proxy import OWN_PORT, chat, message
 from tests.fakes.anthropic import FakeAnthropic
+from tests.ports import free_port
 
 HURRY = ["-s", str(Path(hurry.__file__))]
 BODY = json.dumps(chat()).encode()

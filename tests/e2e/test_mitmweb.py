@@ -9,7 +9,8 @@ import httpx
 import pytest
 
 from tests.e2e.conftest import StartProxy
-from tests.e2e.proxy import Proxy, chat, free_port
+from tests.e2e.proxy import Proxy, chat
+from tests.ports import free_port
 
 PASSWORD = "only-for-this-test"
 

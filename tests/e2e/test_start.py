@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.proxy import ROOT, free_port
+from tests.e2e.proxy import ROOT
+from tests.ports import free_port
 
 COREUTILS = ("bash", "cat", "cmp", "dirname", "rm", "mkdir")
 FAKE_PYTHON = """#!/bin/sh

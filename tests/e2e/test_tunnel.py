@@ -19,7 +19,8 @@ import httpx
 import pytest
 
 from addon.secret import secret_file
-from tests.e2e.proxy import ROOT, free_port
+from tests.e2e.proxy import ROOT
+from tests.ports import free_port
 
 CLOUDFLARED = """#!/bin/sh
 echo "INF asked for: $*" >&2
