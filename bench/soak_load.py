@@ -8,7 +8,7 @@ import json
 import random
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -117,10 +117,11 @@ class Result:
 class Clients:
     http: httpx.AsyncClient
     rng: random.Random
+    dialects: Sequence[Dialect] = ("chat", "messages", "responses")
     results: list[Result] = field(default_factory=list)
 
     async def one(self, name: str, *, stream: bool, leaves: bool) -> None:
-        dialect: Dialect = self.rng.choice(("chat", "messages", "responses"))
+        dialect = self.rng.choice(self.dialects)
         result = Result(name, dialect, stream)
         stay = self.rng.uniform(0.0, 2.0) if leaves else LONGEST
         started = time.monotonic()
