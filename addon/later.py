@@ -13,7 +13,7 @@ class Later(httpx.AsyncBaseTransport):
     20 to 30 ms, which neither the start nor the event loop has to spare. Many runs never need it."""
 
     def __init__(self, make: Callable[[], httpx.AsyncClient]) -> None:
-        """`make`: called once at most, in a thread; what it makes is closed with this."""
+        """`make`: called in a thread, once unless it raises; what it makes is closed with this."""
         self._make = make
         self._client: httpx.AsyncClient | None = None
         self._making = asyncio.Lock()
