@@ -12,7 +12,8 @@ from functools import cached_property
 from hashlib import sha256
 from typing import Any
 
-from addon.claude.digest import canonical, message_digest
+from addon.claude.digest import digest as value_digest
+from addon.claude.digest import message_digest, without_marks
 from addon.wire.types import JsonObject
 
 _SIZE = 16
@@ -42,9 +43,9 @@ def fingerprint(request: JsonObject, messages: Sequence[bytes] | None = None) ->
     return Fingerprint(system, digest_json(request.get("tools") or []), tuple(messages))
 
 
-def digest_json(value: Any) -> bytes:
-    """16 bytes that name a JSON value, `cache_control` apart."""
-    return sha256(canonical(_bare(value))).digest()[:_SIZE]
+def digest_json(items: Iterable[Any]) -> bytes:
+    """16 bytes that name a list of tools or blocks, `cache_control` apart."""
+    return value_digest(without_marks(items))
 
 
 def chain(seed: bytes, digests: Iterable[bytes]) -> list[bytes]:
@@ -53,15 +54,3 @@ def chain(seed: bytes, digests: Iterable[bytes]) -> list[bytes]:
     for item in digests:
         names.append(sha256(names[-1] + item).digest()[:_SIZE])
     return names
-
-
-def _bare(value: Any) -> Any:
-    """`value` without the `cache_control` of its blocks; tool inputs and schemas keep a key of that name."""
-    if isinstance(value, list):
-        return [_bare(item) for item in value]
-    if not isinstance(value, dict):
-        return value
-    bare = {key: item for key, item in value.items() if key != "cache_control"}
-    if isinstance(bare.get("content"), list):
-        bare["content"] = _bare(bare["content"])
-    return bare
