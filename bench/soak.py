@@ -34,11 +34,6 @@ from tests.e2e.proxy import Proxy
 from tests.fakes.anthropic import FakeAnthropic
 from tests.fakes.credential import OAUTH_TOKEN, REFRESH_TOKEN, kind_of
 
-RATE = 5.0
-"""Requests a second."""
-LONG_STREAMS = 100
-"""At any time, a minute each."""
-LEAVE = 0.1
 EXHAUST_EVERY, EXHAUST_SECONDS = 45.0, 5.0
 FILL = 12_000
 """Conversations before the trouble begins. What the proxy remembers is bounded by number (10,000 measured texts, 5,000
@@ -118,29 +113,11 @@ class Soak:
             base_url=self.proxy.url, timeout=LONGEST, limits=limits
         ) as http:
             clients = Clients(http, random.Random(self.seed))
-            end = time.monotonic() + minutes * 60
             async with asyncio.TaskGroup() as group:
-                for number in range(LONG_STREAMS):
-                    group.create_task(self.long_streams(clients, number, end))
                 watching = group.create_task(self.watch(http))
-                await self.requests(clients, group, end)
+                await clients.keep_asking(minutes)
                 watching.cancel()
             return clients
-
-    async def requests(self, clients: Clients, group: asyncio.TaskGroup, end: float) -> None:
-        number, rng = 0, clients.rng
-        while time.monotonic() < end:
-            leaves, stream = rng.random() < LEAVE, rng.random() < 0.7
-            name = f"soak-{'left-' if leaves else ''}{number:06d}"
-            group.create_task(clients.one(name, stream=stream, leaves=leaves))
-            number += 1
-            await asyncio.sleep(rng.expovariate(RATE))
-
-    async def long_streams(self, clients: Clients, number: int, end: float) -> None:
-        turn = 0
-        while time.monotonic() < end:
-            await clients.one(f"soak-long-{number:03d}{turn:03d}", stream=True, leaves=False)
-            turn += 1
 
     async def watch(self, http: httpx.AsyncClient) -> None:
         for beat in range(1_000_000):
@@ -226,7 +203,7 @@ async def perform(soak: Soak, minutes: float, fill: int) -> dict[str, Any]:
         "longest_seconds": max(result.seconds for result in results),
         "longest_silence": max(result.gap for result in results if result.stream),
         "rss_mib": {"first": first.rss / 1024, "last": last.rss / 1024},
-        "rss_slope_mib_per_hour": slope(soak.samples),
+        "rss_slope_mib_per_hour": slope([(sample.at, sample.rss) for sample in soak.samples]),
         "rss_mib_by_minute": [round(sample.rss / 1024, 1) for sample in soak.samples[::12]],
         "descriptors": {"first": first.descriptors, "last": last.descriptors},
         "tasks": {"first": first.tasks, "last": last.tasks},

@@ -100,11 +100,11 @@ def _accounts(evidence: Evidence) -> Iterator[str]:
             yield f"{result.name}: {counted} counted, {told} told"
 
 
-def slope(samples: Sequence[Sample]) -> float:
-    """MiB an hour that memory grows, by least squares, once warm."""
-    warm = [sample for sample in samples if sample.at >= samples[-1].at * WARM_UP]
-    mean_at = sum(sample.at for sample in warm) / len(warm)
-    mean_rss = sum(sample.rss for sample in warm) / len(warm)
-    across = sum((sample.at - mean_at) * (sample.rss - mean_rss) for sample in warm)
-    spread = sum((sample.at - mean_at) ** 2 for sample in warm)
+def slope(rss: Sequence[tuple[float, int]]) -> float:
+    """MiB an hour that memory grows, by least squares, once warm. `rss`: seconds since the start, and KiB then."""
+    warm = [(at, held) for at, held in rss if at >= rss[-1][0] * WARM_UP]
+    mean_at = sum(at for at, _ in warm) / len(warm)
+    mean_held = sum(held for _, held in warm) / len(warm)
+    across = sum((at - mean_at) * (held - mean_held) for at, held in warm)
+    spread = sum((at - mean_at) ** 2 for at, _ in warm)
     return across / spread / 1024 * 3600 if spread else 0.0

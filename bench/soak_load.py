@@ -23,6 +23,12 @@ type Dialect = Literal["chat", "messages", "responses"]
 type End = Literal["whole", "error", "left", "wrong"]
 
 LONG_TEXT = "Over and over the waves came in, and each of them went out again. " * 40
+RATE = 5.0
+"""Requests a second."""
+LONG_STREAMS = 100
+"""At any time, a minute each."""
+LEAVE = 0.1
+"""The share of clients that leave early."""
 _NAME = re.compile(rb"soak-(?:long-|left-)?[0-9]+")
 LONGEST = 90.0
 """Seconds after which a request counts as hanging."""
@@ -119,6 +125,29 @@ class Clients:
     rng: random.Random
     dialects: Sequence[Dialect] = ("chat", "messages", "responses")
     results: list[Result] = field(default_factory=list)
+
+    async def keep_asking(self, minutes: float) -> None:
+        """For so long, and then until every answer has ended."""
+        end = time.monotonic() + minutes * 60
+        async with asyncio.TaskGroup() as group:
+            for number in range(LONG_STREAMS):
+                group.create_task(self.long_streams(number, end))
+            await self.requests(group, end)
+
+    async def requests(self, group: asyncio.TaskGroup, end: float) -> None:
+        number, rng = 0, self.rng
+        while time.monotonic() < end:
+            leaves, stream = rng.random() < LEAVE, rng.random() < 0.7
+            name = f"soak-{'left-' if leaves else ''}{number:06d}"
+            group.create_task(self.one(name, stream=stream, leaves=leaves))
+            number += 1
+            await asyncio.sleep(rng.expovariate(RATE))
+
+    async def long_streams(self, number: int, end: float) -> None:
+        turn = 0
+        while time.monotonic() < end:
+            await self.one(f"soak-long-{number:03d}{turn:03d}", stream=True, leaves=False)
+            turn += 1
 
     async def one(self, name: str, *, stream: bool, leaves: bool) -> None:
         dialect = self.rng.choice(self.dialects)
