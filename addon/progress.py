@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable, Iterator
 
 from addon.exchange import Exchange, Exchanges
 from addon.terminal import Terminal
+from addon.ticker import Ticker
 
 SAID_AT = (10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
 """Seconds of waiting."""
@@ -25,20 +25,17 @@ class Progress:
         self.terminal = terminal
         self.monotonic = monotonic
         self.looked = monotonic()
-        self.looking: asyncio.Task[None] | None = None
+        self.ticker = Ticker(LOOK_EVERY, self.say)
 
     def running(self) -> None:
-        self.looking = asyncio.create_task(self.look_on())
+        self.ticker.start()
 
     def done(self) -> None:
-        if self.looking is not None:
-            self.looking.cancel()
+        self.ticker.stop()
 
-    async def look_on(self) -> None:
-        while True:
-            await asyncio.sleep(LOOK_EVERY)
-            for line in self.look():
-                self.terminal.line(line)
+    def say(self) -> None:
+        for line in self.look():
+            self.terminal.line(line)
 
     def look(self) -> Iterator[str]:
         """A line for each request that has now waited so long since the last look."""
