@@ -20,7 +20,8 @@ HARMLESS = sys.stdlib_module_names - ACTING
 STATEFUL = ("context", "credentials", "usage")
 HOOKS_TABLE = section(text("docs/ARCHITECTURE.md"), "Hooks by addon")
 HOOKS = {"load", "configure", "running", "done", "next_layer", "upstream_failed", "live_data"}
-HOOKS |= {"client_connected", "client_disconnected", "requestheaders", "request"}
+HOOKS |= {"client_connected", "client_disconnected", "server_disconnected"}
+HOOKS |= {"requestheaders", "request"}
 HOOKS |= {"responseheaders", "response", "error"}
 INTERNALS = ("mitmproxy.proxy.layer", "mitmproxy.proxy.commands", "mitmproxy.proxy.events")
 

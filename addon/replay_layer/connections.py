@@ -5,10 +5,17 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
+import socket
+import struct
 import sys
 import time
+from dataclasses import dataclass
 
 from mitmproxy import connection, ctx
+from mitmproxy.proxy import server_hooks
+from mitmproxy.proxy.server import ConnectionHandler
+
+from addon.ticker import Ticker
 
 if sys.platform != "win32":
     import resource
@@ -22,6 +29,8 @@ RESERVED = 64
 """Descriptors for all else: files, listeners, the proxy's own requests."""
 UNREAD_SECONDS = 60.0
 """A client that reads nothing for so long is taken for gone. Keepalives would keep its connection open for ever."""
+AT_ONCE = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
+"""SO_LINGER for no seconds: what was not sent by then is thrown away."""
 LOOK_EVERY = 5.0
 LOG_EVERY = 60.0
 
@@ -67,27 +76,58 @@ def room_for_connections() -> int:
     return max(FEWEST, (descriptors(2 * MOST + RESERVED) - RESERVED) // 2)
 
 
+@dataclass(slots=True)
+class ClientSocket:
+    """A client's connection, which can outlive mitmproxy's handling of it: what was written is still to be read."""
+
+    handler: ConnectionHandler
+    writer: asyncio.StreamWriter
+    unread: int = 0
+    since: float = 0.0
+    """When `unread` last became less, or began to be something, by the monotonic clock."""
+    gone: bool = False
+    """mitmproxy is done with it."""
+
+    def is_drained(self) -> bool:
+        return not self.writer.transport.get_write_buffer_size()
+
+    def stuck_for(self, now: float) -> float:
+        """Seconds in which the client has read nothing of what waits for it."""
+        before, self.unread = self.unread, self.writer.transport.get_write_buffer_size()
+        if not before or self.unread < before:
+            self.since = now
+        return now - self.since if self.unread else 0.0
+
+    def abort(self) -> None:
+        """Reset it: otherwise we, or the system, would keep what was written until the client has read it."""
+        if self.handler.client in self.handler.transports:
+            self.handler.close_connection(self.handler.client)
+        self.writer.get_extra_info("socket").setsockopt(
+            socket.SOL_SOCKET, socket.SO_LINGER, AT_ONCE
+        )
+        self.writer.transport.abort()
+
+
 class Connections:
     def __init__(self, most: int | None = None, unread_seconds: float = UNREAD_SECONDS) -> None:
         """`most`: connections at once; None: as many as there are descriptors for, MOST at most."""
         self.most = room_for_connections() if most is None else most
         self.unread_seconds = unread_seconds
-        self.open: set[str] = set()
-        self.stuck_since: dict[str, tuple[float, int]] = {}
-        self.watching: asyncio.Task[None] | None = None
+        self.open: dict[str, ClientSocket] = {}
+        self.ticker = Ticker(LOOK_EVERY, self.look)
         self.logged = 0.0
 
     def running(self) -> None:
         logging.getLogger("mitmproxy.master").addFilter(Seldom())
-        self.watching = asyncio.create_task(self.watch())
+        self.ticker.start()
 
     def done(self) -> None:
-        if self.watching is not None:
-            self.watching.cancel()
+        self.ticker.stop()
 
     def client_connected(self, client: connection.Client) -> None:
         if len(self.open) < self.most:
-            self.open.add(client.id)
+            handler = ctx.master.addons.get("proxyserver").connections[client.id]
+            self.open[client.id] = ClientSocket(handler, handler.transports[client].writer)
             return
         client.error = "too many connections"  # mitmproxy closes it at once
         now = time.monotonic()
@@ -96,38 +136,33 @@ class Connections:
             logger.warning("%d connections are open; further ones are refused.", self.most)
 
     def client_disconnected(self, client: connection.Client) -> None:
-        self.open.discard(client.id)
-        self.stuck_since.pop(client.id, None)
-        # mitmproxy leaves the socket open when it closes a connection on which data is just coming in: its reader
-        # is cancelled while it waits for its turn, and never reaches the line that closes.
-        server = ctx.master.addons.get("proxyserver")
-        handler = server.connections.get(client.id) if server else None
-        left_open = handler.transports.get(client) if handler else None
-        if left_open is not None and left_open.writer is not None:
-            left_open.writer.close()
+        if held := self.open.get(client.id):
+            held.gone = True
+            close(held.handler, *held.handler.transports)
+            self.forget_drained(client.id, held)
 
-    async def watch(self) -> None:
-        while True:
-            await asyncio.sleep(LOOK_EVERY)
-            self.look(time.monotonic())
+    def server_disconnected(self, data: server_hooks.ServerConnectionHookData) -> None:
+        if held := self.open.get(data.client.id):
+            close(held.handler, data.server)
 
-    def look(self, now: float) -> None:
+    def look(self) -> None:
         """Close connections whose client has read nothing of what waits for it."""
-        server = ctx.master.addons.get("proxyserver")
-        for handler in list(server.connections.values()) if server else ():
-            writer = handler.transports[handler.client].writer if handler.transports else None
-            unread = writer.transport.get_write_buffer_size() if writer else 0
-            if self.is_stuck(handler.client.id, unread, now):
+        now = time.monotonic()
+        for client_id, held in list(self.open.items()):
+            if held.stuck_for(now) >= self.unread_seconds:
                 logger.warning("A client has read nothing for %d s; closed.", self.unread_seconds)
-                handler.close_connection(handler.client)
+                held.abort()
+            self.forget_drained(client_id, held)
 
-    def is_stuck(self, client: str, unread: int, now: float) -> bool:
-        """Whether this client's unread bytes have not become fewer for too long."""
-        since, before = self.stuck_since.get(client, (now, 0))
-        if not unread:
-            self.stuck_since.pop(client, None)
-            return False
-        if unread < before or client not in self.stuck_since:
-            since = now
-        self.stuck_since[client] = (since, unread)
-        return now - since >= self.unread_seconds
+    def forget_drained(self, client_id: str, held: ClientSocket) -> None:
+        if held.gone and held.is_drained():
+            del self.open[client_id]
+
+
+def close(handler: ConnectionHandler, *connections: connection.Connection) -> None:
+    """Close what mitmproxy leaves open when it ends a connection on which data is just coming in: the task that reads
+    it is cancelled while it waits for its turn (`ConnectionHandler.server_event`), and never reaches its last lines."""
+    for each in connections:
+        io = handler.transports.get(each)
+        if io is not None and io.writer is not None:
+            io.writer.close()

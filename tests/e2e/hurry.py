@@ -1,8 +1,15 @@
-"""A mitmproxy script, loaded before the addon: the deadlines for clients are short, so that tests can wait for them."""
+"""A mitmproxy script, loaded before the addon: the deadlines for clients are short, so that tests can wait for them.
+
+And every client's end takes a moment, as it does with a script that does something then: what is done now and again
+meets connections that are half gone.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import functools
+
+from mitmproxy import connection
 
 import addon.replay_layer
 from addon.replay_layer import connections, front
@@ -14,3 +21,7 @@ connections.LOOK_EVERY = 0.2
 addon.replay_layer.Connections = functools.partial(  # type: ignore[misc, assignment]
     connections.Connections, unread_seconds=UNREAD_SECONDS
 )
+
+
+async def client_disconnected(client: connection.Client) -> None:
+    await asyncio.sleep(2 * connections.LOOK_EVERY)
