@@ -65,7 +65,7 @@ def test_a_hook_that_breaks_before_sending_keeps_all_in(
         ("/v1/chat/completions", chat(stream=True)),
         ("/v1/messages", message(stream=True)),
     ):
-        response = world.proxy.post(path, body, timeout=5)
+        response = world.proxy.post(path, body, timeout=20)
         assert response.status_code >= 500
         error = response.json()["error"]
         assert ("code" in error) == (path != "/v1/messages") or pair[1] == "next_layer"
@@ -82,8 +82,8 @@ def test_a_hook_that_breaks_after_sending_tells_no_lies(
         world.fake.script(fail(500))
     else:
         world.fake.script(say("one two three four five six seven"))
-    plain = world.proxy.post("/v1/chat/completions", chat(), timeout=5)
-    streamed = world.proxy.post("/v1/chat/completions", chat(stream=True), timeout=5)
+    plain = world.proxy.post("/v1/chat/completions", chat(), timeout=20)
+    streamed = world.proxy.post("/v1/chat/completions", chat(stream=True), timeout=20)
     if plain.status_code == 200:
         assert plain.json()["choices"][0]["message"]["content"].endswith("six seven")
         assert streamed.text.endswith("data: [DONE]\n\n")

@@ -68,7 +68,7 @@ def test_s16_a_step_that_breaks_before_sending_keeps_all_in(
 ) -> None:
     break_step(world, step, how)
     for streaming in (False, True):
-        response = world.proxy.post("/v1/chat/completions", chat(stream=streaming), timeout=5)
+        response = world.proxy.post("/v1/chat/completions", chat(stream=streaming), timeout=20)
         assert response.status_code >= 500
         assert response.json()["error"]["message"]
         assert OAUTH_TOKEN not in response.text and "sabotage" not in response.text
@@ -81,8 +81,8 @@ def test_r26_a_step_that_breaks_on_the_way_back_tells_no_lies(
 ) -> None:
     world.fake.script(say("one two three four five six seven"))
     break_step(world, step, how)
-    plain = world.proxy.post("/v1/chat/completions", chat(), timeout=5)
-    streamed = world.proxy.post("/v1/chat/completions", chat(stream=True), timeout=5).text
+    plain = world.proxy.post("/v1/chat/completions", chat(), timeout=20)
+    streamed = world.proxy.post("/v1/chat/completions", chat(stream=True), timeout=20).text
     if plain.status_code == 200:
         assert plain.json()["choices"][0]["message"]["content"].endswith("six seven")
     else:
@@ -134,7 +134,7 @@ def test_s16_a_step_that_breaks_before_paying_costs_nothing(
     world.fake.script(fail(429, headers=rejected()), when="oauth")
     break_step(world, step, how)
     for streaming in (False, True):
-        response = world.proxy.post("/v1/chat/completions", chat(stream=streaming), timeout=5)
+        response = world.proxy.post("/v1/chat/completions", chat(stream=streaming), timeout=20)
         assert response.status_code >= 429 and response.json()["error"]["message"]
     assert not world.fake.messages("api_key")
 

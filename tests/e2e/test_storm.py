@@ -75,7 +75,7 @@ def test_r14_a_client_that_stops_reading_takes_no_room_and_is_closed(world: Worl
         client.sendall(raw.post(chat(stream=True)))
         assert client.recv(1000).startswith(b"HTTP/1.1 200")
         started = time.monotonic()
-        assert was_left(world, hurry.UNREAD_SECONDS + 10)
+        assert was_left(world)
         assert time.monotonic() - started > hurry.UNREAD_SECONDS / 2
         assert was_reset(client)
         assert back_to(world, files, 0)
@@ -91,18 +91,16 @@ def test_r14_a_whole_answer_that_nobody_reads_is_closed_as_well(world: World) ->
         assert was_reset(client)
 
 
-def was_reset(client: socket.socket, seconds: float = 10) -> bool:
+def was_reset(client: socket.socket, seconds: float = 20) -> bool:
     """Without reading: that would let what waits come."""
     poll = select.poll()
     poll.register(client, 0)
     return bool(poll.poll(seconds * 1000))
 
 
-def was_left(world: World, seconds: float = 10) -> bool:
+def was_left(world: World) -> bool:
     """Whether the proxy has closed the connection on which the last answer was coming."""
-    return world.fake.wait_until(
-        lambda: world.fake.requests[-1].outcome == "client_closed", seconds
-    )
+    return world.fake.wait_until(lambda: world.fake.requests[-1].outcome == "client_closed")
 
 
 def test_r14_an_answer_too_long_to_be_read_whole_is_broken_off(world: World) -> None:
@@ -153,7 +151,7 @@ def test_r12_clients_that_leave_leave_nothing_behind(when: str, world: World) ->
         with raw.connected(world.proxy) as client:
             client.sendall(raw.post(chat(stream=True)))
             time.sleep(0.1)
-    assert world.fake.wait_until(lambda: all(r.ended_at for r in world.fake.requests), 5)
+    assert world.fake.wait_until(lambda: all(r.ended_at for r in world.fake.requests))
     gate.open()
     assert back_to(world, files)
     assert world.proxy.get("/health").status_code == 200
@@ -167,8 +165,8 @@ def test_r13_what_was_used_until_a_client_left_is_counted_once(
     fake.script(delivered(say("a b c d e"), pause_after=4, pause=gate))
     with httpx.stream("POST", f"{proxy.url}/v1/messages", json=message(stream=True)) as response:
         next(response.iter_raw())
-        assert gate.reached.wait(5)
-    assert fake.wait_until(lambda: proxy.get("/analytics").json()["totalRequests"] == 1, 5)
+        assert gate.reached.wait(20)
+    assert fake.wait_until(lambda: proxy.get("/analytics").json()["totalRequests"] == 1)
     gate.open()
     time.sleep(0.2)
     analytics = proxy.get("/analytics").json()

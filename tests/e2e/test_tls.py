@@ -96,7 +96,7 @@ def test_a_client_that_leaves_closes_upstream(world: World) -> None:
     world.fake.script(delivered(say("a b c d e f"), pause_after=4, pause=5.0))
     with httpx.stream("POST", f"{world.proxy.url}/v1/messages", json=message(stream=True)) as r:
         next(r.iter_raw())
-    assert world.fake.wait_until(lambda: world.fake.requests[0].closed_at is not None, 3)
+    assert world.fake.wait_until(lambda: world.fake.requests[0].closed_at is not None, 4)
 
 
 def test_connections_are_reused(world: World) -> None:

@@ -125,14 +125,14 @@ class FakeAnthropic:
         """Answer matching requests with `then`: one answer stands for ever, a list is used up in order."""
         self.api.script.add(then, when)
 
-    def wait_until(self, condition: Callable[[], bool], timeout: float = 5.0) -> bool:
+    def wait_until(self, condition: Callable[[], bool], timeout: float = 20.0) -> bool:
         """Poll until the condition holds; False when it did not in time."""
         deadline = time.monotonic() + timeout
         while not (held := condition()) and time.monotonic() < deadline:
             time.sleep(0.002)
         return held
 
-    def wait_for_requests(self, count: int, timeout: float = 5.0) -> bool:
+    def wait_for_requests(self, count: int, timeout: float = 20.0) -> bool:
         return self.wait_until(lambda: len(self.requests) >= count, timeout)
 
     def refuse(self) -> None:
