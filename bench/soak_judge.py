@@ -81,9 +81,10 @@ def _paid_twice(upstream: Sequence[Received]) -> Iterator[str]:
 def _accounts(evidence: Evidence) -> Iterator[str]:
     """Each request has one record; the record of an answer that came whole says what upstream said."""
     results = [result for result in evidence.results if result.sent]
+    begun = sum(result.begun for result in evidence.results)
     records = evidence.records
-    if len(records) != len(results):
-        yield f"{len(results)} requests, and {len(records)} records"
+    if not len(results) <= len(records) <= begun:
+        yield f"{len(results)} to {begun} requests, and {len(records)} records"
     by_id = {record["requestId"]: record for record in records}
     asked: dict[str, list[Received]] = defaultdict(list)
     for request in evidence.upstream:

@@ -109,8 +109,10 @@ class Result:
     stream: bool
     end: End = "wrong"
     status: int = 0
+    begun: bool = False
+    """Its head was about to leave; a client may have changed its mind before."""
     sent: bool = False
-    """Its head has left; a client may have changed its mind before."""
+    """Its head has left for certain. One that is `begun` only may have as well: its client left in the middle."""
     request_id: str | None = None
     seconds: float = 0.0
     gap: float = 0.0
@@ -169,6 +171,7 @@ class Clients:
         path, body = request(result, self.rng)
 
         async def trace(name: str, _: Mapping[str, Any]) -> None:
+            result.begun = result.begun or name.endswith("send_request_headers.started")
             result.sent = result.sent or name.endswith("send_request_headers.complete")
 
         extensions = {"trace": trace}
