@@ -159,7 +159,7 @@ def stage(seed: int) -> Iterator[Soak]:
         write(login, document(OAUTH_TOKEN, REFRESH_TOKEN, time.time() + 60))
         held = folder / "held"
         (folder / "watch.py").write_text(WATCH.format(path=str(held)))
-        settings = {
+        settings: dict[str, Any] = {
             "CLAUDE_CONFIG_DIR": name,
             "CLAUDE_OAUTH_TOKEN_URL": f"{fake.url}/v1/oauth/token",
             "CLAUDE_CODE_OAUTH_TOKEN": None,

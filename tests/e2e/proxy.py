@@ -14,9 +14,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import anthropic
 import httpx
-import openai
+from anthropic import Anthropic, AsyncAnthropic
+from openai import AsyncOpenAI, OpenAI
 
 from tests.ports import free_port
 
@@ -72,7 +72,7 @@ class Proxy:
         self.env = {k: v for k, v in {**given, **defaults, **ours}.items() if v is not None}
         self.process: subprocess.Popen[bytes] | None = None
         self.log = self.home / "output.log"
-        self.clients: list[openai.OpenAI | anthropic.Anthropic] = []
+        self.clients: list[OpenAI | Anthropic] = []
 
     def filled_in(self, value: str) -> str:
         return value.replace("UPSTREAM", self.upstream).replace("PORT", str(self.port))
@@ -143,24 +143,22 @@ class Proxy:
     def output(self) -> str:
         return self.log.read_text(errors="replace")
 
-    def openai(self, **options: Any) -> openai.OpenAI:
+    def openai(self, **options: Any) -> OpenAI:
         """Closed with the proxy, or by `hang_up`."""
-        client = openai.OpenAI(
+        client = OpenAI(
             **{"base_url": f"{self.url}/v1", "api_key": "any", "max_retries": 0, **options}
         )
         self.clients.append(client)
         return client
 
-    def async_openai(self, **options: Any) -> openai.AsyncOpenAI:
-        return openai.AsyncOpenAI(
+    def async_openai(self, **options: Any) -> AsyncOpenAI:
+        return AsyncOpenAI(
             **{"base_url": f"{self.url}/v1", "api_key": "any", "max_retries": 0, **options}
         )
 
-    def anthropic(self, **options: Any) -> anthropic.Anthropic:
+    def anthropic(self, **options: Any) -> Anthropic:
         """Closed with the proxy, or by `hang_up`."""
-        client = anthropic.Anthropic(
-            **{"base_url": self.url, "api_key": "any", "max_retries": 0, **options}
-        )
+        client = Anthropic(**{"base_url": self.url, "api_key": "any", "max_retries": 0, **options})
         self.clients.append(client)
         return client
 
@@ -169,8 +167,8 @@ class Proxy:
         while self.clients:
             self.clients.pop().close()
 
-    def async_anthropic(self, **options: Any) -> anthropic.AsyncAnthropic:
-        return anthropic.AsyncAnthropic(
+    def async_anthropic(self, **options: Any) -> AsyncAnthropic:
+        return AsyncAnthropic(
             **{"base_url": self.url, "api_key": "any", "max_retries": 0, **options}
         )
 

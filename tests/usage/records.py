@@ -27,8 +27,12 @@ def seeded(seed: int) -> random.Random:
 
 
 def record(source: Source = "api_key", *, dollars: float = 0, **fields: Any) -> RequestRecord:
-    fields = {"time": NOW, "model": "claude-opus-4-5", "cost": round(dollars * PICO)} | fields
-    return RequestRecord(source=source, **fields)
+    usual: dict[str, Any] = {
+        "time": NOW,
+        "model": "claude-opus-4-5",
+        "cost": round(dollars * PICO),
+    }
+    return RequestRecord(source=source, **usual | fields)
 
 
 def worth(tokens: Tokens) -> int:
