@@ -45,6 +45,7 @@ class State:
             return
         self.store.load()
         self.saving = asyncio.create_task(self.store.run())
+        self.saving.add_done_callback(self.store.ended)
         private = self.terminal.private
         for line in await banner(self.settings, self.login, time.time(), private=private):
             self.terminal.line(line)

@@ -20,7 +20,7 @@ REPORT_SECONDS = 60.0
 
 
 class UsageStore:
-    """`load` at start, `run` as a task, `close` at exit."""
+    """`load` at start, `run` as a task that tells `ended`, `close` at exit."""
 
     def __init__(
         self,
@@ -73,6 +73,13 @@ class UsageStore:
             if snapshot:
                 # In a thread: encoding some megabytes and waiting for the disk would hold up every stream.
                 await asyncio.to_thread(self._save, version, snapshot)
+
+    def ended(self, task: asyncio.Task[None]) -> None:
+        """Say so if `run` ended by a failure: what is spent from then on would be forgotten after a kill."""
+        error = None if task.cancelled() else task.exception()
+        if error:
+            self._failure = f"Usage is not saved until ccproxy is restarted: {error!r}"
+            log.error(self._failure, exc_info=error)
 
     def close(self) -> None:
         """Save what is left and give the directory up. Never raises."""

@@ -44,6 +44,7 @@ class Instance:
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         task = asyncio.create_task(self.store.run())
+        task.add_done_callback(self.store.ended)
         try:
             yield
         finally:
@@ -169,6 +170,25 @@ def test_an_unwritable_home_serves_from_memory_with_one_warning(
     instance.store.close()
     assert len(caplog.messages) == 1
     assert "memory only" in caplog.messages[0]
+
+
+class BrokenFile(SnapshotFile):
+    """Fails as no file does, but a defect may."""
+
+    def save(self, snapshot: Snapshot) -> None:
+        raise ValueError("a defect")
+
+
+async def test_a_defect_that_ends_the_saving_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    instance = Instance(tmp_path, file=BrokenFile(tmp_path, Clock()))
+    with pytest.raises(ValueError, match="a defect"):
+        async with instance.running():
+            instance.ledger.add(record())
+            await until(lambda: instance.store.problem is not None)
+    assert "not saved until ccproxy is restarted" in (instance.store.problem or "")
+    assert instance.store.problem in caplog.messages
 
 
 class SlowFile(SnapshotFile):
