@@ -270,7 +270,8 @@ class Upstream:
     def try_api_key(self, exchange: Exchange, call: Call, reason: str | None) -> None:
         """Approve an attempt by API key, if the budget has room for it; else the error is final."""
         try:
-            if not call.counts_tokens:  # that is free
+            # Counting is free. And one reservation is for all attempts: what is tried again was not billed.
+            if not call.counts_tokens and not exchange.reservations:
                 exchange.reserve(self.purse.reserve(call))
         except CCProxyError as error:
             exchange.error = self.over_budget(error, exchange, call)

@@ -11,6 +11,7 @@ from mitmproxy.test import tflow
 from addon.attempt import Attempt, Source
 from addon.attempts import Attempts
 from addon.call import Call
+from addon.claude import policy
 from addon.claude.limits import Limit, RateLimit
 from addon.claude.names import ModelChoice
 from addon.claude.policy import Outcome
@@ -44,9 +45,9 @@ class World:
         settings = Settings.from_env({"ANTHROPIC_API_KEY": "sk-ant-api03-test"})
         self.exchanges = Exchanges()
         self.standing = Standing()
-        ledger = UsageLedger(lambda: NOW)
-        ledger.add(record(dollars=1))
-        self.budget = Budget(ledger, BudgetSettings(**budget, enabled=bool(budget)))
+        self.ledger = UsageLedger(lambda: NOW)
+        self.ledger.add(record(dollars=1))
+        self.budget = Budget(self.ledger, BudgetSettings(**budget, enabled=bool(budget)))
         self.flow = tflow.tflow()
         self.exchange: Exchange = self.exchanges.begin(self.flow)
         self.call = a_call()
@@ -166,6 +167,50 @@ async def test_counting_tokens_is_free_and_needs_no_budget() -> None:
     assert world.exchange.error is None
     assert world.exchange.approved and world.exchange.approved.source == "api_key"
     assert world.exchange.reservations == []
+
+
+@pytest.fixture
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is tried again is not waited for."""
+    monkeypatch.setattr(policy, "BACKOFF_BASE", 0.0)
+
+
+async def handed_to_the_key(**budget: float) -> World:
+    """Its reservation of $0.30 is held, besides the dollar that was spent before."""
+    world = World(**budget)
+    world.call.request["max_tokens"] = 12_000
+    await world.failed("claude_code", LIMIT, Limit(None, NOW + HOUR))
+    world.exchange.take_approved()
+    return world
+
+
+@pytest.mark.usefixtures("at_once")
+@pytest.mark.parametrize("status", [500, 529])
+async def test_a_request_does_not_stand_in_its_own_way_when_the_key_is_tried_again(
+    status: int,
+) -> None:
+    world = await handed_to_the_key(daily=1.5)
+    for _ in range(policy.RETRIES["overloaded"]):
+        await world.failed("api_key", CCProxyError("Try again", status=status))
+        assert world.exchange.error is None
+        attempt = world.exchange.take_approved()
+        assert attempt and attempt.source == "api_key"
+    assert len(world.exchange.reservations) == 1
+
+
+@pytest.mark.usefixtures("at_once")
+async def test_a_request_goes_on_with_its_reservation_when_others_spend_the_rest() -> None:
+    world = await handed_to_the_key(daily=1.5)
+    world.ledger.add(record(dollars=1))
+    await world.failed("api_key", CCProxyError("Overloaded", status=529))
+    assert world.exchange.error is None
+    assert world.exchange.approved and world.exchange.approved.source == "api_key"
+
+
+async def test_other_requests_find_its_reservation_held() -> None:
+    world = await handed_to_the_key(daily=1.5)
+    with pytest.raises(RateLimited, match="Daily budget exceeded"):
+        world.upstream.purse.reserve(world.call)
 
 
 @pytest.mark.parametrize(
