@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 from typing import Any
@@ -57,6 +58,9 @@ class SummaryCall:
             self.book(model.id, started, tokens=Tokens.from_usage(usage), cost=picos(spent))
         except CCProxyError as error:
             self.book(model.id, started, status=error.status, error=error.code or error.type)
+            raise
+        except asyncio.CancelledError:  # it took too long; Anthropic may bill it all the same
+            self.book(model.id, started, status=504, error="timeout")
             raise
         finally:
             self.purse.budget.release(reservation)
