@@ -24,6 +24,8 @@ from addon.credentials.vault import Stored, Vault
 MARGIN, MARGIN_JITTER = 300.0, 60.0
 """Seconds before the end at which a refresh begins, in the background; many instances should not begin at once."""
 SAVE_PAUSE_MIN, SAVE_PAUSE_MAX = 1.0, 300.0
+READ_PAUSE = 2.0
+"""Seconds until a store that could not be read is tried again: its revision does not tell when it can be."""
 
 BLOCK_SECONDS: Mapping[CredentialErrorKind, float] = {
     "invalid_grant": math.inf,
@@ -95,6 +97,7 @@ class StoredLogin:
         self._clock = clock
         self._held: _Held | None = None
         self._revision: Revision | None = None
+        self._read_again_at = math.inf
         self._unreadable = CredentialError("missing", LOGIN_AGAIN)
         self._block: _Block | None = None
         self._pending: _Pending | None = None
@@ -150,10 +153,10 @@ class StoredLogin:
         return self._held
 
     async def _look(self) -> None:
-        """Read the store if it has changed: a new `claude /login` counts at once."""
+        """Read the store if it has changed, a new `claude /login` counts at once, or if that failed a while ago."""
         async with self._reading:
             revision = self._vault.revision()
-            if revision != self._revision:
+            if revision != self._revision or self._clock.monotonic() >= self._read_again_at:
                 await self._reload()
                 self._revision = revision
 
@@ -163,7 +166,10 @@ class StoredLogin:
         except CredentialError as error:
             self._unreadable = error
             self._held = self._held if self._pending else None
+            wait = READ_PAUSE if isinstance(error.__cause__, OSError) else math.inf
+            self._read_again_at = self._clock.monotonic() + wait
             return
+        self._read_again_at = math.inf
         if not self._spent(stored.credential):
             self._hold(stored)
 
@@ -198,11 +204,8 @@ class StoredLogin:
         return block.error if same else None
 
     def _refresh_early(self, held: _Held) -> None:
-        if (
-            held.remaining(self._clock) < held.margin
-            and not self._flying
-            and not self._blocked(held)
-        ):
+        due = held.remaining(self._clock) < held.margin
+        if due and not self._flying and not self._blocked(held):
             self._take_off(self._refresh(held))
 
     async def _renewed(self, held: _Held) -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -52,6 +54,79 @@ async def test_a_new_login_counts_at_once(world: World) -> None:
     await world.login.access_token()
     world.log_in(HOUR, name="new")
     assert await world.login.access_token() == "access-new"
+
+
+class FailingDisk:
+    """A file that is there but cannot be opened, as with no descriptor left. Counts how often it is tried."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.failing = True
+        self.reads = 0
+        self.meanwhile: Callable[[], object] = lambda: None
+        self._really = Path.read_bytes
+        monkeypatch.setattr(Path, "read_bytes", lambda path: self._read(path))
+
+    def _read(self, path: Path) -> bytes:
+        self.reads += 1
+        self.meanwhile()
+        if self.failing:
+            raise OSError(errno.EMFILE, "Too many open files")
+        return self._really(path)
+
+
+async def test_a_login_that_could_not_be_read_is_read_when_it_can_be(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.log_in(HOUR)
+    await world.login.access_token()
+    world.log_in(HOUR, name="new")
+    disk = FailingDisk(monkeypatch)
+    assert "Too many open files" in (await error_of(world)).message
+    disk.failing = False
+    world.time.advance(2)
+    assert await world.login.access_token() == "access-new"
+    world.time.advance(2)
+    assert await world.login.access_token() == "access-new"
+    assert disk.reads == 4 + 1
+
+
+async def test_a_file_that_stays_unreadable_does_not_hold_up_each_request(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.log_in(HOUR)
+    disk = FailingDisk(monkeypatch)
+    messages = {(await error_of(world)).message for _ in range(5)}
+    assert len(messages) == 1
+    assert (disk.reads, world.time.passed < 1) == (4, True)
+    world.log_in(HOUR, name="newer")
+    disk.failing = False
+    assert await world.login.access_token() == "access-newer"
+
+
+async def test_a_client_that_leaves_amid_the_second_reading_does_not_end_the_third(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.log_in(HOUR)
+    disk = FailingDisk(monkeypatch)
+    await error_of(world)
+    world.time.advance(2)
+    loop, request = asyncio.get_running_loop(), asyncio.create_task(world.login.access_token())
+    disk.meanwhile = lambda: loop.call_soon_threadsafe(request.cancel)
+    with pytest.raises(asyncio.CancelledError):
+        await request
+    disk.failing, disk.meanwhile = False, lambda: None
+    assert await world.login.access_token() == "access-1"
+
+
+async def test_a_wrong_content_is_read_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.folder.mkdir()
+    world.file.write_bytes(b"{half")
+    disk = FailingDisk(monkeypatch)
+    disk.failing = False
+    for _ in range(3):
+        await error_of(world)
+        world.time.advance(60)
+    assert disk.reads == 4
 
 
 async def test_an_expired_token_is_refreshed_and_kept_with_all_other_fields(world: World) -> None:
