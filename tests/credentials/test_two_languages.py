@@ -114,7 +114,7 @@ def test_o1_nodes_heartbeat_counts_as_life_for_us(script: Path, path: Path) -> N
 
 def test_o4_node_recovers_a_lock_of_a_killed_process_of_ours(script: Path, path: Path) -> None:
     path.mkdir()  # what a killed holder leaves: an empty folder, and nobody who dates it
-    os.utime(path, (time.time() - 59,) * 2)
+    os.utime(path, (time.time() - 30,) * 2)
     assert node_tries(script, path) == "ELOCKED"
     os.utime(path, (time.time() - 61,) * 2)
     assert node_tries(script, path) == "taken"

@@ -14,7 +14,7 @@ from mitmproxy import connection
 import addon.replay_layer
 from addon.replay_layer import connections, front
 
-HEAD_SECONDS, BODY_SECONDS, UNREAD_SECONDS = 1.5, 1.5, 1.5
+HEAD_SECONDS, BODY_SECONDS, UNREAD_SECONDS = 2.0, 2.0, 4.0
 
 front.HEAD_SECONDS, front.BODY_SECONDS = HEAD_SECONDS, BODY_SECONDS
 connections.LOOK_EVERY = 0.2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import random
+import subprocess
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -48,15 +49,18 @@ class Killed:
     def work(self, proxy: Proxy, seconds: float) -> None:
         process = proxy.process
         assert process
-        timer = threading.Timer(seconds, process.kill)
-        timer.start()
-        with contextlib.suppress(httpx.HTTPError), httpx.Client(base_url=proxy.url) as client:
+        threading.Timer(seconds, self.kill, [process]).start()
+        client = httpx.Client(base_url=proxy.url, timeout=60)
+        with contextlib.suppress(httpx.HTTPError), client:
             while True:
                 client.post("/v1/messages", json=message()).raise_for_status()
                 self.answered.append(time.monotonic())
                 time.sleep(0.05)
         process.wait(10)
+
+    def kill(self, process: subprocess.Popen[bytes]) -> None:
         self.killed_at = time.monotonic()
+        process.kill()
 
 
 @pytest.mark.timeout(300)

@@ -28,6 +28,21 @@ def stream_into(proxy: Proxy, results: list[str], text: str) -> None:
         results.append(response.read().decode())
 
 
+def lets_nobody_in(proxy: Proxy) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", proxy.port), 10).close()
+    except ConnectionRefusedError:
+        return True
+    return False
+
+
+def is_served(proxy: Proxy) -> bool:
+    try:
+        return proxy.post("/v1/chat/completions", chat()).status_code == 200
+    except httpx.TransportError:  # its connection came in before the others were gone
+        return False
+
+
 @pytest.mark.timeout(120)
 def test_r18_sigterm_lets_streams_finish_and_tells_the_rest(
     fake: FakeAnthropic, start_proxy: StartProxy
@@ -54,11 +69,9 @@ def test_r18_sigterm_lets_streams_finish_and_tells_the_rest(
     assert proxy.process
     started = time.monotonic()
     proxy.process.send_signal(signal.SIGTERM)
-    time.sleep(0.5)
-    with pytest.raises(httpx.ConnectError):  # nobody new is let in
-        proxy.get("/health")
+    assert fake.wait_until(lambda: lets_nobody_in(proxy))
     slow.open()
-    proxy.process.wait(40)
+    proxy.process.wait(60)
     took = time.monotonic() - started
     for thread in threads:
         thread.join(10)
@@ -66,7 +79,7 @@ def test_r18_sigterm_lets_streams_finish_and_tells_the_rest(
     assert [text.endswith("data: [DONE]\n\n") for text in finished] == [True] * 15
     assert [text.count('"error":{') for text in told] == [1] * 5
     assert not any("[DONE]" in text for text in told)
-    assert took <= 30
+    assert took <= 45, "25 s, and what a busy machine adds"
     assert proxy.process.returncode == 0
 
 
@@ -81,7 +94,7 @@ def test_a_second_signal_ends_the_proxy_now(fake: FakeAnthropic, start_proxy: St
     assert never.reached.wait(10)
     assert proxy.process
     proxy.process.send_signal(signal.SIGTERM)
-    time.sleep(0.5)
+    assert fake.wait_until(lambda: lets_nobody_in(proxy))
     assert proxy.process.poll() is None
     proxy.process.send_signal(signal.SIGTERM)
     proxy.process.wait(10)
@@ -151,7 +164,6 @@ def test_s24_connections_beyond_the_cap_are_closed(
             assert late.recv(10) == b""
     for client in held[:10]:
         client.close()
-    time.sleep(0.5)
-    assert proxy.post("/v1/chat/completions", chat()).status_code == 200
+    assert fake.wait_until(lambda: is_served(proxy))
     for client in held:
         client.close()

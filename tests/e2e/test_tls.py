@@ -11,7 +11,9 @@ import trustme
 
 from tests.e2e.conftest import World
 from tests.e2e.proxy import Proxy, chat, message, rejected
+from tests.e2e.test_streams import read_past
 from tests.fakes.anthropic import FakeAnthropic
+from tests.fakes.delivery import Gate
 from tests.fakes.script import broken, delivered, fail, say
 from tests.fakes.stream import tool_use
 
@@ -75,9 +77,9 @@ def test_plain_and_streamed(world: World) -> None:
 
 
 def test_silence_is_filled(world: World) -> None:
-    world.fake.script(delivered(say("late"), hold=1.2))
-    text = streamed(world.proxy)
-    assert text.count(": keepalive") >= 2 and text.endswith("data: [DONE]\n\n")
+    gate = Gate()
+    world.fake.script(delivered(say("late"), hold=gate))
+    assert read_past(gate, ": keepalive", world.proxy, chat()).endswith("data: [DONE]\n\n")
 
 
 def test_overload_is_tried_again(world: World) -> None:
@@ -93,17 +95,19 @@ def test_a_cut_ends_in_one_error(world: World) -> None:
 
 
 def test_a_client_that_leaves_closes_upstream(world: World) -> None:
-    world.fake.script(delivered(say("a b c d e f"), pause_after=4, pause=5.0))
+    gate = Gate()
+    world.fake.script(delivered(say("a b c d e f"), pause_after=4, pause=gate))
     with httpx.stream("POST", f"{world.proxy.url}/v1/messages", json=message(stream=True)) as r:
         next(r.iter_raw())
-    assert world.fake.wait_until(lambda: world.fake.requests[0].closed_at is not None, 4)
+    assert world.fake.wait_until(lambda: world.fake.requests[0].closed_at is not None)
+    gate.open()
 
 
 def test_connections_are_reused(world: World) -> None:
     with httpx.Client(base_url=world.proxy.url, timeout=20) as client:
         for _ in range(3):
             assert client.post("/v1/chat/completions", json=chat()).status_code == 200
-    assert len(world.fake.connections) == 1
+    assert len({request.connection for request in world.fake.requests}) == 1
 
 
 class TestHandshakes:

@@ -51,8 +51,10 @@ def test_a_closed_page_gets_nothing_and_makes_room() -> None:
 async def test_frames_come_at_once_comments_in_silence_and_end_with_the_hub() -> None:
     hub = LiveHub()
     page = hub.subscribe()
-    stream = page.frames(keepalive=0.02)
-    assert await anext(stream) == COMMENT
+    silent = page.frames(keepalive=0.02)
+    assert await anext(silent) == COMMENT
+    await silent.aclose()
+    stream = page.frames()
     asyncio.get_running_loop().call_later(0.005, hub.publish, "totals", {})
     assert events(await anext(stream)) == [("totals", {})]
     asyncio.get_running_loop().call_later(0.005, hub.close)
