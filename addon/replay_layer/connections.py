@@ -9,10 +9,10 @@ import socket
 import struct
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from mitmproxy import connection, ctx
-from mitmproxy.proxy import server_hooks
+from mitmproxy.proxy import events, server_hooks
 from mitmproxy.proxy.server import ConnectionHandler
 
 from addon.ticker import Ticker
@@ -87,6 +87,7 @@ class ClientSocket:
     """When `unread` last became less, or began to be something, by the monotonic clock."""
     gone: bool = False
     """mitmproxy is done with it."""
+    upstream: dict[connection.Server, asyncio.StreamWriter] = field(default_factory=dict)
 
     def is_drained(self) -> bool:
         return not self.writer.transport.get_write_buffer_size()
@@ -102,10 +103,7 @@ class ClientSocket:
         """Reset it: otherwise we, or the system, would keep what was written until the client has read it."""
         if self.handler.client in self.handler.transports:
             self.handler.close_connection(self.handler.client)
-        self.writer.get_extra_info("socket").setsockopt(
-            socket.SOL_SOCKET, socket.SO_LINGER, AT_ONCE
-        )
-        self.writer.transport.abort()
+        reset(self.writer)
 
 
 class Connections:
@@ -138,12 +136,26 @@ class Connections:
     def client_disconnected(self, client: connection.Client) -> None:
         if held := self.open.get(client.id):
             held.gone = True
-            close(held.handler, *held.handler.transports)
+            for each in list(held.handler.transports):
+                close(held.handler, each)
             self.forget_drained(client.id, held)
 
-    def server_disconnected(self, data: server_hooks.ServerConnectionHookData) -> None:
+    def server_connected(self, data: server_hooks.ServerConnectionHookData) -> None:
         if held := self.open.get(data.client.id):
-            close(held.handler, data.server)
+            writer = held.handler.transports[data.server].writer
+            assert isinstance(writer, asyncio.StreamWriter)  # it is TCP
+            held.upstream[data.server] = writer
+
+    async def server_disconnected(self, data: server_hooks.ServerConnectionHookData) -> None:
+        held = self.open.get(data.client.id)
+        if held is None or (writer := held.upstream.pop(data.server, None)) is None:
+            return
+        if writer.transport.get_write_buffer_size():
+            reset(
+                writer
+            )  # or a request whose client has left would be sent to its end, and paid for
+        if data.server in held.handler.transports:
+            await end(held.handler, data.server)
 
     def look(self) -> None:
         """Close connections whose client has read nothing of what waits for it."""
@@ -159,10 +171,23 @@ class Connections:
             del self.open[client_id]
 
 
-def close(handler: ConnectionHandler, *connections: connection.Connection) -> None:
-    """Close what mitmproxy leaves open when it ends a connection on which data is just coming in: the task that reads
-    it is cancelled while it waits for its turn (`ConnectionHandler.server_event`), and never reaches its last lines."""
-    for each in connections:
-        io = handler.transports.get(each)
-        if io is not None and io.writer is not None:
-            io.writer.close()
+def reset(writer: asyncio.StreamWriter) -> None:
+    """Close now; what was not sent by then is thrown away."""
+    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, AT_ONCE)
+    writer.transport.abort()
+
+
+def close(handler: ConnectionHandler, left_open: connection.Connection) -> None:
+    """Close what mitmproxy leaves open when it ends a connection on which something is just coming in: the task that
+    reads it is cancelled while it waits for its turn (`ConnectionHandler.server_event`), and never gets to the end."""
+    writer = handler.transports[left_open].writer
+    if writer is not None:
+        writer.close()
+
+
+async def end(handler: ConnectionHandler, left_open: connection.Server) -> None:
+    """Close it, and tell the layer, which was not told either and would wait for more of its answer."""
+    close(handler, left_open)
+    del handler.transports[left_open]
+    left_open.state = connection.ConnectionState.CLOSED
+    await handler.server_event(events.ConnectionClosed(left_open))

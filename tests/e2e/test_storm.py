@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.e2e import hurry, raw
+from tests.e2e import hurry, lossy, raw
 from tests.e2e.conftest import StartProxy, World
 from tests.e2e.proxy import OWN_PORT, Proxy, chat, message, rejected
 from tests.e2e.test_door import HURRY, memory
@@ -132,6 +132,39 @@ def test_r14_a_slow_reader_gets_everything(world: World) -> None:
             tail = (tail + piece)[-200:]
             time.sleep(0.05)
     assert received > 6_000_000 and b"message_stop" in tail
+
+
+def test_r5_a_close_that_mitmproxy_does_not_tell_ends_the_stream_at_once(
+    fake: FakeAnthropic, start_proxy: StartProxy
+) -> None:
+    proxy = start_proxy(launch=False, first=["-s", str(Path(lossy.__file__))], mode=OWN_PORT)
+    fake.script(delivered(say("a long enough answer"), cut="fin", after_events=5))
+    with raw.connected(proxy) as client:
+        client.settimeout(30)
+        client.sendall(raw.post(chat(stream=True), "Connection: close"))
+        text = raw.read_all(client)
+    assert text.count(b'"error":{') == 1 and b"[DONE]" not in text
+
+
+def test_r12_a_client_that_leaves_has_no_more_of_its_request_sent(start_proxy: StartProxy) -> None:
+    data = "A" * 4_000_000
+    source = {"type": "base64", "media_type": "image/png", "data": data}
+    body = message()
+    body["messages"][0]["content"] = [{"type": "image", "source": source}] * 3
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(30)
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        proxy = start_proxy(ANTHROPIC_UPSTREAM_URL=url)
+        with raw.connected(proxy) as client:
+            client.sendall(raw.post(body, path="/v1/messages"))
+            upstream, _ = listener.accept()
+            upstream.settimeout(30)
+            received = len(upstream.recv(1000))
+        time.sleep(1)  # it takes note
+        with upstream, pytest.raises(ConnectionResetError):
+            while piece := upstream.recv(1 << 20):
+                received += len(piece)
+    assert received < 10_000_000
 
 
 @pytest.mark.parametrize("when", ["head", "content", "silence", "retry"])
