@@ -24,6 +24,10 @@ def hanging() -> CCProxyError:
     )
 
 
+def killed() -> CCProxyError:
+    return CCProxyError("This request was killed in mitmproxy.", code="killed")
+
+
 def disconnected(event: ResponseProtocolError) -> CCProxyError:
     if event.code is ErrorCode.CONNECT_FAILED:
         if "ertificate" in event.message:  # a company's own TLS inspection, most often

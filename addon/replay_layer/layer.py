@@ -14,7 +14,12 @@ from mitmproxy.connection import Connection, Server
 from mitmproxy.proxy import commands, events, layer, layers, tunnel
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layers import modes
-from mitmproxy.proxy.layers.http import GetHttpConnection, HttpLayer, HTTPMode
+from mitmproxy.proxy.layers.http import (
+    GetHttpConnection,
+    HttpLayer,
+    HTTPMode,
+    RegisterHttpConnection,
+)
 from mitmproxy.proxy.mode_specs import ReverseMode
 
 from addon.errors import CCProxyError
@@ -128,9 +133,15 @@ class ReplayLayer(HttpLayer):
             yield commands.CloseConnection(connection)
 
     def abort_connecting(self) -> Steps[None]:
-        """Give up connections that are not established yet: the waiting stream gets the error as usual."""
+        """Give up connections that are not established yet. The waiting stream gets the error now: mitmproxy can lose
+        the event that tells how connecting went (`ConnectionHandler.server_event`, cancelled while it waits)."""
         for connection in list(self.waiting_for_establishment):
-            yield commands.CloseConnection(connection)
+            yield from self.abandon(connection)
+            yield from self.register_connection(RegisterHttpConnection(connection, "too slow"))
+
+    def register_connection(self, command: RegisterHttpConnection) -> Steps[None]:
+        if command.connection in self.waiting_for_establishment:  # else it was given up
+            yield from super().register_connection(command)
 
 
 class Joined:

@@ -10,6 +10,7 @@ from math import inf
 from typing import Any
 
 from mitmproxy import http
+from mitmproxy.flow import Error
 from mitmproxy.net.http.validate import validate_headers
 from mitmproxy.proxy import commands, events
 from mitmproxy.proxy.layers.http import DropStream, SendHttp
@@ -30,7 +31,14 @@ from mitmproxy.proxy.layers.http._hooks import HttpResponseHook
 from addon.attempt import Attempt, Failure, Phase
 from addon.errors import BadGateway, CCProxyError
 from addon.head import lowered
-from addon.replay_layer.failures import CLOSING, IDLE, disconnected, hanging, unapproved
+from addon.replay_layer.failures import (
+    CLOSING,
+    IDLE,
+    disconnected,
+    hanging,
+    killed,
+    unapproved,
+)
 from addon.replay_layer.reading import Reading
 from addon.replay_layer.twin import twin
 from addon.replay_layer.voice import GiveUp, LiveDataHook, Steps, Tick
@@ -141,9 +149,9 @@ class ReplayStream(Reading):
 
     def make_server_connection(self) -> Steps[bool]:
         """Send the approved attempt. Always False, which tells the base class to send nothing itself."""
-        attempt = self.exchange.take_approved()
-        if attempt is None:
-            yield from self.fail(self.exchange.error or unapproved())
+        attempt, closing = self.exchange.take_approved(), self.parent.exchanges.closing
+        if attempt is None or closing is not None:
+            yield from self.fail(closing or self.exchange.error or unapproved())
             return False
         self.exchange.attempts.append(attempt)
         _show(self.flow.request, attempt)
@@ -289,6 +297,7 @@ class ReplayStream(Reading):
     def tick(self) -> Steps[None]:
         self.due = inf
         if not self.flow.live:
+            yield from self.notice_kill()
             return
         now = self.clock()
         hook = self.hook
@@ -300,9 +309,19 @@ class ReplayStream(Reading):
             yield from self.look(now)
         yield from self.schedule()
 
+    def notice_kill(self) -> Steps[None]:
+        """Someone in mitmweb has killed or deleted the flow: mitmproxy notes that, and lets it run."""
+        error, told = self.flow.error, self.ended or self.client_state == self.state_errored
+        if error is not None and error.msg == Error.KILLED_MESSAGE and not told:
+            yield from self.leave_upstream(reusable=False)
+            yield from self.give_up(killed())
+
     def look(self, now: float) -> Steps[None]:
         """Whatever is due now."""
-        if self.pulse.connecting_too_long(now):
+        closing, waiting = self.parent.exchanges.closing, self.pulse.connecting_since is not None
+        if closing is not None and self.exchange.live is None and (self.hook or waiting):
+            yield from self.give_up(closing)
+        elif self.pulse.connecting_too_long(now):
             yield from self.parent.abort_connecting()
         elif self.parent.exchanges.closing is not None and self.pulse.awaiting_upstream:
             end = ResponseProtocolError(self.stream_id, CLOSING, ErrorCode.GENERIC_SERVER_ERROR)

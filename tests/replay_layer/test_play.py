@@ -214,6 +214,34 @@ def test_an_answer_that_upstream_does_not_end_is_ended_and_its_connection_left(
     assert play.opening and not play.failures
 
 
+def test_a_connection_whose_fate_is_never_told_is_given_up() -> None:
+    play = Play()
+    play.client_sends(client_request("chat"))
+    play.complete_hooks()
+    play.wait(QUICK.connect + 1)
+    play.complete_hooks()
+    server = play.connect(index=1)  # the second attempt's
+    play.deliver_closes()  # and now it is told after all
+    play.upstream_sends(server, chunked(STREAM))
+    play.complete_hooks()
+    assert ended_well(body_of(play)) and play.upstream_requests == 1 and not play.failures
+
+
+@pytest.mark.parametrize("streaming", [True, False], ids=["streamed", "whole"])
+def test_an_answer_that_is_killed_in_mitmweb_ends(streaming: bool) -> None:
+    play = Play(streaming=streaming)
+    server = play.begin()
+    play.upstream_sends(server, chunked(STREAM)[:900])
+    play.complete_hooks()
+    (flow,) = play.flows
+    flow.kill()
+    play.wait(6)
+    play.complete_hooks()
+    assert server in play.closing and play.client in play.closing
+    body = body_of(play)
+    assert b"was killed" in body and b"[DONE]" not in body
+
+
 # ---- hooks that hang
 
 
@@ -376,12 +404,46 @@ def test_r4_nine_minutes_of_silence_are_bridged() -> None:
     assert ended_well(body_of(play))
 
 
+STOPPED = CCProxyError("ccproxy was stopped", code="shutdown")
+
+
+@pytest.mark.parametrize("hook", ["request", "upstream_failed"])
+def test_r18_the_end_of_the_proxy_is_told_to_who_waits_in_a_hook(hook: str) -> None:
+    play = Play()
+    reach(play, hook)
+    play.exchanges.closing = STOPPED
+    play.wait(6)
+    assert b"was stopped" in body_of(play)
+    sent = play.upstream_requests
+    play.complete_hooks()
+    assert not play.opening and play.upstream_requests == sent
+
+
+def test_r18_the_end_of_the_proxy_is_told_to_who_waits_for_a_connection() -> None:
+    play = Play()
+    play.client_sends(client_request("chat"))
+    play.complete_hooks()
+    play.exchanges.closing = STOPPED
+    play.wait(QUICK.connect / 2)
+    assert b"was stopped" in body_of(play)
+    play.connect()
+    assert not play.upstream_requests
+
+
+def test_r18_nothing_is_sent_any_more_once_the_proxy_ends() -> None:
+    play = Play()
+    reach(play, "request")
+    play.exchanges.closing = STOPPED
+    play.complete_hooks()
+    assert not play.opening and b"was stopped" in body_of(play)
+
+
 def test_the_end_of_the_proxy_is_told_in_the_stream() -> None:
     play = Play()
     server = play.begin()
     play.upstream_sends(server, chunked(STREAM)[:900])
     play.complete_hooks()
-    play.exchanges.closing = CCProxyError("ccproxy was stopped", code="shutdown")
+    play.exchanges.closing = STOPPED
     play.wait(6)
     play.complete_hooks()
     body = body_of(play)
