@@ -29,8 +29,8 @@ CONFIG = ROOT / "cloudflared-config.yml"
 QUICK_URL = re.compile(r"https://(?!api\.)[a-z0-9-]+\.trycloudflare\.com")
 HEALTHY_SECONDS = 60.0
 URL_SECONDS = 60.0
-STOP_SECONDS = 35.0
-"""The proxy lets running answers finish for some 25 seconds."""
+STOP_SECONDS = 105.0
+"""The proxy lets running answers finish for some 25 seconds, and a refresh of the login, which must be saved, for 75."""
 
 MISSING = """\
 cloudflared is not installed, so there is no tunnel. Cursor's servers need one
@@ -111,6 +111,8 @@ class Child:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
             limit=1024 * 1024,
+            # Ctrl+C is for us alone: the proxy would take what we then send it for a second one, and end at once.
+            start_new_session=True,
         )
         return cls(name, process, terminal)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pty
@@ -147,6 +148,16 @@ def forwarder(port: int, headers: dict[str, str]) -> Iterator[str]:
             thread.join()
 
 
+def groups_of_children(parent: int) -> set[int]:
+    groups = set()
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):  # it has just ended
+            _, of, group, *_ = stat.read_text().rpartition(")")[2].split()
+            if int(of) == parent:
+                groups.add(int(group))
+    return groups
+
+
 @pytest.mark.usefixtures("cloudflared")
 def test_both_run_in_one_terminal_and_ctrl_c_ends_both(start: Start, env: dict[str, str]) -> None:
     running = start()
@@ -154,6 +165,9 @@ def test_both_run_in_one_terminal_and_ctrl_c_ends_both(start: Start, env: dict[s
     assert f"[proxy] ccproxy on http://localhost:{env['PORT']}" in text
     assert "[tunnel] INF asked for: tunnel --no-autoupdate --config" in text
     assert f"--url http://127.0.0.1:{env['PORT']}" in text
+    groups = groups_of_children(running.process.pid)
+    assert len(groups) == 2, "a terminal interrupts a group, and each program has its own"
+    assert os.getpgid(running.process.pid) not in groups
     assert running.interrupt() == 0
     assert "[tunnel] INF stopped" in running.text
     with pytest.raises(httpx.ConnectError):
