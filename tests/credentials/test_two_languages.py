@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from addon.credentials.locks import FolderLock, Timing
+from tests.credentials.world import FakeClock
 
 pytestmark = pytest.mark.node
 
@@ -102,13 +103,17 @@ def test_o1_what_node_holds_we_do_not_get(script: Path, path: Path) -> None:
 
 
 def test_o1_nodes_heartbeat_counts_as_life_for_us(script: Path, path: Path) -> None:
-    """Node beats each second; we would take a lock that is still for a second and a half."""
-    lock = FolderLock(path, timing=Timing(stale=1.5, watch=1.5))
+    """By our clock, which waits for its beats, we would take a lock that is still for a second and a half."""
+    time_goes_by = FakeClock()
+    lock = FolderLock(path, timing=Timing(stale=1.5, watch=1.5), clock=time_goes_by.clock)
     with held_by_node(script, path, stale=2_000) as holder:
-        deadline = time.monotonic() + 3.2
-        while time.monotonic() < deadline:
+        for _ in range(3):
             assert not lock.try_acquire()
-            time.sleep(0.1)
+            beaten, deadline = path.stat().st_mtime_ns, time.monotonic() + 20
+            while path.stat().st_mtime_ns == beaten and time.monotonic() < deadline:
+                time.sleep(0.01)
+            time_goes_by.advance(1.4)
+        assert not lock.try_acquire()
         assert holder.communicate()[0] == "released\n"
 
 

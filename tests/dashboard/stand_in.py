@@ -29,6 +29,8 @@ class StandIn:
         self.state = DashboardState()
         self.hub = LiveHub()
         self.secret = secret
+        self.silent = False
+        """Events are not served, as while the proxy starts again."""
         self.url = ""
         self.clients: set[asyncio.StreamWriter] = set()
 
@@ -60,7 +62,8 @@ class StandIn:
             headers = dict(line.lower().split(": ", 1) for line in head.split("\r\n")[1:-2])
             body = await reader.readexactly(int(headers.get("content-length", 0)))
             if target == "/dashboard/events":
-                await self._events(writer)
+                if not self.silent:
+                    await self._events(writer)
             else:
                 writer.write(self._answer(method, target, headers, body))
                 await writer.drain()
