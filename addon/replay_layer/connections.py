@@ -136,8 +136,9 @@ class Connections:
     def client_disconnected(self, client: connection.Client) -> None:
         if held := self.open.get(client.id):
             held.gone = True
-            for each in list(held.handler.transports):
-                close(held.handler, each)
+            held.writer.close()  # mitmproxy may have left it open, as in `end`
+            for writer in held.upstream.values():
+                shut(writer)
             self.forget_drained(client.id, held)
 
     def server_connected(self, data: server_hooks.ServerConnectionHookData) -> None:
@@ -147,15 +148,10 @@ class Connections:
             held.upstream[data.server] = writer
 
     async def server_disconnected(self, data: server_hooks.ServerConnectionHookData) -> None:
-        held = self.open.get(data.client.id)
-        if held is None or (writer := held.upstream.pop(data.server, None)) is None:
-            return
-        if writer.transport.get_write_buffer_size():
-            reset(
-                writer
-            )  # or a request whose client has left would be sent to its end, and paid for
-        if data.server in held.handler.transports:
-            await end(held.handler, data.server)
+        if held := self.open.get(data.client.id):
+            shut(held.upstream.pop(data.server))
+            if data.server in held.handler.transports:
+                await end(held.handler, data.server)
 
     def look(self) -> None:
         """Close connections whose client has read nothing of what waits for it."""
@@ -177,17 +173,17 @@ def reset(writer: asyncio.StreamWriter) -> None:
     writer.transport.abort()
 
 
-def close(handler: ConnectionHandler, left_open: connection.Connection) -> None:
-    """Close what mitmproxy leaves open when it ends a connection on which something is just coming in: the task that
-    reads it is cancelled while it waits for its turn (`ConnectionHandler.server_event`), and never gets to the end."""
-    writer = handler.transports[left_open].writer
-    if writer is not None:
+def shut(writer: asyncio.StreamWriter) -> None:
+    """Close a connection to Anthropic. The rest of a request whose client has left must not be sent, and billed."""
+    if writer.transport.get_write_buffer_size():
+        reset(writer)
+    else:
         writer.close()
 
 
 async def end(handler: ConnectionHandler, left_open: connection.Server) -> None:
-    """Close it, and tell the layer, which was not told either and would wait for more of its answer."""
-    close(handler, left_open)
+    """Finish what mitmproxy has not when something was just coming in: the task that reads a connection, cancelled
+    while it waits for its turn (`ConnectionHandler.server_event`), neither closes it nor tells the layer."""
     del handler.transports[left_open]
     left_open.state = connection.ConnectionState.CLOSED
     await handler.server_event(events.ConnectionClosed(left_open))
