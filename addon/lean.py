@@ -53,7 +53,7 @@ GLIBC_MALLOC: Mapping[int, int] = {
     # M_ARENA_MAX: threads share one heap. With one for each, what they free stays with them.
     -8: 1,
     # M_MMAP_THRESHOLD, bytes: larger blocks go back once they are freed. Unset, it rises to the largest seen.
-    -3: 1 << 20,
+    -3: 128 * 1024,
 }
 """Options of mallopt(3), by their numbers in malloc.h. Without them a proxy that runs for days keeps what one busy
 minute took."""
