@@ -30,7 +30,7 @@ QUICK_URL = re.compile(r"https://(?!api\.)[a-z0-9-]+\.trycloudflare\.com")
 HEALTHY_SECONDS = 60.0
 URL_SECONDS = 60.0
 STOP_SECONDS = 105.0
-"""The proxy lets running answers finish for some 25, and a refresh of the login, which must be saved, for 75."""
+"""The proxy lets running answers finish for some 25 s, and a refresh of the login, which must be saved, for 75."""
 
 MISSING = """\
 cloudflared is not installed, so there is no tunnel. Cursor's servers need one

@@ -323,7 +323,7 @@ class ReplayStream(Reading):
             yield from self.give_up(closing)
         elif self.pulse.connecting_too_long(now):
             yield from self.parent.abort_connecting()
-        elif self.parent.exchanges.closing is not None and self.pulse.awaiting_upstream:
+        elif closing is not None and self.pulse.awaiting_upstream:
             end = ResponseProtocolError(self.stream_id, CLOSING, ErrorCode.GENERIC_SERVER_ERROR)
             yield from super().handle_event(end)
         elif self.pulse.upstream_silent_too_long(now) or self.lingers(now):

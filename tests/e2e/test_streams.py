@@ -6,6 +6,7 @@ import json
 import socket
 import threading
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -21,16 +22,18 @@ from tests.fakes.script import Answer, broken, delivered, fail, html, say
 FAST = {"FIRST_BYTE_SECONDS": "0.4", "KEEPALIVE_SECONDS": "0.3"}
 
 
-def read_stream(
-    proxy: Proxy, body: dict[str, Any], path: str = "/v1/chat/completions"
-) -> list[tuple[float, bytes]]:
-    """Everything a client reads, with the time since the request."""
-    started = time.monotonic()
+def pieces(proxy: Proxy, body: dict[str, Any], path: str) -> Iterator[str]:
+    """A streamed answer, as it comes."""
     with httpx.stream(
-        "POST", f"{proxy.url}{path}", json={**body, "stream": True}, timeout=20
+        "POST", f"{proxy.url}{path}", json={**body, "stream": True}, timeout=30
     ) as response:
         assert response.status_code == 200
-        return [(time.monotonic() - started, chunk) for chunk in response.iter_raw()]
+        yield from response.iter_text()
+
+
+def read_stream(proxy: Proxy, body: dict[str, Any]) -> str:
+    """Everything a client reads."""
+    return "".join(pieces(proxy, body, "/v1/chat/completions"))
 
 
 def read_past(
@@ -38,19 +41,11 @@ def read_past(
 ) -> str:
     """All that a client reads of an answer that is held back at `gate` until three times there was a `sign` of life."""
     text = ""
-    with httpx.stream(
-        "POST", f"{proxy.url}{path}", json={**body, "stream": True}, timeout=30
-    ) as response:
-        assert response.status_code == 200
-        for chunk in response.iter_raw():
-            text += chunk.decode()
-            if text.count(sign) >= 3:
-                gate.open()
+    for piece in pieces(proxy, body, path):
+        text += piece
+        if text.count(sign) >= 3:
+            gate.open()
     return text
-
-
-def text_of(chunks: list[tuple[float, bytes]]) -> str:
-    return b"".join(chunk for _, chunk in chunks).decode()
 
 
 def test_r3_silence_before_headers_is_filled(fake: FakeAnthropic, start_proxy: StartProxy) -> None:
@@ -90,7 +85,7 @@ def test_fallback_after_an_early_head(fake: FakeAnthropic, start_proxy: StartPro
     proxy = start_proxy(**FAST)
     fake.script(delivered(fail(429, headers=rejected()), hold=0.8), when="oauth")
     fake.script(say("paid"), when="api_key")
-    text = text_of(read_stream(proxy, chat()))
+    text = read_stream(proxy, chat())
     assert ": source=api_key reason=rate_limited" in text
     assert '"content":"paid"' in text and text.endswith("data: [DONE]\n\n")
     assert len(fake.messages("api_key")) == 1
@@ -101,7 +96,7 @@ def test_error_event_before_content_counts_as_a_status(
 ) -> None:
     proxy = start_proxy()
     fake.script([broken("overloaded_error"), broken("overloaded_error"), say("third time")])
-    text = text_of(read_stream(proxy, chat()))
+    text = read_stream(proxy, chat())
     assert '"content":"third' in text
     assert len(fake.messages("oauth")) == 3 and not fake.messages("api_key")
 
@@ -111,7 +106,7 @@ def test_r8_error_event_after_content_is_passed_on_once(
 ) -> None:
     proxy = start_proxy()
     fake.script(broken("overloaded_error", after=2))
-    text = text_of(read_stream(proxy, chat()))
+    text = read_stream(proxy, chat())
     assert text.count('"error":{') == 1
     assert "[DONE]" not in text and 'finish_reason":"stop' not in text
     assert len(fake.messages()) == 1
@@ -123,7 +118,7 @@ def test_r5_a_cut_answer_ends_in_one_error(
 ) -> None:
     proxy = start_proxy()
     fake.script(delivered(say("a long enough answer"), after_events=5, **how))
-    text = text_of(read_stream(proxy, chat()))
+    text = read_stream(proxy, chat())
     assert text.count('"error":{') == 1 and "[DONE]" not in text
     with pytest.raises(openai.APIError):
         list(proxy.openai().chat.completions.create(**chat(stream=True)))
@@ -201,7 +196,7 @@ def test_refused_after_an_early_head_ends_in_one_error_event(
 ) -> None:
     proxy = start_proxy(FIRST_BYTE_SECONDS="0.1")
     fake.refuse()
-    text = text_of(read_stream(proxy, chat()))
+    text = read_stream(proxy, chat())
     assert text.count('"error":{') == 1 and "upstream_unreachable" in text and "[DONE]" not in text
 
 
@@ -235,7 +230,7 @@ def test_upstream_idle_mid_stream_is_given_up(fake: FakeAnthropic, start_proxy: 
     proxy = start_proxy(UPSTREAM_IDLE_SECONDS="3", KEEPALIVE_SECONDS="0.2")
     gate = Gate()
     fake.script(delivered(say("a b c d"), pause_after=5, pause=gate))
-    text = text_of(read_stream(proxy, chat()))
+    text = read_stream(proxy, chat())
     assert text.count('"error":{') == 1 and "timeout" in text and "[DONE]" not in text
     assert fake.wait_until(lambda: fake.requests[0].closed_at is not None)
     gate.open()
@@ -262,7 +257,7 @@ def test_sixty_parallel_streams_all_end_well(fake: FakeAnthropic, start_proxy: S
     results: list[str] = []
 
     def run(number: int) -> None:
-        results.append(text_of(read_stream(proxy, chat(f"request {number}"))))
+        results.append(read_stream(proxy, chat(f"request {number}")))
 
     threads = [threading.Thread(target=run, args=(n,)) for n in range(60)]
     for thread in threads:
