@@ -21,52 +21,52 @@ sys.path.insert(0, str(HERE))  # mitmproxy loads a script by its path, not as pa
 import httpx
 from mitmproxy import ctx
 
-from addon.access_control import AccessControl
-from addon.api_log import ApiLog
-from addon.attempts import Attempts
+from addon.addons.access_control import AccessControl
+from addon.addons.api_log import ApiLog
+from addon.addons.context_window import ContextWindow
+from addon.addons.continuity import Continuity
+from addon.addons.flow_limit import FlowLimit
+from addon.addons.model_list import ModelList, UpstreamModels
+from addon.addons.options import Options, given_at_start
+from addon.addons.parts import load_catalogue, make_counter, make_login, make_manager, timing
+from addon.addons.persistence import State
+from addon.addons.progress import Progress
+from addon.addons.prompt_cache import PromptCache
+from addon.addons.safe_options import SafeOptions
+from addon.addons.shutdown import Shutdown
+from addon.addons.thinking import Thinking
+from addon.addons.translate import Translate
+from addon.addons.upstream import Upstream
+from addon.addons.upstream_request import Attempts
+from addon.addons.usage_recorder import UsageRecorder
+from addon.api.commands import Commands
+from addon.api.control import ControlApi
+from addon.api.dashboard import DashboardApi
+from addon.api.explain import Explain
+from addon.api.health import Health
+from addon.api.local import LocalApi
+from addon.api.request_history import Explained
+from addon.api.views import Views
 from addon.claude.models_file import CatalogueError
 from addon.claude.thinking_store import ThinkingStore
-from addon.commands import Commands
 from addon.context.summary_memory import SummaryMemory
-from addon.context_window import ContextWindow
-from addon.continuity import Continuity
-from addon.control_api import ControlApi
-from addon.dashboard_api import DashboardApi
-from addon.environment import environment
-from addon.errors import CCProxyError
-from addon.exchange import Exchanges
-from addon.explain import Explain
-from addon.explained import Explained
-from addon.flow_limit import FlowLimit
-from addon.health import Health
-from addon.json_codec import FAST
-from addon.later import Later
-from addon.local_api import LocalApi
-from addon.model_list import ModelList, UpstreamModels
-from addon.options import Options, given_at_start
-from addon.parts import load_catalogue, make_counter, make_login, make_manager, timing
-from addon.progress import Progress
-from addon.prompt_cache import PromptCache
-from addon.purse import Purse
+from addon.core.environment import environment
+from addon.core.errors import CCProxyError
+from addon.core.json_codec import FAST
+from addon.core.lazy_http import Later
+from addon.core.secret import with_stored_secret
+from addon.core.settings import Settings, SettingsError
+from addon.core.terminal import Terminal
+from addon.exchange.state import Exchanges
 from addon.replay_layer import Connections, Gate, ReverseLayer
-from addon.safe_options import SafeOptions
-from addon.secret import with_stored_secret
-from addon.settings import Settings, SettingsError
-from addon.shutdown import Shutdown
-from addon.standing import Standing
-from addon.state import State
-from addon.terminal import Terminal
-from addon.thinking import Thinking
-from addon.translate import Translate
-from addon.upstream import Upstream
 from addon.usage.budget import Budget
 from addon.usage.ledger import UsageLedger
 from addon.usage.live import LiveHub
 from addon.usage.metrics import Metrics
+from addon.usage.purse import Purse
 from addon.usage.snapshot import SnapshotFile
 from addon.usage.store import UsageStore
-from addon.usage_recorder import UsageRecorder
-from addon.views import Views
+from addon.usage.subscription import Standing
 
 OWN_CALLS = httpx.Timeout(120, connect=10)
 """Seconds, for what the proxy asks for itself: tokens, models, summaries."""

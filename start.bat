@@ -28,19 +28,19 @@ if errorlevel 1 (
 if /i "%COMMAND%"=="test" (
   %PYTHON% -m pytest -n 4 --dist loadfile -m "not node and not browser and not long" %2 %3 %4 %5 %6 %7 %8 %9
 ) else if /i "%COMMAND%"=="demo" (
-  %PYTHON% -m addon.demo
+  %PYTHON% -m addon.cli.demo
 ) else if /i "%COMMAND%"=="tunnel" (
-  %PYTHON% -m addon.tunnel %2 %3 %4 %5 %6 %7 %8 %9
+  %PYTHON% -m addon.cli.tunnel %2 %3 %4 %5 %6 %7 %8 %9
 ) else if /i "%COMMAND%"=="doctor" (
-  %PYTHON% -m addon.doctor %2 %3 %4 %5 %6 %7 %8 %9
+  %PYTHON% -m addon.cli.doctor %2 %3 %4 %5 %6 %7 %8 %9
 ) else if /i "%COMMAND%"=="rerun" (
-  %PYTHON% -m addon.rerun %2 %3 %4 %5 %6 %7 %8 %9
+  %PYTHON% -m addon.cli.rerun %2 %3 %4 %5 %6 %7 %8 %9
 ) else if /i "%COMMAND%"=="web" (
-  %PYTHON% -m addon.launch mitmweb %2 %3 %4 %5 %6 %7 %8 %9
+  %PYTHON% -m addon.cli.launch mitmweb %2 %3 %4 %5 %6 %7 %8 %9
 ) else if /i "%COMMAND%"=="run" (
-  %PYTHON% -m addon.launch mitmdump %2 %3 %4 %5 %6 %7 %8 %9
+  %PYTHON% -m addon.cli.launch mitmdump %2 %3 %4 %5 %6 %7 %8 %9
 ) else (
-  %PYTHON% -m addon.launch mitmdump %*
+  %PYTHON% -m addon.cli.launch mitmdump %*
 )
 if not errorlevel 1 exit /b 0
 

@@ -63,16 +63,16 @@ case "${1:-run}" in
     ;;
   demo)
     set_up requirements.txt
-    exec .venv/bin/python -m addon.demo
+    exec .venv/bin/python -m addon.cli.demo
     ;;
   tunnel | doctor | rerun)
     set_up requirements.txt
-    exec .venv/bin/python -m "addon.$1" "${@:2}"
+    exec .venv/bin/python -m "addon.cli.$1" "${@:2}"
     ;;
   web)
     shift
     set_up requirements.txt
-    exec .venv/bin/python -m addon.launch mitmweb "$@"
+    exec .venv/bin/python -m addon.cli.launch mitmweb "$@"
     ;;
   run | *)
     if [ "${1:-}" = run ]; then
@@ -82,6 +82,6 @@ case "${1:-run}" in
       exit 2
     fi
     set_up requirements.txt
-    exec .venv/bin/python -m addon.launch mitmdump "$@"
+    exec .venv/bin/python -m addon.cli.launch mitmdump "$@"
     ;;
 esac

@@ -20,9 +20,9 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from addon.claude.catalogue import Catalogue
-from addon.context.counter import TokenCounter
-from addon.context.digests import digest, fingerprint
-from addon.context.vocabulary import Vocabulary
+from addon.claude.digests import digest, fingerprint
+from addon.context.tokens.counter import TokenCounter
+from addon.context.tokens.vocabulary import Vocabulary
 
 ROOT = Path(__file__).parents[1]
 MODEL = Catalogue.load((ROOT / "addon/claude/models.toml").read_text()).get("claude-sonnet-5")

@@ -16,17 +16,17 @@ from typing import Any, Literal
 
 from playwright.async_api import Browser, async_playwright, expect
 
+from addon.stand_in.anthropic import FakeAnthropic
+from addon.stand_in.limits import windows
+from addon.stand_in.script import delivered, fail, say
 from addon.usage.budget import BudgetSettings
-from addon.usage.document import Snapshot
 from addon.usage.ledger import UsageLedger
 from addon.usage.snapshot import SnapshotFile
+from addon.usage.snapshot_format import Snapshot
 from bench.target import ROOT
 from tests.dashboard.conftest import FLAGS
 from tests.dashboard.scenes import busy_day
 from tests.e2e.proxy import Proxy, message
-from tests.fakes.anthropic import FakeAnthropic
-from tests.fakes.limits import windows
-from tests.fakes.script import delivered, fail, say
 
 IMAGES = ROOT / "docs" / "images"
 SIZE = (1200, 812)

@@ -17,16 +17,16 @@ from dataclasses import asdict
 
 import httpx
 
+from addon.stand_in.anthropic import FakeAnthropic
+from addon.stand_in.models import FakeModel
+from addon.stand_in.prompt_cache import InputUsage, Piece, PromptCache
+from addon.stand_in.record import Received
+from addon.stand_in.script import delivered, say
+from addon.stand_in.stream import thinking, tool_use
 from bench.dialog import ChatDialog, Dialog, NativeDialog
 from bench.long_figures import MODEL, SUMMARIZER, Arm, Run, Turn, figures, table
 from bench.run import write
 from tests.e2e.proxy import API_KEY, Proxy
-from tests.fakes.anthropic import FakeAnthropic
-from tests.fakes.models import FakeModel
-from tests.fakes.prompt_cache import InputUsage, Piece, PromptCache
-from tests.fakes.record import Received
-from tests.fakes.script import delivered, say
-from tests.fakes.stream import thinking, tool_use
 
 TURNS = 80
 FIRST_CHARACTERS, STEP_CHARACTERS = 30_000, 13_300

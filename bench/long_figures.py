@@ -10,10 +10,10 @@ from typing import Any
 from addon.claude.catalogue import Catalogue
 from addon.claude.model import Model
 from addon.claude.prices import cost
-from addon.claude.tokens import Tokens
+from addon.claude.pricing import Tokens
+from addon.stand_in.prompt_cache import InputUsage
+from addon.stand_in.record import Received
 from bench.target import ROOT
-from tests.fakes.prompt_cache import InputUsage
-from tests.fakes.record import Received
 
 MODEL, SUMMARIZER = "claude-sonnet-5", "claude-opus-4-5"
 UNIT = 20_000

@@ -1,6 +1,6 @@
 """Pack tiktoken's `cl100k_base.tiktoken` into the package: `python bench/pack_vocabulary.py cl100k_base.tiktoken`.
 
-Prints the sha256 that `addon/context/vocabulary.py` pins. `--check` only verifies what is packed already.
+Prints the sha256 that `addon/context/tokens/vocabulary.py` pins. `--check` only verifies what is packed already.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from addon.context.vocabulary import PACKED, pack, unpack
+from addon.context.tokens.vocabulary import PACKED, pack, unpack
 
 SOURCE_SHA256 = "223921b76ee99bde995b7ff738513eef100fb51d18c93597a113bcffe865b2a7"
 

@@ -11,11 +11,11 @@ import random
 
 import httpx
 
+from addon.stand_in.anthropic import FakeAnthropic
 from bench.run import write
 from bench.soak_load import Clients
 from bench.target import memory_of
 from tests.e2e.proxy import Proxy
-from tests.fakes.anthropic import FakeAnthropic
 
 AT_ONCE = 8
 STEPS = 20

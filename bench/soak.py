@@ -24,6 +24,8 @@ from typing import Any
 
 import httpx
 
+from addon.stand_in.anthropic import FakeAnthropic
+from addon.stand_in.credential import OAUTH_TOKEN, REFRESH_TOKEN, kind_of
 from bench.plateau import ask
 from bench.run import RESULTS
 from bench.soak_judge import MOST_GROWTH, Evidence, Sample, judge, slope
@@ -31,8 +33,6 @@ from bench.soak_load import LONGEST, Clients, exhaust, fate, script
 from bench.target import memory_of
 from tests.credentials.samples import document, write
 from tests.e2e.proxy import Proxy
-from tests.fakes.anthropic import FakeAnthropic
-from tests.fakes.credential import OAUTH_TOKEN, REFRESH_TOKEN, kind_of
 
 EXHAUST_EVERY, EXHAUST_SECONDS = 45.0, 5.0
 FILL = 12_000

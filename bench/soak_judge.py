@@ -7,11 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from addon.stand_in.bill import Used, used
+from addon.stand_in.credential import kind_of
+from addon.stand_in.record import Received
 from bench.soak_load import Result, asked_by
 from tests.e2e.accounts import tokens_of
-from tests.fakes.bill import Used, used
-from tests.fakes.credential import kind_of
-from tests.fakes.record import Received
 
 LONGEST_GAP = 4.0
 """Seconds of silence on a stream, with keepalives each second and a loaded machine."""

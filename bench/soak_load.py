@@ -14,10 +14,10 @@ from typing import Any, Literal
 
 import httpx
 
-from tests.fakes.anthropic import FakeAnthropic
-from tests.fakes.limits import windows
-from tests.fakes.record import Received
-from tests.fakes.script import Answer, broken, delivered, fail, say
+from addon.stand_in.anthropic import FakeAnthropic
+from addon.stand_in.limits import windows
+from addon.stand_in.record import Received
+from addon.stand_in.script import Answer, broken, delivered, fail, say
 
 type Dialect = Literal["chat", "messages", "responses"]
 type End = Literal["whole", "error", "left", "wrong"]

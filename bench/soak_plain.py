@@ -11,12 +11,12 @@ import time
 
 import httpx
 
+from addon.stand_in.anthropic import FakeAnthropic
+from addon.stand_in.credential import API_KEY
 from bench.run import write
 from bench.soak_judge import slope
 from bench.soak_load import LONGEST, Clients, script
 from bench.target import Target
-from tests.fakes.anthropic import FakeAnthropic
-from tests.fakes.credential import API_KEY
 
 HEADERS = {"x-api-key": API_KEY, "anthropic-version": "2023-06-01"}
 LOOK_SECONDS = 60.0

@@ -9,7 +9,7 @@ import random
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from tests.wire.asking import OPUS, TC, A, S, T, U, function, text, tr, tu
+from tests.translation.asking import OPUS, TC, A, S, T, U, function, text, tr, tu
 
 PNG = "data:image/png;base64,iVBORw0KGgo="
 TOOLS = [

@@ -5,15 +5,15 @@ from __future__ import annotations
 import pytest
 from mitmproxy.test import tflow
 
-from addon.access_control import Visitor
-from addon.attempt import Attempt, Failure
-from addon.attempts import Attempts, Credential
+from addon.addons.access_control import Visitor
+from addon.addons.continuity import Continuity
+from addon.addons.upstream_request import Attempts, Credential
 from addon.claude.thinking_store import ThinkingStore
-from addon.client_side import ClientSide
-from addon.continuity import Continuity
-from addon.errors import CCProxyError
-from addon.exchange import Exchange, Exchanges
-from addon.settings import Settings
+from addon.core.errors import CCProxyError
+from addon.core.settings import Settings
+from addon.exchange.attempt import Attempt, Failure
+from addon.exchange.client import ClientSide
+from addon.exchange.state import Exchange, Exchanges
 
 CANARY = "sk-ant-canary-00000000"
 SETTINGS = Settings.from_env(

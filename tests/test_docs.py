@@ -13,17 +13,17 @@ from urllib.parse import unquote, urlsplit
 import pytest
 from dotenv import dotenv_values
 
+from addon.addons.safe_options import FORCED, PREFERRED
 from addon.claude.catalogue import Catalogue
-from addon.claude.causes import LOGIN_REASONS, Cause
 from addon.claude.names import parse
-from addon.claude.policy import Hindrance
-from addon.errors import BadRequest
-from addon.routes import BY_ID, ROUTES, Route, find
-from addon.safe_options import FORCED, PREFERRED
-from addon.settings import Settings, described
-from addon.wire import ignored
+from addon.core.errors import BadRequest
+from addon.core.settings import Settings, described
+from addon.exchange.routes import BY_ID, ROUTES, Route, find
+from addon.fallback.causes import LOGIN_REASONS, Cause
+from addon.fallback.policy import Hindrance
+from addon.translation.to_anthropic import ignored
 from tests.documents import DOCUMENTS, ROOT, blocks, code, rows, section, text
-from tests.wire.asking import U, chat, responses
+from tests.translation.asking import U, chat, responses
 
 BUILTIN_MODELS = text("addon/claude/models.toml")
 DEFAULTS = Settings.from_env({})

@@ -17,33 +17,33 @@ import pytest
 from mitmproxy import http
 from mitmproxy.test import tflow, tutils
 
-from addon.attempts import Attempts
-from addon.chain import Chain
+from addon.addons.chain import Chain
+from addon.addons.context_window import ContextWindow
+from addon.addons.continuity import Continuity
+from addon.addons.model_list import ModelList
+from addon.addons.parts import make_manager
+from addon.addons.prompt_cache import PromptCache
+from addon.addons.thinking import Thinking
+from addon.addons.translate import Translate
+from addon.addons.upstream_request import Attempts
 from addon.claude.catalogue import Catalogue
 from addon.claude.thinking_store import ThinkingStore
-from addon.context.counter import TokenCounter
 from addon.context.summary_memory import SummaryMemory
-from addon.context.vocabulary import Vocabulary
-from addon.context_window import ContextWindow
-from addon.continuity import Continuity
-from addon.exchange import Exchange, Exchanges
-from addon.model_list import ModelList
-from addon.parts import make_manager
-from addon.prompt_cache import PromptCache
-from addon.purse import Purse
-from addon.routes import find
-from addon.settings import Settings
-from addon.terminal import Terminal
-from addon.thinking import Thinking
-from addon.translate import Translate
+from addon.context.tokens.counter import TokenCounter
+from addon.context.tokens.vocabulary import Vocabulary
+from addon.core.settings import Settings
+from addon.core.terminal import Terminal
+from addon.core.types import JsonObject
+from addon.exchange.routes import find
+from addon.exchange.state import Exchange, Exchanges
+from addon.stand_in.credential import OAUTH_TOKEN
+from addon.stand_in.judge import Judge
+from addon.stand_in.refusal import Refusal
 from addon.usage.budget import Budget
 from addon.usage.ledger import UsageLedger
-from addon.wire.types import JsonObject
+from addon.usage.purse import Purse
 from tests.claude.support import CATALOGUE
 from tests.damaged import MESSAGES, Sent, check_refusal, sent
-from tests.fakes.credential import OAUTH_TOKEN
-from tests.fakes.judge import Judge
-from tests.fakes.refusal import Refusal
 
 
 @dataclass

@@ -15,8 +15,8 @@ from typing import Any, Self
 
 from addon.claude.model import Model
 from addon.claude.models_file import CatalogueError, build_row, parse_models_file
-from addon.errors import NotFound
-from addon.wire.types import JsonObject
+from addon.core.errors import NotFound
+from addon.core.types import JsonObject
 
 EFFORTS = ("low", "medium", "high", "xhigh", "max")
 DATE_SUFFIX = re.compile(r"-20\d{6}$")

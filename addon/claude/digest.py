@@ -12,8 +12,8 @@ from typing import Any
 
 import orjson
 
-from addon.wire.blocks import blocks_of, is_thinking
-from addon.wire.types import JsonObject
+from addon.claude.blocks import blocks_of, is_thinking
+from addon.core.types import JsonObject
 
 SIZE = 16
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from addon.claude.names import LEVELS
-from addon.errors import BadRequest
+from addon.core.errors import BadRequest
 
 MIN_BUDGET = 1024
 """Anthropic answers 400 to a smaller `budget_tokens` (extended thinking page)."""

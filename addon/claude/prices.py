@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from addon.claude.model import Model, Prices
-from addon.claude.tokens import Tokens, count
-from addon.wire.types import JsonObject
+from addon.claude.pricing import Tokens, count
+from addon.core.types import JsonObject
 
 MILLION = 1_000_000
 WEB_SEARCH_USD = (

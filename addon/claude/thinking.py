@@ -20,11 +20,11 @@ from addon.claude.effort import (
 )
 from addon.claude.model import Model
 from addon.claude.names import ModelChoice
-from addon.claude.thinking_wish import OFF_TYPES, Asked, merge
+from addon.claude.thinking_request import OFF_TYPES, Asked, merge
 from addon.claude.tool_choice import relax_tool_choice
 from addon.claude.turns import goes_on_without_thinking
-from addon.wire.request_types import ThinkingWish
-from addon.wire.types import JsonObject
+from addon.core.types import JsonObject
+from addon.translation.types import ThinkingWish
 
 INTERLEAVED_BETA = "interleaved-thinking-2025-05-14"
 BINDING_BETA = "thinking-binding-controls-2026-08-01"

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from addon.claude.blocks import is_thinking
 from addon.claude.digest import canonical, message_digest
 from addon.claude.turns import Visible, sendable
-from addon.wire.blocks import is_thinking
-from addon.wire.types import JsonObject
+from addon.core.types import JsonObject
 
 OVERHEAD_BYTES = 512  # of a record without content, roughly
 

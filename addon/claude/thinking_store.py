@@ -20,6 +20,7 @@ from hashlib import blake2b
 from types import MappingProxyType
 from typing import NamedTuple
 
+from addon.claude.blocks import is_thinking
 from addon.claude.digest import SIZE, head_digest, message_digest
 from addon.claude.model import Model
 from addon.claude.thinking_records import (
@@ -33,8 +34,7 @@ from addon.claude.thinking_records import (
     without_thinking,
 )
 from addon.claude.turns import Visible, has_thinking, in_tool_loop, loop_start, visible
-from addon.wire.blocks import is_thinking
-from addon.wire.types import JsonObject
+from addon.core.types import JsonObject
 
 TURNS_REMEMBERED = 10_000
 """Of which is known what is visible: about 3 MB."""

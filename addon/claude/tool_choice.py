@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from addon.wire.types import JsonObject
+from addon.core.types import JsonObject
 
 NUDGE_ANY = "You must call one of the tools."
 NUDGE_NAMED = "You must call the tool `{name}`."

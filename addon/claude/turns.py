@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from addon.claude.blocks import THINKING, blocks_of, is_thinking
 from addon.claude.digest import text_digest
-from addon.wire.blocks import THINKING, blocks_of, is_thinking
-from addon.wire.types import JsonObject
+from addon.core.types import JsonObject
 
 
 class Visible(NamedTuple):

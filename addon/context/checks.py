@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from addon.errors import BadRequest
-from addon.wire.types import JsonObject
+from addon.core.errors import BadRequest
+from addon.core.types import JsonObject
 
 _TEXTS = {"tool_use": "id", "tool_result": "tool_use_id", "text": "text"}
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import groupby
 from typing import Any
 
-from addon.wire.types import JsonObject
+from addon.core.types import JsonObject
 
 # Results of server tools stand in the same message as their call, so they can't be split.
 CALLS = frozenset({"tool_use"})

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from addon.claude.blocks import THINKING
 from addon.context.pairs import as_blocks
 from addon.context.selection import Span, verbatim
-from addon.wire.blocks import THINKING
-from addon.wire.types import JsonObject
+from addon.core.types import JsonObject
 
 LEAD_IN = "I will first recall what was done so far."
 ACKNOWLEDGEMENT = "Understood. I have the summarized context and will go on from there."

@@ -12,9 +12,9 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from addon.context.measure import is_prompt
 from addon.context.pairs import CALLS, as_blocks, blocks, safe_cuts
-from addon.wire.types import JsonObject
+from addon.context.tokens.measure import is_prompt
+from addon.core.types import JsonObject
 
 FIRST_PROTECTED = 3
 LAST_PROTECTED = 10

@@ -9,11 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from addon.claude.model import Model
-from addon.context.chat import Chat, View, through
-from addon.context.count import kilo
-from addon.context.counter import TokenCounter
 from addon.context.depth import Depth, Outlook, cheapest
-from addon.context.lru import Lru
 from addon.context.selection import (
     FIRST_PROTECTED,
     LAST_PROTECTED,
@@ -25,9 +21,13 @@ from addon.context.selection import (
     pinned,
 )
 from addon.context.summary_memory import Summary, SummaryMemory
+from addon.context.tokens.count import kilo
+from addon.context.tokens.counter import TokenCounter
 from addon.context.transcript import summary_request
-from addon.errors import CCProxyError
-from addon.wire.types import JsonObject
+from addon.context.view import Chat, View, through
+from addon.core.errors import CCProxyError
+from addon.core.lru import Lru
+from addon.core.types import JsonObject
 
 log = logging.getLogger(__name__)
 

@@ -14,9 +14,9 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Self
 
-from addon.context.lru import Lru
-from addon.context.state_file import read_json, write_json
-from addon.wire.types import JsonObject
+from addon.core.lru import Lru
+from addon.core.state_file import read_json, write_json
+from addon.core.types import JsonObject
 
 log = logging.getLogger(__name__)
 

@@ -6,10 +6,10 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from addon.claude.blocks import THINKING
 from addon.claude.model import Model
 from addon.context.depth import summary_tokens
-from addon.wire.blocks import THINKING
-from addon.wire.types import JsonObject
+from addon.core.types import JsonObject
 
 # About 150,000 tokens of code or Chinese, so that it fits a window of 200,000.
 TRANSCRIPT_BYTES = 350_000

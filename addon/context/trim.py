@@ -10,7 +10,7 @@ from typing import Any
 from addon.context.pairs import repair, safe_cuts
 from addon.context.replace import dropped, replacement, without_thinking
 from addon.context.selection import LAST_PROTECTED, Span, choose, pinned
-from addon.wire.types import JsonObject
+from addon.core.types import JsonObject
 
 DESCRIPTION_CHARS = 500
 RESULT_CHARS = 2_000

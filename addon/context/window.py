@@ -7,17 +7,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from addon.claude.digests import Fingerprint, fingerprint
 from addon.claude.model import Model
 from addon.context import trim
-from addon.context.chat import Chat, View
 from addon.context.checks import check_messages
-from addon.context.count import Count, kilo, overflow, true_input
-from addon.context.counter import TokenCounter
-from addon.context.digests import Fingerprint, fingerprint
-from addon.context.lru import Lru
 from addon.context.summarizer import STICKY_SHARE, Limits, Summarizer
-from addon.errors import BadRequest
-from addon.wire.types import JsonObject
+from addon.context.tokens.count import Count, kilo, overflow, true_input
+from addon.context.tokens.counter import TokenCounter
+from addon.context.view import Chat, View
+from addon.core.errors import BadRequest
+from addon.core.lru import Lru
+from addon.core.types import JsonObject
 
 type Strategy = Literal["summarize", "trim", "none"]
 type Action = Literal["none", "summarized", "reused", "trimmed"]

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from addon.wire.types import JsonObject
+from addon.core.types import JsonObject
 
 type CredentialErrorKind = Literal[
     "missing",

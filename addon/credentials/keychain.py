@@ -14,9 +14,9 @@ import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 
+from addon.core.types import JsonObject
 from addon.credentials.credential import LOGIN_AGAIN, CredentialError, Source
 from addon.credentials.store import Revision, encoded
-from addon.wire.types import JsonObject
 
 SERVICE = "Claude Code-credentials"
 SECURITY = Path("/usr/bin/security")

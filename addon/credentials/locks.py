@@ -20,7 +20,7 @@ from typing import Protocol
 
 from filelock import FileLock, Timeout
 
-from addon.credentials.clock import SYSTEM, Clock
+from addon.core.clock import SYSTEM, Clock
 from addon.credentials.credential import CredentialError
 
 

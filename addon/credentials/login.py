@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Protocol
 
-from addon.credentials.clock import SYSTEM, Clock
+from addon.core.clock import SYSTEM, Clock
 from addon.credentials.credential import Credential, CredentialError, CredentialErrorKind, Source
 
 FRESH_SECONDS = 60.0

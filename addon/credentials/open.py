@@ -7,7 +7,7 @@ from pathlib import Path
 
 import httpx
 
-from addon.credentials.clock import SYSTEM, Clock
+from addon.core.clock import SYSTEM, Clock
 from addon.credentials.keychain import SECURITY, KeychainStore, service_name
 from addon.credentials.locks import refresh_locks, write_lock
 from addon.credentials.login import Login, StaticLogin

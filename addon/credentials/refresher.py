@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from addon.credentials.atomic import write_atomically
-from addon.credentials.clock import SYSTEM, Clock
+from addon.core.clock import SYSTEM, Clock
+from addon.core.files import write_atomically
 from addon.credentials.credential import (
     LOGIN_AGAIN,
     Credential,

@@ -10,9 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-from addon.credentials.atomic import POSIX, Replace, check_writable, sweep_orphans, write_atomically
+from addon.core.files import POSIX, Replace, check_writable, sweep_orphans, write_atomically
+from addon.core.types import JsonObject
 from addon.credentials.credential import LOGIN_AGAIN, CredentialError, Source
-from addon.wire.types import JsonObject
 
 logger = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from addon.credentials.clock import SYSTEM, Clock
+from addon.core.clock import SYSTEM, Clock
 from addon.credentials.credential import (
     LOGIN_AGAIN,
     Credential,

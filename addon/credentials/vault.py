@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from addon.core.types import JsonObject
 from addon.credentials.credential import LOGIN_AGAIN, Credential, CredentialError, parse
 from addon.credentials.store import CredentialStore, Revision
-from addon.wire.types import JsonObject
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,10 +22,10 @@ from mitmproxy.proxy.layers.http import (
 )
 from mitmproxy.proxy.mode_specs import ReverseMode
 
-from addon.errors import CCProxyError
-from addon.exchange import Exchanges
-from addon.replay_layer.front import ClientConnection
-from addon.replay_layer.pulse import Timing
+from addon.core.errors import CCProxyError
+from addon.exchange.state import Exchanges
+from addon.replay_layer.client_connection import ClientConnection
+from addon.replay_layer.deadlines import Timing
 from addon.replay_layer.stream import ReplayStream
 from addon.replay_layer.voice import GiveUp, Steps, Tick
 

@@ -10,8 +10,8 @@ from mitmproxy.proxy import events
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layers.http._events import ResponseData, ResponseEndOfMessage
 
-from addon.attempt import Phase
-from addon.errors import BadGateway, CCProxyError
+from addon.core.errors import BadGateway, CCProxyError
+from addon.exchange.attempt import Phase
 from addon.replay_layer.voice import Steps, Voice
 
 if TYPE_CHECKING:

@@ -28,10 +28,11 @@ from mitmproxy.proxy.layers.http._events import (
 )
 from mitmproxy.proxy.layers.http._hooks import HttpResponseHook
 
-from addon.attempt import Attempt, Failure, Phase
-from addon.errors import BadGateway, CCProxyError
-from addon.head import lowered
-from addon.replay_layer.failures import (
+from addon.core.errors import BadGateway, CCProxyError
+from addon.exchange.attempt import Attempt, Failure, Phase
+from addon.exchange.http_messages import lowered
+from addon.exchange.twin import twin
+from addon.replay_layer.errors import (
     CLOSING,
     IDLE,
     disconnected,
@@ -40,7 +41,6 @@ from addon.replay_layer.failures import (
     unapproved,
 )
 from addon.replay_layer.reading import Reading
-from addon.replay_layer.twin import twin
 from addon.replay_layer.voice import GiveUp, LiveDataHook, Steps, Tick
 
 logger = logging.getLogger(__name__)

@@ -19,9 +19,9 @@ from mitmproxy.proxy.layers.http._events import (
 )
 from mitmproxy.proxy.layers.http._hooks import HttpErrorHook, HttpResponseHook
 
-from addon.errors import CCProxyError
-from addon.exchange import Exchange
-from addon.replay_layer.pulse import Pulse
+from addon.core.errors import CCProxyError
+from addon.exchange.state import Exchange
+from addon.replay_layer.deadlines import Pulse
 
 if TYPE_CHECKING:
     from addon.replay_layer.layer import ReplayLayer

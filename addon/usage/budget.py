@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
 
-from addon.errors import BadRequest, RateLimited
+from addon.core.errors import BadRequest, RateLimited
+from addon.core.types import JsonObject
 from addon.usage.ledger import UsageLedger
 from addon.usage.periods import PERIODS
 from addon.usage.record import picos, usd
-from addon.wire.types import JsonObject
 
 PERIOD_OF = {
     "hourly": PERIODS["hour"],

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, fields, replace
 from itertools import islice
 from operator import attrgetter
 
-from addon.claude.tokens import Tokens
+from addon.claude.pricing import Tokens
 from addon.usage.periods import DAY, HOUR, MINUTE, Period
 from addon.usage.record import PAID, RequestRecord
 

@@ -11,8 +11,8 @@ from collections import deque
 from collections.abc import AsyncIterator
 from typing import Literal
 
-from addon.errors import RateLimited
-from addon.wire.types import STDLIB, Codec, JsonObject
+from addon.core.errors import RateLimited
+from addon.core.types import STDLIB, Codec, JsonObject
 
 type EventName = Literal["request", "totals", "windows", "budget", "conversations", "resync"]
 """`request`: one row as in `/analytics/requests`. `windows`, `budget`, `conversations`: those parts of

@@ -13,7 +13,7 @@ from operator import attrgetter
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client import generate_latest as render_latest
 
-from addon.claude.tokens import Tokens
+from addon.claude.pricing import Tokens
 from addon.usage.ledger import MAX_MODELS, OTHER_MODELS
 from addon.usage.record import RequestRecord, usd
 from addon.usage.windows import SubscriptionWindow

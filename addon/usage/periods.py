@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from addon.errors import BadRequest
+from addon.core.errors import BadRequest
 
 MINUTE, HOUR, DAY = 60, 3600, 86_400
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 from typing import Literal
 
-from addon.claude.tokens import Tokens
-from addon.wire.types import Dialect
+from addon.claude.pricing import Tokens
+from addon.core.types import Dialect
 
 type Source = Literal[
     "claude_code",

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from addon.usage.document import Snapshot, Unreadable, decode, encode
+from addon.usage.snapshot_format import Snapshot, Unreadable, decode, encode
 
 MAX_BYTES = 64 * 1024 * 1024
 """Twenty times what a full ledger needs. A bigger file is not ours, and reading it could take all memory."""

@@ -8,9 +8,9 @@ import threading
 from collections.abc import Callable
 
 from addon.usage.budget import Budget
-from addon.usage.document import Snapshot
 from addon.usage.ledger import UsageLedger
 from addon.usage.snapshot import SnapshotFile
+from addon.usage.snapshot_format import Snapshot
 
 log = logging.getLogger(__name__)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from addon.wire.types import JsonObject
+from addon.core.types import JsonObject
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

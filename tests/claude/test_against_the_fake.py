@@ -12,22 +12,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from addon.claude.names import parse
-from addon.claude.outgoing import beta_header, for_subscription
+from addon.claude.subscription_request import beta_header, for_subscription
 from addon.claude.thinking import ThinkingOptions, apply_thinking
 from addon.claude.thinking_records import Scope, StoreLimits
 from addon.claude.thinking_store import Mark, ThinkingStore
 from addon.claude.turns import has_thinking
-from addon.json_codec import FAST, dumps
-from addon.wire.answer import whole_answer
-from addon.wire.request_types import RequestOptions, Translation
-from addon.wire.translation import translate_chat
+from addon.core.json_codec import FAST, dumps
+from addon.stand_in.credential import API_KEY, OAUTH_TOKEN
+from addon.stand_in.judge import Judge
+from addon.stand_in.messages import Accepted
+from addon.stand_in.record import JsonObject
+from addon.stand_in.stream import Turn, text, thinking, tool_use
+from addon.stand_in.thinking import takes_thinking
+from addon.translation.from_anthropic.by_dialect import whole_answer
+from addon.translation.to_anthropic.request import translate_chat
+from addon.translation.types import RequestOptions, Translation
 from tests.claude.support import CATALOGUE, Clock
-from tests.fakes.credential import API_KEY, OAUTH_TOKEN
-from tests.fakes.judge import Judge
-from tests.fakes.messages import Accepted
-from tests.fakes.record import JsonObject
-from tests.fakes.stream import Turn, text, thinking, tool_use
-from tests.fakes.thinking import takes_thinking
 
 MODELS = (
     "claude-opus-4-5",

@@ -5,7 +5,7 @@ from anthropic.types.model_param import ModelParam
 
 from addon.claude.catalogue import Catalogue
 from addon.claude.models_file import CatalogueError
-from addon.errors import NotFound
+from addon.core.errors import NotFound
 from tests.claude.support import CATALOGUE, MODELS_FILE
 
 SDK_IDS = get_args(get_args(ModelParam)[0])

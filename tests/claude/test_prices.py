@@ -1,7 +1,7 @@
 import pytest
 
 from addon.claude.prices import cost, cost_of_answer
-from addon.claude.tokens import Tokens
+from addon.claude.pricing import Tokens
 from tests.claude.support import CATALOGUE
 
 COSTS = {

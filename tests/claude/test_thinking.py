@@ -15,8 +15,8 @@ from addon.claude.thinking import (
     ThinkingOptions,
     apply_thinking,
 )
-from addon.errors import BadRequest
-from addon.wire.request_types import ThinkingWish
+from addon.core.errors import BadRequest
+from addon.translation.types import ThinkingWish
 from tests.claude.support import CATALOGUE, results, text, thought, user
 
 TOOLS = [{"name": "read", "input_schema": {"type": "object"}}]

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 
+from addon.stand_in.anthropic import FakeAnthropic
+from addon.stand_in.record import Received
+from addon.stand_in.script import say
+from addon.stand_in.stream import thinking
 from tests.e2e.conftest import World
 from tests.e2e.proxy import Proxy
-from tests.fakes.anthropic import FakeAnthropic
-from tests.fakes.record import Received
-from tests.fakes.script import say
-from tests.fakes.stream import thinking
 
 # installing it is the first test's, and takes minutes
 pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]

@@ -15,12 +15,12 @@ from pathlib import Path
 
 import pytest
 
+from addon.stand_in.anthropic import FakeAnthropic
+from addon.stand_in.record import JsonObject, Received
+from addon.stand_in.script import Answer, broken, fail, say
+from addon.stand_in.stream import thinking, tool_use
 from tests.e2e.conftest import World
 from tests.e2e.proxy import Proxy
-from tests.fakes.anthropic import FakeAnthropic
-from tests.fakes.record import JsonObject, Received
-from tests.fakes.script import Answer, broken, fail, say
-from tests.fakes.stream import thinking, tool_use
 
 # installing it is the first test's
 pytestmark = [pytest.mark.node, pytest.mark.timeout(600)]

@@ -9,9 +9,9 @@ from random import Random
 from typing import Any
 
 from addon.claude.model import Model, Prices
-from addon.context.measure import Visual, parts
-from addon.context.vocabulary import Vocabulary
-from addon.context.weights import weigh
+from addon.context.tokens.measure import Visual, parts
+from addon.context.tokens.vocabulary import Vocabulary
+from addon.context.tokens.weights import weigh
 
 NEW = Model(
     id="claude-sonnet-5",

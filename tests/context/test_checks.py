@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from addon.context.checks import check_messages
-from addon.errors import BadRequest
+from addon.core.errors import BadRequest
 from tests.context.builders import call, result, text
 
 BAD: dict[str, tuple[Any, str]] = {

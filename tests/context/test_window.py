@@ -10,15 +10,15 @@ from typing import Any
 import pytest
 from hypothesis import given
 
+from addon.claude.digests import fingerprint
 from addon.claude.model import Model
 from addon.context import summarizer as summarizer_module
-from addon.context.counter import TokenCounter
-from addon.context.digests import fingerprint
 from addon.context.selection import choose
 from addon.context.summarizer import PAUSE_SECONDS, Summarizer, SummaryAnswer
 from addon.context.summary_memory import SummaryMemory
+from addon.context.tokens.counter import TokenCounter
 from addon.context.window import ContextManager, Fitted
-from addon.errors import BadRequest, CCProxyError, RateLimited
+from addon.core.errors import BadRequest, CCProxyError, RateLimited
 from tests.context.builders import (
     NEW,
     OLD,

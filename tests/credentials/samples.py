@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from addon.wire.types import JsonObject
+from addon.core.types import JsonObject
 
 NOW = 1_795_305_600.0
 HOUR = 3600.0

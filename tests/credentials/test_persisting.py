@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from addon.credentials.atomic import check_writable, write_atomically
+from addon.core.files import check_writable, write_atomically
 from addon.credentials.credential import CredentialError
 from addon.credentials.store import FileStore
 from tests.credentials.kill_writer import FILLING
@@ -100,7 +100,7 @@ def test_the_check_notices_a_disk_that_is_too_full(tmp_path: Path) -> None:
     code = f"""
 import resource, signal
 from pathlib import Path
-from addon.credentials.atomic import check_writable
+from addon.core.files import check_writable
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 try:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from addon.core.types import JsonObject
 from addon.credentials.credential import CredentialError, Grant, merged
 from addon.credentials.locks import AllLocks
 from addon.credentials.login import StaticLogin
@@ -18,7 +19,6 @@ from addon.credentials.store import FileStore
 from addon.credentials.stored_login import StoredLogin
 from addon.credentials.token_endpoint import TokenEndpoint
 from addon.credentials.vault import Vault
-from addon.wire.types import JsonObject
 from tests.credentials.samples import HOUR, NOW, document, read, write
 from tests.credentials.world import World, error_of, says
 

@@ -10,11 +10,11 @@ from pathlib import Path
 import httpx
 import pytest
 
-from addon.credentials.clock import Clock
+from addon.core.clock import Clock
+from addon.core.types import JsonObject
 from addon.credentials.credential import CredentialError
 from addon.credentials.login import Login
 from addon.credentials.open import Places, open_login
-from addon.wire.types import JsonObject
 from tests.credentials.samples import NOW, document, read, write
 
 type Answer = Callable[[httpx.Request], httpx.Response | Awaitable[httpx.Response]]

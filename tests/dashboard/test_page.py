@@ -8,10 +8,10 @@ import time
 import pytest
 from playwright.async_api import Browser, expect
 
-from addon.claude.tokens import Tokens
-from addon.usage.analytics import analytics
+from addon.api.analytics import analytics
+from addon.api.dashboard_data import Conversation, conversations_json
+from addon.claude.pricing import Tokens
 from addon.usage.budget import BudgetSettings
-from addon.usage.dashboard_data import Conversation, conversations_json
 from addon.usage.ledger import UsageLedger
 from addon.usage.record import picos
 from addon.usage.windows import SubscriptionWindow

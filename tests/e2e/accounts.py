@@ -6,10 +6,10 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from addon.stand_in.bill import Used, used
+from addon.stand_in.record import Received
 from tests.claude.support import CATALOGUE
 from tests.e2e.proxy import Proxy
-from tests.fakes.bill import Used, used
-from tests.fakes.record import Received
 
 
 def settled(proxy: Proxy, count: int, seconds: float = 10.0) -> dict[str, Any]:

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
+from addon.stand_in.anthropic import FakeAnthropic
 from tests.dashboard.conftest import chromium, pictures
 from tests.e2e.proxy import Proxy
-from tests.fakes.anthropic import FakeAnthropic
 
 __all__ = ["chromium", "pictures"]
 

@@ -12,11 +12,11 @@ import functools
 from mitmproxy import connection
 
 import addon.replay_layer
-from addon.replay_layer import connections, front
+from addon.replay_layer import client_connection, connections
 
 HEAD_SECONDS, BODY_SECONDS, UNREAD_SECONDS = 2.0, 2.0, 4.0
 
-front.HEAD_SECONDS, front.BODY_SECONDS = HEAD_SECONDS, BODY_SECONDS
+client_connection.HEAD_SECONDS, client_connection.BODY_SECONDS = HEAD_SECONDS, BODY_SECONDS
 connections.LOOK_EVERY = 0.2
 addon.replay_layer.Connections = functools.partial(  # type: ignore[misc, assignment]
     connections.Connections, unread_seconds=UNREAD_SECONDS

@@ -80,7 +80,7 @@ class Proxy:
     def command(self) -> list[str]:
         bin_dir = Path(sys.executable).parent
         if self.launch:
-            return [sys.executable, "-m", "addon.launch", self.program, *self.arguments]
+            return [sys.executable, "-m", "addon.cli.launch", self.program, *self.arguments]
         return [
             str(bin_dir / self.program),
             *self.first,

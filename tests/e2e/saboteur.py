@@ -16,21 +16,20 @@ from typing import Any
 from mitmproxy import hooks
 
 import addon
-import addon.replay_layer.layer
 
 PLAN = Path("sabotage.json")
 
 
 def hooks_of_addons() -> list[tuple[type, str]]:
-    """Every hook method of every class in `addon/` and `addon/replay_layer/`."""
+    """Every hook method of every class in `addon/` that mitmproxy may call."""
     modules = [
-        importlib.import_module(f"addon.{m.name}")
-        for m in pkgutil.iter_modules(addon.__path__)
-        if m.name != "demo"
+        importlib.import_module(m.name)
+        for m in pkgutil.walk_packages(addon.__path__, "addon.")
+        if not m.name.startswith(("addon.cli", "addon.stand_in"))
     ]
     classes = {
         cls
-        for module in [*modules, addon.replay_layer.layer]
+        for module in modules
         for cls in vars(module).values()
         if inspect.isclass(cls) and cls.__module__ == module.__name__
     }

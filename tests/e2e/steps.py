@@ -1,6 +1,6 @@
 """A mitmproxy script, loaded before the addon: breaks one step below the hooks, or lets hooks hang.
 
-`steps.json` in the current directory says which, at that moment: `{"step": "addon.upstream.decide", "how": "raise"}`.
+`steps.json` in the current directory says which, at that moment: `{"step": "addon.addons.upstream.decide", "how": "raise"}`.
 `hangs.json` gives hooks by the port that the client calls from: `{"40001": ["Translate", "request"]}`.
 """
 
@@ -20,44 +20,44 @@ from tests.e2e.saboteur import break_down, breakable, hooks_of_addons
 STEPS, HANGS = Path("steps.json"), Path("hangs.json")
 
 BEFORE = [
-    "addon.access_control.find",
-    "addon.access_control.judge",
-    "addon.translate.read_body",
-    "addon.translate.translate_chat",
+    "addon.addons.access_control.find",
+    "addon.addons.access_control.judge",
+    "addon.addons.translate.read_body",
+    "addon.addons.translate.translate_chat",
     "addon.claude.catalogue.Catalogue.resolve",
     "addon.context.window.ContextManager.fit",
-    "addon.context_window.describe",
-    "addon.upstream.first",
-    "addon.claude.cooldowns.Cooldowns.admit",
+    "addon.addons.context_window.describe",
+    "addon.addons.upstream.first",
+    "addon.fallback.cooldowns.Cooldowns.admit",
     "addon.credentials.login.StaticLogin.access_token",
-    "addon.attempts.for_subscription",
-    "addon.attempts.beta_header",
-    "addon.attempts.dumps",
-    "addon.continuity.Continuity.prepare",
-    "addon.exchange.Exchange.approve",
-    "addon.exchange.Exchange.take_approved",
-    "addon.exchange.Exchanges.begin",
+    "addon.addons.upstream_request.for_subscription",
+    "addon.addons.upstream_request.beta_header",
+    "addon.addons.upstream_request.dumps",
+    "addon.addons.continuity.Continuity.prepare",
+    "addon.exchange.state.Exchange.approve",
+    "addon.exchange.state.Exchange.take_approved",
+    "addon.exchange.state.Exchanges.begin",
     "addon.replay_layer.stream._show",
 ]
 """Steps on the way to a request that is sent."""
 
-PAYING = ["addon.purse.Purse.reserve", "addon.exchange.Exchange.reserve"]
+PAYING = ["addon.usage.purse.Purse.reserve", "addon.exchange.state.Exchange.reserve"]
 """Steps on the way to the API key."""
 
 AFTER = [
-    "addon.upstream.read_windows",
-    "addon.translate.renderer_for",
-    "addon.translate.client_headers",
-    "addon.answers.StreamedAnswer.feed",
-    "addon.answers.StreamedAnswer.close",
-    "addon.wire.message_stream.MessageStream.feed",
-    "addon.wire.chat_stream.ChatStream.render",
-    "addon.wire.chat_stream.ChatStream.finish",
-    "addon.continuity.Continuity.record",
+    "addon.addons.upstream.read_windows",
+    "addon.addons.translate.renderer_for",
+    "addon.addons.translate.client_headers",
+    "addon.exchange.answer.StreamedAnswer.feed",
+    "addon.exchange.answer.StreamedAnswer.close",
+    "addon.translation.message_stream.MessageStream.feed",
+    "addon.translation.from_anthropic.chat.ChatStream.render",
+    "addon.translation.from_anthropic.chat.ChatStream.finish",
+    "addon.addons.continuity.Continuity.record",
     "addon.replay_layer.stream.ReplayStream.deliver",
     "addon.usage.ledger.UsageLedger.add",
     "addon.usage.metrics.Metrics.observe",
-    "addon.usage_recorder.summary",
+    "addon.addons.usage_recorder.summary",
     "addon.context.window.ContextManager.learn",
 ]
 """Steps on the way back."""

@@ -6,9 +6,9 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.fakes.anthropic import FakeAnthropic
-from tests.fakes.record import Received
-from tests.fakes.script import Answer, say
+from addon.stand_in.anthropic import FakeAnthropic
+from addon.stand_in.record import Received
+from addon.stand_in.script import Answer, say
 
 SUMMARIZER = "claude-opus-4-5"
 SUMMARY = "The parser was read file by file, and nothing in it was changed so far. " * 12

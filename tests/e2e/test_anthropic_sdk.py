@@ -8,12 +8,12 @@ from typing import Any
 import anthropic
 import pytest
 
+from addon.stand_in.access import SYSTEM_LINE
+from addon.stand_in.script import say
+from addon.stand_in.stream import thinking, tool_use
 from tests.e2e.conftest import World
 from tests.e2e.proxy import message
 from tests.e2e.test_openai_sdk import PIXEL
-from tests.fakes.access import SYSTEM_LINE
-from tests.fakes.script import say
-from tests.fakes.stream import thinking, tool_use
 
 WEATHER = {
     "name": "weather",

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import stat
 
+from addon.stand_in.anthropic import FakeAnthropic
+from addon.stand_in.script import fail, say
 from tests.e2e.conftest import StartProxy
 from tests.e2e.proxy import API_KEY, OAUTH_TOKEN, chat, rejected
-from tests.fakes.anthropic import FakeAnthropic
-from tests.fakes.script import fail, say
 
 CLIENT_KEY = "sk-ant-api03-of-a-client"
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
+from addon.stand_in.script import fail, say
 from tests.e2e.conftest import World
 from tests.e2e.proxy import OWN_PORT, chat, message, rejected
 from tests.e2e.saboteur import PLAN, hooks_of_addons
-from tests.fakes.script import fail, say
 
 SABOTEUR = Path(__file__).with_name("saboteur.py")
 FLOW_HOOKS = (

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import httpx
 
+from addon.stand_in.anthropic import FakeAnthropic
 from tests.e2e.conftest import StartProxy
 from tests.e2e.proxy import chat, message
-from tests.fakes.anthropic import FakeAnthropic
 
 
 def test_one_client_connection_needs_one_upstream_connection(

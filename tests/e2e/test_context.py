@@ -10,6 +10,9 @@ from typing import Any
 
 import pytest
 
+from addon.stand_in.anthropic import FakeAnthropic
+from addon.stand_in.delivery import Gate
+from addon.stand_in.script import delivered, fail, say
 from tests.e2e.conftest import StartProxy, World
 from tests.e2e.proxy import API_KEY, Proxy
 from tests.e2e.talk import (
@@ -24,9 +27,6 @@ from tests.e2e.talk import (
     unmarked,
 )
 from tests.e2e.test_streams import read_past
-from tests.fakes.anthropic import FakeAnthropic
-from tests.fakes.delivery import Gate
-from tests.fakes.script import delivered, fail, say
 
 CHAT = "/v1/chat/completions"
 SMALL = {"CONTEXT_MAX_TOKENS": "9000", "CONTEXT_TARGET_TOKENS": "7000"}

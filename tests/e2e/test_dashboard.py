@@ -11,11 +11,11 @@ from typing import Any, Literal
 import pytest
 from playwright.async_api import Browser, Page, expect
 
+from addon.stand_in.script import Answer, fail, say
 from tests.dashboard.visit import SIZES, Visit, live, sign_in, take_picture
 from tests.e2e.accounts import settled
 from tests.e2e.conftest import World
 from tests.e2e.proxy import Proxy, chat, message
-from tests.fakes.script import Answer, fail, say
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
 

@@ -1,4 +1,4 @@
-"""`python -m addon.doctor`: with a stand-in for Anthropic, with the proxy running or not."""
+"""`python -m addon.cli.doctor`: with a stand-in for Anthropic, with the proxy running or not."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
+from addon.stand_in.anthropic import FakeAnthropic
+from addon.stand_in.credential import kind_of
+from addon.stand_in.script import say
+from addon.stand_in.stream import tool_use
 from tests.e2e.conftest import StartProxy
 from tests.e2e.proxy import API_KEY, OAUTH_TOKEN, ROOT
-from tests.fakes.anthropic import FakeAnthropic
-from tests.fakes.credential import kind_of
-from tests.fakes.script import say
-from tests.fakes.stream import tool_use
 from tests.ports import free_port
 
 
@@ -35,7 +35,7 @@ def env(tmp_path: Path, fake: FakeAnthropic) -> dict[str, str]:
 
 def doctor(env: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "addon.doctor", *arguments],
+        [sys.executable, "-m", "addon.cli.doctor", *arguments],
         cwd=ROOT,
         env=env,
         capture_output=True,

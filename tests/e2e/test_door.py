@@ -13,10 +13,10 @@ from typing import Any
 import httpx
 import pytest
 
+from addon.stand_in.anthropic import FakeAnthropic
 from tests.e2e import hurry, raw
 from tests.e2e.conftest import StartProxy, World
 from tests.e2e.proxy import OWN_PORT, chat, message
-from tests.fakes.anthropic import FakeAnthropic
 from tests.ports import free_port
 
 HURRY = ["-s", str(Path(hurry.__file__))]

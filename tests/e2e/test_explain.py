@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
+from addon.stand_in.anthropic import FakeAnthropic
+from addon.stand_in.credential import kind_of
+from addon.stand_in.script import fail
 from tests.e2e.conftest import StartProxy
 from tests.e2e.proxy import API_KEY, OAUTH_TOKEN, ROOT, Proxy, chat, rejected
-from tests.fakes.anthropic import FakeAnthropic
-from tests.fakes.credential import kind_of
-from tests.fakes.script import fail
 
 CANARY = "sk-ant-api03-canary-in-the-text"
 
@@ -118,7 +118,7 @@ def test_a_file_that_cannot_be_run_again_is_one_sentence(
 
 def rerun(file: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "addon.rerun", str(file)],
+        [sys.executable, "-m", "addon.cli.rerun", str(file)],
         cwd=ROOT,
         env={"PATH": "/usr/bin:/bin", "HOME": str(file.parent), "CCPROXY_ENV_FILE": ""},
         capture_output=True,

@@ -9,10 +9,10 @@ import httpx
 import openai
 import pytest
 
+from addon.stand_in.anthropic import FakeAnthropic
+from addon.stand_in.script import delivered, fail, say
 from tests.e2e.conftest import StartProxy, World
 from tests.e2e.proxy import API_KEY, Proxy, chat, message, rejected
-from tests.fakes.anthropic import FakeAnthropic
-from tests.fakes.script import delivered, fail, say
 
 OWN_KEY = "sk-ant-api03-the-clients-own"
 

@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
+from addon.stand_in.script import fail, say
 from tests.e2e import raw
 from tests.e2e.conftest import World
 from tests.e2e.proxy import OAUTH_TOKEN, OWN_PORT, chat, rejected
 from tests.e2e.saboteur import hooks_of_addons
 from tests.e2e.steps import AFTER, BEFORE, HANGS, PAYING, STEPS
-from tests.fakes.script import fail, say
 
 SCRIPT = Path(__file__).with_name("steps.py")
 IN_THE_LAYER = (

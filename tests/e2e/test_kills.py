@@ -13,8 +13,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from addon.stand_in.anthropic import FakeAnthropic
 from tests.e2e.proxy import Proxy, message
-from tests.fakes.anthropic import FakeAnthropic
 
 
 class Killed:

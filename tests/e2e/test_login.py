@@ -15,14 +15,14 @@ from typing import Any
 import httpx
 import pytest
 
+from addon.stand_in.anthropic import FakeAnthropic
+from addon.stand_in.credential import OAUTH_TOKEN, REFRESH_TOKEN, credential_of
+from addon.stand_in.delivery import Gate
+from addon.stand_in.record import Received
+from addon.stand_in.script import Answer, delivered, fail
 from tests.credentials.samples import document, read, write
 from tests.e2e.conftest import StartProxy
 from tests.e2e.proxy import Proxy, chat, rejected
-from tests.fakes.anthropic import FakeAnthropic
-from tests.fakes.credential import OAUTH_TOKEN, REFRESH_TOKEN, credential_of
-from tests.fakes.delivery import Gate
-from tests.fakes.record import Received
-from tests.fakes.script import Answer, delivered, fail
 
 TOKEN_PATH = "/v1/oauth/token"
 HOUR = 3600.0

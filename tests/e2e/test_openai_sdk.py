@@ -11,11 +11,11 @@ import openai
 import pytest
 from openai.types.chat import ChatCompletionMessageParam
 
+from addon.stand_in.access import SYSTEM_LINE
+from addon.stand_in.script import fail, say
+from addon.stand_in.stream import thinking, tool_use
 from tests.e2e.conftest import World
 from tests.e2e.proxy import chat
-from tests.fakes.access import SYSTEM_LINE
-from tests.fakes.script import fail, say
-from tests.fakes.stream import thinking, tool_use
 
 PIXEL = base64.b64encode(
     bytes.fromhex("89504e470d0a1a0a0000000d49484452000000010000000108060000001f15c489")

@@ -8,11 +8,11 @@ from typing import Any
 import openai
 import pytest
 
+from addon.stand_in.anthropic import FakeAnthropic
+from addon.stand_in.delivery import Gate
+from addon.stand_in.script import delivered, json_answer, sse
 from tests.e2e.conftest import StartProxy, World
 from tests.e2e.proxy import chat, message
-from tests.fakes.anthropic import FakeAnthropic
-from tests.fakes.delivery import Gate
-from tests.fakes.script import delivered, json_answer, sse
 
 OPENAI_KEY = "sk-openai-test"
 CHAT = "/v1/chat/completions"

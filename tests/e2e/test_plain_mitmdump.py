@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from addon.stand_in.anthropic import FakeAnthropic
 from tests.e2e.conftest import StartProxy
 from tests.e2e.proxy import OWN_PORT, Proxy, chat
-from tests.fakes.anthropic import FakeAnthropic
 
 
 @pytest.fixture(autouse=True)

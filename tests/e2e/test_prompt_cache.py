@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
+from addon.stand_in.anthropic import FakeAnthropic
+from addon.stand_in.script import fail
 from tests.e2e.conftest import StartProxy, World
 from tests.e2e.proxy import rejected
 from tests.e2e.talk import TOOLS, Talk, marks, turns
-from tests.fakes.anthropic import FakeAnthropic
-from tests.fakes.script import fail
 
 CHAT = "/v1/chat/completions"
 

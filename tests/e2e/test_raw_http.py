@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
+from addon.stand_in.script import say
 from tests.e2e import raw
 from tests.e2e.conftest import World
 from tests.e2e.proxy import chat, message
-from tests.fakes.script import say
 
 CLOSE = "Connection: close"
 UNKNOWN = [

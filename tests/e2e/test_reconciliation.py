@@ -15,15 +15,15 @@ from typing import Any
 import httpx
 import pytest
 
+from addon.stand_in.anthropic import FakeAnthropic
+from addon.stand_in.bill import Used, used
+from addon.stand_in.credential import kind_of
+from addon.stand_in.delivery import Gate
+from addon.stand_in.record import Received
+from addon.stand_in.script import Answer, broken, delivered, fail, say
 from tests.e2e.accounts import settled, tokens_of, worth
 from tests.e2e.conftest import StartProxy
 from tests.e2e.proxy import chat, message
-from tests.fakes.anthropic import FakeAnthropic
-from tests.fakes.bill import Used, used
-from tests.fakes.credential import kind_of
-from tests.fakes.delivery import Gate
-from tests.fakes.record import Received
-from tests.fakes.script import Answer, broken, delivered, fail, say
 
 PLAN_POLICY = "This credential is only authorized for use with Claude Code."
 LONG = "The quick brown fox jumps over the lazy dog near the quiet river bank. " * 60

@@ -9,9 +9,9 @@ import anthropic
 import openai
 import pytest
 
+from addon.stand_in.script import broken, fail
 from tests.e2e.conftest import World
 from tests.e2e.proxy import chat, message
-from tests.fakes.script import broken, fail
 
 STATUSES = [400, 401, 403, 404, 413, 429, 500, 529]
 OPENAI: Mapping[int, tuple[type[openai.APIStatusError], int]] = {

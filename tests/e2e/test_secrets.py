@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
+from addon.stand_in.script import broken, delivered, fail
 from tests.e2e import raw
 from tests.e2e.conftest import World
 from tests.e2e.proxy import OWN_PORT, Proxy, chat, message, rejected
 from tests.e2e.saboteur import PLAN
 from tests.e2e.test_closed import SABOTEUR
-from tests.fakes.script import broken, delivered, fail
 
 TOKEN = "sk-ant-oat01-canaryoauth"
 KEY = "sk-ant-api03-canarykey"

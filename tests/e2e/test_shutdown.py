@@ -13,11 +13,11 @@ import httpx
 import pytest
 
 from addon.replay_layer.connections import room_for_connections
+from addon.stand_in.anthropic import FakeAnthropic
+from addon.stand_in.delivery import Gate
+from addon.stand_in.script import delivered, say
 from tests.e2e.conftest import StartProxy
 from tests.e2e.proxy import Proxy, chat
-from tests.fakes.anthropic import FakeAnthropic
-from tests.fakes.delivery import Gate
-from tests.fakes.script import delivered, say
 
 
 def stream_into(proxy: Proxy, results: list[str], text: str) -> None:

@@ -6,11 +6,11 @@ import json
 import socket
 import time
 
+from addon.stand_in.script import sse
 from tests.e2e.conftest import World
 from tests.e2e.proxy import chat
 from tests.e2e.raw import post, read_all
-from tests.fakes.script import sse
-from tests.wire.upstream import message, stream_of, text
+from tests.translation.upstream import message, stream_of, text
 
 MEGABYTE = 2**20
 LONG = "x" * (24 * MEGABYTE)

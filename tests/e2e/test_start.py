@@ -104,7 +104,7 @@ def test_a_command_that_does_not_exist_is_said(tree: Path) -> None:
 
 
 def launch(
-    tmp_path: Path, *, module: str = "addon.launch", **env: str
+    tmp_path: Path, *, module: str = "addon.cli.launch", **env: str
 ) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", module, "mitmdump"],
@@ -137,7 +137,7 @@ def test_an_env_file_that_is_no_text_is_one_sentence(tmp_path: Path) -> None:
     assert "Traceback" not in ended.stderr
 
 
-@pytest.mark.parametrize("module", ["addon.launch", "addon.tunnel"])
+@pytest.mark.parametrize("module", ["addon.cli.launch", "addon.cli.tunnel"])
 def test_a_taken_port_is_one_sentence(tmp_path: Path, module: str) -> None:
     import socket
 
@@ -156,7 +156,7 @@ def test_an_option_with_a_bad_value_is_one_sentence(tmp_path: Path) -> None:
         [
             sys.executable,
             "-m",
-            "addon.launch",
+            "addon.cli.launch",
             "mitmdump",
             "--set",
             "ccproxy_context_strategy=magic",

@@ -15,15 +15,15 @@ from typing import Any
 import httpx
 import pytest
 
+from addon.stand_in.anthropic import FakeAnthropic
+from addon.stand_in.delivery import Gate
+from addon.stand_in.script import delivered, fail, say, sse
 from tests.e2e import hurry, lossy, raw
 from tests.e2e.conftest import StartProxy, World
 from tests.e2e.proxy import OWN_PORT, Proxy, chat, message, rejected
 from tests.e2e.test_door import HURRY, memory
-from tests.fakes.anthropic import FakeAnthropic
-from tests.fakes.delivery import Gate
-from tests.fakes.script import delivered, fail, say, sse
-from tests.wire.upstream import message as claude_message
-from tests.wire.upstream import stream_of, text
+from tests.translation.upstream import message as claude_message
+from tests.translation.upstream import stream_of, text
 
 
 @pytest.fixture(scope="module")

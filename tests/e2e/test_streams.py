@@ -13,11 +13,11 @@ import httpx
 import openai
 import pytest
 
+from addon.stand_in.anthropic import FakeAnthropic
+from addon.stand_in.delivery import Gate
+from addon.stand_in.script import Answer, broken, delivered, fail, html, say
 from tests.e2e.conftest import StartProxy, World
 from tests.e2e.proxy import Proxy, chat, message, rejected
-from tests.fakes.anthropic import FakeAnthropic
-from tests.fakes.delivery import Gate
-from tests.fakes.script import Answer, broken, delivered, fail, html, say
 
 FAST = {"FIRST_BYTE_SECONDS": "0.4", "KEEPALIVE_SECONDS": "0.3"}
 

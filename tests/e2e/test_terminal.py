@@ -6,11 +6,11 @@ import json
 import re
 from pathlib import Path
 
+from addon.stand_in.anthropic import FakeAnthropic
+from addon.stand_in.credential import kind_of
+from addon.stand_in.script import fail
 from tests.e2e.conftest import StartProxy
 from tests.e2e.proxy import chat, rejected
-from tests.fakes.anthropic import FakeAnthropic
-from tests.fakes.credential import kind_of
-from tests.fakes.script import fail
 
 
 def limited(fake: FakeAnthropic) -> None:

@@ -9,13 +9,13 @@ import httpx
 import pytest
 import trustme
 
+from addon.stand_in.anthropic import FakeAnthropic
+from addon.stand_in.delivery import Gate
+from addon.stand_in.script import broken, delivered, fail, say
+from addon.stand_in.stream import tool_use
 from tests.e2e.conftest import World
 from tests.e2e.proxy import Proxy, chat, message, rejected
 from tests.e2e.test_streams import read_past
-from tests.fakes.anthropic import FakeAnthropic
-from tests.fakes.delivery import Gate
-from tests.fakes.script import broken, delivered, fail, say
-from tests.fakes.stream import tool_use
 
 FAST = {"FIRST_BYTE_SECONDS": "0.4", "KEEPALIVE_SECONDS": "0.3", "CONNECT_SECONDS": "1"}
 

@@ -14,11 +14,11 @@ from typing import Any, Protocol
 
 import pytest
 
+from addon.stand_in.anthropic import FakeAnthropic
+from addon.stand_in.record import JsonObject, Received
+from addon.stand_in.script import fail
 from tests.e2e.conftest import StartProxy, World
 from tests.e2e.proxy import Proxy, rejected
-from tests.fakes.anthropic import FakeAnthropic
-from tests.fakes.record import JsonObject, Received
-from tests.fakes.script import fail
 
 MANUAL, ADAPTIVE, PRESERVED = "claude-opus-4-5", "claude-opus-4-8", "claude-opus-5-5"
 GENERATIONS = (MANUAL, ADAPTIVE, PRESERVED, "claude-sonnet-5-5")

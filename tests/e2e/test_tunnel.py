@@ -1,4 +1,4 @@
-"""`python -m addon.tunnel`: the proxy and a stand-in for cloudflared in one terminal."""
+"""`python -m addon.cli.tunnel`: the proxy and a stand-in for cloudflared in one terminal."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from addon.secret import secret_file
+from addon.core.secret import secret_file
 from tests.e2e.proxy import ROOT
 from tests.ports import free_port
 
@@ -40,7 +40,7 @@ class Running:
         self.text = ""
         reader, writer = pty.openpty() if on_terminal else os.pipe()
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "addon.tunnel"],
+            [sys.executable, "-m", "addon.cli.tunnel"],
             env=env,
             cwd=ROOT,
             stdout=writer,

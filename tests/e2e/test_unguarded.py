@@ -10,10 +10,10 @@ from pathlib import Path
 import httpx
 from mitmproxy.test import tflow, tutils
 
+from addon.stand_in.anthropic import FakeAnthropic
 from tests.e2e import raw
 from tests.e2e.conftest import StartProxy
 from tests.e2e.proxy import OWN_PORT, ROOT, chat
-from tests.fakes.anthropic import FakeAnthropic
 
 
 def write_script(folder: Path, text: str) -> list[str]:

@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import pytest
 
+from addon.stand_in.anthropic import FakeAnthropic
+from addon.stand_in.credential import kind_of
+from addon.stand_in.delivery import Delivery
+from addon.stand_in.script import Answer, fail
 from tests.e2e.conftest import StartProxy, World
 from tests.e2e.proxy import chat
-from tests.fakes.anthropic import FakeAnthropic
-from tests.fakes.credential import kind_of
-from tests.fakes.delivery import Delivery
-from tests.fakes.script import Answer, fail
 
 NEW = "claude-x-9"
 

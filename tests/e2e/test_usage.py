@@ -10,14 +10,14 @@ from typing import Any
 import httpx
 import pytest
 
+from addon.stand_in.anthropic import FakeAnthropic
+from addon.stand_in.delivery import Gate
+from addon.stand_in.script import delivered, fail, say
+from tests.api.test_analytics import SEED_FIELDS
 from tests.e2e.accounts import settled, worth
 from tests.e2e.conftest import StartProxy, World
 from tests.e2e.proxy import Proxy, chat, message
 from tests.e2e.talk import Talk, script_summary
-from tests.fakes.anthropic import FakeAnthropic
-from tests.fakes.delivery import Gate
-from tests.fakes.script import delivered, fail, say
-from tests.usage.test_analytics import SEED_FIELDS
 
 PLAN_POLICY = "This credential is only authorized for use with Claude Code."
 LONG = "The quick brown fox jumps over the lazy dog near the quiet river bank. " * 60

@@ -26,14 +26,14 @@ from mitmproxy.proxy.layers.http._hooks import (
 )
 from mitmproxy.proxy.mode_specs import ProxyMode
 
-from addon.answers import StreamedAnswer, WholeAnswer
-from addon.attempt import Attempt
-from addon.errors import CCProxyError
-from addon.exchange import Exchange, Exchanges
-from addon.json_codec import FAST
+from addon.core.errors import CCProxyError
+from addon.core.json_codec import FAST
+from addon.core.types import Dialect, Reply
+from addon.exchange.answer import StreamedAnswer, WholeAnswer
+from addon.exchange.attempt import Attempt
+from addon.exchange.state import Exchange, Exchanges
 from addon.replay_layer import ReplayLayer, Timing, UpstreamFailedHook
-from addon.wire.answer import renderer_for, whole_answer
-from addon.wire.types import Dialect, Reply
+from addon.translation.from_anthropic.by_dialect import renderer_for, whole_answer
 
 UPSTREAM = ("up.example", 80)
 SECRET = "Bearer sk-ant-oat01-canary"

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from mitmproxy.connection import Connection, ConnectionState
 
-from addon.errors import BadRequest, CCProxyError
+from addon.core.errors import BadRequest, CCProxyError
 from tests.replay_layer.harness import (
     Play,
     chunked,
@@ -18,7 +18,7 @@ from tests.replay_layer.harness import (
     http_answer,
     stream_head,
 )
-from tests.wire.upstream import message, stream_of, text
+from tests.translation.upstream import message, stream_of, text
 
 STREAM = stream_of(message(text("one two three")))
 ERROR = b'{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}'

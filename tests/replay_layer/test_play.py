@@ -8,10 +8,10 @@ from typing import get_args
 import pytest
 from mitmproxy import http
 
-from addon.errors import CCProxyError
-from addon.exchange import Exchange, Exchanges
+from addon.core.errors import CCProxyError
+from addon.core.types import Dialect
+from addon.exchange.state import Exchange, Exchanges
 from addon.replay_layer import Timing, reading, stream
-from addon.wire.types import Dialect
 from tests.replay_layer.harness import (
     QUICK,
     Play,
@@ -20,8 +20,8 @@ from tests.replay_layer.harness import (
     http_answer,
     stream_head,
 )
-from tests.wire.test_answer import ended_well, errors_in
-from tests.wire.upstream import message, stream_of, text
+from tests.translation.from_anthropic.test_by_dialect import ended_well, errors_in
+from tests.translation.upstream import message, stream_of, text
 
 STREAMS = Path(__file__).parent.parent / "fixtures" / "streams"
 STREAM = stream_of(message(text("one two three")))

@@ -16,11 +16,11 @@ import time
 from pathlib import Path
 
 from addon.usage.budget import BudgetSettings
-from addon.usage.document import Snapshot
 from addon.usage.ledger import UsageLedger
 from addon.usage.periods import PERIODS
 from addon.usage.record import RequestRecord
 from addon.usage.snapshot import SnapshotFile
+from addon.usage.snapshot_format import Snapshot
 
 
 def open_ledger(home: Path) -> tuple[SnapshotFile, UsageLedger, list[str]]:

@@ -6,7 +6,7 @@ import random
 from dataclasses import dataclass
 from typing import Any, get_args
 
-from addon.claude.tokens import Tokens
+from addon.claude.pricing import Tokens
 from addon.usage.record import PICO, RequestRecord, Source
 
 NOW = 1_790_000_000.0

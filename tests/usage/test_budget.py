@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from addon.errors import BadRequest, RateLimited
+from addon.core.errors import BadRequest, RateLimited
 from addon.usage.budget import Budget, BudgetSettings, get_budget, post_budget
 from addon.usage.ledger import UsageLedger
 from addon.usage.record import picos

@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from addon.errors import RateLimited
+from addon.core.errors import RateLimited
 from addon.usage.live import COMMENT, MAX_SUBSCRIBERS, QUEUE_SIZE, LiveHub
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from addon.claude.tokens import Tokens
+from addon.claude.pricing import Tokens
 from addon.usage.ledger import MAX_MODELS
 from addon.usage.metrics import Metrics
 from addon.usage.windows import SubscriptionWindow

@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 
 from addon.usage.budget import BudgetSettings
-from addon.usage.document import Snapshot
 from addon.usage.ledger import UsageLedger
 from addon.usage.snapshot import MAX_BYTES, SnapshotFile
+from addon.usage.snapshot_format import Snapshot
 from tests.usage.records import NOW, Clock, record
 
 ROOT = Path(__file__).parents[2]

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from addon.errors import RateLimited
+from addon.core.errors import RateLimited
 from addon.usage.budget import Budget, post_budget
-from addon.usage.document import Snapshot
 from addon.usage.ledger import UsageLedger
 from addon.usage.periods import PERIODS
 from addon.usage.record import picos
 from addon.usage.snapshot import SnapshotFile
+from addon.usage.snapshot_format import Snapshot
 from addon.usage.store import SAVE_SECONDS, UsageStore
 from tests.usage.records import NOW, Clock, record
 

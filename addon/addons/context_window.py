@@ -1,0 +1,97 @@
+"""Keeps conversations within the limit, and says for each request how large it is."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+
+from mitmproxy import http
+
+from addon.context.tokens.count import describe
+from addon.context.window import ContextManager, Fitted
+from addon.core.errors import CCProxyError
+from addon.core.settings import Settings
+from addon.core.terminal import Terminal
+from addon.exchange.claude_request import yield_if_large
+from addon.exchange.state import Exchange, Exchanges
+
+logger = logging.getLogger(__name__)
+
+
+class ContextWindow:
+    def __init__(
+        self, settings: Settings, exchanges: Exchanges, manager: ContextManager, terminal: Terminal
+    ) -> None:
+        self.ahead = settings.context_ahead
+        self.exchanges = exchanges
+        self.manager = manager
+        self.terminal = terminal
+
+    async def request(self, flow: http.HTTPFlow) -> None:
+        exchange = self.exchanges.open(flow)
+        if exchange is None or exchange.call is None or exchange.call.counts_tokens:
+            return
+        exchange.doing = "bringing the conversation within its limit"
+        await yield_if_large(exchange.call.size)
+        try:
+            fitted = await self.manager.fit(exchange.call.request, exchange.call.model)
+        except CCProxyError as error:
+            exchange.refuse(flow, error)
+            return
+        finally:
+            exchange.doing = ""
+        self.take(exchange, fitted)
+        self.terminal.line(describe(fitted.count, fitted.limit), "faint")
+
+    def take(self, exchange: Exchange, fitted: Fitted) -> None:
+        call = exchange.call
+        if call is None:
+            return
+        call.fitted = fitted
+        call.request = fitted.request
+        call.prompt_tokens = fitted.count.total
+        call.conversation = call.conversation or fitted.chat.key.hex()[:16]
+        if fitted.action != "none":
+            exchange.notes.append(f"context: {fitted.action}")
+        for note in fitted.notes:
+            self.terminal.line(note, "odd")
+
+    async def trim_again(self, exchange: Exchange, message: str) -> bool:
+        """After "prompt is too long": a shorter request to send once more. False when there is none.
+
+        Raises BadRequest when it can't be made to fit."""
+        call = exchange.call
+        if call is None or call.fitted is None:
+            return False
+        fitted = await self.manager.after_refusal(call.fitted, message)
+        if fitted is None:
+            return False
+        self.take(exchange, fitted)
+        return True
+
+    def response(self, flow: http.HTTPFlow) -> None:
+        exchange = self.exchanges.get(flow)
+        answer = exchange.answer if exchange else None
+        if exchange is None or exchange.call is None or exchange.call.fitted is None:
+            return
+        if answer is None or not answer.complete or exchange.error is not None:
+            return
+        fitted = exchange.call.fitted
+        self.manager.learn(fitted, answer.usage)
+        if self.ahead and self.manager.may_prepare(fitted):
+            self.start(self.prepare(fitted))
+
+    async def prepare(self, fitted: Fitted) -> None:
+        try:
+            line = await self.manager.prepare_ahead(fitted)
+        except CCProxyError as error:
+            logger.warning("No summary was prepared ahead: %s", error)
+        else:
+            if line:
+                self.terminal.line(line)
+
+    def start(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
+        self.exchanges.background.add(task)
+        task.add_done_callback(self.exchanges.background.discard)

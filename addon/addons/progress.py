@@ -1,0 +1,56 @@
+"""Says in the terminal what a request is waiting for, when that takes long."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+
+from addon.core.terminal import Terminal
+from addon.core.ticker import Ticker
+from addon.exchange.state import Exchange, Exchanges
+
+SAID_AT = (10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
+"""Seconds of waiting."""
+LOOK_EVERY = 1.0
+
+
+class Progress:
+    def __init__(
+        self,
+        exchanges: Exchanges,
+        terminal: Terminal,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.exchanges = exchanges
+        self.terminal = terminal
+        self.monotonic = monotonic
+        self.looked = monotonic()
+        self.ticker = Ticker(LOOK_EVERY, self.say)
+
+    def running(self) -> None:
+        self.ticker.start()
+
+    def done(self) -> None:
+        self.ticker.stop()
+
+    def say(self) -> None:
+        for line in self.look():
+            self.terminal.line(line)
+
+    def look(self) -> Iterator[str]:
+        """A line for each request that has now waited so long since the last look."""
+        before, self.looked = self.looked, self.monotonic()
+        for exchange in self.exchanges.waiting():
+            waited = self.looked - exchange.clock
+            if any(before - exchange.clock < mark <= waited for mark in SAID_AT):
+                yield f"{time.strftime('%H:%M:%S')} {_model(exchange)} {waited:.0f} s: {_what_for(exchange)}"
+
+
+def _model(exchange: Exchange) -> str:
+    return exchange.call.model.id if exchange.call else "-"
+
+
+def _what_for(exchange: Exchange) -> str:
+    if exchange.doing:
+        return exchange.doing
+    return "Anthropic has not begun to answer" if exchange.attempts else "not sent yet"

@@ -1,0 +1,64 @@
+"""Marks prompts for Anthropic's cache where the client did not, and says what broke a hit."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import NamedTuple
+
+from mitmproxy import http
+
+from addon.claude.pricing import Tokens
+from addon.claude.prompt_cache import PartDigests, explain_miss, part_digests, place_breakpoints
+from addon.core.settings import Settings
+from addon.core.terminal import Terminal
+from addon.exchange.state import Exchanges
+
+REMEMBERED = 256
+"""Conversations whose last prompt is known by its digests."""
+HIT = 0.5
+"""A turn that reads less than this share of what the last one had in the cache has missed it."""
+
+
+class Sent(NamedTuple):
+    digests: PartDigests
+    cached: int
+    """Tokens that were read from the cache or written to it."""
+
+
+class PromptCache:
+    def __init__(self, settings: Settings, exchanges: Exchanges, terminal: Terminal) -> None:
+        self.on = settings.prompt_cache == "auto"
+        self.exchanges = exchanges
+        self.terminal = terminal
+        self.last: OrderedDict[str, Sent] = OrderedDict()
+
+    def request(self, flow: http.HTTPFlow) -> None:
+        exchange = self.exchanges.open(flow)
+        if not self.on or exchange is None or exchange.call is None or exchange.call.counts_tokens:
+            return
+        call = exchange.call
+        call.request = place_breakpoints(
+            call.request, call.model, call.prompt_tokens, call.cache_ttl
+        )
+
+    def response(self, flow: http.HTTPFlow) -> None:
+        exchange = self.exchanges.get(flow)
+        call = exchange.call if exchange else None
+        if exchange is None or call is None or call.conversation is None or exchange.answer is None:
+            return
+        tokens = Tokens.from_usage(exchange.answer.usage)
+        cached = tokens.cache_read + tokens.cache_write_5m + tokens.cache_write_1h
+        if not cached or not exchange.answer.complete:
+            return
+        sent = Sent(part_digests(exchange.attempts[-1].request, call.digests), cached)
+        before = self.remember(f"{exchange.source}:{call.conversation}", sent)
+        if before is not None and tokens.cache_read < HIT * before.cached:
+            changed = explain_miss(before.digests, sent.digests) or "nothing; the entry has expired"
+            self.terminal.line(f"   prompt cache missed; changed since the last turn: {changed}")
+
+    def remember(self, conversation: str, sent: Sent) -> Sent | None:
+        before = self.last.pop(conversation, None)
+        self.last[conversation] = sent
+        while len(self.last) > REMEMBERED:
+            self.last.popitem(last=False)
+        return before

@@ -1,0 +1,113 @@
+"""mitmproxy's options as this proxy needs them, so that plain `mitmdump -s ccproxy_addon.py` is right and safe."""
+
+from __future__ import annotations
+
+import logging
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mitmproxy import ctx
+from mitmproxy.addonmanager import Loader
+from mitmproxy.proxy.mode_specs import ProxyMode, ReverseMode
+from mitmproxy.tools.dump import DumpMaster
+
+from addon.addons.mitmproxy_tuning import drop_idle_addons, settle_memory, silence_connections
+from addon.replay_layer import Gate
+
+logger = logging.getLogger(__name__)
+
+FORCED: Mapping[str, Any] = {
+    "connection_strategy": "lazy",  # eager connects upstream before any check has run
+    "keep_host_header": True,  # the Host check needs the client's own; ours is set for upstream
+    "onboarding": False,  # with the client's Host kept, `Host: mitm.it` would be answered with a page
+    "proxy_debug": False,  # prints every message of every layer, credentials and all
+    "validate_inbound_headers": True,
+    "ssl_insecure": False,
+    "websocket": False,  # a 101 would become a raw tunnel past every check
+    "rawtcp": False,
+    "stream_large_bodies": None,  # a body has to be read whole before it can be translated
+    "http2": False,  # clients speak HTTP/1.1 to the plain port; h2 is only more to attack
+    "http3": False,
+}
+PREFERRED: Mapping[str, Any] = {
+    "body_size_limit": "33m",  # Anthropic takes 32 MB
+    "flow_detail": 0,
+    "termlog_verbosity": "alert",  # the address of mitmweb, and warnings
+}
+
+
+class SafeOptions:
+    """Sets what must be, prefers what should be, and moves the listener to this machine's own address."""
+
+    def __init__(self, port: int, gate: Gate) -> None:
+        self.port = port
+        self.gate = gate
+
+    def load(self, loader: Loader) -> None:
+        # Not in `running`: mitmproxy's replay of `--set client_replay=` starts before ours is called.
+        ctx.master.addons.add(self.gate)
+        for name, value in PREFERRED.items():
+            if name in ctx.options and not ctx.options.has_changed(name):
+                ctx.options.update(**{name: value})
+        self.force()
+
+    def configure(self, updated: set[str]) -> None:
+        if updated & FORCED.keys():
+            self.force()
+
+    def force(self) -> None:
+        for name, value in FORCED.items():
+            if name in ctx.options and getattr(ctx.options, name) != value:
+                if ctx.options.has_changed(name):
+                    logger.warning("ccproxy needs %s=%s and has set it back.", name, value)
+                ctx.options.update(**{name: value})
+
+    def running(self) -> None:
+        _stop_watching_scripts()
+        _keep_flow_file_private()
+        if isinstance(ctx.master, DumpMaster):
+            drop_idle_addons(ctx.master.addons, ctx.options)
+            silence_connections(ctx.options)
+        settle_memory()
+        # The sockets are bound before a script is loaded: only a new mode moves them.
+        modes = [spec for mode in ctx.options.mode for spec in listening_at(mode, self.port)]
+        if ctx.options.listen_host or ctx.options.listen_port:
+            return  # the user chose
+        if modes != list(ctx.options.mode):
+            ctx.options.update(mode=modes)
+
+
+def listening_at(mode: str, port: int) -> list[str]:
+    """The mode with this machine's own addresses, unless it names one or is no reverse proxy."""
+    parsed = ProxyMode.parse(mode)
+    if not isinstance(parsed, ReverseMode) or parsed.custom_listen_port is not None:
+        return [mode]
+    hosts = ["127.0.0.1", "::1"] if _has_ipv6_loopback() else ["127.0.0.1"]
+    return [f"{mode}@{host}:{port}" for host in hosts]
+
+
+def _has_ipv6_loopback() -> bool:
+    """`localhost` is ::1 first on many machines."""
+    try:
+        with socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as probe:
+            probe.bind(("::1", 0))
+    except OSError:
+        return False
+    return True
+
+
+def _stop_watching_scripts() -> None:
+    """mitmproxy reloads a script whose file changes; a broken one would leave the proxy without its addons."""
+    loader = ctx.master.addons.get("scriptloader")
+    for script in loader.addons if loader else ():
+        if script.reloadtask:
+            script.reloadtask.cancel()
+
+
+def _keep_flow_file_private() -> None:
+    """mitmproxy opens the file of `-w` before a script can set the umask, and it holds prompts."""
+    save = ctx.master.addons.get("save")
+    if save is not None and save.current_path is not None:
+        Path(save.current_path).chmod(0o600)

@@ -1,0 +1,90 @@
+"""The paid request that makes a summary: by API key, within the budget, recorded like every other."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+
+from addon.claude.catalogue import Catalogue
+from addon.claude.prices import cost_of_answer
+from addon.claude.pricing import Tokens
+from addon.context.summarizer import SummaryAnswer
+from addon.core.errors import BadGateway, CCProxyError
+from addon.core.json_codec import FAST, dumps
+from addon.core.types import JsonObject
+from addon.exchange.claude_request import ANTHROPIC_VERSION
+from addon.translation.errors import from_upstream
+from addon.translation.message_stream import read_message
+from addon.usage.ledger import UsageLedger
+from addon.usage.purse import Purse
+from addon.usage.record import RequestRecord, picos
+
+
+class SummaryCall:
+    """Raises CCProxyError: no room in the budget, refused by Anthropic, not reachable."""
+
+    def __init__(
+        self,
+        url: str,
+        api_key: str,
+        http: httpx.AsyncClient,
+        *,
+        catalogue: Catalogue,
+        purse: Purse,
+        ledger: UsageLedger,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.url = f"{url}/v1/messages"
+        self.headers = {"x-api-key": api_key, "anthropic-version": ANTHROPIC_VERSION}
+        self.http = http
+        self.catalogue = catalogue
+        self.purse = purse
+        self.ledger = ledger
+        self.clock = clock
+
+    async def __call__(self, request: JsonObject) -> SummaryAnswer:
+        body = dumps(request)
+        model = self.catalogue.get(request["model"])
+        reservation = self.purse.set_aside(model, len(body), request["max_tokens"])
+        started = time.monotonic()
+        try:
+            message = await self.send(body)
+            usage = message.get("usage") or {}
+            spent = cost_of_answer(model, usage)
+            self.book(model.id, started, tokens=Tokens.from_usage(usage), cost=picos(spent))
+        except CCProxyError as error:
+            self.book(model.id, started, status=error.status, error=error.code or error.type)
+            raise
+        except asyncio.CancelledError:  # it took too long; Anthropic may bill it all the same
+            self.book(model.id, started, status=504, error="timeout")
+            raise
+        finally:
+            self.purse.budget.release(reservation)
+        return SummaryAnswer(
+            text="".join(b.get("text", "") for b in message["content"] if b.get("type") == "text"),
+            cost=spent,
+            complete=message.get("stop_reason") != "max_tokens",
+        )
+
+    def book(self, model: str, started: float, **what: Any) -> None:
+        latency = round((time.monotonic() - started) * 1000)
+        record = RequestRecord(
+            time=self.clock(), model=model, source="summary", latency_ms=latency, **what
+        )
+        self.ledger.add(record)
+
+    async def send(self, body: bytes) -> JsonObject:
+        headers = {**self.headers, "content-type": "application/json"}
+        try:
+            response = await self.http.post(self.url, content=body, headers=headers)
+        except httpx.HTTPError as error:
+            raise BadGateway(
+                f"Anthropic can't be reached for a summary ({type(error).__name__})."
+            ) from None
+        if response.status_code != 200:
+            raise from_upstream(response.status_code, response.content, response.headers)
+        return read_message(response.content, FAST)

@@ -1,0 +1,71 @@
+"""How hard Claude thinks: what the request, the model's name and the settings ask for, as the model accepts it."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from mitmproxy import http
+
+from addon.addons.continuity import Continuity
+from addon.claude.effort import Budgets
+from addon.claude.thinking import Prepared, ThinkingOptions, apply_thinking
+from addon.claude.thinking_native import fix_native
+from addon.core.errors import CCProxyError
+from addon.core.settings import Settings
+from addon.exchange.answer import StreamedAnswer
+from addon.exchange.claude_request import Call
+from addon.exchange.state import Exchanges
+
+
+class Thinking:
+    def __init__(self, settings: Settings, exchanges: Exchanges, continuity: Continuity) -> None:
+        self.exchanges = exchanges
+        self.continuity = continuity
+        self.options = ThinkingOptions(
+            budgets=Budgets(
+                high=settings.thinking_budget_high,
+                medium=settings.thinking_budget_medium,
+                low=settings.thinking_budget_low,
+            ),
+            default_effort=settings.default_effort,
+            allow_fast=settings.fast_mode,
+        )
+
+    def request(self, flow: http.HTTPFlow) -> None:
+        exchange = self.exchanges.open(flow)
+        if exchange is None or exchange.call is None or exchange.call.counts_tokens:
+            return
+        try:
+            prepared = self.prepare(exchange.call, native=exchange.dialect == "messages")
+        except CCProxyError as error:
+            exchange.refuse(flow, error)
+            return
+        exchange.call.request = prepared.request
+        exchange.call.betas |= prepared.betas
+        exchange.notes += prepared.notes
+
+    def responseheaders(self, flow: http.HTTPFlow) -> None:
+        exchange = self.exchanges.get(flow)
+        if exchange is None or exchange.attempt is None:
+            return
+        attempt, answer = exchange.attempt, exchange.answer
+        if attempt.ticket is not None and isinstance(answer, StreamedAnswer):
+            answer.keep = partial(self.continuity.record, attempt.ticket, attempt.request)
+
+    def prepare(self, call: Call, *, native: bool) -> Prepared:
+        if native:
+            return fix_native(
+                call.request,
+                call.model,
+                self.options,
+                choice=call.choice,
+                betas=frozenset(call.betas),
+            )
+        return apply_thinking(
+            call.request,
+            call.wish,
+            call.model,
+            self.options,
+            max_tokens_given=call.max_tokens_given,
+            choice=call.choice,
+        )

@@ -1,0 +1,196 @@
+"""The client's dialect → Anthropic Messages, and Claude's answer back."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+from mitmproxy import http
+
+from addon.addons.model_list import ModelList
+from addon.claude.model import Model
+from addon.claude.names import ModelChoice, parse
+from addon.core.errors import BadRequest, CCProxyError, NotFound
+from addon.core.json_codec import FAST, read_body
+from addon.core.settings import Settings
+from addon.core.types import Dialect, JsonObject
+from addon.exchange.answer import PassedOn, StreamedAnswer, WholeAnswer
+from addon.exchange.attempt import Answer
+from addon.exchange.claude_request import Call, yield_if_large
+from addon.exchange.http_messages import lowered
+from addon.exchange.routes import COUNT_TOKENS, deployment
+from addon.exchange.state import Exchange, Exchanges
+from addon.translation.from_anthropic.by_dialect import renderer_for, whole_answer
+from addon.translation.from_anthropic.headers import EVENT_STREAM_HEADERS, client_headers
+from addon.translation.to_anthropic.conversion_cache import Memo
+from addon.translation.to_anthropic.native import native_translation
+from addon.translation.to_anthropic.request import translate_chat, translate_responses
+from addon.translation.types import RequestOptions, Translation
+
+_VERSION = re.compile(r"\d{4}-\d{2}-\d{2}")
+_BETA = re.compile(r"[a-z0-9][a-z0-9.-]{0,80}")
+
+LONGEST_NAME = 256
+"""Characters of a model's name. What names mean is remembered, so they may not be as long as a body."""
+VERIFY_SYSTEM = "You are a test assistant."
+"""The system prompt of Cursor's Verify button, which may name any model of its list, `gpt-…` included."""
+
+
+class Translate:
+    def __init__(self, settings: Settings, exchanges: Exchanges, models: ModelList) -> None:
+        self.settings = settings
+        self.exchanges = exchanges
+        self.models = models
+        self.aliases = dict(settings.model_aliases)
+        self.options = RequestOptions(strict=settings.strict, fast=settings.fast_mode)
+        self.memo = Memo()
+
+    async def request(self, flow: http.HTTPFlow) -> None:
+        exchange = self.exchanges.open(flow)
+        if (
+            exchange is None
+            or exchange.route is None
+            or exchange.route.kind not in ("model", "count_tokens")
+        ):
+            return
+        try:
+            await self.read(flow, exchange)
+        except CCProxyError as error:
+            exchange.refuse(flow, error)
+
+    async def read(self, flow: http.HTTPFlow, exchange: Exchange) -> None:
+        encoding = flow.request.headers.get("content-encoding", "")
+        raw = flow.request.raw_content or b""
+        body = read_body(raw, encoding)
+        await yield_if_large(len(raw))
+        exchange.client.streaming = body.get("stream") is True
+        asked = _asked(body, flow.request.path)
+        choice = self.choose(asked, exchange.dialect, body)
+        if choice is None:
+            exchange.passthrough = {**body, "model": self.meant(asked)}
+            return
+        await self.models.look_up(choice.id)
+        model = self.models.catalogue.get(choice.id)
+        translation = self.translate(body, model, asked, exchange.dialect)
+        exchange.ignored = translation.ignored
+        exchange.notes += translation.notes
+        exchange.call = _call(asked, choice, model, translation)
+        exchange.call.size = len(raw)
+        if exchange.dialect == "messages":
+            _keep_native_headers(flow.request, exchange.call)
+            exchange.call.counts_tokens = exchange.route is COUNT_TOKENS
+
+    def meant(self, asked: str) -> str:
+        """The name behind the user's own one."""
+        return self.aliases.get(asked.lower(), asked)
+
+    def choose(self, asked: str, dialect: Dialect, body: JsonObject) -> ModelChoice | None:
+        """The Claude model that a name means; None: another API's model. Raises NotFound where there is none."""
+        choice = parse(self.meant(asked))
+        if choice is not None:
+            return choice
+        if self.settings.openai_api_key and dialect != "messages":
+            return None
+        if _is_cursors_verify(body):
+            return parse(self.settings.default_model)
+        raise NotFound(
+            f"model: {asked} is not a Claude model. Set OPENAI_API_KEY to pass other models on, "
+            "or MODEL_ALIASES to map the name.",
+            param="model",
+            code="model_not_found",
+        )
+
+    def translate(
+        self, body: JsonObject, model: Model, asked: str, dialect: Dialect
+    ) -> Translation:
+        match dialect:
+            case "chat":
+                translation = translate_chat(body, model, self.options, self.memo)
+            case "responses":
+                translation = translate_responses(body, model, self.options, self.memo)
+            case "messages":
+                translation = native_translation(body, model)
+        translation.reply = replace(translation.reply, model=asked)
+        return translation
+
+    def responseheaders(self, flow: http.HTTPFlow) -> None:
+        exchange = self.exchanges.get(flow)
+        if exchange is None or not exchange.attempts or flow.response is None:
+            return
+        if flow.response.status_code != 200 or exchange.finished:
+            return
+        headers = lowered(flow.response.headers)
+        exchange.attempts[-1].told = headers
+        exchange.answer = self.answer(exchange, headers)
+        flow.response.headers = http.Headers(
+            [(name.encode(), value.encode()) for name, value in self.head(exchange, headers)]
+        )
+        flow.response.stream = True
+
+    def answer(self, exchange: Exchange, headers: dict[str, str]) -> Answer:
+        call = exchange.call
+        if call is None or call.counts_tokens:
+            streams = headers.get("content-type", "").startswith("text/event-stream")
+            return PassedOn(streams, exchange.client.error_event, FAST)
+        created, reply, dialect = int(exchange.arrived), call.reply, exchange.dialect
+        renderer = renderer_for(dialect, reply, created, FAST)
+        if exchange.client.streaming:
+            return StreamedAnswer(renderer, FAST)
+        return WholeAnswer(
+            renderer,
+            FAST,
+            lambda message: FAST.dumps(whole_answer(dialect, message, reply, created, FAST)),
+        )
+
+    def head(self, exchange: Exchange, upstream: dict[str, str]) -> list[tuple[str, str]]:
+        passed = client_headers(upstream, exchange.dialect)
+        if exchange.client.streaming:
+            passed += EVENT_STREAM_HEADERS
+        else:
+            passed.append(("content-type", "application/json; charset=utf-8"))
+        call = exchange.call
+        if call and call.asked != call.model.id:
+            passed.append(("x-ccproxy-model", call.model.id))
+        if exchange.ignored:
+            passed.append(("x-ccproxy-ignored", ",".join(exchange.ignored)))
+        return passed + list({**exchange.source_headers(), **(exchange.client.cors or {})}.items())
+
+
+def _keep_native_headers(request: http.Request, call: Call) -> None:
+    """An Anthropic client chooses its API version and betas itself."""
+    version = request.headers.get("anthropic-version", "")
+    if _VERSION.fullmatch(version):
+        call.version = version
+    named = request.headers.get("anthropic-beta", "").split(",")
+    call.betas |= {word.strip() for word in named if _BETA.fullmatch(word.strip())}
+    call.query = "?beta=true" if request.query.get("beta") == "true" else ""
+
+
+def _call(asked: str, choice: ModelChoice, model: Model, translation: Translation) -> Call:
+    return Call(
+        asked=asked,
+        choice=choice,
+        model=model,
+        request=translation.request,
+        reply=translation.reply,
+        wish=translation.wish,
+        max_tokens_given=translation.max_tokens_given,
+        betas=set(translation.betas),
+        conversation=translation.conversation,
+        cache_ttl="1h" if translation.cache_ttl == "1h" else "5m",
+    )
+
+
+def _asked(body: JsonObject, path: str) -> str:
+    name = body.get("model") or deployment(path)
+    if not isinstance(name, str) or not name.strip():
+        raise BadRequest("model: the name of a model is required", param="model")
+    if len(name) > LONGEST_NAME:
+        raise BadRequest(f"model: longer than {LONGEST_NAME} characters", param="model")
+    return name
+
+
+def _is_cursors_verify(body: JsonObject) -> bool:
+    messages = body.get("messages")
+    first = messages[0] if isinstance(messages, list) and messages else None
+    return isinstance(first, dict) and first.get("content") == VERIFY_SYSTEM

@@ -1,0 +1,300 @@
+"""Which credential a request goes out with, and what is tried next when it fails.
+
+The rules are one table, `addon/fallback/policy.py`; here they are carried out.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from mitmproxy import connection, http
+
+from addon.addons.context_window import ContextWindow
+from addon.addons.upstream_request import Attempts
+from addon.core.errors import CCProxyError, RateLimited, Unauthorized
+from addon.core.settings import Settings
+from addon.credentials.credential import CredentialError
+from addon.exchange.attempt import Failure, Source
+from addon.exchange.claude_request import Call, yield_if_large
+from addon.exchange.state import Exchange, Exchanges, Tried
+from addon.fallback.messages import both_failed, explained, resting
+from addon.fallback.policy import Decision, Outcome, State, decide, first
+from addon.fallback.rate_limits import RateLimit, read_rate_limit, read_windows
+from addon.usage.subscription import Standing
+
+logger = logging.getLogger(__name__)
+
+SUBSCRIPTION: Source = "claude_code"
+REFUSALS = (401, 403, 429)
+"""Statuses that say something of the credential; any other answer shows that it is accepted."""
+
+
+class Login(Protocol):
+    """The subscription's login."""
+
+    async def access_token(self, force_refresh_of: str | None = None) -> str:
+        """A token to use now. `force_refresh_of`: the token that Anthropic has just refused. Raises CredentialError."""
+
+    async def identity(self) -> int:
+        """Another number as soon as another login took the place of this one."""
+
+
+class Purse(Protocol):
+    """Asked before every paid call."""
+
+    def reserve(self, call: Call) -> object:
+        """Set the call's cost aside. Raises CCProxyError when the budget leaves no room."""
+
+
+class Upstream:
+    def __init__(
+        self,
+        settings: Settings,
+        exchanges: Exchanges,
+        attempts: Attempts,
+        login: Login,
+        standing: Standing,
+        *,
+        purse: Purse,
+        window: ContextWindow,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.settings = settings
+        self.exchanges = exchanges
+        self.attempts = attempts
+        self.login = login
+        self.standing = standing
+        self.purse = purse
+        self.window = window
+        self.clock = clock
+
+    # -- hooks --------------------------------------------------------------------------------------------------
+
+    async def request(self, flow: http.HTTPFlow) -> None:
+        exchange = self.exchanges.open(flow)
+        if exchange is None:
+            return
+        if exchange.passthrough is not None:
+            exchange.approve(self.attempts.passthrough(exchange, exchange.passthrough))
+        elif exchange.call is not None:
+            await yield_if_large(exchange.call.size)
+            await self.begin(exchange, exchange.call)
+            if exchange.error is not None:
+                exchange.refuse(flow, exchange.error)
+
+    async def upstream_failed(self, flow: http.HTTPFlow) -> None:
+        exchange = self.exchanges.get(flow)
+        if exchange is None or exchange.failure is None:
+            return
+        failure, call = exchange.failure, exchange.call
+        if call is None:
+            exchange.error = failure.error
+            return
+        outcome = self.outcome(failure, call, self.patience(exchange))
+        await self.go_on(exchange, call, outcome, failure.attempt.source)
+
+    def responseheaders(self, flow: http.HTTPFlow) -> None:
+        exchange = self.exchanges.get(flow)
+        if exchange is None or exchange.call is None or not flow.response:
+            return
+        now, attempt = self.clock(), exchange.attempt
+        if attempt is None or attempt.source != SUBSCRIPTION:
+            return
+        headers = attempt.told or flow.response.headers
+        self.standing.see_windows(read_windows(headers, now), now)
+        if flow.response.status_code not in REFUSALS:
+            self.standing.cooldowns.succeeded(SUBSCRIPTION, exchange.call.model.family, now)
+
+    def client_disconnected(self, client: connection.Client) -> None:
+        for exchange in self.exchanges.of_client(client.id):
+            exchange.gone.set()
+
+    # -- deciding -----------------------------------------------------------------------------------------------
+
+    async def begin(self, exchange: Exchange, call: Call) -> None:
+        state = self.state(exchange, call, SUBSCRIPTION)
+        decision = first(state, claude_code_first=self.settings.claude_code_first)
+        if decision.action == "send":
+            outcome = await self.try_subscription(exchange, call)
+            if outcome is not None:
+                await self.go_on(exchange, call, outcome, SUBSCRIPTION)
+        elif decision.action == "fall_back":
+            self.try_api_key(exchange, call, reason=None)
+        else:
+            exchange.error = Unauthorized(
+                "No authentication method available: CLAUDE_CODE_FIRST=false needs ANTHROPIC_API_KEY."
+            )
+
+    async def go_on(
+        self, exchange: Exchange, call: Call, outcome: Outcome | None, source: Source
+    ) -> None:
+        """Decide and act until an attempt is approved or the error is final."""
+        while outcome is not None:
+            state = self.state(exchange, call, source)
+            decision = decide(outcome, state)
+            for limit in decision.rest:
+                self.standing.cooldowns.rest(
+                    SUBSCRIPTION, limit, reason=decision.reason, now=state.now
+                )
+            logger.debug("%s: %s (%s)", source, decision.action, decision.reason)
+            if decision.action in ("relay", "refuse"):
+                exchange.error = self.final_error(exchange, call, outcome, decision)
+                return
+            outcome = await self.act(exchange, call, outcome, decision, source)
+            if exchange.error is not None or exchange.gone.is_set():
+                return
+
+    async def act(
+        self, exchange: Exchange, call: Call, outcome: Outcome, decision: Decision, source: Source
+    ) -> Outcome | None:
+        tried, last = exchange.tried, exchange.attempt
+        match decision.action:
+            case "fall_back":
+                exchange.first_error = outcome.error
+                exchange.tried = Tried()
+                self.try_api_key(exchange, call, decision.reason)
+                return None
+            case "refresh_and_retry":
+                tried.refreshed = True
+                refused = last.auth[1].removeprefix("Bearer ") if last else None
+                return await self.try_subscription(exchange, call, refused)
+            case "wait":
+                tried.waited = True
+            case "strip_thinking_and_retry":
+                tried.stripped = True
+            case "trim_and_retry":
+                tried.trimmed = True
+                if not await self.shortened(exchange, outcome):
+                    return None
+            case _:
+                tried.retries += 1
+                tried.reconnected = tried.reconnected or decision.reason == "stale_connection"
+        await exchange.pause(decision.seconds)
+        return await self.again(exchange, call, source)
+
+    async def shortened(self, exchange: Exchange, outcome: Outcome) -> bool:
+        """Whether the request has been cut after Anthropic found it too long; else the error is final."""
+        try:
+            if await self.window.trim_again(exchange, outcome.error.message):
+                return True
+            exchange.error = outcome.error
+        except CCProxyError as error:
+            exchange.error = error
+        return False
+
+    async def again(self, exchange: Exchange, call: Call, source: Source) -> Outcome | None:
+        if exchange.gone.is_set():
+            return None
+        if source == SUBSCRIPTION:
+            return await self.try_subscription(exchange, call)
+        self.try_api_key(exchange, call, exchange.attempts[-1].reason)
+        return None
+
+    def state(self, exchange: Exchange, call: Call, source: Source) -> State:
+        tried = exchange.tried
+        return State(
+            credential="api_key" if source == "api_key" else "claude_code",
+            family=call.model.family,
+            now=self.clock(),
+            patience=self.patience(exchange),
+            jitter=random.random(),  # noqa: S311 (spreads retries, guards nothing)
+            retries=tried.retries,
+            reconnected=tried.reconnected,
+            refreshed=tried.refreshed,
+            waited=tried.waited,
+            trimmed=tried.trimmed,
+            stripped=tried.stripped,
+            api_key=bool(self.api_key(exchange)),
+            fallback=self.settings.fallback,
+        )
+
+    def patience(self, exchange: Exchange) -> float:
+        return max(0.0, exchange.clock + self.settings.first_byte_seconds - time.monotonic())
+
+    def outcome(self, failure: Failure, call: Call, patience: float) -> Outcome:
+        headers = failure.headers
+        limited = failure.error.status == 429
+        should = headers.get("x-should-retry")
+        return Outcome(
+            phase=failure.phase,
+            error=failure.error,
+            answered=failure.answered,
+            reused=failure.reused,
+            rate_limit=read_rate_limit(
+                headers, family=call.model.family, now=self.clock(), patience=patience
+            )
+            if limited
+            else RateLimit(),
+            should_retry=None if should is None else should == "true",
+        )
+
+    def final_error(
+        self, exchange: Exchange, call: Call, outcome: Outcome, decision: Decision
+    ) -> CCProxyError:
+        now, wait = self.clock(), outcome.error.retry_after
+        if exchange.first_error is None:
+            if wait is None and outcome.rate_limit.until:  # Anthropic often names the reset alone
+                outcome.error.retry_after = outcome.rate_limit.until - now
+            return explained(outcome.error, decision)
+        subscription = self.standing.limited_until(call.model.family, now)
+        resets = (subscription, None if wait is None else now + wait)
+        earliest = min((reset for reset in resets if reset is not None), default=None)
+        return both_failed(exchange.first_error, outcome.error, reset=earliest, now=now)
+
+    # -- sending ------------------------------------------------------------------------------------------------
+
+    async def try_subscription(
+        self, exchange: Exchange, call: Call, refused: str | None = None
+    ) -> Outcome | None:
+        """Approve an attempt by subscription, or give what stands against it."""
+        self.standing.see_login(SUBSCRIPTION, await self.login.identity())
+        now = self.clock()
+        blocked = self.standing.cooldowns.admit(
+            SUBSCRIPTION, call.model.family, now, by=exchange.id
+        )
+        if blocked is not None:
+            error = resting(blocked, now)
+            return Outcome(phase="connect", error=error, answered=False, blocked=blocked)
+        try:
+            token = await self.login.access_token(force_refresh_of=refused)
+        except CredentialError as failure:
+            unauthorized = Unauthorized(failure.message)
+            return Outcome(phase="connect", error=unauthorized, answered=False, login=failure.kind)
+        exchange.approve(self.attempts.subscription(exchange, call, token))
+        return None
+
+    def try_api_key(self, exchange: Exchange, call: Call, reason: str | None) -> None:
+        """Approve an attempt by API key, if the budget has room for it; else the error is final."""
+        try:
+            # Counting is free. And one reservation is for all attempts: what is tried again was not billed.
+            if not call.counts_tokens and not exchange.reservations:
+                exchange.reserve(self.purse.reserve(call))
+        except CCProxyError as error:
+            exchange.error = self.over_budget(error, exchange, call)
+            return
+        attempt = self.attempts.api_key(exchange, call, self.api_key(exchange) or "")
+        attempt.reason = reason
+        exchange.approve(attempt)
+
+    def api_key(self, exchange: Exchange) -> str | None:
+        """The client's own key comes before ours; with CLAUDE_CODE_FIRST=false ours alone is used."""
+        if self.settings.claude_code_first and exchange.client_key:
+            return exchange.client_key
+        return self.settings.api_key
+
+    def over_budget(self, error: CCProxyError, exchange: Exchange, call: Call) -> CCProxyError:
+        """The budget's own words first, then why the budget was asked at all, and when it need not be."""
+        first, now = exchange.first_error, self.clock()
+        if first is None:
+            return error
+        reset = self.standing.limited_until(call.model.family, now)
+        words = error.message.removesuffix(".")
+        return RateLimited(
+            f"{words}. The subscription was tried before: {first.message}",
+            code=error.code,
+            retry_after=None if reset is None else reset - now,
+        )

@@ -1,0 +1,215 @@
+"""Counts every request once, when it has ended: in the ledger, in the flow's comment and in one line for people."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from itertools import groupby
+
+from mitmproxy import http
+
+from addon.api.analytics import record_json
+from addon.api.dashboard_data import Conversation
+from addon.claude.prices import cost_of_answer
+from addon.claude.pricing import Tokens
+from addon.core.redaction import redact
+from addon.core.terminal import Terminal, Tone, count, dollars
+from addon.core.types import JsonObject
+from addon.exchange.state import Exchange, Exchanges
+from addon.usage.budget import Budget, Reservation
+from addon.usage.ledger import UsageLedger
+from addon.usage.live import LiveHub
+from addon.usage.metrics import Metrics
+from addon.usage.record import RequestRecord, Source, picos, usd
+from addon.usage.subscription import Standing
+
+UNRECORDED = ("public", "page", "control")
+"""Kinds of routes that use nothing. An open dashboard asks after every record, and would never come to rest."""
+CLIENT_CLOSED = 499
+"""nginx's status for a client that left before its answer: nobody saw it."""
+
+MESSAGE_SHOWN = 200
+"""Characters of an error's message in the terminal."""
+
+
+class UsageRecorder:
+    def __init__(
+        self,
+        exchanges: Exchanges,
+        ledger: UsageLedger,
+        budget: Budget,
+        terminal: Terminal,
+        *,
+        metrics: Metrics,
+        hub: LiveHub,
+        standing: Standing,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.exchanges = exchanges
+        self.ledger = ledger
+        self.budget = budget
+        self.terminal = terminal
+        self.metrics = metrics
+        self.hub = hub
+        self.standing = standing
+        self.clock = clock
+        ledger.watch(self.tell)
+
+    def responseheaders(self, flow: http.HTTPFlow) -> None:
+        exchange = self.exchanges.get(flow)
+        if exchange is None or exchange.answer is None or not exchange.attempts:
+            return
+        exchange.attempts[-1].answer = exchange.answer
+        if exchange.client.streaming and not exchange.counted_open:
+            exchange.counted_open = True
+            self.metrics.open_streams.inc()
+
+    def response(self, flow: http.HTTPFlow) -> None:
+        self.finish(flow)
+
+    def error(self, flow: http.HTTPFlow) -> None:
+        self.finish(flow)
+
+    def finish(self, flow: http.HTTPFlow) -> None:
+        exchange = self.exchanges.get(flow)
+        if exchange is None or exchange.finished:
+            return
+        exchange.finished = True
+        if exchange.counted_open:
+            self.metrics.open_streams.dec()
+        if exchange.route is not None and exchange.route.kind in UNRECORDED and not exchange.error:
+            return
+        try:
+            record = self.ledger.add(self.record(flow, exchange))
+        finally:
+            self.release(exchange)
+        self.note_conversation(exchange, record)
+        flow.comment = summary(exchange, record)
+        if exchange.call or exchange.passthrough or record.source == "refused":
+            line = f"{time.strftime('%H:%M:%S')} {record.model} {flow.comment}"
+            why = f": {redact(exchange.error.message)[:MESSAGE_SHOWN]}" if exchange.error else ""
+            self.terminal.line(line + why, _tone(exchange, record))
+        exchange.forget()
+
+    def release(self, exchange: Exchange) -> None:
+        for reservation in exchange.reservations:
+            if isinstance(reservation, Reservation):
+                self.budget.release(reservation)
+
+    def tell(self, record: RequestRecord) -> None:
+        """Whatever the ledger takes, summaries too, is counted in the metrics and shown on open dashboards."""
+        self.metrics.observe(record)
+        if self.hub.watched:
+            self.hub.publish("request", record_json(record))
+            self.hub.publish("totals", {})
+
+    def note_conversation(self, exchange: Exchange, record: RequestRecord) -> None:
+        call = exchange.call
+        if call is None or call.conversation is None or call.fitted is None:
+            return
+        conversation = Conversation(
+            id=call.conversation,
+            model=record.model,
+            tokens=record.tokens.prompt or call.prompt_tokens,
+            limit=call.fitted.limit,
+            last_seen=record.time,
+            summarized=call.fitted.summary is not None,
+        )
+        self.standing.conversations.see(conversation)
+
+    def record(self, flow: http.HTTPFlow, exchange: Exchange) -> RequestRecord:
+        now, first = time.monotonic(), exchange.first_content
+        used = _used(exchange)
+        return RequestRecord(
+            time=self.clock(),
+            model=_model(exchange),
+            source=_source(exchange),
+            dialect=exchange.dialect,
+            stream=exchange.client.streaming,
+            status=_status(flow, exchange),
+            reason=exchange.attempts[-1].reason if exchange.attempts else None,
+            tokens=sum((Tokens.from_usage(usage) for usage in used), Tokens()),
+            cost=sum(_worth(exchange, usage) for usage in used),
+            latency_ms=round((now - exchange.clock) * 1000),
+            ttft_ms=None if first is None else round((first - exchange.clock) * 1000),
+            error=_error(flow, exchange),
+            conversation=exchange.call.conversation if exchange.call else None,
+            request_id=flow.response.headers.get("request-id") if flow.response else None,
+        )
+
+
+def _used(exchange: Exchange) -> list[JsonObject]:
+    """The usage that the answers told: of the last attempt, and of those before that broke off, on the same bill."""
+    return [
+        attempt.answer.usage
+        for attempt in exchange.attempts
+        if attempt.answer is not None and attempt.source == exchange.source
+    ]
+
+
+def _worth(exchange: Exchange, usage: JsonObject) -> int:
+    """In pico-dollars; what another API asks is not known here."""
+    call = exchange.call
+    return picos(cost_of_answer(call.model, usage)) if call else 0
+
+
+def _model(exchange: Exchange) -> str:
+    if exchange.call:
+        return exchange.call.model.id
+    return str((exchange.passthrough or {}).get("model", "-"))
+
+
+def _source(exchange: Exchange) -> Source:
+    if exchange.attempts:
+        return exchange.attempts[-1].source
+    if exchange.call is None and exchange.error is None:
+        return "local"
+    return "error" if exchange.call else "refused"
+
+
+def _status(flow: http.HTTPFlow, exchange: Exchange) -> int:
+    if exchange.error is not None:
+        return exchange.error.status
+    if flow.error is not None:
+        return CLIENT_CLOSED
+    return flow.response.status_code if flow.response else 500
+
+
+def _error(flow: http.HTTPFlow, exchange: Exchange) -> str | None:
+    if exchange.error is not None:
+        return exchange.error.code or exchange.error.type
+    return "client_closed" if flow.error is not None else None
+
+
+def _tone(exchange: Exchange, record: RequestRecord) -> Tone:
+    if record.status >= 400 and record.status != CLIENT_CLOSED:
+        return "bad"
+    return "odd" if record.reason or len(exchange.attempts) > 1 else "plain"
+
+
+def summary(exchange: Exchange, record: RequestRecord) -> str:
+    """`claude_code 429 → api_key 200 (rate_limited) · 12.3k in (11.0k cached) · 512 out · $0.0421`"""
+    tries = (f"{a.source} {a.outcome or record.status}" for a in exchange.attempts)
+    steps = [
+        step if times == 1 else f"{step} ({times} times)"
+        for step, times in ((step, len(list(same))) for step, same in groupby(tries))
+    ]
+    tokens = record.tokens
+    reason = f" ({record.reason})" if record.reason else ""
+    parts = [(" → ".join(steps) or f"{record.source} {record.status}") + reason]
+    if tokens.prompt:
+        cached = f" ({count(tokens.cache_read)} cached)" if tokens.cache_read else ""
+        parts.append(f"{count(tokens.prompt)} in{cached}")
+    if tokens.output:
+        parts.append(f"{count(tokens.output)} out")
+    if record.cost:
+        parts.append(
+            dollars(usd(record.cost))
+            if record.source == "api_key"
+            else f"saved {dollars(usd(record.cost))}"
+        )
+    if record.ttft_ms is not None:
+        parts.append(f"first token {record.ttft_ms / 1000:.1f} s")
+    if record.error and record.error != str(record.status):
+        parts.append(record.error)
+    return " · ".join(parts)

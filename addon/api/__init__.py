@@ -1,0 +1,1 @@
+"""What is answered on this machine: endpoints, dashboard, commands, content views."""

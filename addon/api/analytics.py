@@ -1,0 +1,144 @@
+"""The bodies of `/analytics`, `/analytics/requests` and `/analytics/reset`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+
+from addon.claude.pricing import Tokens
+from addon.core.errors import BadRequest
+from addon.core.types import JsonObject
+from addon.usage.ledger import Cells, Key, Totals, UsageLedger, add_up
+from addon.usage.periods import Period, parse_period
+from addon.usage.record import COUNTED, PAID, PICO, SAVED, RequestRecord, usd
+from addon.usage.windows import SubscriptionWindow, milliseconds
+
+NOTE = "Costs are estimates. Actual costs may vary due to prompt caching."
+DEFAULT_LIMIT, MAX_LIMIT = 100, 1_000
+
+ANTHROPIC = COUNTED | PAID | SAVED
+"""The sources whose tokens are in the totals: the same calls whose cost is."""
+
+
+def analytics(
+    ledger: UsageLedger, period: str | None, windows: Iterable[SubscriptionWindow] = ()
+) -> JsonObject:
+    """The body of `GET /analytics?period=`; None is the last day. Raises `BadRequest` for an unknown period."""
+    return summary(ledger, parse_period(period), windows)
+
+
+def summary(
+    ledger: UsageLedger, period: Period, windows: Iterable[SubscriptionWindow] = ()
+) -> JsonObject:
+    cells = ledger.cells(period)
+    now = ledger.now()
+    paid, saved = total(cells, PAID).cost, total(cells, SAVED).cost
+    tokens = total(cells, ANTHROPIC).tokens
+    return {
+        "period": period.name,
+        "totalRequests": total(cells, COUNTED).requests,
+        "claudeCodeRequests": total(cells, {"claude_code"}).requests,
+        "apiKeyRequests": total(cells, {"api_key"}).requests,
+        "errorRequests": total(cells, {"error"}).requests,
+        "totalInputTokens": tokens.input,
+        "totalOutputTokens": tokens.output,
+        "estimatedApiKeyCost": usd(paid),
+        "estimatedSavings": usd(saved),
+        "periodStart": 0 if period.seconds is None else milliseconds(now - period.seconds),
+        "periodEnd": milliseconds(now),
+        "estimatedApiKeyCostFormatted": format_cost(paid),
+        "estimatedSavingsFormatted": format_cost(saved),
+        "note": NOTE,
+        "totalCacheWrite5mTokens": tokens.cache_write_5m,
+        "totalCacheWrite1hTokens": tokens.cache_write_1h,
+        "totalCacheReadTokens": tokens.cache_read,
+        "totalThinkingTokens": tokens.thinking,
+        "cacheHitRate": tokens.cache_hit_rate,
+        "bySource": _grouped(cells, lambda key: key[0]),
+        "byModel": _grouped(cells, lambda key: key[1]),
+        "subscriptionWindows": [window.to_json() for window in windows],
+    }
+
+
+def total(cells: Mapping[Key, Totals], sources: frozenset[str] | set[str]) -> Totals:
+    """The sum over `sources`."""
+    return add_up(totals for (source, _), totals in cells.items() if source in sources)
+
+
+def _grouped(cells: Cells, group: Callable[[Key], str]) -> JsonObject:
+    names = sorted({group(key) for key in cells})
+    return {
+        name: _totals_json(add_up(totals for key, totals in cells.items() if group(key) == name))
+        for name in names
+    }
+
+
+def _totals_json(totals: Totals) -> JsonObject:
+    return {
+        "requests": totals.requests,
+        "failedRequests": totals.failed,
+        **tokens_json(totals.tokens),
+        "cacheHitRate": totals.tokens.cache_hit_rate,
+        "estimatedCost": usd(totals.cost),
+    }
+
+
+def tokens_json(tokens: Tokens) -> JsonObject:
+    return {
+        "inputTokens": tokens.input,
+        "outputTokens": tokens.output,
+        "cacheWrite5mTokens": tokens.cache_write_5m,
+        "cacheWrite1hTokens": tokens.cache_write_1h,
+        "cacheReadTokens": tokens.cache_read,
+        "thinkingTokens": tokens.thinking,
+    }
+
+
+def format_cost(picos: int) -> str:
+    """Pico-dollars for people: `$1.2340`, and below one cent in cents, `$0.1194¢`."""
+    if picos < PICO // 100:
+        return f"${usd(picos * 100):.4f}¢"
+    return f"${usd(picos):.4f}"
+
+
+def recent_requests(ledger: UsageLedger, limit: str | None) -> JsonObject:
+    """The body of `GET /analytics/requests?limit=`, newest first. `limit` is as in the query: None is 100, other
+    numbers are brought into 1 to 1000. Raises `BadRequest` for what is no whole number."""
+    return {"requests": [record_json(record) for record in ledger.recent(parse_limit(limit))]}
+
+
+def parse_limit(limit: str | None) -> int:
+    if limit is None:
+        return DEFAULT_LIMIT
+    if not re.fullmatch(r"[+-]?[0-9]{1,20}", limit):
+        raise BadRequest(f"limit: must be a whole number from 1 to {MAX_LIMIT}", param="limit")
+    return min(max(int(limit), 1), MAX_LIMIT)
+
+
+def record_json(record: RequestRecord) -> JsonObject:
+    """One request as `/analytics/requests` and the dashboard show it."""
+    tokens = tokens_json(record.tokens)
+    return {
+        "id": record.id,
+        "timestamp": milliseconds(record.time),
+        "model": record.model,
+        "source": record.source,
+        "inputTokens": tokens.pop("inputTokens"),
+        "outputTokens": tokens.pop("outputTokens"),
+        "estimatedCost": usd(record.cost),
+        "stream": record.stream,
+        "latencyMs": record.latency_ms,
+        "error": record.error,
+        "status": record.status,
+        "reason": record.reason,
+        "dialect": record.dialect,
+        **tokens,
+        "ttftMs": record.ttft_ms,
+        "conversation": record.conversation,
+        "requestId": record.request_id,
+    }
+
+
+def reset(ledger: UsageLedger) -> JsonObject:
+    """The body of `POST /analytics/reset`, after forgetting every request. Budget settings stay; spend is 0."""
+    return {"success": True, "deletedCount": ledger.reset()}

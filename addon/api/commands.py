@@ -1,0 +1,68 @@
+"""What can be asked at mitmproxy's prompt and in mitmweb's command bar: `:ccproxy.analytics week`."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+
+from mitmproxy import exceptions
+from mitmproxy.addonmanager import Loader
+
+from addon.api.analytics import analytics
+from addon.cli.doctor import examine
+from addon.core.errors import CCProxyError
+from addon.core.settings import Settings
+from addon.core.types import JsonObject
+from addon.usage.budget import Budget, get_budget
+from addon.usage.ledger import UsageLedger
+from addon.usage.subscription import Standing
+
+logger = logging.getLogger(__name__)
+
+
+class Commands:
+    def __init__(
+        self, settings: Settings, ledger: UsageLedger, budget: Budget, standing: Standing
+    ) -> None:
+        self.settings = settings
+        self.ledger = ledger
+        self.budget = budget
+        self.standing = standing
+        self.examining: asyncio.Task[None] | None = None
+
+    def load(self, loader: Loader) -> None:
+        loader.add_command("ccproxy.analytics", self.analytics)
+        loader.add_command("ccproxy.budget", self.show_budget)
+        loader.add_command("ccproxy.doctor", self.doctor)
+
+    def analytics(self, period: str = "day") -> str:
+        """Usage, cost and savings of the last hour, day, week or month, or of all time."""
+        try:
+            return _shown(analytics(self.ledger, period, self.standing.shown_windows()))
+        except CCProxyError as error:
+            raise exceptions.CommandError(str(error)) from None
+
+    def show_budget(self) -> str:
+        """The limits on paid calls, and what is spent of them."""
+        return _shown(get_budget(self.budget))
+
+    def doctor(self) -> str:
+        """Examine everything between Cursor and Claude; the findings go to the event log."""
+        if self.examining is None or self.examining.done():
+            self.examining = asyncio.get_running_loop().create_task(self.examine())
+        return "The doctor is at work; the findings go to the event log."
+
+    async def examine(self) -> None:
+        async for finding in examine(self.settings):
+            level = logging.INFO if finding.state == "ok" else logging.WARNING
+            text = f"{finding.state} {finding.check}: {finding.text} {finding.todo}"
+            logger.log(level, "%s", text.strip())
+
+    def done(self) -> None:
+        if self.examining is not None:
+            self.examining.cancel()
+
+
+def _shown(body: JsonObject) -> str:
+    return json.dumps(body, indent=2, ensure_ascii=False)

@@ -1,0 +1,91 @@
+"""Usage, budget and metrics: what a person or a program asks the proxy about itself."""
+
+from __future__ import annotations
+
+import time
+
+from mitmproxy import http
+
+from addon.addons.blocked import Blocked
+from addon.api.analytics import analytics, recent_requests, reset
+from addon.api.endpoints import LocalEndpoints, json_response, posted, query
+from addon.context.summary_memory import SummaryMemory
+from addon.core.errors import Forbidden, NotFound
+from addon.exchange.routes import id_in
+from addon.exchange.state import Exchange, Exchanges
+from addon.usage.budget import Budget, get_budget, post_budget
+from addon.usage.ledger import UsageLedger
+from addon.usage.live import LiveHub
+from addon.usage.metrics import Metrics
+from addon.usage.subscription import Standing
+
+
+class ControlApi(LocalEndpoints):
+    def __init__(
+        self,
+        exchanges: Exchanges,
+        ledger: UsageLedger,
+        budget: Budget,
+        *,
+        metrics: Metrics,
+        hub: LiveHub,
+        standing: Standing,
+        memory: SummaryMemory,
+        blocked: Blocked,
+    ) -> None:
+        super().__init__(exchanges)
+        self.ledger = ledger
+        self.budget = budget
+        self.metrics = metrics
+        self.hub = hub
+        self.standing = standing
+        self.memory = memory
+        self.blocked = blocked
+        self.endpoints = {
+            "analytics": self.analytics,
+            "analytics_requests": self.requests,
+            "analytics_reset": self.reset,
+            "budget": self.get_budget,
+            "budget_change": self.post_budget,
+            "metrics": self.show_metrics,
+            "context": self.context,
+            "blocked": self.show_blocked,
+        }
+
+    def analytics(self, flow: http.HTTPFlow, exchange: Exchange) -> http.Response:
+        windows = self.standing.shown_windows()
+        return json_response(analytics(self.ledger, query(flow, "period"), windows))
+
+    def requests(self, flow: http.HTTPFlow, exchange: Exchange) -> http.Response:
+        return json_response(recent_requests(self.ledger, query(flow, "limit")))
+
+    def reset(self, flow: http.HTTPFlow, exchange: Exchange) -> http.Response:
+        body = reset(self.ledger)
+        self.hub.publish("totals", {})
+        return json_response(body)
+
+    def get_budget(self, flow: http.HTTPFlow, exchange: Exchange) -> http.Response:
+        return json_response(get_budget(self.budget))
+
+    def post_budget(self, flow: http.HTTPFlow, exchange: Exchange) -> http.Response:
+        body = post_budget(self.budget, posted(flow))
+        self.hub.publish("totals", {})
+        return json_response(body)
+
+    def show_metrics(self, flow: http.HTTPFlow, exchange: Exchange) -> http.Response:
+        self.metrics.set_cooldowns(self.standing.cooldown_seconds(time.time()))
+        self.metrics.set_windows(self.standing.shown_windows())
+        headers = {"content-type": Metrics.content_type}
+        return http.Response.make(200, self.metrics.render(), headers)
+
+    def show_blocked(self, flow: http.HTTPFlow, exchange: Exchange) -> http.Response:
+        return json_response({"blocked": list(self.blocked.entries)})
+
+    def context(self, flow: http.HTTPFlow, exchange: Exchange) -> http.Response:
+        """What a summary replaced: the user's own conversation, so on this machine only."""
+        if exchange.tunnel:
+            raise Forbidden("Conversations are shown on the machine that ccproxy runs on.")
+        shown = self.memory.show(id_in(flow.request.path))
+        if shown is None:
+            raise NotFound("There is no such summary any more.", code="unknown_summary")
+        return json_response(shown)

@@ -1,0 +1,95 @@
+"""The dashboard: its page, its data, its live events, and its way past the secret."""
+
+from __future__ import annotations
+
+import time
+from urllib.parse import urlsplit
+
+from mitmproxy import connection, http
+
+from addon.addons.access_control import COOKIE, cookie_value, same_secret
+from addon.addons.guesses import Guesses
+from addon.api.dashboard_data import DashboardState, dashboard_data
+from addon.api.dashboard_files import HEADERS, static_file
+from addon.api.endpoints import LocalEndpoints, json_response, posted, query
+from addon.core.errors import NotFound, Unauthorized
+from addon.core.settings import Settings
+from addon.exchange.state import Exchange, Exchanges
+from addon.usage.budget import Budget
+from addon.usage.ledger import UsageLedger
+from addon.usage.live import LiveHub
+from addon.usage.store import UsageStore
+from addon.usage.subscription import Standing
+
+
+class DashboardApi(LocalEndpoints):
+    def __init__(
+        self,
+        settings: Settings,
+        exchanges: Exchanges,
+        ledger: UsageLedger,
+        budget: Budget,
+        *,
+        store: UsageStore,
+        hub: LiveHub,
+        standing: Standing,
+    ) -> None:
+        super().__init__(exchanges)
+        self.secret = settings.secret
+        self.ledger = ledger
+        self.budget = budget
+        self.store = store
+        self.hub = hub
+        self.standing = standing
+        self.guesses = Guesses(time.monotonic)
+        self.endpoints = {
+            "dashboard_file": self.file,
+            "dashboard_login": self.login,
+            "dashboard_data": self.data,
+            "dashboard_events": self.events,
+        }
+
+    def file(self, flow: http.HTTPFlow, exchange: Exchange) -> http.Response:
+        found = static_file(urlsplit(flow.request.path).path)
+        if found is None:
+            raise NotFound("No such page.", code="unknown_endpoint")
+        kind, content = found
+        return http.Response.make(200, content, {**HEADERS, "content-type": kind})
+
+    def login(self, flow: http.HTTPFlow, exchange: Exchange) -> http.Response:
+        """Changes the secret, given once, into a cookie that scripts can't read and other sites can't use."""
+        shown = posted(flow).get("secret")
+        if not self.secret or not isinstance(shown, str) or not same_secret(shown, self.secret):
+            wrong = Unauthorized("That is not this ccproxy's secret.")
+            raise self.guesses.wrong(exchange.caller, wrong)
+        cookie = f"{COOKIE}={cookie_value(self.secret)}; Path=/; HttpOnly; SameSite=Strict"
+        secure = "; Secure" if exchange.tunnel else ""  # a tunnel is https, this machine is not
+        return http.Response.make(204, b"", {"set-cookie": cookie + secure})
+
+    def data(self, flow: http.HTTPFlow, exchange: Exchange) -> http.Response:
+        state = DashboardState(
+            windows=self.standing.shown_windows(),
+            conversations=self.standing.conversations.newest(),
+            notices=[self.store.problem] if self.store.problem else [],
+        )
+        return json_response(dashboard_data(self.ledger, self.budget, query(flow, "period"), state))
+
+    def events(self, flow: http.HTTPFlow, exchange: Exchange) -> http.Response:
+        exchange.subscription = self.hub.subscribe()
+        exchange.live = exchange.subscription.frames()
+        headers = {"content-type": "text/event-stream", "cache-control": "no-store"}
+        return http.Response.make(200, b"", headers)
+
+    async def live_data(self, flow: http.HTTPFlow) -> None:
+        """The replay layer asks for the next bytes of a dashboard's stream; none end it."""
+        exchange = self.exchanges.get(flow)
+        if exchange is not None and exchange.live is not None:
+            exchange.outbox = await anext(exchange.live, b"")
+
+    def client_disconnected(self, client: connection.Client) -> None:
+        for exchange in self.exchanges.of_client(client.id):
+            if exchange.subscription is not None:
+                exchange.subscription.close()
+
+    def done(self) -> None:
+        self.hub.close()

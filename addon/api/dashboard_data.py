@@ -1,0 +1,180 @@
+"""`GET /dashboard/data?period=`: everything the dashboard page shows, as one JSON object.
+
+    version        1; a page of another version reloads itself
+    now            unix milliseconds
+    period         hour | day | week | month | all: what `summary`, `series`, `errors` and `speed` are about
+    summary        as `GET /analytics`
+    series         {step: seconds, points: [{start, spend, savings, input, output, cacheRead, cacheWrite,
+                   requests, failed}]}, oldest first; `start` in ms, money in USD, the rest counts
+    speed          {firstToken: {count, p50, p95, bars}, latency: {the same}} in ms; a bar is {upTo: ms or null, count}
+    errors         [{error, source, status, count, last: ms, reason}], most frequent first
+    requests       the newest requests, as `GET /analytics/requests`
+    windows        [{name, label, utilization: 0..1 or null, resetsAt: ms or null, status, seenAt}]
+    budget         {settings: as `GET /budget`, spent: {hour, day, week, month} in USD, known: bool}
+    conversations  [{id, model, tokens, limit, lastSeen: ms, requests, cost: USD, summarized: bool}], newest first
+    notices        [text]: what the user should know, such as that usage is not being saved
+
+`speed` and `errors` are about the requests that are still held one by one: the newest two thousand.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from addon.api.analytics import ANTHROPIC, record_json, summary, total
+from addon.core.types import JsonObject
+from addon.usage.budget import Budget
+from addon.usage.ledger import Cells, UsageLedger, add_up
+from addon.usage.periods import Period, parse_period
+from addon.usage.record import PAID, SAVED, RequestRecord, usd
+from addon.usage.windows import SubscriptionWindow, milliseconds
+
+VERSION = 1
+REQUESTS_SHOWN = 50
+CONVERSATIONS_SHOWN = 20
+ERRORS_SHOWN = 20
+BARS_MS = (250, 500, 1_000, 2_000, 4_000, 8_000, 15_000, 30_000, 60_000)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conversation:
+    """A conversation that is going on, and how much of the model's context it fills."""
+
+    id: str
+    model: str
+    tokens: int
+    """Of its newest prompt."""
+    limit: int
+    """Tokens at which it is summarized or trimmed."""
+    last_seen: float
+    """Unix seconds."""
+    summarized: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DashboardState:
+    """What the page shows beside the ledger and the budget."""
+
+    windows: Sequence[SubscriptionWindow] = ()
+    conversations: Sequence[Conversation] = ()
+    notices: Sequence[str] = ()
+
+
+def dashboard_data(
+    ledger: UsageLedger, budget: Budget, period: str | None, state: DashboardState
+) -> JsonObject:
+    """See above. None is the last day. Raises `BadRequest` for an unknown period."""
+    chosen = parse_period(period)
+    since = ledger.now() - chosen.seconds if chosen.seconds else float("-inf")
+    records = [record for record in ledger.recent() if record.time >= since]
+    return {
+        "version": VERSION,
+        "now": milliseconds(ledger.now()),
+        "period": chosen.name,
+        "summary": summary(ledger, chosen, state.windows),
+        "series": _series(ledger, chosen),
+        "speed": {
+            "firstToken": _speed(each.ttft_ms for each in records),
+            "latency": _speed(each.latency_ms for each in records),
+        },
+        "errors": _errors(records),
+        "requests": [record_json(record) for record in ledger.recent(REQUESTS_SHOWN)],
+        "windows": [window.to_json() for window in state.windows],
+        "budget": budget_json(budget),
+        "conversations": conversations_json(ledger, state.conversations),
+        "notices": [*state.notices],
+    }
+
+
+def _series(ledger: UsageLedger, period: Period) -> JsonObject:
+    step, points = ledger.series(period)
+    return {"step": step, "points": [_point(start, cells) for start, cells in points]}
+
+
+def _point(start: int, cells: Cells) -> JsonObject:
+    every = add_up(cells.values())
+    tokens = total(cells, ANTHROPIC).tokens
+    return {
+        "start": start * 1000,
+        "spend": usd(total(cells, PAID).cost),
+        "savings": usd(total(cells, SAVED).cost),
+        "input": tokens.input,
+        "output": tokens.output,
+        "cacheRead": tokens.cache_read,
+        "cacheWrite": tokens.cache_write_5m + tokens.cache_write_1h,
+        "requests": every.requests,
+        "failed": every.failed,
+    }
+
+
+def _speed(values: Iterable[int | None]) -> JsonObject:
+    ordered = sorted(value for value in values if value is not None)
+    edges = (0, *BARS_MS)
+    bars = [
+        {"upTo": high, "count": sum(low <= value < high for value in ordered)}
+        for low, high in zip(edges, BARS_MS, strict=False)
+    ]
+    slowest = {"upTo": None, "count": sum(value >= BARS_MS[-1] for value in ordered)}
+    return {
+        "count": len(ordered),
+        "p50": percentile(ordered, 0.5),
+        "p95": percentile(ordered, 0.95),
+        "bars": [*bars, slowest],
+    }
+
+
+def percentile(ordered: Sequence[int], share: float) -> int | None:
+    """The smallest of `ordered` values that at least `share` of them do not exceed."""
+    return ordered[max(1, math.ceil(share * len(ordered))) - 1] if ordered else None
+
+
+def _errors(records: Iterable[RequestRecord]) -> list[JsonObject]:
+    """`records` are newest first, so that the first of a kind is its last."""
+    found: dict[tuple[str, str, int], JsonObject] = {}
+    for record in records:
+        if record.error is None:
+            continue
+        row = found.setdefault(
+            (record.error, record.source, record.status),
+            {
+                "error": record.error,
+                "source": record.source,
+                "status": record.status,
+                "count": 0,
+                "last": milliseconds(record.time),
+                "reason": record.reason,
+            },
+        )
+        row["count"] += 1
+    return sorted(found.values(), key=lambda row: -row["count"])[:ERRORS_SHOWN]
+
+
+def budget_json(budget: Budget) -> JsonObject:
+    """`budget` of the contract, and the data of the `budget` event."""
+    return {"settings": budget.settings.to_json(), "spent": budget.spent(), "known": budget.known}
+
+
+def conversations_json(
+    ledger: UsageLedger, conversations: Iterable[Conversation]
+) -> list[JsonObject]:
+    """`conversations` of the contract; the data of the `conversations` event is {conversations: this}."""
+    newest = sorted(conversations, key=lambda each: -each.last_seen)[:CONVERSATIONS_SHOWN]
+    used: dict[str, list[RequestRecord]] = {each.id: [] for each in newest}
+    for record in ledger.recent():
+        if record.conversation in used:
+            used[record.conversation].append(record)
+    return [
+        {
+            "id": each.id,
+            "model": each.model,
+            "tokens": each.tokens,
+            "limit": each.limit,
+            "lastSeen": milliseconds(each.last_seen),
+            "requests": len(used[each.id]),
+            "cost": usd(sum(record.cost for record in used[each.id])),
+            "summarized": each.summarized,
+        }
+        for each in newest
+    ]

@@ -1,0 +1,54 @@
+"""What the addons that answer on this machine have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from urllib.parse import parse_qs, urlsplit
+
+from mitmproxy import http
+
+from addon.core.errors import CCProxyError
+from addon.core.json_codec import dumps, read_body
+from addon.core.types import JsonObject
+from addon.exchange.state import Exchange, Exchanges
+
+type Endpoint = Callable[[http.HTTPFlow, Exchange], http.Response]
+
+
+class LocalEndpoints:
+    """Answers the routes whose names are in `endpoints`; the door has already asked who may come in."""
+
+    endpoints: Mapping[str, Endpoint]
+
+    def __init__(self, exchanges: Exchanges) -> None:
+        self.exchanges = exchanges
+
+    def request(self, flow: http.HTTPFlow) -> None:
+        exchange = self.exchanges.open(flow)
+        endpoint = self.endpoints.get(exchange.route.name) if exchange and exchange.route else None
+        if exchange is None or endpoint is None:
+            return
+        try:
+            flow.response = endpoint(flow, exchange)
+        except CCProxyError as error:
+            exchange.refuse(flow, error)
+            return
+        headers = {"x-ccproxy-source": "local", **(exchange.client.cors or {})}
+        for name, value in headers.items():
+            flow.response.headers[name] = value
+
+
+def json_response(body: JsonObject) -> http.Response:
+    headers = {"content-type": "application/json; charset=utf-8", "cache-control": "no-store"}
+    return http.Response.make(200, dumps(body), headers)
+
+
+def posted(flow: http.HTTPFlow) -> JsonObject:
+    """The JSON object in the request's body. Raises BadRequest."""
+    encoding = flow.request.headers.get("content-encoding", "")
+    return read_body(flow.request.raw_content or b"", encoding)
+
+
+def query(flow: http.HTTPFlow, name: str) -> str | None:
+    values = parse_qs(urlsplit(flow.request.path).query, keep_blank_values=True).get(name)
+    return values[-1] if values else None

@@ -1,0 +1,126 @@
+"""What /health says. It asks nobody and triggers nothing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Literal
+
+from addon.api.dashboard_data import budget_json
+from addon.core.settings import Settings
+from addon.core.types import JsonObject
+from addon.credentials.login import CredentialStatus
+from addon.usage.budget import Budget
+from addon.usage.subscription import Standing
+from addon.usage.windows import milliseconds
+
+type LoginStatus = Callable[[], CredentialStatus]
+type Problem = Callable[[], str | None]
+type Fallback = Literal["no_api_key", "off", "over_budget", "only", "active", "ready"]
+"""`only`: the API key serves everything; `active`: it serves because the subscription can't at present."""
+
+NOBODY = "Nothing can serve a request: run `claude /login`, or set ANTHROPIC_API_KEY."
+UNCONFIRMED = "What was spent before is unknown: paid calls wait until POST /budget confirms."
+
+
+class Health:
+    def __init__(
+        self,
+        settings: Settings,
+        login: LoginStatus,
+        standing: Standing,
+        budget: Budget,
+        *,
+        usage_problem: Problem,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """`usage_problem`: why usage is not being saved, None when it is."""
+        self.settings = settings
+        self.login = login
+        self.standing = standing
+        self.budget = budget
+        self.usage_problem = usage_problem
+        self.clock = clock
+
+    def __call__(self, detailed: bool) -> JsonObject:
+        """`detailed`: for this machine; a tunnel's client learns only that the proxy runs. Times are unix
+        milliseconds, as in /analytics."""
+        if not detailed:
+            return {"status": "ok"}
+        now, login = self.clock(), self.login()
+        problems = list(self.problems(login))
+        return {
+            "status": "degraded" if problems or login.degraded else "ok",
+            "problems": problems,
+            "claudeCode": self.claude_code(login, now),
+            "subscription": self.subscription(),
+            "cooldowns": [
+                rest | {"until": milliseconds(rest["until"])}
+                for rest in self.standing.cooldowns.snapshot(now)
+            ],
+            "fallback": self.settings.api_key is not None and self.settings.fallback == "auto",
+            "fallbackState": self.fallback(login, now),
+            "budget": budget_json(self.budget) | {"exhausted": self.budget.exhausted},
+            "openaiPassthrough": {
+                "enabled": self.settings.openai_api_key is not None,
+                "baseUrl": self.settings.openai_base_url,
+            },
+        }
+
+    def claude_code(self, login: CredentialStatus, now: float) -> JsonObject:
+        return {
+            "enabled": self.settings.claude_code_first,
+            "authenticated": authenticated(login, now),
+            "source": login.source,
+            "subscriptionType": login.subscription_type,
+            "expiresAt": milliseconds(login.expires_at),
+            "nextRefreshAt": milliseconds(login.next_refresh),
+            "reloginDueAt": milliseconds(login.refresh_token_expires_at),
+            "lastError": login.last_error,
+        }
+
+    def subscription(self) -> JsonObject | None:
+        """As the newest answer told; None before the first one."""
+        windows = self.standing.windows
+        if windows is None:
+            return None
+        shown = [window.to_json() for window in self.standing.shown_windows()]
+        return windows.public() | {"reset": milliseconds(windows.reset), "windows": shown}
+
+    def fallback(self, login: CredentialStatus, now: float) -> Fallback:
+        settings = self.settings
+        if settings.api_key is None:
+            return "no_api_key"
+        if settings.claude_code_first and settings.fallback == "off":
+            return "off"
+        if self.budget.exhausted or not self.budget.known:
+            return "over_budget"
+        if not settings.claude_code_first:
+            return "only"
+        rests = any(
+            rest["seconds"] > 0 and rest["family"] is None
+            for rest in self.standing.cooldowns.snapshot(now)
+        )
+        return "ready" if usable(login, now) and not rests else "active"
+
+    def problems(self, login: CredentialStatus) -> Iterator[str]:
+        """What a person should do something about."""
+        if self.settings.api_key is None and (
+            login.source is None or not self.settings.claude_code_first
+        ):
+            yield NOBODY
+        if not self.budget.known:
+            yield UNCONFIRMED
+        problem = self.usage_problem()
+        if problem is not None:
+            yield problem
+
+
+def authenticated(login: CredentialStatus, now: float) -> bool:
+    """Whether there is a token that is good now."""
+    return login.source is not None and (login.expires_at is None or login.expires_at > now)
+
+
+def usable(login: CredentialStatus, now: float) -> bool:
+    """An expired token is as good as any other when it can be refreshed."""
+    return login.source is not None and (authenticated(login, now) or not login.degraded)

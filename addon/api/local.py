@@ -1,0 +1,89 @@
+"""The endpoints that are answered on this machine."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from mitmproxy import http
+
+from addon.addons.model_list import ModelList
+from addon.api.endpoints import LocalEndpoints, json_response
+from addon.core.settings import Settings
+from addon.core.types import JsonObject
+from addon.exchange.state import Exchange, Exchanges
+
+type Health = Callable[[bool], JsonObject]
+"""What /health says; the argument tells whether details may be shown."""
+
+CREATED = 1_700_000_000
+"""`created` of every model in the list: OpenAI's clients want a number, and nobody reads it."""
+MAIN_PATHS = (
+    "/v1/chat/completions",
+    "/v1/responses",
+    "/v1/messages",
+    "/v1/models",
+    "/health",
+    "/analytics",
+    "/budget",
+    "/dashboard",
+)
+CORS_METHODS = "POST, GET, OPTIONS"
+CORS_HEADERS = "Content-Type, Authorization, x-api-key, anthropic-version, anthropic-beta"
+
+
+class LocalApi(LocalEndpoints):
+    def __init__(
+        self, settings: Settings, exchanges: Exchanges, models: ModelList, health: Health
+    ) -> None:
+        super().__init__(exchanges)
+        self.aliases = [name for name, _ in settings.model_aliases]
+        self.known = models
+        self.health = health
+        self.endpoints = {
+            "root": self.root,
+            "health": self.show_health,
+            "models": self.models,
+            "preflight": self.preflight,
+        }
+
+    def preflight(self, flow: http.HTTPFlow, exchange: Exchange) -> http.Response:
+        headers = {}
+        if exchange.client.cors:
+            headers = {
+                "access-control-allow-methods": CORS_METHODS,
+                "access-control-allow-headers": CORS_HEADERS,
+                "access-control-max-age": "600",
+            }
+        return http.Response.make(204, b"", headers)
+
+    def root(self, flow: http.HTTPFlow, exchange: Exchange) -> http.Response:
+        return json_response({"name": "ccproxy", "status": "ok", "endpoints": list(MAIN_PATHS)})
+
+    def show_health(self, flow: http.HTTPFlow, exchange: Exchange) -> http.Response:
+        return json_response(self.health(not exchange.tunnel))
+
+    def models(self, flow: http.HTTPFlow, exchange: Exchange) -> http.Response:
+        """OpenAI's list, or Anthropic's for a client that names its version of that API."""
+        names = [*self.aliases, *self.known.catalogue.ids]
+        if "anthropic-version" in flow.request.headers:
+            return json_response(anthropic_models(names))
+        return json_response(openai_models(names))
+
+
+def openai_models(names: list[str]) -> JsonObject:
+    data = [
+        {"id": n, "object": "model", "created": CREATED, "owned_by": "anthropic"} for n in names
+    ]
+    return {"object": "list", "data": data}
+
+
+def anthropic_models(names: list[str]) -> JsonObject:
+    created = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(CREATED))
+    data = [{"type": "model", "id": n, "display_name": n, "created_at": created} for n in names]
+    return {
+        "data": data,
+        "first_id": names[0] if names else None,
+        "last_id": names[-1] if names else None,
+        "has_more": False,
+    }

@@ -1,0 +1,63 @@
+"""The tokens of an answer, as Anthropic counts and bills them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+from addon.core.types import JsonObject
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """As they are billed: `input` excludes the three cache kinds, `output` includes `thinking`."""
+
+    input: int = 0
+    output: int = 0
+    cache_write_5m: int = 0
+    cache_write_1h: int = 0
+    cache_read: int = 0
+    thinking: int = 0
+
+    @classmethod
+    def from_usage(cls, usage: JsonObject) -> Self:
+        """From the `usage` of a Message or of an accumulated stream; absent and null counts are 0."""
+        written = count(usage, "cache_creation_input_tokens")
+        split = usage.get("cache_creation")
+        hour = count(split, "ephemeral_1h_input_tokens")
+        return cls(
+            input=count(usage, "input_tokens"),
+            output=count(usage, "output_tokens"),
+            cache_write_5m=max(written - hour, count(split, "ephemeral_5m_input_tokens")),
+            cache_write_1h=hour,
+            cache_read=count(usage, "cache_read_input_tokens"),
+            thinking=count(usage.get("output_tokens_details"), "thinking_tokens"),
+        )
+
+    def __add__(self, other: Tokens) -> Tokens:
+        return Tokens(
+            self.input + other.input,
+            self.output + other.output,
+            self.cache_write_5m + other.cache_write_5m,
+            self.cache_write_1h + other.cache_write_1h,
+            self.cache_read + other.cache_read,
+            self.thinking + other.thinking,
+        )
+
+    @property
+    def prompt(self) -> int:
+        """Everything that was read: fresh, written to the cache and read from it."""
+        return self.input + self.cache_write_5m + self.cache_write_1h + self.cache_read
+
+    @property
+    def cache_hit_rate(self) -> float:
+        """The share of the prompt that came from the cache, 0 to 1."""
+        return self.cache_read / self.prompt if self.prompt else 0.0
+
+
+def count(counts: Any, name: str) -> int:
+    """A number of `usage` or of a part of it.
+
+    An upstream that changes its types must not break the recording of a request."""
+    value = counts.get(name) if isinstance(counts, dict) else None
+    return value if isinstance(value, int) and value > 0 else 0

@@ -1,0 +1,148 @@
+"""Prompt-cache breakpoints for clients that set none, and what broke the cache when a turn misses it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Literal
+
+from addon.claude.blocks import blocks_of, is_thinking
+from addon.claude.digest import digest, message_digest, without_marks
+from addon.claude.model import Model
+from addon.claude.turns import has_thinking
+from addon.core.types import JsonObject
+
+_NONE_KNOWN: Mapping[int, bytes] = MappingProxyType({})
+
+MARKED_TURNS = 2
+"""With tools and system that makes four breakpoints, Anthropic's limit. A breakpoint finds an earlier cache entry only
+within the 20 blocks before it, and a turn of many tool calls is longer: so the end of the previous turn, where the last
+request wrote its entry, is marked again."""
+
+
+def place_breakpoints(
+    request: JsonObject, model: Model, estimated_tokens: int, ttl: Literal["5m", "1h"] = "5m"
+) -> JsonObject:
+    """`request` with `cache_control` at the end of its tools, its system prompt and its last two user turns; itself
+    when the client marks its own breakpoints, the prompt is too short for the model's cache, or it is no
+    conversation (a cache write that nobody reads costs a quarter more than none)."""
+    worthwhile = estimated_tokens >= model.min_cacheable and _is_conversation(request)
+    if not worthwhile or has_cache_control(request):
+        return request
+    mark = {"type": "ephemeral"} if ttl == "5m" else {"type": "ephemeral", "ttl": ttl}
+    marked = dict(request)
+    if request.get("tools"):
+        marked["tools"] = _mark_last(request["tools"], mark)
+    if request.get("system"):
+        marked["system"] = _mark_last(blocks_of(request["system"]), mark)
+    marked["messages"] = _mark_turns(request["messages"], mark)
+    return marked
+
+
+def has_cache_control(request: JsonObject) -> bool:
+    """Whether the client says anything about caching."""
+    if "cache_control" in request or _any_marked(request.get("tools") or []):
+        return True
+    contents = [request.get("system"), *(m.get("content") for m in request.get("messages") or [])]
+    return any(_any_marked(content) for content in contents if isinstance(content, list))
+
+
+def _any_marked(items: list[Any]) -> bool:
+    for item in items:
+        if not isinstance(item, dict):
+            continue
+        if "cache_control" in item:
+            return True
+        inner = item.get("content") if item.get("type") == "tool_result" else None
+        if isinstance(inner, list) and _any_marked(inner):
+            return True
+    return False
+
+
+def _is_conversation(request: JsonObject) -> bool:
+    users = sum(1 for message in request.get("messages") or [] if message.get("role") == "user")
+    return users > 1 or (users == 1 and bool(request.get("tools")))
+
+
+def _mark_turns(messages: list[JsonObject], mark: JsonObject) -> list[JsonObject]:
+    result = list(messages)
+    left = MARKED_TURNS
+    for index in range(len(messages) - 1, -1, -1):
+        if messages[index].get("role") != "user" or not left:
+            continue
+        blocks = blocks_of(messages[index].get("content"))
+        marked = _mark_last(blocks, mark)
+        if marked is not blocks:
+            result[index] = {**messages[index], "content": marked}
+            left -= 1
+    return result
+
+
+def _mark_last(items: list[Any], mark: JsonObject) -> list[Any]:
+    """`items` with the last one that may carry a mark marked; `items` itself if none may."""
+    for index in range(len(items) - 1, -1, -1):
+        if _markable(items[index]):
+            return [*items[:index], {**items[index], "cache_control": mark}, *items[index + 1 :]]
+    return items
+
+
+def _markable(item: Any) -> bool:
+    """Anthropic answers 400 to marks on thinking and on empty text."""
+    if not isinstance(item, dict) or is_thinking(item):
+        return False
+    return item.get("type") != "text" or bool((item.get("text") or "").strip())
+
+
+# ----------------------------------------------------------------------------------------------------- explaining
+
+
+@dataclass(frozen=True, slots=True)
+class PartDigests:
+    """What the cache compares, part by part, in the order in which a change of one makes all after it miss."""
+
+    model: bytes
+    tools: bytes
+    system: bytes
+    settings: bytes
+    """tool_choice, thinking and effort: a change of them misses on the messages only."""
+    messages: tuple[bytes, ...]
+
+
+def part_digests(request: JsonObject, known: Mapping[int, bytes] = _NONE_KNOWN) -> PartDigests:
+    """Digests of a request as it is sent; `cache_control` doesn't count. `known`: `message_digest`s that were made
+    before, by the `id` of the message (which has to be alive)."""
+    settings = [request.get(name) for name in ("tool_choice", "thinking", "output_config")]
+    return PartDigests(
+        model=digest([request.get("model"), request.get("speed")]),
+        tools=digest(without_marks(request.get("tools") or [])),
+        system=digest(without_marks(blocks_of(request.get("system")))),
+        settings=digest(settings),
+        messages=tuple(_digest(message, known) for message in request.get("messages") or []),
+    )
+
+
+def _digest(message: JsonObject, known: Mapping[int, bytes]) -> bytes:
+    digest = None if has_thinking(message) else known.get(id(message))
+    return digest or message_digest(message, thinking=True)
+
+
+_PARTS = (
+    ("model", "the model"),
+    ("tools", "tools"),
+    ("system", "system"),
+    ("settings", "tool_choice, thinking or effort"),
+)
+
+
+def explain_miss(previous: PartDigests, current: PartDigests) -> str | None:
+    """The first part of the previous request of a conversation that is not the same in the current one; None when the
+    current one only goes on (then the cache entry had expired)."""
+    for name, said in _PARTS:
+        if getattr(previous, name) != getattr(current, name):
+            return said
+    pairs = zip(previous.messages, current.messages, strict=False)
+    for index, (before, now) in enumerate(pairs):
+        if before != now:
+            return f"message {index}"
+    return None

@@ -1,0 +1,139 @@
+"""Requests that a client wrote for Anthropic itself: changed only where Anthropic would refuse them."""
+
+from __future__ import annotations
+
+from addon.claude.effort import (
+    FULL_OUTPUT,
+    MIN_BUDGET,
+    budget_for_level,
+    check_level,
+    clamp_budget,
+)
+from addon.claude.model import Model
+from addon.claude.names import ModelChoice
+from addon.claude.thinking import (
+    INTERLEAVED_BETA,
+    LEVEL_WHEN_SILENT,
+    SAMPLING,
+    Prepared,
+    ThinkingOptions,
+    apply_thinking,
+    betas_for,
+    budget_refused,
+    changes,
+    fit_effort,
+    switch_adaptive,
+    switch_off,
+)
+from addon.claude.thinking_request import OFF_TYPES, Asked
+from addon.claude.tool_choice import relax_tool_choice
+from addon.core.types import JsonObject
+from addon.translation.types import ThinkingWish
+
+
+def fix_native(
+    request: JsonObject,
+    model: Model,
+    options: ThinkingOptions,
+    *,
+    choice: ModelChoice,
+    betas: frozenset[str] = frozenset(),
+) -> Prepared:
+    """A `/v1/messages` body with what `model` refuses replaced by the nearest thing that it accepts: kinds of
+    thinking, budgets, efforts, sampling, forced tool use, speed. A model name that asks for thinking
+    (`claude-opus-4-5-high`) is obeyed when the body itself is silent. `betas`: the client's own beta headers; the
+    result's are those to add. Nothing in `request` is changed."""
+    if _only_the_name_asks(request, choice):
+        return apply_thinking(
+            request, ThinkingWish(), model, options, max_tokens_given=True, choice=choice
+        )
+    out = dict(request)
+    if isinstance(out.get("thinking"), dict):
+        _fix_thinking(out, model, options, betas)
+    fit_effort(out, model)
+    enabled = (out.get("thinking") or {}).get("type") == "enabled"
+    for name in SAMPLING:
+        if name in out and _sampling_refused(name, out, model, budgeted=enabled):
+            del out[name]
+    if enabled or not model.forced_tool_choice:
+        out = relax_tool_choice(out)
+    if "speed" in out and not model.fast:
+        del out["speed"]
+    changed = changes(request, out)
+    return Prepared(out, betas_for(out, model) if "thinking" in changed else frozenset(), changed)
+
+
+def _only_the_name_asks(request: JsonObject, choice: ModelChoice) -> bool:
+    named = choice.effort is not None or choice.thinking is not None
+    effort = (request.get("output_config") or {}).get("effort")
+    return named and request.get("thinking") is None and effort is None
+
+
+def _fix_thinking(
+    out: JsonObject, model: Model, options: ThinkingOptions, betas: frozenset[str]
+) -> None:
+    thinking = out["thinking"]
+    kind = thinking.get("type")
+    if kind not in OFF_TYPES and budget_refused(out, model):
+        switch_off(out, model)
+        return
+    level = (out.get("output_config") or {}).get("effort")
+    asked = Asked(
+        on=True,
+        level=level,
+        budget=None if level else thinking.get("budget_tokens"),
+        display=thinking.get("display"),
+    )
+    if kind == "enabled" and not model.budget_tokens:
+        switch_adaptive(out, asked, model, options)
+    elif kind == "adaptive" and model.thinking == "manual":
+        _give_budget(out, asked, options)
+        _fix_budget(out, model, betas)
+    elif kind == "enabled":
+        _fix_budget(out, model, betas)
+    elif kind in OFF_TYPES and not _accepts_off(kind, model):
+        _fix_off(out, asked, model, options)
+
+
+def _give_budget(out: JsonObject, asked: Asked, options: ThinkingOptions) -> None:
+    half = out["max_tokens"] // 2 if isinstance(out.get("max_tokens"), int) else FULL_OUTPUT
+    level = check_level(asked.level or LEVEL_WHEN_SILENT, "output_config.effort")
+    budget = budget_for_level(level, options.budgets, max(half, MIN_BUDGET + 1))
+    out["thinking"] = {"type": "enabled", "budget_tokens": budget}
+
+
+def _fix_budget(out: JsonObject, model: Model, betas: frozenset[str]) -> None:
+    budget, max_tokens = out["thinking"].get("budget_tokens"), out.get("max_tokens")
+    if not isinstance(budget, int) or not isinstance(max_tokens, int):
+        return  # Anthropic's own error names the field better
+    if model.interleaved_beta and INTERLEAVED_BETA in betas and budget >= MIN_BUDGET:
+        return  # with interleaving a budget may exceed max_tokens: it spans the whole tool loop
+    if max_tokens <= MIN_BUDGET:
+        switch_off(out, model)  # no budget fits; max_tokens is the client's promise to its own code
+    elif not MIN_BUDGET <= budget < max_tokens:
+        out["thinking"] = {**out["thinking"], "budget_tokens": clamp_budget(budget, max_tokens)}
+
+
+def _accepts_off(kind: str, model: Model) -> bool:
+    if kind == "between_tools":
+        return model.thinking_off == "between_tools"
+    return model.thinking_off in ("omit", "disabled")
+
+
+def _fix_off(out: JsonObject, asked: Asked, model: Model, options: ThinkingOptions) -> None:
+    if model.thinking_off == "never":
+        switch_adaptive(out, Asked(on=True, level="low", display=asked.display), model, options)
+    else:
+        switch_off(out, model)
+
+
+def _sampling_refused(name: str, out: JsonObject, model: Model, *, budgeted: bool) -> bool:
+    """With a thinking budget only temperature 1 and top_p from 0.95 are accepted (extended thinking page)."""
+    if not model.sampling:
+        return True
+    value = out[name]
+    if name == "temperature":
+        return budgeted and value != 1
+    if name == "top_p":
+        return "temperature" in out or (budgeted and not 0.95 <= value <= 1)
+    return budgeted

@@ -1,0 +1,1 @@
+"""Programs that a person starts: launch, tunnel, doctor, demo."""

@@ -1,0 +1,146 @@
+"""A tour without account or internet: the real proxy in front of a stand-in for Anthropic.
+
+Run by `./start.sh demo`. Prints what is sent and what comes back, and exits with 1 if anything is not as it should be.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+
+from addon.cli.own_proxy import proxy
+from addon.cli.round_trip import TOOL
+from addon.stand_in.anthropic import FakeAnthropic
+from addon.stand_in.credential import kind_of
+from addon.stand_in.record import Received
+from addon.stand_in.script import fail
+
+LINE = "─" * 78
+LIMITED = "Pretend that my limit is used up."
+"""The stand-in answers 429 to the subscription when a message says this."""
+
+
+def say(text: str = "") -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def main() -> int:
+    say(
+        "This is a demo. Anthropic is a stand-in on this machine: no account, no internet, no cost."
+    )
+    with FakeAnthropic() as fake, tempfile.TemporaryDirectory(prefix="ccproxy-demo-") as home:
+        fake.script(
+            fail(429, "This account's limit is used up.", headers=rejected()), when=is_limited
+        )
+        with proxy(home, fake.url) as base:
+            problems = [*streamed_tool_call(base), *fallback(base), *health(base)]
+        problems += seen_by_the_stand_in(fake)
+    for problem in problems:
+        say(f"NOT AS IT SHOULD BE: {problem}")
+    say("Done, with problems." if problems else "\nDone: all of it as it should be.")
+    return 1 if problems else 0
+
+
+def is_limited(request: Received) -> bool:
+    return kind_of(request) == "oauth" and LIMITED.encode() in request.body
+
+
+def rejected() -> dict[str, str]:
+    """What Anthropic says when the five hours' allowance is spent."""
+    name = "anthropic-ratelimit-unified"
+    return {
+        f"{name}-status": "rejected",
+        f"{name}-5h-status": "rejected",
+        f"{name}-5h-utilization": "1.0",
+        f"{name}-5h-reset": str(int(time.time()) + 7200),
+    }
+
+
+def streamed_tool_call(base: str) -> Iterator[str]:
+    heading("1. A streamed chat with a tool call, in OpenAI's format")
+    body = {
+        "model": "claude-4.5-opus-high-thinking",
+        "stream": True,
+        "tools": [TOOL],
+        "messages": [{"role": "user", "content": 'Weather? [[tool get_weather {"city": "Oslo"}]]'}],
+    }
+    say(f"POST {base}/v1/chat/completions")
+    say(f"  model {body['model']}, one tool, stream: true")
+    thought, calls, finish = "", "", None
+    for chunk in stream(base, body):
+        choice = chunk["choices"][0]
+        thought += choice["delta"].get("reasoning_content") or ""
+        for call in choice["delta"].get("tool_calls") or []:
+            calls += (call["function"].get("name") or "") + call["function"].get("arguments", "")
+        finish = choice["finish_reason"] or finish
+    say(f"  thinking:      {thought!r}")
+    say(f"  tool call:     {calls}")
+    say(f"  finish_reason: {finish}")
+    if calls != 'get_weather{"city":"Oslo"}' and calls != 'get_weather{"city": "Oslo"}':
+        yield f"the tool call was {calls!r}"
+    if finish != "tool_calls":
+        yield f"finish_reason was {finish!r}"
+
+
+def fallback(base: str) -> Iterator[str]:
+    heading("2. The subscription is at its limit: the same request goes on with the API key")
+    body = {
+        "model": "claude-opus-5",
+        "stream": True,
+        "messages": [{"role": "user", "content": LIMITED}],
+    }
+    with httpx.stream("POST", f"{base}/v1/chat/completions", json=body, timeout=30) as response:
+        source = response.headers.get("x-ccproxy-source")
+        reason = response.headers.get("x-ccproxy-reason")
+        text = "".join(
+            chunk["choices"][0]["delta"].get("content") or "" for chunk in events(response)
+        )
+    say(f"  x-ccproxy-source: {source}   x-ccproxy-reason: {reason}")
+    say(f"  answer: {text!r}")
+    if (source, reason) != ("api_key", "rate_limited") or not text:
+        yield f"served by {source} because of {reason}, with {text!r}"
+
+
+def health(base: str) -> Iterator[str]:
+    heading("3. GET /health")
+    answer = httpx.get(f"{base}/health", timeout=10).json()
+    say(json.dumps(answer, indent=2))
+    if answer["status"] != "ok" or not answer["claudeCode"]["authenticated"]:
+        yield "the proxy is not well"
+
+
+def seen_by_the_stand_in(fake: FakeAnthropic) -> Iterator[str]:
+    heading("4. What the stand-in received")
+    rows = [(kind_of(request), request.status) for request in fake.messages()]
+    for request in fake.messages():
+        say(f"  {request.method} {request.target}  {kind_of(request):<8} → {request.status}")
+    if rows != [("oauth", 200), ("oauth", 429), ("api_key", 200)]:
+        yield f"the stand-in received {rows}"
+
+
+def heading(text: str) -> None:
+    say(f"\n{LINE}\n{text}\n{LINE}")
+
+
+def stream(base: str, body: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    with httpx.stream("POST", f"{base}/v1/chat/completions", json=body, timeout=30) as response:
+        yield from events(response)
+
+
+def events(response: httpx.Response) -> Iterator[dict[str, Any]]:
+    for line in response.iter_lines():
+        if line.startswith("data: {"):
+            chunk = json.loads(line[6:])
+            if chunk.get("choices"):
+                yield chunk
+
+
+if __name__ == "__main__":
+    sys.exit(main())

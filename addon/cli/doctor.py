@@ -1,0 +1,204 @@
+"""Looks at everything between Cursor and Claude, and says what to do.
+
+`python -m addon.cli.doctor [--json] [--live]`."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import dataclasses
+import json
+import sys
+import tempfile
+import textwrap
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import httpx
+
+from addon.addons.parts import load_catalogue, make_login, make_places
+from addon.claude.models_file import CatalogueError
+from addon.claude.prices import cost
+from addon.claude.pricing import Tokens
+from addon.cli import doctor_checks as checks
+from addon.cli.cursor import names_that_work, to_paste
+from addon.cli.doctor_checks import Finding
+from addon.cli.launch import who_listens
+from addon.cli.own_proxy import DidNotStart, own_proxy, proxy
+from addon.cli.round_trip import ASK_STAND_IN, ASK_TO_CALL, try_tool
+from addon.cli.tunnel import CONFIG, TunnelError, make_plan
+from addon.core.environment import ROOT, environment
+from addon.core.secret import secret_file, with_stored_secret
+from addon.core.settings import Settings, SettingsError
+from addon.core.terminal import Terminal, Tone
+
+TONES: dict[str, Tone] = {"ok": "plain", "warn": "odd", "fail": "bad"}
+LABEL = 13
+WIDTH = 78
+LIVE_TOKENS = Tokens(input=2_000, output=500)
+"""Of both requests of the live check together, on the safe side."""
+
+
+async def examine(
+    settings: Settings, *, live: bool = False, clock: Callable[[], float] = time.time
+) -> AsyncIterator[Finding]:
+    """What is found, one by one. `live`: also ask Anthropic, at the user's cost."""
+    # in a thread: it asks the port, and inside mitmproxy that is this very event loop
+    for finding in await asyncio.to_thread(own_house, settings, clock()):
+        yield finding
+    async with httpx.AsyncClient(timeout=10) as client:
+        yield await checks.login(settings, make_login(settings, client), clock())
+    for finding in await checks.upstream(settings.upstream_url, clock):
+        yield finding
+    for finding in await checks.running(settings):
+        yield finding
+    yield await checks.tunnel(tunnel_url(settings), settings)
+    yield await asyncio.to_thread(with_stand_in)
+    if live:
+        yield await asyncio.to_thread(with_anthropic, settings)
+
+
+def own_house(settings: Settings, now: float) -> list[Finding]:
+    """What can be seen without asking anybody."""
+    requirements = (ROOT / "requirements.txt").read_text(encoding="utf-8")
+    return [
+        checks.python(),
+        checks.packages(requirements),
+        checks.state_folder(settings.home),
+        checks.api_key(settings),
+        checks.locks(make_places(settings), now),
+        checks.port(settings),
+        checks.door(settings),
+        checks.model_names(settings),
+    ]
+
+
+def tunnel_url(settings: Settings, config: Path = CONFIG) -> str | None:
+    """The address that stays: the user's own tunnel, or the named one."""
+    if not settings.tunnel_url and not config.is_file():
+        return None
+    try:
+        return make_plan(settings, config, "cloudflared", config).url
+    except TunnelError:
+        return None
+
+
+def with_stand_in() -> Finding:
+    """A streamed tool call and its result through a proxy of our own, which asks a stand-in for Anthropic."""
+    from addon.stand_in.anthropic import FakeAnthropic
+
+    try:
+        with ExitStack() as stack:
+            home = stack.enter_context(tempfile.TemporaryDirectory(prefix="ccproxy-doctor-"))
+            fake = stack.enter_context(FakeAnthropic())
+            url = stack.enter_context(proxy(home, fake.url))
+            problem = try_tool(url, "any", "claude-opus-5", ASK_STAND_IN)
+    except DidNotStart as error:
+        problem = f"The proxy does not start: {str(error).strip()}"
+    if problem:
+        return Finding("round trip", "fail", problem, "Please report it with this output.")
+    return Finding("round trip", "ok", "a streamed tool call and its result, with a stand-in")
+
+
+def with_anthropic(settings: Settings) -> Finding:
+    """The same with Anthropic itself, through the running proxy or one of our own."""
+    model = live_model(settings)
+    try:
+        with running_proxy(settings) as url:
+            problem = try_tool(url, settings.secret or "any", model, ASK_TO_CALL)
+    except DidNotStart as error:
+        problem = f"The proxy does not start: {str(error).strip()}"
+    if problem:
+        return Finding("live", "fail", problem, "See docs/TROUBLESHOOTING.md.")
+    return Finding("live", "ok", f"{model} called a tool and used its result")
+
+
+@contextmanager
+def running_proxy(settings: Settings) -> Iterator[str]:
+    if who_listens(settings.port) == "ccproxy":
+        yield f"http://127.0.0.1:{settings.port}"
+        return
+    with ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="ccproxy-doctor-"))
+        yield stack.enter_context(own_proxy(environment(), Path(folder) / "proxy.log"))
+
+
+def live_model(settings: Settings) -> str:
+    """The cheapest that is known."""
+    catalogue = load_catalogue(settings)
+    models = [catalogue.get(model_id) for model_id in catalogue.ids]
+    return min(models, key=lambda m: (m.prices.input, m.thinking_default)).id
+
+
+def cost_of_live(settings: Settings) -> str:
+    model = load_catalogue(settings).get(live_model(settings))
+    usd = cost(model, LIVE_TOKENS)
+    return (
+        f"--live asks Anthropic twice ({model.id}): a little of the subscription's limit, "
+        f"or at most ${usd:.3f} by API key."
+    )
+
+
+def show(finding: Finding, terminal: Terminal) -> None:
+    head = f"{finding.state:<5} {finding.check:<{LABEL}} "
+    margin = " " * len(head)
+    lines = textwrap.wrap(head + finding.text, WIDTH, subsequent_indent=margin)
+    if finding.todo and finding.state != "ok":
+        todo = f"{margin}→ {finding.todo}"
+        lines += textwrap.wrap(todo, WIDTH, subsequent_indent=margin + "  ")
+    for number, line in enumerate(lines):
+        terminal.line(line, "plain" if number else TONES[finding.state])
+
+
+def cursor_lines(settings: Settings, private: bool) -> list[str]:
+    url = tunnel_url(settings) or "https://<address of your tunnel>"
+    key = settings.secret or "(./start.sh tunnel makes and shows it)"
+    if settings.secret and not private:
+        key = f"in {secret_file(settings.home)}, or your PROXY_SECRET_KEY"
+    return to_paste(url, key, names_that_work(settings, load_catalogue(settings)))
+
+
+async def run(settings: Settings, *, as_json: bool, live: bool) -> int:
+    """1 if anything fails. With `as_json` one object on stdout."""
+    terminal = Terminal(no_color=settings.no_color)
+    if live:
+        note = Terminal(sys.stderr) if as_json else terminal
+        note.line(cost_of_live(settings))
+    findings = []
+    async for finding in examine(settings, live=live):
+        findings.append(finding)
+        if not as_json:
+            show(finding, terminal)
+    failed = any(finding.state == "fail" for finding in findings)
+    if as_json:
+        listed = [dataclasses.asdict(finding) for finding in findings]
+        for line in json.dumps({"ok": not failed, "findings": listed}, indent=2).splitlines():
+            terminal.line(line)
+    else:
+        for line in ["", *cursor_lines(settings, terminal.private)]:
+            terminal.line(line)
+    return 1 if failed else 0
+
+
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="doctor", description=__doc__)
+    parser.add_argument("--json", action="store_true", help="one JSON object instead of lines")
+    parser.add_argument("--live", action="store_true", help="also ask Anthropic; says its cost")
+    given = parser.parse_args(arguments)
+    try:
+        settings = with_stored_secret(Settings.from_env(environment()))
+        return asyncio.run(run(settings, as_json=given.json, live=given.live))
+    except (SettingsError, CatalogueError) as error:
+        finding = Finding("settings", "fail", str(error), "Correct them in .env; see .env.example.")
+    if given.json:
+        body = {"ok": False, "findings": [dataclasses.asdict(finding)]}
+        sys.stdout.write(json.dumps(body, indent=2) + "\n")
+    else:
+        show(finding, Terminal())
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,265 @@
+"""The doctor's single checks. Each looks at one thing, changes nothing, and says what to do."""
+
+from __future__ import annotations
+
+import re
+import stat
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Literal
+
+import httpx
+
+from addon.cli.cursor import ADVICE, collides
+from addon.cli.launch import OURS, who_listens
+from addon.cli.tunnel_check import check_from_outside
+from addon.core.settings import Settings
+from addon.credentials.credential import Credential, CredentialError
+from addon.credentials.login import Login
+from addon.credentials.open import Places
+
+type State = Literal["ok", "warn", "fail"]
+"""fail: something will not work; warn: something may not, or is better otherwise."""
+
+LONG_ENOUGH = 22
+"""Characters: 128 random bits as base64."""
+CLOCK_SECONDS = 60.0
+SOON_SECONDS = 3 * 86400.0
+LOCK_SECONDS = 60.0
+"""After so long without a sign of life a lock of Claude Code's has been left behind."""
+SETUP = "`claude setup-token` makes one that needs no such file: CLAUDE_CODE_OAUTH_TOKEN."
+LOGIN = "Run `claude /login`, or set CLAUDE_CODE_OAUTH_TOKEN (from `claude setup-token`)."
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    check: str
+    state: State
+    text: str
+    todo: str = ""
+
+
+def python(version: tuple[int, ...] = sys.version_info[:3]) -> Finding:
+    shown = ".".join(map(str, version))
+    if version < (3, 12):
+        return Finding("Python", "fail", f"{shown} is too old.", "Install Python 3.12 or newer.")
+    return Finding("Python", "ok", shown)
+
+
+def packages(requirements: str, installed: Callable[[str], str] = metadata.version) -> Finding:
+    """Compares with the floors that requirements.txt names."""
+    wrong = []
+    for name, floor in re.findall(r"^([a-z-]+)>=([\d.]+)", requirements, re.MULTILINE):
+        try:
+            version = installed(name)
+        except metadata.PackageNotFoundError:
+            wrong.append(f"{name} is missing")
+            continue
+        if _numbers(version) < _numbers(floor):
+            wrong.append(f"{name} {version} is older than {floor}")
+    if wrong:
+        todo = "Delete the folder .venv and run ./start.sh again."
+        return Finding("packages", "fail", "; ".join(wrong) + ".", todo)
+    return Finding("packages", "ok", f"mitmproxy {installed('mitmproxy')} and the others")
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(n) for n in re.findall(r"\d+", version)[:4])
+
+
+def state_folder(home: Path) -> Finding:
+    probe = home / ".doctor"
+    try:
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        probe.write_text("")
+        probe.unlink()
+    except OSError as error:
+        text = f"{home} can't be written ({error.strerror}): usage is forgotten at each start."
+        return Finding("state", "fail", text, "Make it writable, or set CCPROXY_HOME.")
+    return Finding("state", "ok", str(home))
+
+
+async def login(settings: Settings, login: Login, now: float) -> Finding:
+    key = settings.api_key is not None
+    if not settings.claude_code_first:
+        if key:
+            return Finding("login", "ok", "not used (CLAUDE_CODE_FIRST=false): the API key pays")
+        todo = "Set ANTHROPIC_API_KEY, or remove CLAUDE_CODE_FIRST."
+        return Finding("login", "fail", "CLAUDE_CODE_FIRST=false, and there is no API key.", todo)
+    try:
+        found = await login.read()
+    except CredentialError as error:
+        return Finding("login", "warn" if key else "fail", error.message, SETUP)
+    if found.source == "environment":
+        return Finding("login", "ok", "CLAUDE_CODE_OAUTH_TOKEN")
+    if _has_ended(found, now):
+        return Finding("login", "warn" if key else "fail", "The login has expired.", LOGIN)
+    again, ends = found.refresh_token_expires_at, found.expires_at
+    if again is not None and again - now < SOON_SECONDS:
+        return Finding("login", "warn", f"A new login is due in {_time(again - now)}.", LOGIN)
+    if ends is None:
+        return Finding("login", "ok", f"found in the {found.source}")
+    state = "expired; it is refreshed with the next request"
+    if ends > now:
+        state = f"valid for {_time(ends - now)}"
+    return Finding("login", "ok", f"found in the {found.source}, {state}")
+
+
+def _has_ended(found: Credential, now: float) -> bool:
+    """Nothing but a new login helps."""
+    if found.refresh_token is None:
+        return found.expires_at is not None and found.expires_at <= now
+    again = found.refresh_token_expires_at
+    return again is not None and again <= now
+
+
+def _time(seconds: float) -> str:
+    if seconds < 3600:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.0f} h" if seconds < 86400 else f"{seconds / 86400:.0f} days"
+
+
+def api_key(settings: Settings) -> Finding:
+    if settings.api_key is None:
+        text = "none: nothing to fall back to; long conversations are trimmed, not summarized"
+        return Finding("API key", "ok", text)
+    if not settings.api_key.startswith("sk-ant-api"):
+        todo = "Copy it again from https://console.anthropic.com/settings/keys."
+        return Finding("API key", "warn", "It does not look like one of Anthropic's.", todo)
+    used = "never used (FALLBACK=off)" if settings.fallback == "off" else "set"
+    return Finding("API key", "ok", used)
+
+
+def locks(places: Places, now: float) -> Finding:
+    """The locks that Claude Code and its helpers hold for seconds while they refresh the login."""
+    folder = places.folder
+    paths = (folder / ".oauth_refresh.lock", folder / ".storage-write.lock")
+    for path in (*paths, folder / ".credentials.json.lock"):
+        try:
+            found = path.stat()
+        except OSError:
+            continue
+        if path in paths and not stat.S_ISDIR(found.st_mode):
+            return Finding("locks", "fail", f"{path} is in the way.", "Remove it.")
+        if now - found.st_mtime > LOCK_SECONDS:
+            text = f"{path.name} was left behind by a program that died."
+            return Finding("locks", "warn", text, "ccproxy removes it when it needs to refresh.")
+        return Finding("locks", "ok", f"{path.name} is held at this moment")
+    return Finding("locks", "ok", "none held")
+
+
+def port(settings: Settings) -> Finding:
+    match who_listens(settings.port):
+        case "nobody":
+            return Finding("port", "ok", f"{settings.port} is free; the proxy is not running")
+        case "ccproxy":
+            return Finding("port", "ok", f"the proxy is running on {settings.port}")
+        case _:
+            text = f"{settings.port} is in use by another program."
+            return Finding("port", "fail", text, "Stop that, or set PORT to another port.")
+
+
+async def upstream(
+    url: str, clock: Callable[[], float], transport: httpx.AsyncBaseTransport | None = None
+) -> list[Finding]:
+    """Whether Anthropic can be reached, and with its Date header this machine's clock."""
+    try:
+        async with httpx.AsyncClient(timeout=10, transport=transport) as client:
+            answer = await client.head(url)
+    except httpx.HTTPError as error:
+        text = f"{url} can't be reached ({str(error) or type(error).__name__})."
+        return [Finding("Anthropic", "fail", text, "Is this machine online? A firewall?")]
+    return [Finding("Anthropic", "ok", f"{url} answers"), _clock(answer, clock())]
+
+
+def _clock(answer: httpx.Response, now: float) -> Finding:
+    try:
+        told = parsedate_to_datetime(answer.headers.get("date", "")).timestamp()
+    except ValueError:
+        return Finding("clock", "ok", "not compared: no Date in the answer")
+    off = now - told
+    if abs(off) <= CLOCK_SECONDS:
+        return Finding("clock", "ok", "right")
+    text = f"It is {abs(off):.0f} s {'ahead' if off > 0 else 'behind'}: expiry is misjudged."
+    return Finding("clock", "warn", text, "Let the system set its clock from the network.")
+
+
+async def running(
+    settings: Settings, transport: httpx.AsyncBaseTransport | None = None
+) -> list[Finding]:
+    """What a running proxy says of itself; nothing when none runs."""
+    url = f"http://127.0.0.1:{settings.port}"
+    auth = {"authorization": f"Bearer {settings.secret}"} if settings.secret else {}
+    try:
+        async with httpx.AsyncClient(trust_env=False, timeout=5, transport=transport) as client:
+            answer = await client.get(f"{url}/health", headers=auth)
+            refused = await client.get(f"{url}/security/blocked", headers=auth)
+    except httpx.HTTPError:
+        return []
+    if OURS not in answer.headers:
+        return []
+    if answer.status_code != 200:
+        todo = "It runs with another PROXY_SECRET_KEY or CCPROXY_HOME: restart it."
+        return [Finding("proxy", "warn", f"/health answers {answer.status_code}.", todo)]
+    health = answer.json()
+    if problems := health.get("problems"):
+        text = f"/health says: {problems[0]}"
+        return [Finding("proxy", "warn", text, f"{url}/health shows everything.")]
+    if health.get("status") != "ok":
+        problem = (health.get("claudeCode") or {}).get("lastError") or health.get("status")
+        return [Finding("proxy", "warn", f"/health says: {problem}.", LOGIN)]
+    resting = [entry for entry in health.get("cooldowns") or () if entry.get("seconds")]
+    text = "is well" if not resting else "is well; the subscription rests until its limit resets"
+    return [Finding("proxy", "ok", text), *_refused(refused)]
+
+
+def _refused(answer: httpx.Response) -> list[Finding]:
+    """The newest caller that a line in `.env` would let in."""
+    blocked = answer.json().get("blocked", []) if answer.status_code == 200 else []
+    for entry in blocked:
+        if entry.get("allow"):
+            text = f"{entry['address']} was refused. Is that one of Cursor's servers?"
+            return [Finding("refused", "warn", text, f"Then put into .env: {entry['allow']}")]
+    return []
+
+
+async def tunnel(
+    url: str | None, settings: Settings, transport: httpx.AsyncBaseTransport | None = None
+) -> Finding:
+    """`url`: of the tunnel, where it is known."""
+    if url is None:
+        return Finding("tunnel", "ok", "no fixed one is set up; only Cursor needs one")
+    listed = settings.allowed_ips_given
+    secret = settings.secret or ""
+    seen = await check_from_outside(url, secret, listed=listed, tries=1, transport=transport)
+    if seen.ok:
+        return Finding("tunnel", "ok", f"{url}: {seen.text}")
+    state: State = "fail" if seen.text.startswith("DANGER") else "warn"
+    return Finding("tunnel", state, f"{url}: {seen.text}", "./start.sh tunnel runs it.")
+
+
+def door(settings: Settings) -> Finding:
+    """Who may come through a tunnel."""
+    listed = settings.secret is None or settings.allowed_ips_given
+    shown = "any address" if settings.allowed_ips is None else f"{len(settings.allowed_ips)} ranges"
+    if settings.secret is None:
+        if settings.allowed_ips is None:
+            text = "Whoever knows a tunnel's address gets in."
+            return Finding("door", "fail", text, "Set PROXY_SECRET_KEY, or run ./start.sh once.")
+        return Finding("door", "ok", f"tunnel: {shown} (ALLOWED_IPS), no secret")
+    if len(settings.secret) < LONG_ENOUGH:
+        todo = "Remove PROXY_SECRET_KEY: ./start.sh then makes a good one."
+        return Finding("door", "warn", "PROXY_SECRET_KEY is short enough to be guessed.", todo)
+    return Finding("door", "ok", "tunnel: the secret" + (f", from {shown}" if listed else ""))
+
+
+def model_names(settings: Settings) -> Finding:
+    taken = [name for name, _ in settings.model_aliases if collides(name)]
+    if taken:
+        text = f"Cursor may take {', '.join(taken)} for a model of its own."
+        return Finding("model names", "warn", text, ADVICE)
+    return Finding("model names", "ok", "none that Cursor takes for its own")

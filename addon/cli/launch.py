@@ -1,0 +1,123 @@
+"""Starts mitmdump or mitmweb with this proxy in it, the same way on every system."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Literal, NoReturn
+
+import httpx
+
+from addon.core.environment import ROOT, environment
+from addon.core.secret import keep_secret
+from addon.core.settings import Settings, SettingsError
+
+QUIET = ("--quiet", "-q")
+"""mitmproxy's own flags; they quiet our lines too."""
+
+OURS = "x-ccproxy-source"
+"""A header that every answer of ours has, errors included."""
+
+type Listener = Literal["nobody", "ccproxy", "another program"]
+
+
+def command(program: str, settings: Settings, arguments: list[str]) -> list[str]:
+    """The command line of `program`: mitmdump or mitmweb."""
+    executable = Path(sys.executable).with_name(program)
+    line = [str(executable), "-s", str(ROOT / "ccproxy_addon.py")]
+    if not any(a in ("--mode", "-m") or a.startswith("--mode=") for a in arguments):
+        line += ["--mode", f"reverse:{settings.upstream_url}@127.0.0.1:{settings.port}"]
+        if _port_is_free("::1", settings.port):
+            line += ["--mode", f"reverse:{settings.upstream_url}@::1:{settings.port}"]
+    # lazy: the sockets are open before the script is loaded, and nothing may go upstream before that
+    wanted = {"connection_strategy": "lazy"}
+    if program == "mitmweb":
+        line.append("--no-web-open-browser")
+        wanted["store_streamed_bodies"] = "true"
+    if any(a in QUIET for a in arguments):
+        wanted["ccproxy_quiet"] = "true"
+    for name, value in wanted.items():
+        # mitmproxy refuses an option that is set twice; what the user sets wrong, SafeOptions sets back
+        if not any(a.removeprefix("--set=").startswith(f"{name}=") for a in arguments):
+            line += ["--set", f"{name}={value}"]
+    return line + arguments
+
+
+def launch(program: str, settings: Settings, arguments: list[str]) -> NoReturn:
+    """Become that program. Says so and exits with 1 when the port is taken."""
+    taken = port_taken(settings.port)
+    if taken:
+        sys.stderr.write(taken + "\n")
+        sys.exit(1)
+    line = command(program, settings, arguments)
+    if sys.platform == "win32":  # exec there returns to the shell at once
+        sys.exit(subprocess.call(line))  # noqa: S603 (our own interpreter's neighbour)
+    os.execv(line[0], line)  # noqa: S606
+
+
+def port_taken(port: int) -> str | None:
+    """What to say when the proxy can't listen on `port`; None when it can."""
+    match who_listens(port):
+        case "nobody":
+            return None
+        case "ccproxy":
+            return f"ccproxy is already running on port {port}. Stop it first, or set PORT to another port."
+        case _:
+            return (
+                f"Port {port} is in use by another program. Stop that, or set PORT to another port."
+            )
+
+
+def who_listens(port: int) -> Listener:
+    if _port_is_free("127.0.0.1", port):
+        return "nobody"
+    try:
+        # trust_env: a proxy named in the environment must not be asked about this machine
+        with httpx.Client(trust_env=False, timeout=2) as client:
+            answer = client.get(f"http://127.0.0.1:{port}/health")
+    except httpx.HTTPError:
+        return "another program"
+    return "ccproxy" if OURS in answer.headers else "another program"
+
+
+def _port_is_free(host: str, port: int) -> bool:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((host, port))
+    except OSError:
+        return False
+    return True
+
+
+def read_settings() -> Settings:
+    """The settings of this environment. Says what is wrong and exits with 1."""
+    try:
+        return Settings.from_env(environment())
+    except SettingsError as error:
+        sys.stderr.write(f"ccproxy can't start:\n{error}\n")
+        sys.exit(1)
+
+
+def ensure_secret(settings: Settings) -> None:
+    """Make the secret that a tunnel needs. Without a place to keep it the proxy still serves this machine."""
+    if settings.secret is not None:
+        return
+    try:
+        keep_secret(settings.home)
+    except SettingsError as error:
+        sys.stderr.write(f"{error}\n")
+
+
+def main() -> NoReturn:
+    settings = read_settings()
+    ensure_secret(settings)
+    launch(sys.argv[1], settings, sys.argv[2:])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,70 @@
+"""The proxy as a process in front of a stand-in for Anthropic: for the demo, the doctor and reruns."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from addon.cli.launch import who_listens
+from addon.core.environment import ROOT, environment
+
+OAUTH_TOKEN, API_KEY = "sk-ant-oat01-test", "sk-ant-api03-test"
+
+
+class DidNotStart(Exception):
+    """The message holds what the proxy said."""
+
+
+@contextlib.contextmanager
+def proxy(home: str, upstream: str, **more: str) -> Iterator[str]:
+    """The address of a proxy with made-up credentials and `more` settings, whose state is in `home`."""
+    made_up = {
+        "CCPROXY_HOME": f"{home}/state",
+        "CLAUDE_CONFIG_DIR": f"{home}/claude",
+        "ANTHROPIC_UPSTREAM_URL": upstream,
+        "CLAUDE_CODE_OAUTH_TOKEN": OAUTH_TOKEN,
+        "ANTHROPIC_API_KEY": API_KEY,
+        "CLAUDE_CODE_FIRST": "true",
+        "FALLBACK": "auto",
+    }
+    with own_proxy(environment() | made_up | more, Path(home) / "proxy.log") as url:
+        yield url
+
+
+@contextlib.contextmanager
+def own_proxy(env: Mapping[str, str], log: Path) -> Iterator[str]:
+    """The address of a proxy on a free port, from when it answers until the block ends. Raises DidNotStart."""
+    port = free_port()
+    own = {"CCPROXY_ENV_FILE": "", "PORT": str(port), "REQUIRE_SECRET_LOCALLY": "false"}
+    command = [sys.executable, "-m", "addon.cli.launch", "mitmdump"]
+    with log.open("wb") as output:
+        process = subprocess.Popen(  # noqa: S603
+            command, cwd=ROOT, env={**env, **own}, stdout=output, stderr=output
+        )
+    try:
+        _wait_for(port, process, log)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait(40)
+
+
+def _wait_for(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline and process.poll() is None:
+        if who_listens(port) == "ccproxy":
+            return
+        time.sleep(0.05)
+    raise DidNotStart(log.read_text(errors="replace"))
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

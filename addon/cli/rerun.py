@@ -1,0 +1,88 @@
+"""Sends a saved request once more, through the proxy to the stand-in for Anthropic: `python -m addon.cli.rerun FILE`.
+
+FILE is an answer of `GET /explain/<id>`. No account, no internet, no cost: to see what this version of ccproxy makes
+of a request that went wrong, and what has changed since.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import json
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from addon.api.request_history import as_text
+from addon.cli.own_proxy import DidNotStart, proxy
+from addon.core.types import JsonObject
+from addon.stand_in.anthropic import FakeAnthropic
+
+KEPT_HEADERS = ("content-type", "anthropic-version", "anthropic-beta")
+
+
+class Unusable(Exception):
+    """The file is not what is needed; the message says why."""
+
+
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="rerun", description=__doc__)
+    parser.add_argument("file", type=Path, help="an answer of GET /explain/<id>")
+    try:
+        saved = read(parser.parse_args(arguments).file)
+        again = rerun(saved)
+    except (Unusable, DidNotStart, httpx.HTTPError) as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    sys.stdout.write(as_text(again))
+    sys.stdout.write("\nWHAT IS SENT UPSTREAM NOW, COMPARED WITH THEN\n\n")
+    sys.stdout.write("".join(differences(saved, again)) or "Nothing differs.\n")
+    return 0
+
+
+def read(file: Path) -> JsonObject:
+    """Raises Unusable."""
+    try:
+        entry = json.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise Unusable(f"{file} can't be read: {error.strerror}.") from None
+    except ValueError as error:
+        raise Unusable(f"{file} is not JSON: {error}") from None
+    client = entry.get("client") if isinstance(entry, dict) else None
+    if not isinstance(client, dict) or not isinstance(client.get("body"), dict):
+        raise Unusable(f"{file} is no answer of GET /explain/<id>: it has no client.body.")
+    return dict(entry)
+
+
+def rerun(saved: JsonObject) -> JsonObject:
+    """The new entry. Raises DidNotStart or httpx.HTTPError."""
+    client = saved["client"]
+    headers = {name: value for name, value in client["headers"] if name.lower() in KEPT_HEADERS}
+    with ExitStack() as stack:
+        fake = stack.enter_context(FakeAnthropic())
+        home = stack.enter_context(tempfile.TemporaryDirectory(prefix="ccproxy-rerun-"))
+        url = stack.enter_context(proxy(home, fake.url, EXPLAIN="true"))
+        http = stack.enter_context(httpx.Client(base_url=url, timeout=120, trust_env=False))
+        http.post(client["path"], json=client["body"], headers=headers)
+        newest = http.get("/explain").json()["requests"][0]["id"]
+        return dict(http.get(f"/explain/{newest}").json())
+
+
+def differences(before: JsonObject, after: JsonObject) -> Iterator[str]:
+    """A unified diff of the last body that was sent upstream."""
+    return difflib.unified_diff(_sent(before), _sent(after), "then", "now")
+
+
+def _sent(entry: JsonObject) -> list[str]:
+    attempts: list[Any] = entry.get("upstream") or [{}]
+    text = json.dumps(attempts[-1].get("body"), indent=2, ensure_ascii=False, sort_keys=True)
+    return text.splitlines(keepends=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,1 @@
+"""Counting tokens for Claude without asking Anthropic."""

@@ -1,0 +1,92 @@
+"""The result of counting a request, and how it reads in the log."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+from addon.core.types import JsonObject
+
+type Source = Literal["anchored", "calibrated", "prior", "weights"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Count:
+    """Claude's input tokens of a request, estimated; the parts add up to `total` but for rounding."""
+
+    total: int
+    system: int
+    tools: int
+    per_message: tuple[int, ...]
+    margin: float
+    """How far off the total may be, as a share of it."""
+    factor: float
+    """Claude's tokens for each local one, images and the like apart."""
+    source: Source
+    """anchored: on the true count of an earlier answer of this conversation; calibrated: on other conversations;
+    prior: nothing learnt yet; weights: without the vocabulary."""
+
+    @property
+    def messages(self) -> int:
+        return sum(self.per_message)
+
+    @property
+    def upper(self) -> int:
+        """The most it should be."""
+        return round(self.total * (1 + self.margin))
+
+
+def describe(count: Count, limit: int) -> str:
+    """One line for the log: `📊 182.3K tokens (±2 %) · system 4.1K · 96 messages 160.2K · …`."""
+    fields = (
+        f"📊 {kilo(count.total)} tokens (±{max(1, round(count.margin * 100))} %)",
+        f"system {kilo(count.system)}",
+        f"{len(count.per_message)} messages {kilo(count.messages)}",
+        f"tools {kilo(count.tools)}",
+        f"limit {kilo(limit)}",
+    )
+    return " · ".join(fields)
+
+
+def kilo(tokens: int) -> str:
+    """`950`, `4.1K`, `200K`."""
+    if tokens < 1000:
+        return str(tokens)
+    return f"{tokens / 1000:.1f}".removesuffix(".0") + "K"
+
+
+def true_input(usage: JsonObject) -> int | None:
+    """The context size that an answer's `usage` proves; None when it proves none.
+
+    With server tools or several iterations the sums run over several prompts.
+    """
+    if any((usage.get("server_tool_use") or {}).values()):
+        return None
+    iterations = usage.get("iterations") or []
+    if len(iterations) > 1:
+        return None
+    names = ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")
+    return sum(usage.get(name) or 0 for name in names) or None
+
+
+class Overflow(NamedTuple):
+    """What Anthropic counted in a prompt that it refused."""
+
+    tokens: int
+    maximum: int
+
+
+_OVERFLOWS = (
+    re.compile(r"prompt is too long: (\d+) tokens > (\d+)"),
+    re.compile(r"`?max_tokens`? exceed context limit: (\d+) \+ \d+ > (\d+)"),
+)
+
+
+def overflow(message: str) -> Overflow | None:
+    """The numbers in "prompt is too long: N tokens > M maximum" and in "input length and `max_tokens` exceed context
+    limit: N + K > M"; None for another error."""
+    for pattern in _OVERFLOWS:
+        if found := pattern.search(message):
+            return Overflow(int(found[1]), int(found[2]))
+    return None

@@ -1,0 +1,200 @@
+"""What is to be counted in an Anthropic request: texts, and things with a price of their own.
+
+Texts are counted by a local vocabulary and scaled by a factor to Claude's count. Images, documents and framing have
+fixed prices outside the factor. Neither base64 nor the JSON text of the body is counted: escapes add 4 to 250 %.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from addon.claude.blocks import THINKING
+from addon.claude.model import Model
+from addon.context.tokens.images import (
+    PAGE_TOKENS,
+    UNKNOWN,
+    Dimensions,
+    pdf_pages,
+    source_dimensions,
+    visual_tokens,
+)
+from addon.core.types import JsonObject
+
+_dump = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+type CountText = Callable[[str], int]
+
+MESSAGE_TOKENS = 3
+REQUEST_TOKENS = 7
+
+# The tool-use system prompt that Anthropic adds once when there are tools: (tool_choice auto or none, any or tool).
+# From the tool-use page for 4.5/4.6; the newest models' figure is not published, 500 is in the middle of the others.
+TOOL_PROMPT = {"old": (497, 589), "new": (500, 615)}
+
+# A signature is the encrypted thinking in base64: about 4/3 characters for each of its characters, 4 of those a token.
+_SIGNATURE_CHARS_PER_TOKEN = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """What a part of a request holds, before it is priced for a model."""
+
+    text: int = 0
+    """Tokens of the local vocabulary."""
+    fixed: int = 0
+    """Claude's tokens, the same for all models."""
+    images: tuple[Dimensions, ...] = ()
+    pages: int = 0
+    """Of PDF documents."""
+
+    def fixed_for(self, family: str) -> int:
+        """Everything outside the factor, in Claude's tokens."""
+        if not self.images and not self.pages:
+            return self.fixed
+        visual = sum(visual_tokens(image, family) for image in self.images)
+        return self.fixed + visual + self.pages * PAGE_TOKENS[family]
+
+
+@dataclass(frozen=True, slots=True)
+class Visual:
+    """An image or a PDF that has not been looked into yet."""
+
+    kind: Literal["image", "pdf"]
+    source: JsonObject
+
+
+type Part = str | Visual
+
+
+def measure_message(message: JsonObject, count: CountText) -> Size:
+    """Size of one message, its thinking apart (`thinking_tokens`)."""
+    return _total(parts(message["content"]), count, fixed=MESSAGE_TOKENS)
+
+
+def measure_system(system: str | list[JsonObject], count: CountText) -> Size:
+    return _total(parts(system), count)
+
+
+def measure_tools(tools: list[JsonObject], count: CountText) -> Size:
+    return Size(text=count(_dump(tools))) if tools else Size()
+
+
+def request_fixed(request: JsonObject, model: Model) -> int:
+    """Tokens that a request costs whatever it says."""
+    if not request.get("tools"):
+        return REQUEST_TOKENS
+    choice = (request.get("tool_choice") or {}).get("type", "auto")
+    return REQUEST_TOKENS + TOOL_PROMPT[model.tokenizer][choice in ("any", "tool")]
+
+
+def parts(content: str | list[Any]) -> Iterator[Part]:
+    """The texts and the priced things in a message's content, in order; thinking blocks are left out."""
+    if isinstance(content, str):
+        yield content
+        return
+    for block in content:
+        yield from _block(block)
+
+
+def _block(block: JsonObject) -> Iterator[Part]:
+    match block:
+        case {"type": "text", "text": str(text)}:
+            yield text
+        case {"type": "tool_use" | "server_tool_use" | "mcp_tool_use", "name": str(name)}:
+            yield name + _dump(block.get("input"))
+        case {"type": "tool_result"}:
+            yield from parts(block.get("content") or "")
+        case {"type": "image", "source": dict(source)}:
+            yield Visual("image", source)
+        case {"type": "document", "source": dict(source)}:
+            yield from _document(source)
+        case {"type": kind} if kind in THINKING:
+            return
+        case _:
+            yield _dump(block)
+
+
+def _document(source: JsonObject) -> Iterator[Part]:
+    match source:
+        case {"type": "text", "data": str(text)}:
+            yield text
+        case {"type": "content", "content": str() | list() as content}:
+            yield from parts(content)
+        case _:
+            yield Visual("pdf", source)
+
+
+def _total(items: Iterator[Part], count: CountText, fixed: int = 0) -> Size:
+    text, pages = 0, 0
+    images: list[Dimensions] = []
+    for item in items:
+        if isinstance(item, str):
+            text += count(item)
+        elif item.kind == "image":
+            images.append(source_dimensions(item.source))
+        else:
+            pages += _pages(item.source)
+    return Size(text, fixed, tuple(images), pages)
+
+
+def _pages(source: JsonObject) -> int:
+    data = source.get("data")
+    return pdf_pages(data) if isinstance(data, str) else 1  # of a URL or a file id nothing is known
+
+
+def thinking_tokens(messages: list[JsonObject], model: Model) -> list[int]:
+    """Input tokens of each message's thinking blocks, from the length of their signatures.
+
+    Models that don't keep thinking see that of the current tool loop only.
+    """
+    first = 0 if model.keeps_thinking else _last_prompt(messages)
+    return [_thinking(message) if at >= first else 0 for at, message in enumerate(messages)]
+
+
+def _thinking(message: JsonObject) -> int:
+    content = message["content"]
+    if message["role"] != "assistant" or isinstance(content, str):
+        return 0
+    opaque = (
+        len(block.get("signature") or block.get("data") or "")
+        for block in content
+        if block.get("type") in THINKING
+    )
+    return sum(opaque) // _SIGNATURE_CHARS_PER_TOKEN
+
+
+def _last_prompt(messages: list[JsonObject]) -> int:
+    """Index of the last message a person wrote (a user message that is no bare tool result)."""
+    return next((at for at in range(len(messages) - 1, -1, -1) if is_prompt(messages[at])), 0)
+
+
+def is_prompt(message: JsonObject) -> bool:
+    """A user message that holds something else than tool results."""
+    content = message["content"]
+    if message["role"] != "user":
+        return False
+    return isinstance(content, str) or any(block.get("type") != "tool_result" for block in content)
+
+
+def upper_bound(request: JsonObject, model: Model) -> int:
+    """Tokens that the request can't exceed: no byte-level tokenizer makes more tokens than there are UTF-8 bytes."""
+    contents = [request.get("system") or "", *(m["content"] for m in request["messages"])]
+    total = sum(_bound(part, model) for content in contents for part in parts(content))
+    total += MESSAGE_TOKENS * len(contents) + request_fixed(request, model)
+    total += sum(thinking_tokens(request["messages"], model))
+    return total + _bytes(_dump(request.get("tools") or []))
+
+
+def _bound(part: Part, model: Model) -> int:
+    if isinstance(part, str):
+        return _bytes(part)
+    if part.kind == "image":
+        return visual_tokens(UNKNOWN, model.tokenizer)
+    return len(part.source.get("data") or "") or PAGE_TOKENS[model.tokenizer]
+
+
+def _bytes(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))

@@ -1,0 +1,94 @@
+"""Every error that a client can be told, as an exception that knows its status and type.
+
+    CCProxyError              500 api_error
+    ├── BadRequest            400 invalid_request_error   (names the field in `param`)
+    ├── Unauthorized          401 authentication_error
+    ├── BillingError          402 billing_error
+    ├── Forbidden             403 permission_error
+    ├── NotFound              404 not_found_error
+    ├── TooLarge              413 request_too_large
+    ├── UnsupportedMedia      415 invalid_request_error
+    ├── Misdirected           421 permission_error
+    ├── RateLimited           429 rate_limit_error        (may carry `retry_after`)
+    ├── BadGateway            502 api_error               (upstream unreachable or unreadable)
+    └── GatewayTimeout        504 timeout_error
+
+`type` is Anthropic's name (https://docs.anthropic.com/en/api/errors). `addon/translation/errors.py` is the one place
+that renders an error in a client's dialect and the one that reads an upstream error into this class. Anything else that
+is raised is a bug.
+"""
+
+from __future__ import annotations
+
+
+class CCProxyError(Exception):
+    """An answer that is an error. `message` is shown to a person: say what to do next. Never holds a secret."""
+
+    status = 500
+    type = "api_error"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        param: str | None = None,
+        code: str | None = None,
+        status: int | None = None,
+        type: str | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        """`param`: path of the field at fault (`messages[3].content`); `code`: a machine-readable cause;
+        `retry_after`: seconds; `status` and `type` override the class's (for errors relayed from upstream)."""
+        super().__init__(message)
+        self.message = message
+        self.param = param
+        self.code = code
+        self.retry_after = retry_after
+        if status is not None:
+            self.status = status
+        if type is not None:
+            self.type = type
+
+
+class BadRequest(CCProxyError):
+    status, type = 400, "invalid_request_error"
+
+
+class Unauthorized(CCProxyError):
+    status, type = 401, "authentication_error"
+
+
+class BillingError(CCProxyError):
+    status, type = 402, "billing_error"
+
+
+class Forbidden(CCProxyError):
+    status, type = 403, "permission_error"
+
+
+class NotFound(CCProxyError):
+    status, type = 404, "not_found_error"
+
+
+class TooLarge(CCProxyError):
+    status, type = 413, "request_too_large"
+
+
+class UnsupportedMedia(CCProxyError):
+    status, type = 415, "invalid_request_error"
+
+
+class Misdirected(CCProxyError):
+    status, type = 421, "permission_error"
+
+
+class RateLimited(CCProxyError):
+    status, type = 429, "rate_limit_error"
+
+
+class BadGateway(CCProxyError):
+    status, type = 502, "api_error"
+
+
+class GatewayTimeout(CCProxyError):
+    status, type = 504, "timeout_error"

@@ -1,0 +1,316 @@
+"""Every setting, read once from the environment into one frozen value.
+
+A field's metadata holds its variable's name, its parser and its help; `.env.example`, docs/CONFIGURATION.md and
+the tests are checked against this table.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable, Mapping
+from dataclasses import Field, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from addon.core.setting_values import (
+    Network,
+    aliases,
+    any_value,
+    boolean,
+    choice,
+    networks,
+    path,
+    port,
+    seconds,
+    text,
+    tokens,
+    tokens_or,
+    url,
+    words,
+)
+
+DEFAULT_EXTRA_INSTRUCTION = (
+    "You are running headless behind a local proxy; the user talks to you through another program."
+)
+CURSOR_BACKEND = ("52.44.113.131", "184.73.225.134")
+"""Where Cursor's servers call from, as its users report it; Cursor publishes no list."""
+
+
+class SettingsError(Exception):
+    """One or more variables hold a value that is not allowed; the message has a line for each."""
+
+
+def setting(
+    env: str, parse: Callable[[str], Any], default: Any, help: str, *, secret: bool = False
+) -> Any:
+    """`secret` keeps the value out of repr, and with it out of logs and tracebacks."""
+    return field(
+        default=default,
+        repr=not secret,
+        metadata={"env": env, "parse": parse, "help": help, "secret": secret},
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What the user decided. Made by `from_env`; every value is valid."""
+
+    port: int = setting("PORT", port, 8082, "Port to listen on, at 127.0.0.1.")
+    upstream_url: str = setting(
+        "ANTHROPIC_UPSTREAM_URL", url, "https://api.anthropic.com", "Where Anthropic's API is."
+    )
+    api_key: str | None = setting(
+        "ANTHROPIC_API_KEY",
+        text,
+        None,
+        "API key to fall back to when the subscription's limits are hit (paid); also makes summaries.",
+        secret=True,
+    )
+    fallback: Literal["auto", "off"] = setting(
+        "FALLBACK",
+        choice("auto", "off"),
+        "auto",
+        "off: never spend the API key when the subscription fails.",
+    )
+    claude_code_first: bool = setting(
+        "CLAUDE_CODE_FIRST", boolean, True, "false: use the API key only, never the subscription."
+    )
+    extra_instruction: str = setting(
+        "CLAUDE_CODE_EXTRA_INSTRUCTION",
+        text,
+        DEFAULT_EXTRA_INSTRUCTION,
+        "A sentence put after the system line that the subscription requires; empty: none.",
+    )
+    oauth_token: str | None = setting(
+        "CLAUDE_CODE_OAUTH_TOKEN",
+        text,
+        None,
+        "A token from `claude setup-token` (made for unattended use); wins over the credentials file.",
+        secret=True,
+    )
+    oauth_token_url: str = setting(
+        "CLAUDE_OAUTH_TOKEN_URL",
+        url,
+        "https://platform.claude.com/v1/oauth/token",
+        "Where an expired login is refreshed.",
+    )
+    claude_config_dir: Path | None = setting(
+        "CLAUDE_CONFIG_DIR", path, None, "Claude Code's folder; default ~/.claude."
+    )
+    claude_credentials_dir: Path | None = setting(
+        "CLAUDE_SECURESTORAGE_CONFIG_DIR",
+        path,
+        None,
+        "Folder of .credentials.json, when it differs from Claude Code's folder.",
+    )
+    home: Path = setting(
+        "CCPROXY_HOME",
+        path,
+        Path("~/.ccproxy"),
+        "Folder for state: usage, summaries, the proxy secret.",
+    )
+    secret: str | None = setting(
+        "PROXY_SECRET_KEY",
+        text,
+        None,
+        "What a request through a tunnel must carry as its API key.",
+        secret=True,
+    )
+    allowed_ips: tuple[Network, ...] | None = setting(
+        "ALLOWED_IPS",
+        networks,
+        tuple(ipaddress.ip_network(address) for address in CURSOR_BACKEND),
+        "Addresses and ranges that may come through a tunnel; default Cursor's servers; * switches the list off.",
+    )
+    allowed_origins: tuple[str, ...] = setting(
+        "ALLOWED_ORIGINS",
+        words,
+        ("vscode-file://vscode-app",),
+        "Web origins, besides this machine's own, that may call the proxy from a browser.",
+    )
+    require_secret_locally: bool = setting(
+        "REQUIRE_SECRET_LOCALLY",
+        boolean,
+        False,
+        "true: requests from this machine need the secret as well.",
+    )
+    openai_api_key: str | None = setting(
+        "OPENAI_API_KEY", text, None, "Key for models that are not Claude's.", secret=True
+    )
+    openai_base_url: str = setting(
+        "OPENAI_BASE_URL",
+        url,
+        "https://api.openai.com",
+        "OpenAI-compatible API for those models, such as https://openrouter.ai/api.",
+    )
+    openrouter_referer: str = setting(
+        "OPENROUTER_REFERER", text, "https://github.com/ccproxy", "HTTP-Referer sent to OpenRouter."
+    )
+    openrouter_title: str = setting(
+        "OPENROUTER_TITLE", text, "CCProxy", "X-Title sent to OpenRouter."
+    )
+    model_aliases: tuple[tuple[str, str], ...] = setting(
+        "MODEL_ALIASES",
+        aliases,
+        (),
+        "Names of your own for models: fast=claude-haiku-5-5,big=claude-opus-5-5.",
+    )
+    default_model: str = setting(
+        "DEFAULT_MODEL", text, "claude-sonnet-5-5", "The model that answers Cursor's Verify button."
+    )
+    strict: bool = setting(
+        "STRICT",
+        boolean,
+        False,
+        "true: refuse request fields that Claude has no match for, instead of ignoring.",
+    )
+    thinking_budget_high: int | Literal["max"] = setting(
+        "THINKING_BUDGET_HIGH",
+        tokens_or("max"),
+        "max",
+        "Thinking tokens for high; max: max_tokens - 1.",
+    )
+    thinking_budget_medium: int = setting(
+        "THINKING_BUDGET_MEDIUM", tokens, 20_000, "Thinking tokens for medium."
+    )
+    thinking_budget_low: int = setting(
+        "THINKING_BUDGET_LOW", tokens, 5_000, "Thinking tokens for low."
+    )
+    default_effort: str | None = setting(
+        "DEFAULT_EFFORT",
+        choice("none", "minimal", "low", "medium", "high", "xhigh", "max"),
+        None,
+        "How hard Claude thinks when neither the request nor the model's name says.",
+    )
+    fast_mode: bool = setting(
+        "FAST_MODE", boolean, False, "true: allow Claude's faster, dearer mode when asked for."
+    )
+    context_strategy: Literal["summarize", "trim", "none"] = setting(
+        "CONTEXT_STRATEGY",
+        choice("summarize", "trim", "none"),
+        "summarize",
+        "What happens to a conversation over the limit.",
+    )
+    context_max_tokens: int | Literal["auto"] = setting(
+        "CONTEXT_MAX_TOKENS", tokens_or("auto"), 200_000, "The limit; auto: the model's own window."
+    )
+    context_target_tokens: int | Literal["auto"] | None = setting(
+        "CONTEXT_TARGET_TOKENS",
+        tokens_or("auto"),
+        None,
+        "Size after summarizing; default 180000, or auto when the limit is auto: the depth that costs least.",
+    )
+    context_summarization_model: str = setting(
+        "CONTEXT_SUMMARIZATION_MODEL",
+        text,
+        "claude-opus-4-5",
+        "Model that writes summaries (paid, by the API key).",
+    )
+    context_ahead: bool = setting(
+        "CONTEXT_AHEAD", boolean, True, "false: never prepare a summary before it is needed."
+    )
+    prompt_cache: Literal["auto", "off"] = setting(
+        "PROMPT_CACHE",
+        choice("auto", "off"),
+        "auto",
+        "off: never mark a prompt for Anthropic's cache.",
+    )
+    first_byte_seconds: float = setting(
+        "FIRST_BYTE_SECONDS",
+        seconds,
+        10.0,
+        "Longest wait before a streaming client gets its first byte.",
+    )
+    keepalive_seconds: float = setting(
+        "KEEPALIVE_SECONDS",
+        seconds,
+        15.0,
+        "Longest silence on a stream; tunnels cut silent ones after about 60 s.",
+    )
+    connect_seconds: float = setting(
+        "CONNECT_SECONDS",
+        seconds,
+        10.0,
+        "Longest wait for a connection to Anthropic, TLS included.",
+    )
+    upstream_idle_seconds: float = setting(
+        "UPSTREAM_IDLE_SECONDS",
+        seconds,
+        600.0,
+        "Longest silence of Anthropic before a request is given up.",
+    )
+    verbose_logging: bool = setting(
+        "VERBOSE_LOGGING",
+        boolean,
+        False,
+        "true: write every request, redacted, to api.log in CCPROXY_HOME.",
+    )
+    explain: bool = setting(
+        "EXPLAIN",
+        boolean,
+        False,
+        "true: keep the last 50 requests with what became of them, for /explain and mitmweb.",
+    )
+    quiet: bool = setting(
+        "QUIET", boolean, False, "true: say in the terminal only what needs attention."
+    )
+    no_color: bool = setting(
+        "NO_COLOR", any_value, False, "Any value: no colours in the terminal (no-color.org)."
+    )
+    tunnel_url: str | None = setting(
+        "TUNNEL_URL",
+        url,
+        None,
+        "Address of a tunnel that you run yourself (ngrok); `start.sh tunnel` then starts none.",
+    )
+    defaulted: frozenset[str] = frozenset()
+    """Names of variables that the user did not set."""
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str]) -> Self:
+        """Read all variables. An empty value counts as not set, but for CLAUDE_CODE_EXTRA_INSTRUCTION.
+
+        Raises SettingsError with a line per bad variable, secrets' values left out."""
+        values: dict[str, Any] = {}
+        unset: list[str] = []
+        problems: list[str] = []
+        for item in described():
+            name = item.metadata["env"]
+            given = env.get(name, "")
+            if name not in env or (not given.strip() and item.name != "extra_instruction"):
+                unset.append(name)
+                continue
+            try:
+                values[item.name] = item.metadata["parse"](given)
+            except ValueError as error:
+                shown = "its value" if item.metadata["secret"] else repr(given)
+                problems.append(f"{name}: {shown} is not allowed: {error}")
+        if not problems:
+            settings = cls(**_with_derived(values), defaulted=frozenset(unset))
+            problems = list(settings.contradictions())
+        if problems:
+            raise SettingsError("\n".join(problems))
+        return settings
+
+    def contradictions(self) -> list[str]:
+        limit, target = self.context_max_tokens, self.context_target_tokens
+        if isinstance(limit, int) and isinstance(target, int) and target >= limit:
+            return [f"CONTEXT_TARGET_TOKENS: {target} must be below CONTEXT_MAX_TOKENS ({limit})"]
+        return []
+
+    @property
+    def allowed_ips_given(self) -> bool:
+        """Whether the user set ALLOWED_IPS himself: then a secret does not replace the list."""
+        return "ALLOWED_IPS" not in self.defaulted
+
+
+def described() -> list[Field[Any]]:
+    """The fields of Settings that come from a variable, in order."""
+    return [item for item in fields(Settings) if "env" in item.metadata]
+
+
+def _with_derived(values: dict[str, Any]) -> dict[str, Any]:
+    limit = values.get("context_max_tokens", 200_000)
+    default_target = "auto" if limit == "auto" else min(180_000, int(limit * 0.9))
+    derived = {"context_target_tokens": default_target, "home": Path("~/.ccproxy").expanduser()}
+    return derived | values

@@ -1,0 +1,1 @@
+"""One request on its way: the state that the addons and the replay layer share."""

@@ -1,0 +1,100 @@
+"""One request that is sent upstream for a client's, its answer on the way back, and what went wrong with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from addon.core.errors import CCProxyError
+from addon.core.types import JsonObject
+
+if TYPE_CHECKING:
+    from addon.addons.continuity import Ticket
+
+type Source = Literal["claude_code", "api_key", "openai", "local"]
+"""Who served an answer, as told in the header `x-ccproxy-source`."""
+
+type Phase = Literal["connect", "before_headers", "before_content", "after_content"]
+
+
+class Answer(Protocol):
+    """One attempt's answer on its way from upstream's bytes to the client's. Made anew for each attempt."""
+
+    @property
+    def began(self) -> bool:
+        """Content has begun: from here on nothing can be tried again."""
+
+    @property
+    def complete(self) -> bool:
+        """All of it has come, whatever becomes of the connection."""
+
+    @property
+    def error(self) -> CCProxyError | None:
+        """What went wrong, as far as upstream's bytes tell."""
+
+    @property
+    def message(self) -> JsonObject:
+        """Claude's message so far; {} where the answer is another API's."""
+
+    @property
+    def usage(self) -> JsonObject:
+        """Its token counts so far, in Anthropic's form."""
+
+    def feed(self, data: bytes) -> bytes:
+        """Take upstream's bytes, give the client's. Never raises for bad input: sets `error`."""
+
+    def close(self) -> bytes:
+        """Upstream ended: the rest of the client's bytes; sets `error` when the end came too early."""
+
+    def fail(self, error: CCProxyError) -> bytes:
+        """The one event that ends an answer which has begun."""
+
+    def break_off(self, error: CCProxyError) -> None:
+        """Set `error`: nothing more of upstream is read."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Attempt:
+    """One request that may be sent upstream. The secret is put on the copy that is sent, never on the flow."""
+
+    source: Source
+    credential: str
+    """Name of the credential, for people: `subscription`, `ANTHROPIC_API_KEY`, `client key`."""
+    scheme: str
+    host: str
+    port: int
+    path: str
+    headers: list[tuple[str, str]]
+    body: bytes
+    auth: tuple[str, str] = field(repr=False)
+    request: JsonObject = field(default_factory=dict, repr=False)
+    """The body before it was serialized; {} when it was passed on as it came."""
+    reason: str | None = None
+    """Why this is not the first choice, in a machine's word: header `x-ccproxy-reason`."""
+    ticket: Ticket | None = field(default=None, repr=False)
+    """What is needed to remember its answer's thinking."""
+    outcome: str = ""
+    """What became of it when it failed: a status, or a word."""
+    told: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """The headers of its answer, lower-case, before they are made into the client's."""
+    answer: Answer | None = field(default=None, repr=False)
+    """What came of its answer, also when another attempt followed: it may be billed all the same."""
+
+    @property
+    def paid(self) -> bool:
+        return self.source == "api_key"
+
+
+@dataclass(slots=True, kw_only=True)
+class Failure:
+    """What became of the attempt that was sent last."""
+
+    attempt: Attempt
+    phase: Phase
+    error: CCProxyError
+    headers: Mapping[str, str] = field(default_factory=dict)
+    answered: bool = False
+    """Upstream said so itself; False: the connection failed or broke off."""
+    reused: bool = False
+    """The connection had served a request before, so upstream may have closed it meanwhile."""

@@ -1,0 +1,68 @@
+"""What is asked of Claude, from the client's words to what fits: one object that the addons shape in turn."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import Literal
+
+from addon.claude.model import Model
+from addon.claude.names import ModelChoice
+from addon.context.window import Fitted
+from addon.core.types import JsonObject, Reply
+from addon.translation.types import ThinkingWish
+
+ANTHROPIC_VERSION = "2023-06-01"
+"""For translated requests: under the version of 2026-10-21 Anthropic refuses sampling parameters on every model."""
+
+LARGE = 1 << 20
+"""Bytes of a body that takes some milliseconds to read, to translate, to fit and to write."""
+PAUSE = 0.002
+"""Seconds: in a single turn of the event loop a small request gets no further than its own next hook, and would wait
+for each of these steps."""
+
+
+async def yield_if_large(size: int) -> None:
+    """Between two such steps: others go first. `size`: of the client's body, in bytes."""
+    if size > LARGE:
+        await asyncio.sleep(PAUSE)
+
+
+@dataclass(slots=True, kw_only=True)
+class Call:
+    """What is asked of Claude, as the addons have shaped it so far."""
+
+    asked: str
+    """The model's name as the client gave it."""
+    choice: ModelChoice
+    """What that name says, and with it how hard to think."""
+    model: Model
+    request: JsonObject = field(repr=False)
+    """The Anthropic request."""
+    reply: Reply
+    wish: ThinkingWish
+    max_tokens_given: bool
+    betas: set[str]
+    """`anthropic-beta` values that the request needs."""
+    version: str = ANTHROPIC_VERSION
+    query: str = ""
+    conversation: str | None = None
+    size: int = 0
+    """Bytes of the client's body."""
+    prompt_tokens: int = 0
+    """The prompt's tokens, as counted here; 0: not counted."""
+    cache_ttl: Literal["5m", "1h"] = "5m"
+    """How long the client wants its prompt cached."""
+    fitted: Fitted | None = field(default=None, repr=False)
+    """How the conversation was brought within the limit."""
+    counts_tokens: bool = False
+    """It is `/v1/messages/count_tokens`: free, and answered in one piece."""
+
+    @property
+    def digests(self) -> dict[int, bytes]:
+        """The `message_digest`s that counting has made, by the `id` of the message: hashing a long conversation is
+        most of what a turn costs here, so nobody does it twice."""
+        if self.fitted is None:
+            return {}
+        messages = self.fitted.request["messages"]
+        return dict(zip(map(id, messages), self.fitted.prints.messages, strict=True))

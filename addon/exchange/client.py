@@ -1,0 +1,80 @@
+"""How one client is talked to, apart from the answer itself: heads, keepalives and errors in its own dialect."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from mitmproxy import http
+
+from addon.core.errors import CCProxyError
+from addon.core.json_codec import FAST
+from addon.core.types import Dialect, Reply
+from addon.exchange.routes import dialect_of
+from addon.translation.errors import error_body, from_upstream
+from addon.translation.from_anthropic.by_dialect import renderer_for
+from addon.translation.from_anthropic.native import NativeStream
+from addon.translation.from_anthropic.renderer import Renderer
+from addon.translation.sse import encode_comment
+
+STREAM_HEADERS = {
+    "content-type": "text/event-stream; charset=utf-8",
+    # no-transform and no buffering: tunnels and nginx would otherwise compress or hold back events
+    "cache-control": "no-cache, no-transform",
+    "x-accel-buffering": "no",
+}
+
+
+@dataclass(slots=True)
+class ClientSide:
+    """One client. `streaming` is known once its body has been read."""
+
+    dialect: Dialect
+    streaming: bool = False
+    cors: dict[str, str] | None = None
+    """CORS headers for a browser whose origin is allowed."""
+
+    @property
+    def keepalive(self) -> bytes:
+        return NativeStream.keepalive if self.dialect == "messages" else Renderer.keepalive
+
+    def early_headers(self) -> dict[str, str]:
+        """For a stream that starts before upstream has answered, when who serves it is not known yet."""
+        return {**STREAM_HEADERS, **(self.cors or {}), "x-ccproxy-source": "pending"}
+
+    def source_comment(self, source: str, reason: str | None) -> bytes:
+        """What the early head could not say. Anthropic's own clients get it too: every SSE reader skips comments."""
+        return encode_comment(f"source={source} reason={reason or 'none'}")
+
+    def error_event(self, error: CCProxyError) -> bytes:
+        return renderer_for(self.dialect, Reply(model=""), 0, FAST).fail(error)
+
+    def error_response(
+        self, error: CCProxyError, headers: Mapping[str, str] | None = None
+    ) -> http.Response:
+        response = _response(self.dialect, error)
+        for name, value in ((self.cors or {}) | dict(headers or {})).items():
+            response.headers[name] = value
+        return response
+
+    def upstream_error(self, status: int, body: bytes, headers: Mapping[str, str]) -> CCProxyError:
+        return from_upstream(status, body, headers)
+
+
+def plain_error(path: str, error: CCProxyError) -> http.Response:
+    """An error for a request that was not understood far enough to have a client."""
+    return _response(dialect_of(path), error)
+
+
+def _response(dialect: Dialect, error: CCProxyError) -> http.Response:
+    status, body = error_body(error, dialect)
+    response = http.Response.make(
+        status,
+        FAST.dumps(
+            body
+        ),  # an error may quote what no UTF-8 can hold: a lone surrogate of the client's
+        {"content-type": "application/json; charset=utf-8"},
+    )
+    if error.retry_after is not None:
+        response.headers["retry-after"] = str(max(1, round(error.retry_after)))
+    return response

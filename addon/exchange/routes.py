@@ -1,0 +1,109 @@
+"""The (method, path) pairs that are served. What is not in this table is a 404, and nothing is forwarded.
+
+Paths are compared raw: no decoding, no normalising, so that `/v1/messages/../x` matches nothing. The careless forms
+that real clients send (a doubled or missing `/v1`, a trailing slash) are rows of their own.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from addon.api.dashboard_files import FILES
+from addon.core.types import Dialect
+
+type Kind = Literal["model", "count_tokens", "public", "page", "control"]
+"""model: may cost tokens; public: harmless; page: the dashboard's files, with no data in them; control: usage, budget
+and what the dashboard shows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    name: str
+    kind: Kind
+    dialect: Dialect = "messages"
+
+
+CHAT = Route("chat", "model", "chat")
+RESPONSES = Route("responses", "model", "responses")
+MESSAGES = Route("messages", "model", "messages")
+COUNT_TOKENS = Route("count_tokens", "count_tokens", "messages")
+PREFLIGHT = Route("preflight", "public")
+MODELS = Route("models", "public", "chat")
+
+
+def _careless(path: str) -> list[str]:
+    """The forms of `path` that clients send when their base URL has `/v1` too often, too seldom, or a slash more."""
+    forms = [f"/v1{path}", path, f"/v1/v1{path}"]
+    return forms + [form + "/" for form in forms]
+
+
+ROUTES: dict[tuple[str, str], Route] = {
+    **{("POST", path): CHAT for path in _careless("/chat/completions")},
+    **{("POST", path): RESPONSES for path in _careless("/responses")},
+    **{("POST", path): MESSAGES for path in _careless("/messages")},
+    **{("POST", path): COUNT_TOKENS for path in _careless("/messages/count_tokens")},
+    **{("GET", path): MODELS for path in _careless("/models")},
+    ("GET", "/"): Route("root", "public"),
+    ("HEAD", "/"): Route("root", "public"),
+    ("GET", "/health"): Route("health", "public"),
+    ("GET", "/analytics"): Route("analytics", "control"),
+    ("GET", "/analytics/requests"): Route("analytics_requests", "control"),
+    ("POST", "/analytics/reset"): Route("analytics_reset", "control"),
+    ("GET", "/budget"): Route("budget", "control"),
+    ("POST", "/budget"): Route("budget_change", "control"),
+    ("GET", "/security/blocked"): Route("blocked", "control"),
+    ("GET", "/explain"): Route("explain", "control"),
+    ("GET", "/metrics"): Route("metrics", "control"),
+    ("POST", "/dashboard/login"): Route("dashboard_login", "page"),
+    ("GET", "/dashboard/data"): Route("dashboard_data", "control"),
+    ("GET", "/dashboard/events"): Route("dashboard_events", "control"),
+    **{("GET", path): Route("dashboard_file", "page") for path in FILES},
+}
+
+CONTEXT = Route("context", "control")
+"""`/context/<id>`: what a summary replaced."""
+EXPLAINED = Route("explained", "control")
+"""`/explain/<id>`: what became of a request."""
+BY_ID = {"context": CONTEXT, "explain": EXPLAINED}
+_BY_ID = re.compile(r"/(context|explain)/([0-9a-f]{8,64})")
+
+# Azure's form, which Cursor and LiteLLM clients can be set to: the model's name is in the path.
+_AZURE = re.compile(r"/openai/deployments/([A-Za-z0-9][A-Za-z0-9._:-]*)/chat/completions/?")
+
+
+def find(method: str, path: str) -> Route | None:
+    """The route of a request; `path` is raw, its query is ignored."""
+    bare = path.partition("?")[0]
+    if method == "OPTIONS" and bare.startswith("/"):
+        return PREFLIGHT
+    if method == "POST" and _AZURE.fullmatch(bare):
+        return CHAT
+    if method == "GET" and (named := _BY_ID.fullmatch(bare)):
+        return BY_ID[named[1]]
+    return ROUTES.get((method, bare))
+
+
+def deployment(path: str) -> str | None:
+    """The model named in an Azure-style path."""
+    match = _AZURE.fullmatch(path.partition("?")[0])
+    return match[1] if match else None
+
+
+def dialect_of(path: str, anthropic_version: str | None = None) -> Dialect:
+    """The dialect that an error for this path is told in, whether or not the path is served."""
+    bare = path.partition("?")[0]
+    if "/chat/completions" in bare:
+        return "chat"
+    if "/responses" in bare:
+        return "responses"
+    if "/messages" in bare or anthropic_version or not bare.startswith("/v1/"):
+        return "messages"
+    return "chat"
+
+
+def id_in(path: str) -> str:
+    """The id in a `/context/<id>` or `/explain/<id>` path."""
+    match = _BY_ID.fullmatch(path.partition("?")[0])
+    return match[2] if match else ""

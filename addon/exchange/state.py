@@ -1,0 +1,232 @@
+"""One request on its way: what the addons and the replay layer know of a flow, in one typed object.
+
+It lives beside the flow, not in `flow.metadata`, which mitmproxy copies and saves: an object or a secret in there
+breaks both.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import Any
+from uuid import uuid4
+from weakref import WeakKeyDictionary
+
+from mitmproxy import http
+
+from addon.addons.guesses import TOO_MANY
+from addon.core.errors import CCProxyError
+from addon.core.types import Dialect, JsonObject
+from addon.exchange.attempt import Answer, Attempt, Failure, Source
+from addon.exchange.claude_request import Call
+from addon.exchange.client import ClientSide
+from addon.exchange.http_messages import lowered
+from addon.exchange.routes import Route, dialect_of
+from addon.usage.live import Subscription
+
+CREDENTIAL_HEADERS = ("authorization", "x-api-key", "api-key", "proxy-authorization", "cookie")
+LONGEST_SDK_WAIT = 60.0
+"""Seconds. The SDKs heed a longer `retry-after` as if there were none, and ask again at once."""
+
+LASTING = ("budget_exceeded", "budget_unknown", TOO_MANY)
+"""Codes of errors that last until a person does something, or an hour passes."""
+
+
+@dataclass(slots=True)
+class Tried:
+    """What was tried with the credential in use; made anew when another one takes over."""
+
+    retries: int = 0
+    reconnected: bool = False
+    refreshed: bool = False
+    waited: bool = False
+    trimmed: bool = False
+    stripped: bool = False
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Exchange:
+    """The state of one flow, from its first header to its record in the ledger."""
+
+    id: str
+    arrived: float
+    """Unix seconds."""
+    clock: float
+    """The same moment on the monotonic clock."""
+    client: ClientSide
+    carried: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """The credential headers that the request came with, by lower-case name."""
+    client_key: str | None = field(default=None, repr=False)
+    """The client's own `sk-ant-api…` key."""
+    caller: str = ""
+    """The address that the request came from, as a tunnel says it or as it is."""
+    tunnel: bool = False
+    """The request came through a tunnel."""
+    route: Route | None = None
+
+    call: Call | None = None
+    """What is asked of Claude; None for everything else."""
+    passthrough: JsonObject | None = field(default=None, repr=False)
+    """A body for another API's model, as the client sent it."""
+    ignored: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    doing: str = ""
+    """What takes its time now, for people; "" when nothing does."""
+
+    approved: Attempt | None = None
+    """May go upstream; put here by an addon as its last act, used up by the replay layer."""
+    attempts: list[Attempt] = field(default_factory=list)
+    """What was sent, in order."""
+    answer: Answer | None = None
+    failure: Failure | None = None
+    tried: Tried = field(default_factory=Tried)
+    first_error: CCProxyError | None = None
+    """What the subscription said, when the API key took over."""
+    error: CCProxyError | None = None
+    """What the client is told in the end, when it is an error."""
+    first_content: float | None = None
+    """Monotonic time of the first content sent to the client."""
+    reservations: list[object] = field(default_factory=list)
+    """What the budget has set aside for its paid attempts."""
+    live: AsyncIterator[bytes] | None = None
+    """A local answer that goes on for as long as the client listens."""
+    outbox: bytes = b""
+    """Its next bytes, for the replay layer to send."""
+    subscription: Subscription | None = None
+    counted_open: bool = False
+    """It is one of the open streams in the metrics."""
+    finished: bool = False
+    gone: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when the client has left: nobody waits any more."""
+
+    @property
+    def attempt(self) -> Attempt | None:
+        """The attempt that was sent last."""
+        return self.attempts[-1] if self.attempts else None
+
+    @property
+    def dialect(self) -> Dialect:
+        return self.client.dialect
+
+    @property
+    def principal(self) -> str:
+        """Whose request it is, as far as it can be told: what is remembered for one is never given to another."""
+        return blake2b((self.client_key or "").encode(), digest_size=8).hexdigest()
+
+    @property
+    def source(self) -> Source:
+        """Who served the answer, or would have."""
+        return self.attempts[-1].source if self.attempts else "local"
+
+    def source_headers(self) -> dict[str, str]:
+        """Who served this, and why it was not the first choice."""
+        headers: dict[str, str] = {"x-ccproxy-source": self.source}
+        if self.attempts and self.attempts[-1].reason:
+            headers["x-ccproxy-reason"] = self.attempts[-1].reason
+        return headers
+
+    def error_headers(self, error: CCProxyError) -> dict[str, str]:
+        """Of an answer that is an error. The SDKs of OpenAI and Anthropic would try three times; what we have tried
+        ourselves, or what may have been billed, they had better not ask for again, and they obey this header."""
+        headers = self.source_headers()
+        if self.is_final(error):
+            headers["x-should-retry"] = "false"
+        return headers
+
+    def is_final(self, error: CCProxyError) -> bool:
+        """Whether the same request, sent again in a moment, would end the same way or cost more."""
+        tried = len(self.attempts) > 1 or (bool(self.attempts) and error.status >= 500)
+        wait = error.retry_after or 0.0
+        return tried or wait > LONGEST_SDK_WAIT or error.code in LASTING
+
+    def refuse(self, flow: http.HTTPFlow, error: CCProxyError) -> None:
+        """Answer with an error now; the addons behind leave the flow alone."""
+        self.error = error
+        flow.request.headers.pop("expect", None)  # nobody wants the body any more
+        flow.response = self.client.error_response(error, self.error_headers(error))
+
+    def approve(self, attempt: Attempt) -> None:
+        self.approved = attempt
+
+    def take_approved(self) -> Attempt | None:
+        """The approved attempt, once: an approval is good for one request."""
+        attempt, self.approved = self.approved, None
+        return attempt
+
+    def reserve(self, reservation: object) -> None:
+        self.reservations.append(reservation)
+
+    def forget(self) -> None:
+        """Let go of the bodies once the flow has ended: mitmweb keeps flows, and with them this object."""
+        self.call = self.passthrough = self.answer = self.failure = None
+        for attempt in self.attempts:
+            attempt.body, attempt.request, attempt.answer = b"", {}, None
+        for error in (self.error, self.first_error):
+            if error is not None:
+                # The frames of a traceback hold the flow, and a value that holds its own weak key is never freed.
+                error.__traceback__ = error.__context__ = error.__cause__ = None
+
+    async def pause(self, seconds: float) -> None:
+        """Wait, or stop waiting when the client has left."""
+        self.doing = f"waiting {seconds:.0f} s before it is sent again"
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self.gone.wait(), seconds)
+        self.doing = ""
+
+
+class Exchanges:
+    """The exchanges of all live flows. One that is not in here did not come in through our layer."""
+
+    def __init__(self) -> None:
+        self._by_flow: WeakKeyDictionary[http.HTTPFlow, Exchange] = WeakKeyDictionary()
+        self.closing: CCProxyError | None = None
+        """The proxy is going down: what running answers are told."""
+        self.background: set[asyncio.Task[Any]] = set()
+        """Work behind an answer that may cost money, so the proxy does not end before it."""
+
+    def begin(self, flow: http.HTTPFlow) -> Exchange:
+        request, headers = flow.request, lowered(flow.request.headers)
+        exchange = Exchange(
+            id=uuid4().hex,
+            arrived=time.time(),
+            clock=time.monotonic(),
+            client=ClientSide(dialect_of(request.path, headers.get("anthropic-version"))),
+            carried={name: headers[name] for name in CREDENTIAL_HEADERS if name in headers},
+        )
+        # before any hook sees the flow: it may be shown, saved and copied from then on
+        for name in exchange.carried:
+            del request.headers[name]
+        self._by_flow[flow] = exchange
+        return exchange
+
+    def get(self, flow: http.HTTPFlow) -> Exchange | None:
+        return self._by_flow.get(flow)
+
+    def open(self, flow: http.HTTPFlow) -> Exchange | None:
+        """The exchange, if there is still something to do for this flow: live, unanswered, and ours."""
+        exchange = self._by_flow.get(flow)
+        if exchange is None or exchange.finished or flow.response or flow.error or not flow.live:
+            return None
+        return exchange
+
+    def of_client(self, client_id: str) -> list[Exchange]:
+        return [e for flow, e in self._by_flow.items() if flow.client_conn.id == client_id]
+
+    def waiting(self) -> list[Exchange]:
+        """Those whose model's answer has not begun."""
+        return [
+            e
+            for e in self._by_flow.values()
+            if e.call and not e.finished and not e.error and not (e.answer and e.answer.began)
+        ]
+
+    def busy(self) -> bool:
+        """Whether any request is still being served, or worked for; open dashboards don't count."""
+        # an addon that failed may have kept the recorder from setting `finished`: the flow tells, too
+        return bool(self.background) or any(
+            flow.live and not e.finished and e.live is None for flow, e in self._by_flow.items()
+        )

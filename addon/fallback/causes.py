@@ -1,0 +1,80 @@
+"""The names of what can become of an attempt, and how Anthropic's answers get theirs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Literal
+
+from addon.core.errors import CCProxyError
+
+type Credential = Literal["claude_code", "api_key"]
+type Cause = Literal[
+    "resting",
+    "no_login",
+    "unreachable",
+    "stale_connection",
+    "connection_lost",
+    "timed_out",
+    "login_expired",
+    "forbidden",
+    "plan_policy",
+    "rate_limited",
+    "busy",
+    "overloaded",
+    "upstream_error",
+    "prompt_too_long",
+    "thinking_refused",
+    "refused",
+]
+
+LOGIN_REASONS: Mapping[str, str] = {
+    "missing": "no_login",
+    "malformed": "no_login",
+    "expired": "login_expired",
+    "invalid_grant": "login_expired",
+    "refused": "login_expired",
+    "lock_timeout": "refresh_failed",
+    "unknown_outcome": "refresh_failed",
+    "unwritable": "refresh_failed",
+    "rate_limited": "refresh_failed",
+    "network": "refresh_failed",
+}
+"""Kind of a credential error → reason."""
+
+_TEXTS: Mapping[Cause, re.Pattern[str]] = {
+    # How Anthropic refuses third-party clients on a plan: claude-code#45048, CLIProxyAPI#2599, starbaser#6.
+    "plan_policy": re.compile(
+        "(?i)only authorized for use with Claude Code|Third-party apps now draw from your extra usage"
+    ),
+    "prompt_too_long": re.compile("(?i)prompt is too long|exceed context limit"),
+    "thinking_refused": re.compile("(?i)redacted_thinking|thinking`? blocks?|signature.*thinking"),
+}
+"""Refusals that Anthropic marks by their text alone (400, 403, 413)."""
+
+_STATUSES: Mapping[int, Cause] = {
+    401: "login_expired",
+    403: "forbidden",
+    408: "upstream_error",
+    409: "upstream_error",
+    529: "overloaded",
+    # A gateway lost its own upstream: the request may well have been worked on, like on a cut connection.
+    502: "connection_lost",
+    504: "connection_lost",
+    520: "connection_lost",
+    524: "connection_lost",
+}
+
+
+def cause_of_answer(error: CCProxyError, credential: Credential, *, exhausted: bool) -> Cause:
+    """The name of an error that upstream gave. `exhausted`: what its headers say of a 429."""
+    if error.status == 429:
+        return "rate_limited" if exhausted else "busy"
+    if error.status in (400, 403, 413) and (named := _named(error.message, credential)):
+        return named
+    return _STATUSES.get(error.status, "upstream_error" if error.status >= 500 else "refused")
+
+
+def _named(message: str, credential: Credential) -> Cause | None:
+    cause = next((cause for cause, text in _TEXTS.items() if text.search(message)), None)
+    return None if cause == "plan_policy" and credential == "api_key" else cause

@@ -1,0 +1,71 @@
+"""What the client is told when nothing more can be tried."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from addon.core.errors import CCProxyError, Forbidden, RateLimited
+from addon.fallback.cooldowns import Blocked
+from addon.fallback.policy import Decision
+
+HINTS: Mapping[str, str] = {
+    "plan_policy": "Anthropic does not let other apps use this plan; an API key is not bound by that.",
+    "no_api_key": "No API key is set to fall back to: set ANTHROPIC_API_KEY to have one.",
+    "fallback_off": "The API key was not used: FALLBACK=off.",
+    "over_budget": "The API key was not used: the budget is spent.",
+}
+"""Reason or hindrance → what a person should know besides Anthropic's own words."""
+
+
+def explained(error: CCProxyError, decision: Decision) -> CCProxyError:
+    """The error with its words kept (people search for them) and what they do not say added at the end."""
+    hints = [HINTS[key] for key in (decision.reason, decision.hindrance or "") if key in HINTS]
+    if not hints:
+        return error
+    return _like(error, " ".join([error.message, *dict.fromkeys(hints)]))
+
+
+def resting(blocked: Blocked, now: float) -> CCProxyError:
+    """For a request that was not sent because its credential rests until `blocked.until`."""
+    scope = f"{blocked.family} models" if blocked.family else "the subscription"
+    until = _moment(blocked.until)
+    if blocked.reason == "forbidden":
+        return Forbidden(f"Anthropic refused {scope} to this login; it is asked again at {until}.")
+    wait = max(0.0, blocked.until - now)
+    return RateLimited(f"The limit of {scope} is used up until {until}.", retry_after=wait)
+
+
+def both_failed(
+    first: CCProxyError, second: CCProxyError, *, reset: float | None, now: float
+) -> CCProxyError:
+    """One error for a request that the subscription (`first`) and the API key (`second`) both refused.
+
+    `reset`: unix seconds of the earliest moment when a limit ends. The status is 429 when waiting helps, else the one
+    that a person can do something about.
+    """
+    message = f"Claude Code subscription: {_sentence(first)} API key: {_sentence(second)}"
+    if reset is not None and reset > now:
+        message += f" The earliest limit ends at {_moment(reset)}."
+        return RateLimited(message, code=first.code or second.code, retry_after=reset - now)
+    shown = next((e for e in (first, second) if e.status in (401, 429)), second)
+    return _like(shown, message)
+
+
+def _like(error: CCProxyError, message: str) -> CCProxyError:
+    return CCProxyError(
+        message,
+        param=error.param,
+        code=error.code,
+        status=error.status,
+        type=error.type,
+        retry_after=error.retry_after,
+    )
+
+
+def _sentence(error: CCProxyError) -> str:
+    return f"{error.message.strip().removesuffix('.')} ({error.status} {error.type})."
+
+
+def _moment(unix: float) -> str:
+    return datetime.fromtimestamp(unix, UTC).strftime("%Y-%m-%d %H:%M UTC")

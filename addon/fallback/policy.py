@@ -1,0 +1,247 @@
+"""What to do next when an attempt failed: the one table. Pure: time, luck and what is known are arguments.
+
+An `Outcome` (what happened) is named by a `Cause`; `PLAN` lists for each cause the steps to try in order; a step is
+taken if the `State` (what was tried so far, what is allowed) permits. The last step always does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from addon.core.errors import CCProxyError
+from addon.fallback.causes import LOGIN_REASONS, Cause, Credential, cause_of_answer
+from addon.fallback.cooldowns import Blocked
+from addon.fallback.rate_limits import Limit, RateLimit
+
+type Phase = Literal["connect", "before_headers", "before_content", "after_content"]
+type Hindrance = Literal["no_api_key", "fallback_off", "over_budget"]
+type Action = Literal[
+    "send",
+    "relay",
+    "retry_same",
+    "refresh_and_retry",
+    "wait",
+    "fall_back",
+    "strip_thinking_and_retry",
+    "trim_and_retry",
+    "refuse",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What became of an attempt, or why none could be made (`login`, `blocked`)."""
+
+    phase: Phase
+    error: CCProxyError
+    """What upstream said (an error event before content counts as its status), or what befell the connection."""
+    answered: bool = True
+    """Upstream said so itself. False: the connection failed or ended, or nothing was sent."""
+    reused: bool = False
+    """The connection had served a request before."""
+    rate_limit: RateLimit = field(default_factory=RateLimit)
+    """What a 429's headers mean."""
+    should_retry: bool | None = None
+    """Upstream's `x-should-retry`."""
+    login: str | None = None
+    """Kind of the credential error, when the subscription has no usable login."""
+    blocked: Blocked | None = None
+    """The credential rests."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class State:
+    """What was tried so far, and what is allowed."""
+
+    credential: Credential
+    family: str
+    now: float
+    """Unix seconds."""
+    patience: float
+    """Seconds left of FIRST_BYTE_SECONDS."""
+    jitter: float = 0.0
+    """A random number from 0 to 1."""
+    retries: int = 0
+    """Of this request on this credential."""
+    reconnected: bool = False
+    refreshed: bool = False
+    waited: bool = False
+    trimmed: bool = False
+    stripped: bool = False
+    api_key: bool = False
+    fallback: Literal["auto", "off"] = "auto"
+    budget_ok: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """The next step. `relay`: give upstream's own error to the client; `refuse`: give `Outcome.error`, made by us."""
+
+    action: Action
+    reason: str
+    """A short machine word, for `x-ccproxy-reason`."""
+    seconds: float = 0.0
+    """To wait before the retry."""
+    rest: tuple[Limit, ...] = ()
+    """Limits of the credential that failed, to remember."""
+    hindrance: Hindrance | None = None
+    """Why the API key was not used instead, when it could have helped."""
+
+
+type Step = Callable[[Cause, Outcome, State], Decision | None]
+
+RETRIES: Mapping[Cause, int] = {
+    "unreachable": 2,
+    "stale_connection": 1,
+    "connection_lost": 1,
+    "overloaded": 2,
+    "upstream_error": 2,
+}
+"""How often the same credential is tried again."""
+
+BACKOFF_BASE, BACKOFF_MAX, BACKOFF_JITTER = 0.5, 8.0, 0.25
+FORBIDDEN_SECONDS = 600.0
+"""How long a refused permission is remembered, for the model family it was refused for."""
+DEFAULT_WAIT = 1.0
+"""Seconds, when a passing 429 names none."""
+
+
+def decide(outcome: Outcome, state: State) -> Decision:
+    """What to do next. Nothing is tried again once content has been delivered."""
+    cause = cause_of(outcome, state.credential)
+    steps = (_give_up,) if outcome.phase == "after_content" else PLAN[cause]
+    decision = next(d for step in steps if (d := step(cause, outcome, state)))
+    if state.credential == "claude_code" and cause == "rate_limited":
+        decision = replace(decision, rest=outcome.rate_limit.limits)
+    return decision
+
+
+def first(state: State, *, claude_code_first: bool = True) -> Decision:
+    """With which credential to begin: `send` (the subscription), `fall_back` (the API key) or `refuse`."""
+    if claude_code_first:
+        return Decision(action="send", reason="first_choice")
+    if not state.api_key or not state.budget_ok:
+        hindrance: Hindrance = "over_budget" if state.api_key else "no_api_key"
+        return Decision(action="refuse", reason=hindrance, hindrance=hindrance)
+    return Decision(action="fall_back", reason="api_key_only")
+
+
+def cause_of(outcome: Outcome, credential: Credential) -> Cause:
+    """The name of what happened."""
+    if outcome.blocked:
+        return "resting"
+    if outcome.login:
+        return "no_login"
+    if not outcome.answered:
+        return _broken(outcome)
+    return cause_of_answer(outcome.error, credential, exhausted=outcome.rate_limit.exhausted)
+
+
+def _broken(outcome: Outcome) -> Cause:
+    if outcome.phase == "connect":
+        return "unreachable"
+    if outcome.error.status == 504:
+        return "timed_out"
+    # Upstream closes idle connections; whoever reuses one at that moment gets no byte and did no harm.
+    if outcome.reused and outcome.phase == "before_headers":
+        return "stale_connection"
+    return "connection_lost"
+
+
+def _retry(cause: Cause, outcome: Outcome, state: State) -> Decision | None:
+    if state.retries >= RETRIES[cause] or outcome.should_retry is False:
+        return None
+    # It may have been answered and billed already: nobody pays twice for one request.
+    if state.credential == "api_key" and cause in ("connection_lost", "stale_connection"):
+        return None
+    asked = outcome.error.retry_after or 0.0
+    if asked > BACKOFF_MAX:
+        return None
+    seconds = max(asked, backoff(state.retries, state.jitter))
+    return Decision(action="retry_same", reason=cause, seconds=seconds)
+
+
+def backoff(retries: int, jitter: float) -> float:
+    """Seconds before retry number `retries` + 1, as Anthropic's own SDK waits: doubling, less up to a quarter."""
+    return min(BACKOFF_BASE * 2.0**retries, BACKOFF_MAX) * (1 - BACKOFF_JITTER * jitter)
+
+
+def _reconnect(cause: Cause, outcome: Outcome, state: State) -> Decision | None:
+    return None if state.reconnected else Decision(action="retry_same", reason=cause)
+
+
+def _refresh(cause: Cause, outcome: Outcome, state: State) -> Decision | None:
+    if state.credential == "api_key" or state.refreshed:
+        return None
+    return Decision(action="refresh_and_retry", reason=cause)
+
+
+def _wait(cause: Cause, outcome: Outcome, state: State) -> Decision | None:
+    asked = outcome.rate_limit.retry_after
+    seconds = DEFAULT_WAIT if asked is None else asked
+    if state.waited or seconds > state.patience:
+        return None
+    return Decision(action="wait", reason=cause, seconds=seconds)
+
+
+def _trim(cause: Cause, outcome: Outcome, state: State) -> Decision | None:
+    return None if state.trimmed else Decision(action="trim_and_retry", reason=cause)
+
+
+def _strip(cause: Cause, outcome: Outcome, state: State) -> Decision | None:
+    return None if state.stripped else Decision(action="strip_thinking_and_retry", reason=cause)
+
+
+def _fall_back(cause: Cause, outcome: Outcome, state: State) -> Decision | None:
+    if state.credential == "api_key" or _hindrance(state):
+        return None
+    # Remembered only when the key takes over: otherwise a new login would go unnoticed.
+    rest = (Limit(state.family, state.now + FORBIDDEN_SECONDS),) if cause == "forbidden" else ()
+    return Decision(action="fall_back", reason=_reason(cause, outcome), rest=rest)
+
+
+def _hindrance(state: State) -> Hindrance | None:
+    if not state.api_key:
+        return "no_api_key"
+    if state.fallback == "off":
+        return "fallback_off"
+    return None if state.budget_ok else "over_budget"
+
+
+def _give_up(cause: Cause, outcome: Outcome, state: State) -> Decision:
+    wanted = state.credential == "claude_code" and _fall_back in PLAN[cause]
+    return Decision(
+        action="relay" if outcome.answered else "refuse",
+        reason=_reason(cause, outcome),
+        hindrance=_hindrance(state) if wanted else None,
+    )
+
+
+def _reason(cause: Cause, outcome: Outcome) -> str:
+    if outcome.blocked:
+        return outcome.blocked.reason
+    return LOGIN_REASONS.get(outcome.login, "no_login") if outcome.login else cause
+
+
+PLAN: Mapping[Cause, tuple[Step, ...]] = {
+    "resting": (_fall_back, _give_up),
+    "no_login": (_fall_back, _give_up),
+    "unreachable": (_retry, _give_up),
+    "stale_connection": (_reconnect, _retry, _give_up),
+    "connection_lost": (_retry, _give_up),
+    "timed_out": (_give_up,),
+    "login_expired": (_refresh, _fall_back, _give_up),
+    "forbidden": (_fall_back, _give_up),
+    "plan_policy": (_fall_back, _give_up),
+    "rate_limited": (_fall_back, _give_up),
+    "busy": (_wait, _fall_back, _give_up),
+    # Overload is not quota: it hits the paid key as well.
+    "overloaded": (_retry, _give_up),
+    "upstream_error": (_retry, _give_up),
+    "prompt_too_long": (_trim, _give_up),
+    "thinking_refused": (_strip, _give_up),
+    # It would fail again on the paid key.
+    "refused": (_give_up,),
+}

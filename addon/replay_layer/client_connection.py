@@ -1,0 +1,188 @@
+"""The client's side of the connection: mitmproxy's HTTP/1 server with JSON errors and a bounded head."""
+
+from __future__ import annotations
+
+from mitmproxy import http
+from mitmproxy.net.http import http1
+from mitmproxy.proxy import commands, events
+from mitmproxy.proxy.context import Context
+from mitmproxy.proxy.layers.http._base import ReceiveHttp
+from mitmproxy.proxy.layers.http._events import (
+    ErrorCode,
+    HttpEvent,
+    RequestHeaders,
+    RequestProtocolError,
+    ResponseData,
+    ResponseHeaders,
+    ResponseProtocolError,
+)
+from mitmproxy.proxy.layers.http._http1 import Http1Server
+
+from addon.core.errors import CCProxyError
+from addon.exchange.client import plain_error
+from addon.exchange.twin import twin
+from addon.replay_layer.voice import Steps
+
+MAX_HEAD = 64 * 1024
+"""Bytes of request line and headers; mitmproxy itself has no limit."""
+
+
+HEAD_SECONDS = 15.0
+"""From the first byte of a head to its last."""
+BODY_SECONDS, BODY_BYTES = 30.0, 1024
+"""So many bytes of a body have to come in so many seconds."""
+KINDS = {413: "request_too_large"}
+MESSAGES = {
+    400: "This is no request that ccproxy serves: it is malformed, or meant for a forward proxy.",
+    413: "The request's body is too large.",
+}
+"""mitmproxy's own words speak of its options."""
+
+
+class ClientConnection(Http1Server):
+    """mitmproxy answers errors of its own in HTML, with its version; ours are JSON in the client's dialect. And it
+    waits for ever for a request that comes drop by drop; this does not."""
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self.received = 0
+        self.mark = 0
+        """`received` when the timer was set."""
+        self.timer: commands.RequestWakeup | None = None
+        self.chunked = False
+        """The answer's body is sent in chunks."""
+
+    def _handle_event(self, event: events.Event) -> Steps[None]:
+        if isinstance(event, ResponseData):
+            if event.data:  # an empty chunk would be the last one
+                yield self.framed(event.data)
+            return
+        if isinstance(event, events.Wakeup):
+            yield from self.look_for_progress(event)
+            return
+        if isinstance(event, events.DataReceived):
+            self.received += len(event.data)
+        yield from super()._handle_event(event)
+        if self.state == self.wait and len(self.buf) > MAX_HEAD:
+            # sent ahead of an answer: mitmproxy would hold it without limit, and serve it although nobody listens
+            self.buf.maybe_extract_at_most(len(self.buf))
+            yield commands.CloseConnection(self.conn)
+        yield from self.expect_progress()
+
+    def expect_progress(self) -> Steps[None]:
+        """While a request is coming in, a timer runs; between requests none does."""
+        if self.timer is None and self.reading:
+            self.mark = self.received
+            self.timer = commands.RequestWakeup(
+                HEAD_SECONDS if self.state == self.read_headers else BODY_SECONDS
+            )
+            yield self.timer
+
+    @property
+    def reading(self) -> bool:
+        return self.state == self.read_body or (self.state == self.read_headers and bool(self.buf))
+
+    def look_for_progress(self, event: events.Wakeup) -> Steps[None]:
+        if event.command is not self.timer:
+            return
+        self.timer = None
+        in_head = self.state == self.read_headers and bool(self.buf)
+        too_slow = in_head or (
+            self.state == self.read_body and self.received - self.mark < BODY_BYTES
+        )
+        if too_slow:
+            yield from self.too_slow()
+        else:
+            yield from self.expect_progress()
+
+    def too_slow(self) -> Steps[None]:
+        yield from self.give_up(408, "The request came in too slowly.")
+
+    def give_up(self, status: int, message: str) -> Steps[None]:
+        """Answer a request that is not read to its end, and close the connection."""
+        in_body = self.state == self.read_body
+        self.state = self.done
+        yield commands.SendData(self.conn, self.error(status, message))
+        yield commands.CloseConnection(self.conn)
+        if in_body:
+            error = RequestProtocolError(self.stream_id, message, ErrorCode.GENERIC_CLIENT_ERROR)
+            yield ReceiveHttp(error)
+
+    def bail_out(self, error: CCProxyError) -> Steps[None]:
+        """Close the connection, with an answer if none has begun."""
+        if self.state == self.done:
+            return
+        if self.request and not self.response:
+            yield commands.SendData(self.conn, self.error(error.status, error.message))
+        self.state = self.done
+        yield commands.CloseConnection(self.conn)
+
+    def send(self, event: HttpEvent) -> Steps[None]:
+        if isinstance(event, ResponseProtocolError) and not self.response:
+            status = event.code.http_status_code()
+            if status is not None:
+                message = MESSAGES.get(status, event.message)
+                yield commands.SendData(self.conn, self.error(status, message))
+                yield commands.CloseConnection(self.conn)
+                return
+        if isinstance(event, ResponseHeaders):
+            self.fit(event.response)
+            encoding = event.response.headers.get("transfer-encoding", "")
+            self.chunked = "chunked" in encoding.lower()
+        yield from super().send(event)
+        if self.response and self.response.status_code == 100:
+            self.response = None  # the answer itself is still to come, and may be an error of ours
+
+    def framed(self, data: bytes) -> commands.SendData:
+        """A piece of the body, as the head has announced it. mitmproxy would look that up again for each piece."""
+        return commands.SendData(
+            self.conn, b"%x\r\n%b\r\n" % (len(data), data) if self.chunked else data
+        )
+
+    def fit(self, response: http.Response) -> None:
+        """The framing that the client asked for. The flow's request has become what was sent upstream."""
+        request = self.request
+        if request is None or response.status_code < 200:
+            return
+        chunked = "transfer-encoding" in response.headers
+        if request.http_version == "HTTP/1.0" and chunked:
+            del response.headers["transfer-encoding"]  # 1.0 ends such a body with the connection
+            response.headers["connection"] = "close"
+        elif http1.connection_close(request.http_version, request.headers):
+            response.headers["connection"] = "close"
+
+    def read_headers(self, event: events.ConnectionEvent) -> Steps[None]:
+        for command in super().read_headers(event):
+            if isinstance(command, commands.SendData):
+                yield commands.SendData(
+                    self.conn, self.error(400, "The request's head is malformed.")
+                )
+            elif not isinstance(
+                command, commands.Log
+            ):  # it would log the raw head, credentials and all
+                if isinstance(command, ReceiveHttp) and isinstance(command.event, RequestHeaders):
+                    self.request = twin(command.event.request)
+                yield command
+        if self.state == self.read_headers and len(self.buf) > MAX_HEAD:
+            yield commands.SendData(
+                self.conn, self.error(431, f"The request's head is over {MAX_HEAD} bytes.")
+            )
+            yield commands.CloseConnection(self.conn)
+            self.state = self.done
+
+    def read_body(self, event: events.Event) -> Steps[None]:
+        try:
+            yield from super().read_body(event)
+        except (
+            NotImplementedError
+        ):  # mitmproxy knows no trailers, and would leave the client waiting
+            yield from self.give_up(400, "Trailers after a request's body are not supported.")
+
+    def error(self, status: int, message: str) -> bytes:
+        kind = KINDS.get(status, "invalid_request_error" if status < 500 else "api_error")
+        error = CCProxyError(message, status=status, type=kind)
+        path = self.request.path if self.request else ""
+        response: http.Response = plain_error(path, error)
+        response.headers["connection"] = "close"
+        assembled: bytes = http1.assemble_response(response)
+        return assembled

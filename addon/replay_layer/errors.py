@@ -1,0 +1,49 @@
+"""What clients are told when an attempt, or this proxy itself, fails."""
+
+from __future__ import annotations
+
+from mitmproxy.proxy.layers.http._events import ErrorCode, ResponseProtocolError
+
+from addon.core.errors import BadGateway, CCProxyError, GatewayTimeout
+
+IDLE = "idle"
+"""Message of the protocol error that our own deadline raises."""
+CLOSING = "closing"
+"""The same, when the proxy is going down."""
+
+
+def unapproved() -> CCProxyError:
+    return CCProxyError(
+        "ccproxy failed while preparing this request, and sent nothing. Its log says why."
+    )
+
+
+def hanging() -> CCProxyError:
+    return CCProxyError(
+        "ccproxy took too long to prepare this request, and gave it up. Its log says where."
+    )
+
+
+def killed() -> CCProxyError:
+    return CCProxyError("This request was killed in mitmproxy.", code="killed")
+
+
+def disconnected(event: ResponseProtocolError) -> CCProxyError:
+    if event.code is ErrorCode.CONNECT_FAILED:
+        if "ertificate" in event.message:  # a company's own TLS inspection, most often
+            return BadGateway(
+                f"Anthropic's certificate was not accepted: {event.message} If your network inspects "
+                "TLS, give its CA with --set ssl_verify_upstream_trusted_ca=FILE.",
+                code="upstream_certificate",
+            )
+        return BadGateway(
+            "Anthropic can't be reached; is this machine online?", code="upstream_unreachable"
+        )
+    if event.message == IDLE:
+        return GatewayTimeout(
+            "Anthropic has been silent for too long; the request was given up.", code="timeout"
+        )
+    return BadGateway(
+        "Anthropic closed the connection before the answer was complete.",
+        code="upstream_disconnect",
+    )

@@ -1,0 +1,62 @@
+"""Which credentials the API lets in, and what it wants of a subscription's requests."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from addon.stand_in.credential import API_KEY, OAUTH_TOKEN, Credential
+from addon.stand_in.record import JsonObject, Received
+from addon.stand_in.refusal import Refusal, invalid
+
+OAUTH_BETA = "oauth-2025-04-20"
+SYSTEM_LINE = "You are Claude Code, Anthropic's official CLI for Claude."
+LONG_CONTEXT_BETA = "context-1m-2025-08-07"
+
+
+@dataclass(slots=True)
+class Access:
+    oauth_tokens: set[str] = field(default_factory=lambda: {OAUTH_TOKEN})
+    api_keys: set[str] = field(default_factory=lambda: {API_KEY})
+    accounts: dict[str, str] = field(default_factory=dict)
+    """Account of a secret; by default every OAuth token is of one account and every API key of another."""
+    need_system_line: bool = True
+    refused_betas: set[str] = field(default_factory=set)
+    """Beta flags that the subscription's account is not allowed."""
+
+    def account_of(self, credential: Credential) -> str:
+        return self.accounts.get(credential.secret, f"org-{credential.kind}")
+
+    def check(self, request: Received, credential: Credential) -> None:
+        """Raise the 401 that the API gives for this credential."""
+        if credential.kind == "none":
+            raise Refusal(401, "x-api-key header is required")
+        if credential.kind == "oauth":
+            self._check_token(request, credential)
+        elif credential.secret not in self.api_keys:
+            raise Refusal(401, "invalid x-api-key")
+
+    def _check_token(self, request: Received, credential: Credential) -> None:
+        if OAUTH_BETA not in request.betas:
+            raise Refusal(401, "OAuth authentication is currently not supported.")
+        if credential.secret not in self.oauth_tokens:
+            raise Refusal(401, "Invalid bearer token")
+
+    def check_use(self, request: Received, credential: Credential, body: JsonObject) -> None:
+        """Raise the 400 that a subscription's request gets when it is not shaped as Claude Code's."""
+        if credential.kind != "oauth":
+            return
+        if LONG_CONTEXT_BETA in request.betas:
+            raise invalid("The long context beta is not yet available for this subscription.")
+        for beta in sorted(request.betas & self.refused_betas):
+            raise invalid(f"Unexpected value(s) `{beta}` for the `anthropic-beta` header.")
+        if self.need_system_line and first_system_text(body) != SYSTEM_LINE:
+            raise invalid(
+                "This credential is only authorized for use with Claude Code and cannot be used for other API requests."
+            )
+
+
+def first_system_text(body: JsonObject) -> str:
+    system = body.get("system") or ""
+    if isinstance(system, str):
+        return system.split("\n", 1)[0]
+    return str(system[0].get("text", ""))

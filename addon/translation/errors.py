@@ -1,0 +1,262 @@
+"""Errors on the wire: read from upstream, written in each client's dialect."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from addon.core.errors import (
+    BadGateway,
+    BadRequest,
+    BillingError,
+    CCProxyError,
+    Forbidden,
+    GatewayTimeout,
+    Misdirected,
+    NotFound,
+    RateLimited,
+    TooLarge,
+    Unauthorized,
+    UnsupportedMedia,
+)
+from addon.core.types import Codec, Dialect, JsonObject
+from addon.translation.sse import encode_event
+
+
+class _OpenAIError(NamedTuple):
+    type: str
+    code: str | None = None
+    status: int | None = None
+
+
+# Anthropic's error types (https://docs.anthropic.com/en/api/errors) -> the status each stands for
+STATUS_BY_TYPE = {
+    "invalid_request_error": 400,
+    "authentication_error": 401,
+    "billing_error": 402,
+    "permission_error": 403,
+    "not_found_error": 404,
+    "conflict_error": 409,
+    "request_too_large": 413,
+    "rate_limit_error": 429,
+    "api_error": 500,
+    "timeout_error": 504,
+    "overloaded_error": 529,
+}
+
+# For statuses whose body does not say: gateways in front of the API answer with a page.
+_TYPE_BY_STATUS = {status: type for type, status in STATUS_BY_TYPE.items()}
+
+# Anthropic's type -> OpenAI's. OpenAI clients know 503 and not 529.
+_OPENAI_ERRORS = {
+    "invalid_request_error": _OpenAIError("invalid_request_error"),
+    "authentication_error": _OpenAIError("authentication_error", "invalid_api_key"),
+    "billing_error": _OpenAIError("insufficient_quota", "insufficient_quota"),
+    "permission_error": _OpenAIError("permission_error", "permission_denied"),
+    "not_found_error": _OpenAIError("invalid_request_error", "model_not_found"),
+    "conflict_error": _OpenAIError("conflict"),
+    "request_too_large": _OpenAIError("invalid_request_error", "request_too_large"),
+    "rate_limit_error": _OpenAIError("rate_limit_error", "rate_limit_exceeded"),
+    "api_error": _OpenAIError("server_error"),
+    "timeout_error": _OpenAIError("server_error", "timeout"),
+    "overloaded_error": _OpenAIError("server_error", "overloaded", status=503),
+}
+
+# OpenAI status -> Anthropic status, where they differ
+_ANTHROPIC_STATUS = {405: 400, 415: 400, 422: 400, 502: 500, 503: 529}
+
+# Anthropic gives these causes no code of their own, and OpenAI clients act on the code.
+_CODE_BY_MESSAGE = (
+    (
+        re.compile(r"prompt is too long|exceed context limit", re.IGNORECASE),
+        "context_length_exceeded",
+    ),
+    (re.compile(r"content filtering policy", re.IGNORECASE), "content_filter"),
+)
+_OPENAI_CODES = {code for _, code in _CODE_BY_MESSAGE} | {e.code for e in _OPENAI_ERRORS.values()}
+
+_PROMPT_TOO_LONG = re.compile(r"prompt is too long: (\d+) tokens > (\d+) maximum")
+_MAX_MESSAGE = 10_000
+_MAX_EXCERPT = 300
+_HIDDEN_HTML = re.compile(r"<(script|style)\b.*?</\1\s*>|<!--.*?-->", re.DOTALL | re.IGNORECASE)
+_TAG = re.compile(r"<[^<>]*>")
+_SECRET = re.compile(r"sk-[A-Za-z0-9_-]{8,}")
+
+_CLASSES: Mapping[int, type[CCProxyError]] = {
+    cls.status: cls
+    for cls in (
+        BadRequest,
+        Unauthorized,
+        BillingError,
+        Forbidden,
+        NotFound,
+        TooLarge,
+        UnsupportedMedia,
+        Misdirected,
+        RateLimited,
+        BadGateway,
+        GatewayTimeout,
+    )
+}
+
+
+# ---- to the client
+
+
+def error_body(
+    error: CCProxyError, dialect: Dialect, request_id: str | None = None
+) -> tuple[int, JsonObject]:
+    """The status and the JSON body that tell `error` to a client of `dialect`."""
+    if dialect == "messages":
+        return error.status, _anthropic_body(error, request_id)
+    return _openai_error(error).status or error.status, {"error": openai_error_object(error)}
+
+
+def openai_error_object(error: CCProxyError) -> JsonObject:
+    """What OpenAI bodies and chat streams carry under `error`."""
+    known = _openai_error(error)
+    return {
+        "message": error.message,
+        "type": known.type,
+        "param": error.param,
+        "code": error.code or known.code,
+    }
+
+
+def encode_chat_error(error: CCProxyError, codec: Codec) -> bytes:
+    """`error` as the last event of a chat stream: the OpenAI SDKs raise on a chunk with `error`."""
+    return encode_event(codec.dumps({"error": openai_error_object(error)}))
+
+
+def encode_native_error(error: CCProxyError, request_id: str | None, codec: Codec) -> bytes:
+    """`error` as the last event of Anthropic's stream."""
+    return encode_event(codec.dumps(_anthropic_body(error, request_id)), "error")
+
+
+def _anthropic_body(error: CCProxyError, request_id: str | None) -> JsonObject:
+    told: JsonObject = {"type": error.type, "message": error.message}
+    if error.code and error.code not in _OPENAI_CODES:
+        told["details"] = {"error_code": error.code}
+    return {"type": "error", "error": told, "request_id": request_id}
+
+
+def _openai_error(error: CCProxyError) -> _OpenAIError:
+    known = _OPENAI_ERRORS.get(error.type)
+    if known is None:
+        known = _OPENAI_ERRORS[_TYPE_BY_STATUS.get(error.status, "api_error")]
+    return known
+
+
+# ---- from upstream
+
+
+def from_upstream(status: int, body: bytes, headers: Mapping[str, str]) -> CCProxyError:
+    """The error that upstream's error answer stands for. `headers` has lower-case names.
+
+    The message is upstream's own, word for word (people search for it); of a page that is not JSON a short excerpt.
+    """
+    told = _error_object(body)
+    if told is None:
+        return _from_page(status, body, _retry_after(headers))
+    error = _from_object(told, status)
+    error.retry_after = _retry_after(headers)
+    if headers.get("anthropic-ratelimit-unified-status") == "rejected":
+        # The subscription's window is used up: clients that tell quota from haste stop asking.
+        error.code = "insufficient_quota"
+    return error
+
+
+def from_event(data: JsonObject) -> CCProxyError:
+    """The error that an `error` event stands for, with the status it would have had as an answer."""
+    told = data.get("error")
+    if not isinstance(told, dict):
+        told = {}
+    return _from_object(told, STATUS_BY_TYPE.get(_text(told.get("type")) or "", 500))
+
+
+def from_openai(status: int, body: bytes) -> CCProxyError:
+    """The error of an OpenAI-compatible upstream, for a client that speaks Anthropic."""
+    told = _error_object(body)
+    if told is None:
+        return _from_page(status, body, None)
+    if "insufficient_quota" in (told.get("type"), told.get("code")):
+        status = 402
+    status = _ANTHROPIC_STATUS.get(status, status)
+    code = _text(told.get("code"))
+    error = _error(status, _type_of(status), _message(told, status), code)
+    error.param = _text(told.get("param"))
+    return error
+
+
+def prompt_too_long(error: CCProxyError) -> tuple[int, int] | None:
+    """(tokens sent, tokens allowed) when upstream refused the prompt for its length, else None."""
+    found = _PROMPT_TOO_LONG.search(error.message)
+    return (int(found[1]), int(found[2])) if found else None
+
+
+def _from_object(told: JsonObject, status: int) -> CCProxyError:
+    message = _message(told, status)
+    details = told.get("details")
+    code = _text(details.get("error_code")) if isinstance(details, dict) else None
+    for pattern, known in _CODE_BY_MESSAGE:
+        if code is None and pattern.search(message):
+            code = known
+    return _error(status, _text(told.get("type")) or _type_of(status), message, code)
+
+
+def _from_page(status: int, body: bytes, retry_after: float | None) -> CCProxyError:
+    # 520 to 526 are the names Cloudflare has for a bad gateway.
+    shown = 502 if status >= 500 and status not in _TYPE_BY_STATUS else status
+    excerpt = _excerpt(body)
+    message = f"Upstream answered {status} without a readable error" + (
+        f": {excerpt}" if excerpt else ""
+    )
+    error = _error(shown, _type_of(shown), message, "upstream_invalid" if shown == 502 else None)
+    error.retry_after = retry_after
+    return error
+
+
+def _error(status: int, type: str, message: str, code: str | None) -> CCProxyError:
+    return _CLASSES.get(status, CCProxyError)(message, status=status, type=type, code=code)
+
+
+def _type_of(status: int) -> str:
+    fallback = "invalid_request_error" if 400 <= status < 500 else "api_error"
+    return _TYPE_BY_STATUS.get(status, fallback)
+
+
+def _error_object(body: bytes) -> JsonObject | None:
+    try:
+        value: Any = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    told = value.get("error") if isinstance(value, dict) else None
+    if isinstance(told, str):
+        return {"message": told}
+    return told if isinstance(told, dict) else None
+
+
+def _message(told: JsonObject, status: int) -> str:
+    message = _text(told.get("message")) or f"Upstream answered {status}"
+    return _SECRET.sub("[key]", message[:_MAX_MESSAGE])
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def _excerpt(body: bytes) -> str:
+    text = body[:20_000].decode("utf-8", "replace")
+    text = _TAG.sub(" ", _HIDDEN_HTML.sub(" ", text)).replace("<", " ")
+    return _SECRET.sub("[key]", " ".join(text.split())[:_MAX_EXCERPT])
+
+
+def _retry_after(headers: Mapping[str, str]) -> float | None:
+    for name, per_second in (("retry-after-ms", 1000), ("retry-after", 1)):
+        try:
+            return max(float(headers[name]) / per_second, 0.0)
+        except (KeyError, ValueError):
+            continue
+    return None

@@ -1,0 +1,1 @@
+"""Responses: Anthropic's events become what each dialect's client expects."""

@@ -1,0 +1,42 @@
+"""The one place that chooses by dialect how an answer is written."""
+
+from __future__ import annotations
+
+from addon.core.types import STDLIB, Codec, Dialect, JsonObject, Reply
+from addon.translation.from_anthropic.chat import ChatStream
+from addon.translation.from_anthropic.completion import chat_completion
+from addon.translation.from_anthropic.native import NativeStream, native_message
+from addon.translation.from_anthropic.renderer import Renderer
+from addon.translation.from_anthropic.responses import ResponsesStream
+from addon.translation.from_anthropic.responses_object import responses_object
+
+
+def renderer_for(
+    dialect: Dialect,
+    reply: Reply,
+    created: int,
+    codec: Codec = STDLIB,
+    *,
+    request_id: str | None = None,
+) -> Renderer:
+    """The writer of one streamed answer. `created`: Unix seconds; `request_id`: for Anthropic's error event."""
+    match dialect:
+        case "chat":
+            return ChatStream(reply, created, codec)
+        case "responses":
+            return ResponsesStream(reply, created, codec)
+        case "messages":
+            return NativeStream(reply, codec, request_id=request_id)
+
+
+def whole_answer(
+    dialect: Dialect, message: JsonObject, reply: Reply, created: int, codec: Codec = STDLIB
+) -> JsonObject:
+    """`message` as the body of an answer that is not streamed."""
+    match dialect:
+        case "chat":
+            return chat_completion(message, reply, created, codec)
+        case "responses":
+            return responses_object(message, reply, created, codec)
+        case "messages":
+            return native_message(message, reply)

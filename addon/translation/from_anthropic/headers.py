@@ -1,0 +1,74 @@
+"""Which of upstream's response headers a client gets, and under which names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+
+from addon.core.types import Dialect
+
+# Everything else is left behind: organisation ids, cookies, the CDN's headers, and the lengths and encodings of a body
+# that is rewritten. `anthropic-ratelimit-unified-*` tells how much of a person's subscription is used up, and a
+# tunnel's clients have no business with that.
+PASSED = ("retry-after", "retry-after-ms", "x-should-retry")
+PASSED_NATIVE = ("anthropic-ratelimit-", "anthropic-priority-", "anthropic-fast-")
+HIDDEN = "anthropic-ratelimit-unified-"
+
+EVENT_STREAM_HEADERS = (
+    ("content-type", "text/event-stream; charset=utf-8"),
+    ("cache-control", "no-cache, no-transform"),
+    ("x-accel-buffering", "no"),  # nginx would hold events back
+)
+
+
+def client_headers(upstream: Mapping[str, str], dialect: Dialect) -> list[tuple[str, str]]:
+    """The headers of upstream's answer (lower-case names) that go to a client of `dialect`."""
+    headers = [(name, upstream[name]) for name in PASSED if name in upstream]
+    if request_id := upstream.get("request-id"):
+        # The OpenAI SDKs read x-request-id, the Anthropic ones request-id.
+        headers += [("request-id", request_id), ("x-request-id", request_id)]
+    if dialect == "messages":
+        return headers + _native(upstream)
+    return headers + _ratelimits(upstream)
+
+
+def _native(upstream: Mapping[str, str]) -> list[tuple[str, str]]:
+    return [
+        (name, value)
+        for name, value in upstream.items()
+        if name.startswith(PASSED_NATIVE) and not name.startswith(HIDDEN)
+    ]
+
+
+def _ratelimits(upstream: Mapping[str, str]) -> list[tuple[str, str]]:
+    headers = []
+    for unit in ("requests", "tokens"):
+        for field in ("limit", "remaining", "reset"):
+            value = upstream.get(f"anthropic-ratelimit-{unit}-{field}")
+            if value and field == "reset":
+                value = _time_left(value, upstream.get("date"))
+            if value:
+                headers.append((f"x-ratelimit-{field}-{unit}", value))
+    return headers
+
+
+def _time_left(reset: str, date: str | None) -> str | None:
+    """Anthropic says when (RFC 3339), OpenAI how long ("6m0s"): counted from the answer's own date, so that a wrong
+    clock on this machine does not matter."""
+    try:
+        seconds = (
+            datetime.fromisoformat(reset) - parsedate_to_datetime(date or "")
+        ).total_seconds()
+    except (ValueError, TypeError):
+        return None
+    return duration(seconds)
+
+
+def duration(seconds: float) -> str:
+    """`seconds` as OpenAI writes a duration: 1s, 6m0s, 1h0m0s."""
+    minutes, rest = divmod(max(round(seconds), 0), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours}h{minutes}m{rest}s"
+    return f"{minutes}m{rest}s" if minutes else f"{rest}s"

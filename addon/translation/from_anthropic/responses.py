@@ -1,0 +1,230 @@
+"""Anthropic's stream as the typed events of OpenAI's Responses API."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from addon.core.errors import CCProxyError
+from addon.core.types import STDLIB, Codec, JsonObject, Reply
+from addon.translation.errors import openai_error_object
+from addon.translation.from_anthropic.citations import CitedText
+from addon.translation.from_anthropic.completion import id_tail
+from addon.translation.from_anthropic.finish import INCOMPLETE_REASONS
+from addon.translation.from_anthropic.responses_items import (
+    CallItem,
+    Item,
+    MessageItem,
+    ReasoningItem,
+)
+from addon.translation.from_anthropic.tool_calls import StreamedCall
+from addon.translation.from_anthropic.translated_stream import TranslatedStream
+from addon.translation.from_anthropic.usage import responses_usage, service_tier
+from addon.translation.sse import encode_event
+
+# What a response object says of a request that did not say it; `Reply.echo` goes over it.
+_UNSAID: JsonObject = {
+    "background": False,
+    "instructions": None,
+    "max_output_tokens": None,
+    "metadata": {},
+    "parallel_tool_calls": True,
+    "previous_response_id": None,
+    "reasoning": {"effort": None, "summary": None},
+    "temperature": None,
+    "text": {"format": {"type": "text"}},
+    "tool_choice": "auto",
+    "tools": [],
+    "top_p": None,
+    "truncation": "disabled",
+}
+
+
+class ResponsesStream(TranslatedStream):
+    """One response as a stream. `created`: Unix seconds.
+
+    Consecutive text blocks are one message item (a cited answer comes in dozens of them), consecutive thinking blocks
+    one reasoning item. An item is closed when the next one opens, since whether the last one is complete is known
+    only at the end. Item ids come from the upstream message's id and the block's index.
+    """
+
+    def __init__(self, reply: Reply, created: int, codec: Codec = STDLIB) -> None:
+        super().__init__(reply, created, codec)
+        self._output: list[JsonObject] = []
+        self._item: Item | None = None
+        self._blocks: dict[int, CitedText | ReasoningItem | CallItem] = {}
+        self._sequence = 0
+
+    def response(self) -> JsonObject:
+        """The response object as it stands; after `finish`, the whole answer."""
+        incomplete = self._incomplete()
+        return {
+            **_UNSAID,
+            **self._reply.echo,
+            "id": f"resp_{id_tail(self._message)}",
+            "object": "response",
+            "created_at": self._created,
+            "status": self._status() if self._closed else "in_progress",
+            "error": None,
+            "incomplete_details": {"reason": incomplete} if incomplete else None,
+            "model": self._reply.model,
+            "output": list(self._output),
+            "usage": responses_usage(self._usage) if self._closed else None,
+            **service_tier(self._usage),
+        }
+
+    def _incomplete(self) -> str | None:
+        return INCOMPLETE_REASONS.get(self._stop.get("stop_reason") or "")
+
+    def _status(self) -> str:
+        return "incomplete" if self._incomplete() else "completed"
+
+    def _opening(self) -> bytes:
+        response = self.response()
+        return self._encode(
+            {"type": kind, "response": response}
+            for kind in ("response.created", "response.in_progress")
+        )
+
+    # ---- blocks
+
+    def _block_start(self, index: int, block: JsonObject) -> bytes:
+        match block.get("type"):
+            case "text":
+                start = self._item.length if isinstance(self._item, MessageItem) else 0
+                text = self._blocks[index] = CitedText(index, block, start)
+                return self._text(text, block.get("text") or "")
+            case "thinking" | "redacted_thinking":
+                return self._thinking_start(index, block)
+            case "tool_use":
+                return self._call_start(index, block)
+            case _:
+                return b""  # server tools and new blocks: nothing of them is the client's
+
+    def _block_delta(self, index: int, delta: JsonObject) -> bytes:
+        match delta.get("type"), self._blocks.get(index):
+            case "text_delta", CitedText() as text:
+                return self._text(text, delta["text"])
+            case "input_json_delta", CallItem() as item:
+                return self._arguments(item, item.call.add(delta["partial_json"]))
+            case "citations_delta", CitedText() as text:
+                text.cite(delta["citation"])
+            case kind, ReasoningItem() as item:
+                item.keep(delta)
+                if kind == "thinking_delta":
+                    return self._thinking(item, delta["thinking"])
+        return b""
+
+    def _block_stop(self, index: int) -> bytes:
+        match self._blocks.pop(index, None):
+            case CallItem() as item:
+                return self._arguments(item, item.call.rest())
+            case ReasoningItem() as item:
+                return self._encode(item.closing())
+            case CitedText() as text if isinstance(self._item, MessageItem):
+                return self._encode(self._item.cite(text.url_citations(self._item.length)))
+        return b""
+
+    def _text(self, block: CitedText, text: str) -> bytes:
+        if not text:
+            return b""
+        item, opened = self._message_item(str(block.index))
+        return opened + self._encode(item.add(text)) + self._delta(item, text)
+
+    def _message_item(self, suffix: str) -> tuple[MessageItem, bytes]:
+        if isinstance(self._item, MessageItem):
+            return self._item, b""
+        item = MessageItem(self._id("msg", suffix), self._next_place())
+        return item, self._open(item)
+
+    def _thinking_start(self, index: int, block: JsonObject) -> bytes:
+        opened = b""
+        item = self._item
+        if not isinstance(item, ReasoningItem):
+            item = ReasoningItem(self._id("rs", str(index)), self._next_place(), self._codec)
+            opened = self._open(item)
+        self._blocks[index] = item
+        item.start_block(block)
+        return opened + self._thinking(item, block.get("thinking") or "")
+
+    def _thinking(self, item: ReasoningItem, text: str) -> bytes:
+        if not text or not self._reply.reasoning_fields:
+            return b""
+        return self._encode(item.show(text)) + self._delta(item, text)
+
+    def _call_start(self, index: int, block: JsonObject) -> bytes:
+        call = StreamedCall(block, index, self._reply, self._codec)
+        prefix = "ctc" if call.how.custom else "fc"
+        item = CallItem(self._id(prefix, str(index)), self._next_place(), call)
+        self._blocks[index] = item
+        return self._open(item)
+
+    def _arguments(self, item: CallItem, text: str) -> bytes:
+        if not text:
+            return b""
+        item.add(text)
+        return self._delta(item, text)
+
+    # ---- items
+
+    def _id(self, prefix: str, suffix: str) -> str:
+        return f"{prefix}_{id_tail(self._message)}_{suffix}"
+
+    def _next_place(self) -> int:
+        return len(self._output) + (self._item is not None)
+
+    def _open(self, item: Item) -> bytes:
+        closed = self._close_item("completed")
+        self._item = item
+        return closed + self._encode([item.added()])
+
+    def _close_item(self, status: str) -> bytes:
+        item = self._item
+        if item is None:
+            return b""
+        self._item = None
+        self._output.append(item.value(status))
+        return self._encode([*item.closing(), item.done(status)])
+
+    # ---- the end
+
+    def _end(self) -> bytes:
+        written = [self._start({})]
+        written += [self._block_stop(index) for index in list(self._blocks)]
+        if declined := self._refusal():
+            item, opened = self._message_item("refusal")
+            written += [opened, self._encode(item.refuse(declined))]
+        status = self._status()
+        written.append(self._close_item(status))
+        written.append(self._encode([{"type": f"response.{status}", "response": self.response()}]))
+        return b"".join(written)
+
+    def _error(self, error: CCProxyError) -> bytes:
+        # Clients take `response.failed` only of a response that was created.
+        created = self._start({})
+        told = openai_error_object(error)
+        told["code"] = told["code"] or told["type"]
+        failed = {**self.response(), "status": "failed", "error": told}
+        return created + self._encode([{"type": "response.failed", "response": failed}])
+
+    # ---- bytes
+
+    def _encode(self, events: Iterable[JsonObject]) -> bytes:
+        written = []
+        for event in events:
+            numbered = {**event, "sequence_number": self._sequence}
+            self._sequence += 1
+            written.append(encode_event(self._codec.dumps(numbered), event["type"]))
+        return b"".join(written)
+
+    def _delta(self, item: Item, text: str) -> bytes:
+        if not item.delta_head:
+            event = item.delta()
+            kind = event["type"].encode()
+            item.delta_head = b"event: %b\ndata: %b" % (kind, self._codec.dumps(event)[:-1])
+        sequence = self._sequence
+        self._sequence += 1
+        return b'%b,"delta":%b,"sequence_number":%d}\n\n' % (
+            item.delta_head,
+            self._codec.dumps(text),
+            sequence,
+        )

@@ -1,0 +1,53 @@
+"""Token counts: Anthropic's `usage` folded over a stream, and in OpenAI's two forms."""
+
+from __future__ import annotations
+
+from addon.core.types import JsonObject
+
+# `usage.service_tier` -> OpenAI's `service_tier`
+SERVICE_TIERS = {"standard": "default", "priority": "priority", "batch": "flex"}
+
+
+def overlay(target: JsonObject, changes: JsonObject) -> None:
+    """Lay `changes` over `target` in place. Counts of `message_delta` are totals so far, and a null there means
+    "not said", so it never replaces what `message_start` said."""
+    for key, value in changes.items():
+        if value is not None or key not in target:
+            target[key] = value
+
+
+def chat_usage(usage: JsonObject) -> JsonObject:
+    """A chat completion's `usage`. Anthropic's `input_tokens` leaves the cached ones out; OpenAI's counts all."""
+    cached = usage.get("cache_read_input_tokens") or 0
+    written = usage.get("cache_creation_input_tokens") or 0
+    prompt = (usage.get("input_tokens") or 0) + cached + written
+    completion = usage.get("output_tokens") or 0
+    return {
+        "prompt_tokens": prompt,
+        "completion_tokens": completion,
+        "total_tokens": prompt + completion,
+        "prompt_tokens_details": {"cached_tokens": cached, "cache_write_tokens": written},
+        "completion_tokens_details": {"reasoning_tokens": _thinking_tokens(usage)},
+    }
+
+
+def responses_usage(usage: JsonObject) -> JsonObject:
+    """A Responses object's `usage`: the same counts under its names."""
+    chat = chat_usage(usage)
+    return {
+        "input_tokens": chat["prompt_tokens"],
+        "input_tokens_details": chat["prompt_tokens_details"],
+        "output_tokens": chat["completion_tokens"],
+        "output_tokens_details": chat["completion_tokens_details"],
+        "total_tokens": chat["total_tokens"],
+    }
+
+
+def service_tier(usage: JsonObject) -> JsonObject:
+    """`{"service_tier": ...}` in OpenAI's words, or {} when upstream named none that OpenAI knows."""
+    tier = SERVICE_TIERS.get(usage.get("service_tier") or "")
+    return {"service_tier": tier} if tier else {}
+
+
+def _thinking_tokens(usage: JsonObject) -> int:
+    return (usage.get("output_tokens_details") or {}).get("thinking_tokens") or 0

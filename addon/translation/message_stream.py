@@ -1,0 +1,140 @@
+"""The one reading of Anthropic's answers: the event stream, and the whole body."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from addon.core.errors import BadGateway, CCProxyError
+from addon.core.types import STDLIB, Codec, JsonObject
+from addon.translation.accumulator import MessageAccumulator
+from addon.translation.errors import from_event
+from addon.translation.sse import ServerSentEvent, SSEDecoder
+
+# What later code takes for granted of an event; other events may hold anything.
+_SHAPES: Mapping[str, Mapping[str, type]] = {
+    "message_start": {"message": dict},
+    "content_block_start": {"index": int, "content_block": dict},
+    "content_block_delta": {"index": int, "delta": dict},
+    "content_block_stop": {"index": int},
+    "message_delta": {"delta": dict},
+}
+_ANY_SHAPE: Mapping[str, type] = {}
+
+
+class StreamEvent(NamedTuple):
+    """One upstream event: its type, its decoded data, and its bytes as they came."""
+
+    type: str
+    data: JsonObject
+    raw: bytes
+
+
+class MessageStream:
+    """Reads an answer's event stream, given in pieces of any size, and folds it into `message` and `usage`.
+
+    Never raises: what is wrong with the stream is `error`, after which nothing more is read. `error` before `began`
+    can still be told as an HTTP status, since the client has had no content.
+    """
+
+    def __init__(self, codec: Codec = STDLIB) -> None:
+        self._codec = codec
+        self._decoder = SSEDecoder()
+        self._accumulator = MessageAccumulator(codec)
+        self._stop_reason: str | None = None
+        self.began = False
+        self.ended = False
+        self.error: CCProxyError | None = None
+
+    @property
+    def message(self) -> JsonObject:
+        """The message so far, in Anthropic's form."""
+        return self._accumulator.message
+
+    @property
+    def usage(self) -> JsonObject:
+        """The token counts so far, in Anthropic's form; also of an answer that broke off."""
+        return self._accumulator.usage
+
+    def feed(self, chunk: bytes) -> list[StreamEvent]:
+        """The events that `chunk` completes. An upstream `error` event is not among them: it becomes `error`."""
+        events: list[StreamEvent] = []
+        if self.ended or self.error:
+            return events
+        try:
+            self._read(self._decoder.feed(chunk), events)
+        except CCProxyError as error:
+            self.error = error
+        return events
+
+    def close(self) -> list[StreamEvent]:
+        """At the end of the bytes: the last events. Sets `ended`, or `error` if the answer is not complete."""
+        events: list[StreamEvent] = []
+        if self.ended or self.error:
+            return events
+        try:
+            self._read(self._decoder.close(), events)
+            if not self.ended:
+                self._end_without_message_stop()
+        except CCProxyError as error:
+            self.error = error
+        return events
+
+    def _end_without_message_stop(self) -> None:
+        if self._stop_reason is None:
+            raise BadGateway("Upstream ended the stream early", code="upstream_disconnect")
+        self.ended = True
+
+    def _read(self, received: list[ServerSentEvent], events: list[StreamEvent]) -> None:
+        for sse in received:
+            event = self._decode(sse)
+            if event.type == "error":
+                raise from_event(event.data)
+            self._accumulator.add(event.data)
+            events.append(event)
+            if event.type != "content_block_delta":  # nearly all of them
+                self._note_progress(event)
+                if self.ended:
+                    return
+
+    def _decode(self, sse: ServerSentEvent) -> StreamEvent:
+        data = decode_object(sse.data, self._codec, "an event")
+        kind = data.get("type")
+        if not isinstance(kind, str):
+            kind = data["type"] = sse.event
+        for key, shape in _SHAPES.get(kind, _ANY_SHAPE).items():
+            if not isinstance(data.get(key), shape):
+                raise BadGateway(
+                    f"Upstream sent a {kind} event without {key}", code="upstream_invalid"
+                )
+        return StreamEvent(kind, data, sse.raw)
+
+    def _note_progress(self, event: StreamEvent) -> None:
+        match event.type:
+            case "content_block_start":
+                self.began = True
+            case "message_delta":
+                self.began = True
+                self._stop_reason = event.data["delta"].get("stop_reason") or self._stop_reason
+            case "message_stop":
+                self.ended = True
+
+
+def read_message(body: bytes, codec: Codec = STDLIB) -> JsonObject:
+    """A whole (not streamed) answer of upstream as its message. Raises BadGateway when it is none."""
+    message = decode_object(body, codec, "an answer")
+    if not isinstance(message.get("content"), list):
+        raise BadGateway("Upstream sent an answer without content", code="upstream_invalid")
+    return message
+
+
+def decode_object(body: bytes, codec: Codec, what: str) -> JsonObject:
+    try:
+        value: Any = codec.loads(body)
+    except (ValueError, RecursionError):
+        raise BadGateway(
+            f"Upstream sent {what} that is not JSON", code="upstream_invalid"
+        ) from None
+    if not isinstance(value, dict):
+        raise BadGateway(f"Upstream sent {what} that is no JSON object", code="upstream_invalid")
+    return value

@@ -1,0 +1,1 @@
+"""Requests: OpenAI Chat Completions, Responses and native bodies become Anthropic Messages requests."""

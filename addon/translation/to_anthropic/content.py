@@ -1,0 +1,167 @@
+"""Message content as Anthropic blocks: strings, OpenAI parts (Chat Completions and Responses), and the Anthropic blocks
+that Cursor puts into chat bodies."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any, Literal, NamedTuple
+
+from addon.claude.blocks import is_thinking
+from addon.core.errors import BadRequest
+from addon.core.types import JsonObject
+from addon.translation.to_anthropic.cache_marks import cache_mark
+from addon.translation.to_anthropic.fields import located
+from addon.translation.to_anthropic.media import file_block, image_block
+from addon.translation.to_anthropic.tools import Toolbox
+from addon.translation.types import RequestOptions
+
+type Blocks = list[JsonObject]
+type Role = Literal["system", "user", "assistant"]
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """All that the conversion of one message depends on besides the message."""
+
+    tools: Toolbox
+    options: RequestOptions
+
+    def fingerprint(self) -> bytes:
+        """Equal for contexts in which each message becomes the same."""
+        return sha256(repr((self.options, self.tools.naming())).encode()).digest()
+
+
+class Turn(NamedTuple):
+    """One client message, converted. Blocks are shared between requests by whoever caches turns: never changed."""
+
+    role: Role
+    blocks: Blocks
+    notes: tuple[str, ...] = ()
+
+
+type Converter = Callable[[JsonObject, Context], JsonObject | None]
+
+
+def content_blocks(
+    content: Any, kinds: Mapping[str, Converter], context: Context, field: str = "content"
+) -> Blocks:
+    """The blocks of a string, a list of parts, or null. Blank text is left out, as Anthropic refuses it.
+
+    `kinds`: what each part type becomes here. Raises BadRequest with a `param` that begins with `field`."""
+    if content is None or isinstance(content, str):
+        return [text_block(content)] if content and not content.isspace() else []
+    if not isinstance(content, list):
+        raise BadRequest("expected a string or a list of parts", param=field)
+    blocks: Blocks = []
+    for index, part in enumerate(content):
+        with located(f"{field}[{index}]"):
+            block = _converted(part, kinds, context)
+        if block is not None:
+            _append(blocks, block)
+    return blocks
+
+
+def text_block(text: str) -> JsonObject:
+    return {"type": "text", "text": text}
+
+
+def is_blank_text(block: JsonObject) -> bool:
+    text = block.get("text")
+    return block.get("type") == "text" and isinstance(text, str) and (not text or text.isspace())
+
+
+def result_block(
+    call_id: Any, content: Any, context: Context, field: str = "content"
+) -> JsonObject:
+    """A tool_result. One text stays a string; nothing is left out, for Anthropic refuses blank text."""
+    block: JsonObject = {
+        "type": "tool_result",
+        "tool_use_id": call_id if isinstance(call_id, str) else "",
+    }
+    blocks = content_blocks(content, RESULT_PARTS, context, field)
+    if blocks:
+        block["content"] = content if isinstance(content, str) else blocks
+    return block
+
+
+def _converted(part: Any, kinds: Mapping[str, Converter], context: Context) -> JsonObject | None:
+    if isinstance(part, str):
+        part = text_block(part)
+    if not isinstance(part, dict):
+        raise BadRequest("expected an object")
+    kind = part.get("type")
+    convert = kinds.get(kind) if isinstance(kind, str) else None
+    if convert is None:
+        message = REFUSED_PARTS.get(
+            str(kind), f"parts of type {json.dumps(kind)[:80]} are not supported here"
+        )
+        raise BadRequest(message, code="unsupported_content_part")
+    block = convert(part, context)
+    if block is None or is_thinking(block):
+        return block
+    mark = cache_mark(part, hour_cache=context.options.hour_cache)
+    return block if mark is None else {**block, "cache_control": mark}
+
+
+def _append(blocks: Blocks, block: JsonObject) -> None:
+    """Cursor repeats text parts: the same text twice in a row, within one message, counts once."""
+    if blocks and block["type"] == "text" and blocks[-1].get("text") == block["text"]:
+        blocks[-1] = {**blocks[-1], **block}
+    else:
+        blocks.append(block)
+
+
+def _text_part(part: JsonObject, context: Context) -> JsonObject | None:
+    text = part.get("text")
+    if text is not None and not isinstance(text, str):
+        raise BadRequest("expected a string", param="text")
+    return text_block(text) if text and not text.isspace() else None
+
+
+def _image_part(part: JsonObject, context: Context) -> JsonObject:
+    return image_block(part, context.options)
+
+
+def _file_part(part: JsonObject, context: Context) -> JsonObject:
+    return file_block(part, context.options)
+
+
+def _result_part(part: JsonObject, context: Context) -> JsonObject:
+    block = result_block(part.get("tool_use_id"), part.get("content"), context)
+    return {**block, "is_error": True} if part.get("is_error") is True else block
+
+
+def _native(*names: str) -> Converter:
+    """Keeps the named fields: Anthropic answers 400 "Extra inputs are not permitted" to any other."""
+
+    def convert(part: JsonObject, context: Context) -> JsonObject:
+        return {name: part[name] for name in ("type", *names) if part.get(name) is not None}
+
+    return convert
+
+
+# `citations` of text is not among the fields: in a user's text it is a 400 since `anthropic-version: 2026-10-21`.
+TEXT_PARTS: Mapping[str, Converter] = {
+    "text": _text_part,
+    "input_text": _text_part,
+    "output_text": _text_part,
+}
+RESULT_PARTS: Mapping[str, Converter] = {
+    **TEXT_PARTS,
+    "image_url": _image_part,
+    "input_image": _image_part,
+    "file": _file_part,
+    "input_file": _file_part,
+    "image": _native("source", "transformations"),
+    "document": _native("source", "title", "context", "citations"),
+    "search_result": _native("source", "title", "content", "citations"),
+}
+USER_PARTS: Mapping[str, Converter] = {**RESULT_PARTS, "tool_result": _result_part}
+REFUSED_PARTS = {
+    "input_audio": "audio input is not supported by Claude",
+    "audio": "audio input is not supported by Claude",
+    "refusal": "only an assistant message can hold a refusal",
+}

@@ -1,0 +1,170 @@
+"""Images and files of OpenAI content parts, as Anthropic `image` and `document` blocks.
+
+Nothing is fetched: an http(s) URL is handed to Anthropic, for a proxy that fetches URLs of clients can be made to reach
+into the network it runs in.
+"""
+
+from __future__ import annotations
+
+import binascii
+import re
+from base64 import b64decode, b64encode
+from urllib.parse import unquote_to_bytes
+
+from addon.core.errors import BadRequest
+from addon.core.types import JsonObject
+from addon.translation.to_anthropic.fields import Fields, located
+from addon.translation.types import RequestOptions
+
+IMAGE_TYPES = frozenset({"image/jpeg", "image/png", "image/gif", "image/webp"})
+"""What Claude sees (Anthropic's vision page)."""
+PDF = "application/pdf"
+
+_MAGIC = (
+    (re.compile(rb"\x89PNG\r\n\x1a\n"), "image/png"),
+    (re.compile(rb"\xff\xd8\xff"), "image/jpeg"),
+    (re.compile(rb"GIF8[79]a"), "image/gif"),
+    (re.compile(rb"RIFF....WEBP", re.DOTALL), "image/webp"),
+    (re.compile(rb"%PDF-"), PDF),
+)
+_TEXT_TYPE = re.compile(
+    r"text/.*|application/(.*\+)?(json|xml|yaml|x-yaml|toml|sql|javascript|x-ndjson|x-sh|typescript)"
+)
+_ALIASES = {"image/jpg": "image/jpeg", "image/pjpeg": "image/jpeg"}
+_URL_SAFE = str.maketrans("-_", "+/")
+
+
+def image_block(part: JsonObject, options: RequestOptions) -> JsonObject:
+    """From `image_url` (an object or, as Cursor and the Responses API send it, a bare string) or a file id."""
+    fields = Fields(part)
+    if "file_id" in fields and "image_url" not in fields:
+        return {"type": "image", "source": _file_source(fields, options)}
+    if isinstance(fields.get("image_url"), dict):
+        fields = fields.nested("image_url")
+        name = "url"
+    else:
+        name = "image_url"
+    url = fields.text(name) or ""
+    with located(fields.path(name)):
+        return {"type": "image", "source": _image_source(url)}
+
+
+def file_block(part: JsonObject, options: RequestOptions) -> JsonObject:
+    """From `file: {file_data, file_id, filename}` (chat) or the same fields flat, and `file_url` (Responses)."""
+    fields = Fields(part)
+    if "file" in fields:
+        fields = fields.nested("file")
+    title = fields.text("filename")
+    if "file_data" in fields:
+        data = fields.text("file_data") or ""
+        with located(fields.path("file_data")):
+            block = _data_block(data, title)
+    elif "file_url" in fields:
+        block = {"type": "document", "source": _web_source(fields)}
+    else:
+        block = {"type": "document", "source": _file_source(fields, options)}
+    if title and title.strip() and block["type"] == "document":
+        block["title"] = title
+    return block
+
+
+def _image_source(url: str) -> JsonObject:
+    scheme = url[:8].lower()
+    if scheme.startswith(("https://", "http://")):
+        return {"type": "url", "url": url}
+    if not scheme.startswith("data:"):
+        raise BadRequest("expected an https URL or a data URL", code="invalid_image_url")
+    declared, encoded, content = _data_url(url)
+    media_type = _sniffed(content) or declared
+    if media_type not in IMAGE_TYPES:
+        supported = "JPEG, PNG, GIF and WebP"
+        raise BadRequest(
+            f"{media_type or 'this image type'} is not supported; Claude sees {supported}",
+            code="unsupported_image_type",
+        )
+    return {"type": "base64", "media_type": media_type, "data": encoded}
+
+
+def _data_block(data: str, filename: str | None) -> JsonObject:
+    if data[:5].lower() == "data:":
+        declared, encoded, content = _data_url(data)
+    else:
+        declared = None
+        encoded, content = _from_base64(data)
+    media_type = _sniffed(content) or declared
+    if media_type in IMAGE_TYPES:
+        return _base64_block("image", media_type, encoded)
+    if media_type == PDF:
+        return _base64_block("document", media_type, encoded)
+    return {"type": "document", "source": _text_source(content, media_type, filename)}
+
+
+def _base64_block(kind: str, media_type: str, encoded: str) -> JsonObject:
+    return {"type": kind, "source": {"type": "base64", "media_type": media_type, "data": encoded}}
+
+
+def _text_source(content: bytes, media_type: str | None, filename: str | None) -> JsonObject:
+    problem = f"files of type {media_type or filename or 'unknown'} are not supported; use PDF, text or an image"
+    if media_type is not None and not _TEXT_TYPE.fullmatch(media_type):
+        raise BadRequest(problem, code="unsupported_file_type")
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise BadRequest(problem, code="unsupported_file_type") from None
+    # Anthropic refuses blank text, and the model should know that the file was there.
+    return {
+        "type": "text",
+        "media_type": "text/plain",
+        "data": text if text.strip() else "(empty file)",
+    }
+
+
+def _web_source(fields: Fields) -> JsonObject:
+    url = fields.text("file_url") or ""
+    if not url[:8].lower().startswith(("https://", "http://")):
+        raise fields.error("file_url", "expected an https URL")
+    return {"type": "url", "url": url}
+
+
+def _file_source(fields: Fields, options: RequestOptions) -> JsonObject:
+    file_id = fields.text("file_id")
+    if file_id is None:
+        raise fields.error("file_data", "expected the file's data")
+    if not (options.files and file_id.startswith("file_")):
+        raise fields.error(
+            "file_id", "files stored at OpenAI can't be reached; send the file's data instead"
+        )
+    return {"type": "file", "file_id": file_id}
+
+
+def _data_url(url: str) -> tuple[str | None, str, bytes]:
+    """Declared type, canonical base64 and content of `data:<type>[;parameter…][;base64],<data>`."""
+    head, comma, data = url[5:].partition(",")
+    if not comma:
+        raise BadRequest("the data URL has no data", code="invalid_data_url")
+    declared, *parameters = (piece.strip().lower() for piece in head.split(";"))
+    declared = _ALIASES.get(declared, declared)
+    if "base64" in parameters:
+        return (declared or None, *_from_base64(data))
+    content = unquote_to_bytes(data)
+    return declared or None, b64encode(content).decode(), content
+
+
+def _from_base64(data: str) -> tuple[str, bytes]:
+    """Clients wrap lines, use the URL-safe alphabet, escape `+`, leave out the padding; Anthropic wants none of it."""
+    if "%" in data:
+        data = unquote_to_bytes(data).decode("latin-1")
+    cleaned = "".join(data.split()).translate(_URL_SAFE).rstrip("=")
+    cleaned += "=" * (-len(cleaned) % 4)
+    try:
+        content = b64decode(cleaned, validate=True)
+    except (binascii.Error, ValueError):
+        raise BadRequest("the data is not valid base64", code="invalid_base64") from None
+    if not content:
+        raise BadRequest("the data is empty", code="invalid_base64")
+    return cleaned, content
+
+
+def _sniffed(content: bytes) -> str | None:
+    """The type by the first bytes: editors label screenshots wrongly, and Anthropic refuses a wrong label."""
+    return next((name for magic, name in _MAGIC if magic.match(content)), None)

@@ -1,0 +1,119 @@
+"""The options of a request beside its messages and tools, under OpenAI's and Anthropic's names."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+
+from addon.claude.effort import FULL_OUTPUT, check_level
+from addon.claude.model import Model
+from addon.core.types import JsonObject
+from addon.translation.to_anthropic.fields import Fields
+from addon.translation.types import RequestOptions, ThinkingWish
+
+_LIMITS = ("max_completion_tokens", "max_tokens", "max_output_tokens")
+_STANDARD_TIERS = ("default", "flex", "standard_only")
+_SILENT_SUMMARIES = ("none", "omitted")
+
+
+def max_tokens(fields: Fields, model: Model) -> tuple[int, bool]:
+    """The limit for this model, and whether the client named one."""
+    asked = [fields.positive(name) for name in _LIMITS]
+    limit = next((value for value in asked if value is not None), None)
+    if limit is None:
+        return min(model.max_output, FULL_OUTPUT), False
+    return min(limit, model.max_output), True
+
+
+def sampling(fields: Fields, model: Model) -> JsonObject:
+    """Models after 4.6 refuse all three; the older ones refuse `temperature` and `top_p` together."""
+    temperature, top_p = fields.number("temperature"), fields.number("top_p")
+    top_k = fields.number("top_k")
+    if not model.sampling:
+        return {}
+    if temperature is not None:
+        # OpenAI's scale ends at 2, Anthropic's at 1.
+        chosen: JsonObject = {"temperature": min(max(temperature, 0), 1)}
+    else:
+        chosen = {} if top_p is None else {"top_p": min(max(top_p, 0), 1)}
+    # 0 and -1 mean "all tokens" to other vendors.
+    return {**chosen, "top_k": top_k} if isinstance(top_k, int) and top_k > 0 else chosen
+
+
+def stop_sequences(fields: Fields) -> list[str]:
+    """Without blank ones, which Anthropic refuses."""
+    name = "stop" if "stop" in fields else "stop_sequences"
+    given = fields.get(name)
+    stops = [given] if isinstance(given, str) else fields.items(name) or []
+    for index, stop in enumerate(stops):
+        if not isinstance(stop, str):
+            raise fields.error(f"{name}[{index}]", "expected a string")
+    return [stop for stop in dict.fromkeys(stops) if stop.strip()]
+
+
+def user_id(fields: Fields) -> str | None:
+    """A digest: Anthropic wants an opaque id, and clients put e-mail addresses here."""
+    given = [fields.text("safety_identifier"), fields.text("user")]
+    metadata = fields.get("metadata")
+    if isinstance(metadata, dict):
+        given.append(metadata.get("user_id"))
+    identity = next((value for value in given if isinstance(value, str) and value), None)
+    return None if identity is None else sha256(identity.encode()).hexdigest()
+
+
+def service(fields: Fields, model: Model, options: RequestOptions) -> JsonObject:
+    """`service_tier` or `speed`; {} for the default."""
+    tier = fields.get("service_tier")
+    if isinstance(tier, str) and tier in _STANDARD_TIERS:
+        return {"service_tier": "standard_only"}
+    wants_fast = tier == "fast" or fields.get("speed") == "fast"
+    return {"speed": "fast"} if wants_fast and options.fast and model.fast else {}
+
+
+def cache_ttl(fields: Fields, options: RequestOptions) -> str | None:
+    """`1h` if the client asks for a longer cache than five minutes and may have it."""
+    ttl = fields.nested("prompt_cache_options").get("ttl")
+    long = fields.get("prompt_cache_retention") == "24h" or ttl == "12h"
+    return "1h" if long or (ttl == "30m" and options.hour_cache) else None
+
+
+def thinking_wish(fields: Fields) -> ThinkingWish:
+    """Raises BadRequest for an unknown effort."""
+    reasoning = fields.nested("reasoning")
+    efforts = (
+        _effort(reasoning, "effort"),
+        _effort(fields, "reasoning_effort"),
+        _effort(fields.nested("output_config"), "effort"),
+    )
+    return ThinkingWish(
+        thinking=fields.mapping("thinking"),
+        effort=next((effort for effort in efforts if effort is not None), None),
+        budget=reasoning.positive("max_tokens"),
+        display=_display(reasoning),
+        enabled=reasoning.flag("enabled"),
+    )
+
+
+def refuse_unsupported(fields: Fields) -> None:
+    """What would silently give another answer than the one asked for."""
+    count = fields.get("n")
+    if count is not None and (type(count) is not int or count != 1):
+        raise fields.error("n", "only one answer is given", "unsupported_value")
+    modalities = fields.items("modalities")
+    if modalities is not None and any(modality != "text" for modality in modalities):
+        raise fields.error("modalities", "Claude answers in text only", "unsupported_value")
+    if "audio" in fields and modalities is None:
+        raise fields.error("audio", "Claude answers in text only", "unsupported_value")
+    if fields.flag("background"):
+        raise fields.error("background", "answers are not kept; ask again without background")
+
+
+def _effort(fields: Fields, name: str) -> str | None:
+    effort = fields.text(name)
+    return None if effort is None else check_level(effort, fields.path(name))
+
+
+def _display(reasoning: Fields) -> str | None:
+    if reasoning.flag("exclude"):
+        return "omitted"
+    summary = reasoning.text("summary") or reasoning.text("generate_summary")
+    return None if summary is None or summary in _SILENT_SUMMARIES else "summarized"

@@ -1,0 +1,273 @@
+"""Requests of OpenAI's two APIs as Anthropic Messages requests.
+
+Fields of both APIs and of Anthropic's own are read in any mixture: Cursor sends Responses bodies to the Chat
+Completions address, and Anthropic tools and blocks within either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+from addon.claude.model import Model
+from addon.core.errors import BadRequest
+from addon.core.types import JsonObject, Reply
+from addon.translation.to_anthropic import parameters
+from addon.translation.to_anthropic.cache_marks import limit_cache_marks, native_mark
+from addon.translation.to_anthropic.content import (
+    TEXT_PARTS,
+    Blocks,
+    Context,
+    Turn,
+    content_blocks,
+    text_block,
+)
+from addon.translation.to_anthropic.conversion_cache import Memo
+from addon.translation.to_anthropic.fields import Fields, expect_object, located
+from addon.translation.to_anthropic.ignored import ignored_fields
+from addon.translation.to_anthropic.messages import message_turn
+from addon.translation.to_anthropic.repair import normalize, repair
+from addon.translation.to_anthropic.request_tools import read_tools, tool_fields
+from addon.translation.to_anthropic.responses_input import (
+    additional_tools,
+    echo,
+    item_turn,
+    refuse_stored_state,
+)
+from addon.translation.to_anthropic.sanitize import sanitized
+from addon.translation.to_anthropic.structured_outputs import OutputFormat, output_format
+from addon.translation.to_anthropic.tool_fields import ToolChoice, read_tool_choice
+from addon.translation.to_anthropic.tools import Toolbox
+from addon.translation.to_anthropic.turns import Conversation, assemble, convert_turns
+from addon.translation.types import RequestOptions, ThinkingWish, Translation
+
+__all__ = [
+    "RequestOptions",
+    "ThinkingWish",
+    "Translation",
+    "repair",
+    "translate_chat",
+    "translate_responses",
+]
+
+FILES_BETA = "files-api-2025-04-14"
+CONTEXT_MANAGEMENT_BETA = "context-management-2025-06-27"
+
+_LISTS = ("messages", "input", "tools", "functions")
+"""Long fields, sanitized item by item where they are converted."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """Where the conversation is in the body."""
+
+    field: str
+    items: list[Any]
+    convert: Callable[[Any, Context], Turn]
+
+
+def translate_chat(
+    body: JsonObject, model: Model, options: RequestOptions, memo: Memo | None = None
+) -> Translation:
+    """From a Chat Completions body, or a Responses body at the same address. `body` is decoded JSON and not changed.
+    What `memo` knows from earlier requests isn't converted again, and is shared with them: nobody may change an object
+    in the result.
+
+    Raises BadRequest, with `param` naming the field, for what can't be translated."""
+    with _explained():
+        return _translate(expect_object(body), _chat_source(body), model, options, memo)
+
+
+def translate_responses(
+    body: JsonObject, model: Model, options: RequestOptions, memo: Memo | None = None
+) -> Translation:
+    """From a Responses body, otherwise as `translate_chat`."""
+    with _explained():
+        refuse_stored_state(Fields(expect_object(body)))
+        translation = _translate(body, _input_source(body.get("input")), model, options, memo)
+        translation.reply = replace(translation.reply, echo=echo(body))
+        return translation
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Many clients show only the message of an error, not its `param`."""
+    try:
+        yield
+    except BadRequest as error:
+        named = not error.param or error.message.startswith(error.param)
+        message = error.message if named else f"{error.param}: {error.message}"
+        raise BadRequest(message, param=error.param, code=error.code) from None
+
+
+def _chat_source(body: JsonObject) -> _Source:
+    """Cursor sends `messages: []` beside `input`; if both say something, `messages` counts."""
+    messages = body.get("messages")
+    if not messages and body.get("input") is not None:
+        return _input_source(body["input"])
+    if not isinstance(messages, list) or not messages:
+        raise BadRequest("expected a list with at least one message", param="messages")
+    return _Source("messages", messages, message_turn)
+
+
+def _input_source(given: Any) -> _Source:
+    if isinstance(given, str):
+        given = [{"role": "user", "content": given}]
+    if not isinstance(given, list) or not given:
+        raise BadRequest("expected a string or a list with at least one item", param="input")
+    return _Source("input", given, item_turn)
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A body, read and checked, but for its conversation."""
+
+    fields: Fields
+    source: _Source
+    model: Model
+    options: RequestOptions
+    toolbox: Toolbox
+    choice: ToolChoice | None
+    legacy: bool
+    form: OutputFormat
+    wish: ThinkingWish
+
+    @property
+    def context(self) -> Context:
+        return Context(self.toolbox, self.options)
+
+
+def _translate(
+    body: JsonObject, source: _Source, model: Model, options: RequestOptions, memo: Memo | None
+) -> Translation:
+    memo = Memo() if memo is None else memo
+    asked = _read(body, source, model, options, memo)
+    fields = asked.fields
+    turns = convert_turns(source.items, source.convert, asked.context, source.field, memo)
+    conversation = assemble(turns, source.field)
+    request, max_tokens_given = _request(asked, conversation)
+    notes = [*asked.toolbox.notes, *conversation.notes, *normalize(request, model)]
+    limit_cache_marks(request)
+    return Translation(
+        request=request,
+        reply=_reply(asked),
+        wish=asked.wish,
+        ignored=ignored_fields(fields, source.field, request, options),
+        notes=list(dict.fromkeys(notes)),
+        conversation=fields.text("prompt_cache_key"),
+        betas=_betas(request),
+        max_tokens_given=max_tokens_given,
+        cache_ttl=parameters.cache_ttl(fields, options),
+    )
+
+
+def _read(
+    body: JsonObject, source: _Source, model: Model, options: RequestOptions, memo: Memo
+) -> _Asked:
+    fields = Fields({name: _clean(name, value) for name, value in body.items()})
+    parameters.refuse_unsupported(fields)
+    legacy = "functions" in fields and not fields.items("tools")
+    added = additional_tools(source.items) if source.field == "input" else []
+    toolbox = read_tools(fields, added, options, memo, legacy=legacy)
+    return _Asked(
+        fields=fields,
+        source=source,
+        model=model,
+        options=options,
+        toolbox=toolbox,
+        choice=read_tool_choice(fields, toolbox, legacy=legacy),
+        legacy=legacy,
+        form=output_format(fields, model),
+        wish=parameters.thinking_wish(fields),
+    )
+
+
+def _request(asked: _Asked, conversation: Conversation) -> tuple[JsonObject, bool]:
+    """The Anthropic request before its history is put in order, and whether the client named a limit."""
+    max_tokens, given = parameters.max_tokens(asked.fields, asked.model)
+    system = _system(asked, conversation.system)
+    request = {
+        "model": asked.model.id,
+        "max_tokens": max_tokens,
+        **({"system": system} if system else {}),
+        **tool_fields(asked.toolbox, asked.choice, conversation.messages),
+        "messages": conversation.messages,
+        **_options(asked),
+    }
+    return request, given
+
+
+def _clean(name: str, value: Any) -> Any:
+    if name in _LISTS:
+        return value
+    with located(name):
+        return sanitized(value)
+
+
+def _system(asked: _Asked, leading: Blocks) -> Blocks:
+    """`instructions`, a top-level `system`, the leading messages, and last what the output format needs."""
+    instruction = asked.form.instruction
+    return [
+        *content_blocks(asked.fields.text("instructions"), TEXT_PARTS, asked.context),
+        *content_blocks(asked.fields.get("system"), TEXT_PARTS, asked.context, "system"),
+        *leading,
+        *([text_block(instruction)] if instruction else []),
+    ]
+
+
+def _options(asked: _Asked) -> JsonObject:
+    """The smaller fields of the request; those without a value are left out."""
+    fields, form = asked.fields, asked.form.format
+    user = parameters.user_id(fields)
+    management = fields.get("context_management")
+    found = {
+        "stop_sequences": parameters.stop_sequences(fields) or None,
+        "stream": fields.flag("stream"),
+        "metadata": {"user_id": user} if user else None,
+        "output_config": {"format": form} if form else None,
+        "cache_control": native_mark(fields.get("cache_control")),
+        # The Responses API has a list of another kind under this name.
+        "context_management": management if isinstance(management, dict) else None,
+        **parameters.sampling(fields, asked.model),
+        **parameters.service(fields, asked.model, asked.options),
+    }
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _reply(asked: _Asked) -> Reply:
+    fields = asked.fields
+    name = fields.text("model")
+    if name is not None and not name.strip():
+        raise fields.error("model", "expected the name of a model")
+    reply = Reply(
+        # A client that has the name in the path may leave it out of the body.
+        model=name or asked.model.id,
+        stream=fields.flag("stream") or False,
+        include_usage=fields.nested("stream_options").flag("include_usage") or False,
+        tools=asked.toolbox.replies,
+        legacy_functions=asked.legacy,
+        json_object=asked.form.loose,
+    )
+    return replace(reply, reasoning_fields=()) if asked.wish.display == "omitted" else reply
+
+
+def _betas(request: JsonObject) -> set[str]:
+    needed = {
+        CONTEXT_MANAGEMENT_BETA: "context_management" in request,
+        FILES_BETA: _hold_file(request["messages"]),
+    }
+    return {beta for beta, is_needed in needed.items() if is_needed}
+
+
+def _hold_file(items: list[Any]) -> bool:
+    for item in items:
+        if not isinstance(item, dict):
+            continue
+        source, content = item.get("source"), item.get("content")
+        if isinstance(source, dict) and source.get("type") == "file":
+            return True
+        if isinstance(content, list) and _hold_file(content):
+            return True
+    return False

@@ -1,0 +1,155 @@
+"""One input item of the Responses API, as a turn; and what a response object repeats of its request."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from addon.core.errors import BadRequest
+from addon.core.types import JsonObject
+from addon.translation.to_anthropic.assistant import (
+    call_block,
+    custom_call_block,
+    raw_notes,
+    unsealed,
+)
+from addon.translation.to_anthropic.content import Context, Turn, result_block
+from addon.translation.to_anthropic.fields import Fields, expect_object
+from addon.translation.to_anthropic.messages import message_turn
+from addon.translation.to_anthropic.sanitize import sanitized
+
+_FOREIGN_ITEMS = frozenset(
+    {
+        "apply_patch_call",
+        "apply_patch_call_output",
+        "code_interpreter_call",
+        "compaction",
+        "compaction_trigger",
+        "computer_call",
+        "computer_call_output",
+        "configuration_update",
+        "file_search_call",
+        "image_generation_call",
+        "local_shell_call",
+        "local_shell_call_output",
+        "mcp_approval_request",
+        "mcp_approval_response",
+        "mcp_call",
+        "mcp_list_tools",
+        "program",
+        "program_output",
+        "shell_call",
+        "shell_call_output",
+        "tool_search_call",
+        "tool_search_output",
+        "web_search_call",
+    }
+)
+"""Traces of OpenAI's built-in tools, which Claude was never offered."""
+
+_STORED_STATE = ("previous_response_id", "conversation", "prompt")
+"""Fields that refer to something kept at OpenAI."""
+
+_ECHOED = (
+    "background",
+    "instructions",
+    "max_output_tokens",
+    "max_tool_calls",
+    "parallel_tool_calls",
+    "prompt_cache_key",
+    "reasoning",
+    "safety_identifier",
+    "service_tier",
+    "store",
+    "temperature",
+    "text",
+    "tool_choice",
+    "tools",
+    "top_logprobs",
+    "top_p",
+    "truncation",
+    "user",
+    "metadata",
+)
+_ECHO_DEFAULTS: JsonObject = {
+    "instructions": None,
+    "metadata": {},
+    "parallel_tool_calls": True,
+    "temperature": None,
+    "tool_choice": "auto",
+    "tools": [],
+    "top_p": None,
+}
+"""Fields that a response object always has, in OpenAI's own types."""
+
+
+def item_turn(item: Any, context: Context) -> Turn:
+    """Depends on its arguments only, and shares nothing with `item`. Raises BadRequest with a `param` below it."""
+    item = expect_object(sanitized(item))
+    kind = item.get("type")
+    match kind:
+        case None | "message" if "role" in item:
+            return message_turn(item, context)
+        case "function_call":
+            call = call_block(
+                _call_id(item),
+                item.get("name"),
+                item.get("arguments"),
+                context,
+                item.get("namespace"),
+            )
+            return Turn("assistant", [call], raw_notes([call]))
+        case "custom_tool_call":
+            name, text = item.get("name"), item.get("input")
+            return Turn(
+                "assistant",
+                [custom_call_block(_call_id(item), name, text, context, item.get("namespace"))],
+            )
+        case "function_call_output" | "custom_tool_call_output":
+            return Turn("user", [result_block(_call_id(item), _output(item), context, "output")])
+        case "reasoning":
+            return Turn("assistant", unsealed(item.get("encrypted_content")))
+        case "additional_tools":  # read with the tools
+            return Turn("assistant", [])
+        case None | "item_reference":
+            raise BadRequest(
+                "answers are not kept here; send the whole item, not a reference to it",
+                param="type",
+            )
+    if isinstance(kind, str) and kind in _FOREIGN_ITEMS:
+        return Turn("assistant", [], (f"{kind} was left out; Claude does not have that tool",))
+    raise BadRequest(f"items of type {str(kind)[:80]} are not supported", param="type")
+
+
+def additional_tools(items: list[Any]) -> list[Any]:
+    """Tools that a client hands in later, as items of its input."""
+    added = [
+        item for item in items if isinstance(item, dict) and item.get("type") == "additional_tools"
+    ]
+    return [tool for item in added if isinstance(item.get("tools"), list) for tool in item["tools"]]
+
+
+def refuse_stored_state(fields: Fields) -> None:
+    """Without what they refer to, the answer would be to something else than the client asked."""
+    for name in _STORED_STATE:
+        if name in fields:
+            raise fields.error(
+                name, "nothing is kept here; send the whole input", "unsupported_parameter"
+            )
+
+
+def echo(body: JsonObject) -> JsonObject:
+    given = {name: sanitized(body[name]) for name in _ECHOED if body.get(name) is not None}
+    return _ECHO_DEFAULTS | given
+
+
+def _call_id(item: JsonObject) -> Any:
+    """`call_id` joins call and output; `id` names the item only."""
+    return item.get("call_id")
+
+
+def _output(item: JsonObject) -> Any:
+    output = item.get("output")
+    return (
+        json.dumps(output, ensure_ascii=False) if isinstance(output, dict | int | float) else output
+    )

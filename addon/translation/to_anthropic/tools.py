@@ -1,0 +1,178 @@
+"""Tool definitions: every OpenAI form, and Anthropic's own, as Anthropic tools."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from addon.core.types import JsonObject, ToolReply
+from addon.translation.to_anthropic.cache_marks import native_mark
+from addon.translation.to_anthropic.fields import Fields, expect_object, located
+from addon.translation.to_anthropic.sanitize import sanitized
+from addon.translation.to_anthropic.tool_arguments import WRAPPER
+from addon.translation.to_anthropic.tool_names import hashed_name, legal_name
+from addon.translation.to_anthropic.tool_schema import object_schema
+
+_SERVER_TOOL = re.compile(
+    r"(web_search|web_fetch|code_execution|bash|text_editor|memory|computer|(browser|computer)_toolset"
+    r"|tool_search_tool_[a-z0-9]+)_20\d{6}"
+)
+"""Anthropic's own tools carry the date of their version in `type`."""
+
+
+@dataclass(slots=True)
+class Toolbox:
+    """The tools of a request, shared with later requests that declare the same: not changed once all are added."""
+
+    definitions: dict[str, JsonObject] = field(default_factory=dict)
+    """What Anthropic gets, by upstream name, in the client's order."""
+    replies: dict[str, ToolReply] = field(default_factory=dict)
+    """How calls are given back, by upstream name; Anthropic's own tools are not in it."""
+    notes: list[str] = field(default_factory=list)
+    _bare: dict[str, str] = field(default_factory=dict)
+
+    def upstream_name(self, name: str, namespace: str | None = None) -> str:
+        """The name Anthropic knows a tool by, declared or not. A pure function of the tools and the name."""
+        if namespace is None and name in self._bare:
+            return self._bare[name]
+        qualified = _qualified(name, namespace)
+        upstream = legal_name(qualified)
+        return upstream if self._is(upstream, name, namespace) else self._other(upstream)
+
+    def naming(self) -> tuple[object, ...]:
+        """All that the names and inputs of earlier calls depend on, with a `repr` of its own for each."""
+        return self.replies, self._bare
+
+    def add(self, definition: JsonObject, reply: ToolReply) -> None:
+        """`definition`: without its name. A second tool of the same name replaces the first: Anthropic refuses both."""
+        qualified = _qualified(reply.name, reply.namespace)
+        upstream = legal_name(qualified)
+        if upstream in self.replies and not self._is(upstream, reply.name, reply.namespace):
+            upstream = hashed_name(upstream)
+        definition = {"name": upstream, **definition}
+        if upstream in self.definitions and self.definitions[upstream] != definition:
+            self.notes.append(f"tools: {upstream} is declared twice; the last one counts")
+        self.definitions[upstream] = definition
+        self.replies[upstream] = reply
+        if reply.namespace is None:
+            self._bare[reply.name] = upstream
+        else:
+            self._bare.setdefault(reply.name, upstream)
+
+    def add_server_tool(self, tool: JsonObject) -> None:
+        """A tool that Anthropic runs. A tool of the client with the same name goes first."""
+        self.definitions.setdefault(tool["name"], tool)
+
+    def _is(self, upstream: str, name: str, namespace: str | None) -> bool:
+        reply = self.replies.get(upstream)
+        return reply is not None and (reply.name, reply.namespace) == (name, namespace)
+
+    def _other(self, upstream: str) -> str:
+        """Where `add` put a tool whose name was taken by another's."""
+        hashed = hashed_name(upstream)
+        return hashed if hashed in self.replies else upstream
+
+
+def declare_tools(tools: list[Any]) -> Toolbox:
+    """Raises BadRequest with `param` `tools[i]…`. The tools are copied."""
+    toolbox = Toolbox()
+    for index, tool in enumerate(tools):
+        with located(f"tools[{index}]"):
+            for fields, namespace in _flattened(expect_object(sanitized(tool))):
+                _declare(toolbox, fields, namespace)
+    return toolbox
+
+
+def declare_functions(functions: list[Any]) -> Toolbox:
+    """The same for the deprecated `functions`."""
+    toolbox = Toolbox()
+    for index, function in enumerate(functions):
+        with located(f"functions[{index}]"):
+            _declare_function(toolbox, Fields(expect_object(sanitized(function))), None)
+    return toolbox
+
+
+def _flattened(tool: JsonObject) -> Iterator[tuple[Fields, str | None]]:
+    """Tools with their namespace: the Responses API groups tools under `{type: namespace, name, tools}`."""
+    fields = Fields(tool)
+    if fields.get("type") != "namespace":
+        yield fields, None
+        return
+    namespace = fields.text("name")
+    for index, inner in enumerate(fields.items("tools") or []):
+        with located(f"tools[{index}]"):
+            yield Fields(expect_object(inner)), namespace
+
+
+def _declare(toolbox: Toolbox, tool: Fields, namespace: str | None) -> None:
+    kind = tool.get("type")
+    if kind in (None, "function") or "input_schema" in tool:
+        _declare_function(
+            toolbox, tool.nested("function") if "function" in tool else tool, namespace
+        )
+    elif kind == "custom":
+        _declare_custom(toolbox, tool.nested("custom") if "custom" in tool else tool, namespace)
+    elif (
+        isinstance(kind, str) and _SERVER_TOOL.fullmatch(kind) and isinstance(tool.get("name"), str)
+    ):
+        toolbox.add_server_tool({name: tool.get(name) for name in tool if name != "cache_control"})
+    else:
+        toolbox.notes.append(
+            f"tools: {str(kind)[:80]!r} has no counterpart at Anthropic and was left out"
+        )
+
+
+def _declare_function(toolbox: Toolbox, function: Fields, namespace: str | None) -> None:
+    name = _name(toolbox, function)
+    if name is None:
+        return
+    source = "parameters" if "parameters" in function else "input_schema"
+    schema, wrapped = object_schema(function.mapping(source) or {})
+    definition = _described(function) | {"input_schema": schema}
+    mark = native_mark(function.get("cache_control"))
+    if mark is not None:
+        definition["cache_control"] = mark
+    toolbox.add(definition, ToolReply(name=name, wrapped=wrapped, namespace=namespace))
+
+
+def _declare_custom(toolbox: Toolbox, custom: Fields, namespace: str | None) -> None:
+    name = _name(toolbox, custom)
+    if name is None:
+        return
+    definition = _described(custom)
+    grammar = _grammar(custom)
+    if grammar:
+        definition["description"] = "\n\n".join(
+            filter(None, (definition.get("description"), grammar))
+        )
+    properties = {WRAPPER: {"type": "string"}}
+    definition["input_schema"] = {"type": "object", "properties": properties, "required": [WRAPPER]}
+    toolbox.add(definition, ToolReply(name=name, custom=True, namespace=namespace))
+
+
+def _name(toolbox: Toolbox, tool: Fields) -> str | None:
+    """None, with a note, for null and "": Cursor sends such placeholders."""
+    name = tool.text("name")
+    if not name:
+        toolbox.notes.append("tools: a tool without a name was left out")
+    return name or None
+
+
+def _described(tool: Fields) -> JsonObject:
+    description = tool.text("description")
+    return {"description": description} if description else {}
+
+
+def _grammar(custom: Fields) -> str | None:
+    """Claude can't be held to a grammar; told of it, it mostly keeps to it."""
+    form = custom.nested("format")
+    if form.get("type") != "grammar":
+        return None
+    grammar = form.nested("grammar") if "grammar" in form else form
+    return f"Input format ({grammar.text('syntax')}):\n{grammar.text('definition')}"
+
+
+def _qualified(name: str, namespace: str | None) -> str:
+    return name if namespace is None else f"{namespace}__{name}"

@@ -1,0 +1,178 @@
+"""The snapshot of usage as a JSON document, and back. Nothing of a document is believed before it was checked."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from operator import attrgetter
+from typing import Any, NoReturn, get_args
+
+import orjson
+
+from addon.claude.pricing import Tokens
+from addon.core.errors import BadRequest
+from addon.core.types import Dialect, JsonObject
+from addon.usage.budget import BudgetSettings
+from addon.usage.ledger import Cells, LedgerState, Totals, columns
+from addon.usage.record import RequestRecord, Source
+
+FORMAT = "ccproxy-usage"
+VERSION = 1
+
+RECORD_TYPES: dict[str, tuple[type, ...]] = {
+    "id": (int,),
+    "time": (int, float),
+    "model": (str,),
+    "source": (str,),
+    "dialect": (str, type(None)),
+    "stream": (bool,),
+    "status": (int,),
+    "reason": (str, type(None)),
+    "cost": (int,),
+    "latency_ms": (int, type(None)),
+    "ttft_ms": (int, type(None)),
+    "error": (str, type(None)),
+    "conversation": (str, type(None)),
+    "request_id": (str, type(None)),
+}
+"""The columns of a record, tokens apart, in their order in the file."""
+
+record_columns = attrgetter(*RECORD_TYPES)
+token_columns = attrgetter(*(f.name for f in fields(Tokens)))
+
+CHOICES = {"source": get_args(Source.__value__), "dialect": (*get_args(Dialect.__value__), None)}
+
+
+class Unreadable(Exception):
+    """Not a snapshot that this version can read; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What survives a restart."""
+
+    ledger: LedgerState
+    settings: BudgetSettings
+    known: bool
+    """See `Budget.known`."""
+
+
+def encode(snapshot: Snapshot, *, saved_at: float) -> bytes:
+    ledger = snapshot.ledger
+    document = {
+        "format": FORMAT,
+        "version": VERSION,
+        "savedAt": saved_at,
+        "budget": {"settings": snapshot.settings.to_json(), "known": snapshot.known},
+        "lastId": ledger.last_id,
+        "evictedUntil": ledger.evicted_until,
+        "totals": _array(_cells_json(ledger.totals)),
+        "buckets": {
+            str(width): _array([at, _cells_json(cells)] for at, cells in slices)
+            for width, slices in ledger.buckets.items()
+        },
+        "records": _array(
+            [*record_columns(record), token_columns(record.tokens)] for record in ledger.records
+        ),
+    }
+    return orjson.dumps(document)
+
+
+def _array(rows: Iterable[list[Any]]) -> orjson.Fragment:
+    # Row by row, and with a break after each: other threads wait for the text that is being made, and would for five
+    # milliseconds at a time, which is Python's own turn. Streams are passed on in one of them.
+    texts = []
+    for row in rows:
+        texts.append(_dumps(row))
+        time.sleep(0)
+    return orjson.Fragment(b"[%b]" % b",".join(texts))
+
+
+def _dumps(row: list[Any]) -> bytes:
+    try:
+        return orjson.dumps(row)
+    # It takes no integers beyond 64 bits and no lone surrogates, and both must come back as they were.
+    except TypeError:
+        return json.dumps(row, separators=(",", ":")).encode()
+
+
+def _cells_json(cells: Cells) -> list[list[Any]]:
+    return [[*key, *columns(totals)] for key, totals in cells.items()]
+
+
+def decode(raw: bytes) -> Snapshot:
+    """Raises `Unreadable`."""
+    try:
+        document = json.loads(raw, parse_constant=_refuse)
+    # A hostile file can nest deeper than the reader goes, or hold a number too long to convert.
+    except (ValueError, RecursionError) as error:
+        raise Unreadable(f"it is no JSON: {error}") from error
+    if not isinstance(document, dict) or document.get("format") != FORMAT:
+        raise Unreadable("it was not written by ccproxy")
+    if document.get("version") != VERSION:
+        raise Unreadable(
+            f"it has version {document.get('version')!r}, and this ccproxy reads {VERSION}"
+        )
+    try:
+        return _snapshot(document)
+    except (KeyError, TypeError, ValueError, AttributeError, BadRequest) as error:
+        raise Unreadable(f"its content is damaged: {error!r}") from error
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is no JSON")
+
+
+def _snapshot(document: JsonObject) -> Snapshot:
+    return Snapshot(
+        ledger=LedgerState(
+            records=tuple(_record(row) for row in document["records"]),
+            last_id=_count(document["lastId"]),
+            evicted_until=_typed(document["evictedUntil"], (int, float, type(None))),
+            totals=_cells(document["totals"]),
+            buckets={
+                int(width): tuple((_typed(at, (int,)), _cells(rows)) for at, rows in slices)
+                for width, slices in document["buckets"].items()
+            },
+        ),
+        settings=BudgetSettings().changed(document["budget"]["settings"]),
+        known=_typed(document["budget"]["known"], (bool,)),
+    )
+
+
+def _record(row: list[Any]) -> RequestRecord:
+    *values, tokens = row
+    named = dict(zip(RECORD_TYPES, values, strict=True))
+    for name, value in named.items():
+        _typed(value, RECORD_TYPES[name])
+        if value not in CHOICES.get(name, (value,)):
+            raise ValueError(f"{name} {value!r}")
+    return RequestRecord(**named, tokens=_tokens(tokens))
+
+
+def _cells(rows: list[list[Any]]) -> Cells:
+    return {
+        (_typed(source, (str,)), _typed(model, (str,))): Totals(
+            _count(requests), _count(failed), _count(cost), _tokens(tokens)
+        )
+        for source, model, requests, failed, cost, *tokens in rows
+    }
+
+
+def _tokens(counts: list[Any]) -> Tokens:
+    return Tokens(*map(_count, counts))
+
+
+def _count(value: Any) -> int:
+    if _typed(value, (int,)) < 0:
+        raise ValueError(f"{value} is no count")
+    return int(value)
+
+
+def _typed(value: Any, types: tuple[type, ...]) -> Any:
+    # In Python, but not in JSON, true is an integer.
+    if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
+        raise TypeError(f"{value!r} is not {' or '.join(each.__name__ for each in types)}")
+    return value

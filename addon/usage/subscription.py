@@ -1,0 +1,85 @@
+"""Where things stand now: the subscription's windows and rests, and the conversations that are going on."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass, field
+
+from addon.api.dashboard_data import Conversation
+from addon.fallback.cooldowns import Cooldowns
+from addon.fallback.rate_limits import Windows
+from addon.usage.windows import SubscriptionWindow
+
+MOST_CONVERSATIONS = 64
+LABELS = {"5h": "5 hours", "7d": "7 days", "7d_oi": "7 days, Fable", "7d_opus": "7 days, Opus"}
+"""What Anthropic's short names mean to a person; a new name is shown as it is."""
+
+
+@dataclass(slots=True)
+class Conversations:
+    """The newest conversations."""
+
+    by_id: OrderedDict[str, Conversation] = field(default_factory=OrderedDict)
+
+    def see(self, conversation: Conversation) -> None:
+        self.by_id.pop(conversation.id, None)
+        self.by_id[conversation.id] = conversation
+        if len(self.by_id) > MOST_CONVERSATIONS:
+            self.by_id.popitem(last=False)
+
+    def newest(self) -> list[Conversation]:
+        return list(reversed(self.by_id.values()))
+
+
+@dataclass(slots=True)
+class Standing:
+    cooldowns: Cooldowns = field(default_factory=Cooldowns)
+    windows: Windows | None = None
+    """As the newest answer told."""
+    seen_at: float | None = None
+    """Unix seconds of that answer."""
+    conversations: Conversations = field(default_factory=Conversations)
+    login: int | None = None
+    """Which login the rests and the windows are about."""
+
+    def see_login(self, credential: str, login: int) -> None:
+        """What was refused to one login says nothing of the next."""
+        if self.login not in (None, login):
+            self.cooldowns.forget(credential)
+            self.windows = None
+        self.login = login
+
+    def limited_until(self, family: str, now: float) -> float | None:
+        """Unix time when the subscription's limits end for these models; None when no limit keeps it from serving."""
+        ends = [
+            rest["until"]
+            for rest in self.cooldowns.snapshot(now)
+            if rest["reason"] == "rate_limited"
+            and rest["seconds"] > 0
+            and rest["family"] in (None, family)
+        ]
+        return max(ends, default=None)
+
+    def see_windows(self, windows: Windows | None, now: float) -> None:
+        if windows is not None:
+            self.windows, self.seen_at = windows, now
+
+    def shown_windows(self) -> list[SubscriptionWindow]:
+        return [
+            SubscriptionWindow(
+                name=window.name,
+                label=LABELS.get(window.name, window.name),
+                utilization=window.utilization,
+                resets_at=window.reset,
+                status=window.status,
+                seen_at=self.seen_at,
+            )
+            for window in (self.windows.windows if self.windows else ())
+        ]
+
+    def cooldown_seconds(self, now: float) -> dict[tuple[str, str], float]:
+        """Seconds left, by credential and model family (`all`: every model)."""
+        return {
+            (entry["credential"], entry["family"] or "all"): entry["seconds"]
+            for entry in self.cooldowns.snapshot(now)
+        }

@@ -1,0 +1,58 @@
+"""What is said at start: who serves, what it may cost, and what a tunnel needs. In 80 columns."""
+
+from __future__ import annotations
+
+import pytest
+
+from addon.addons.banner import banner
+from addon.core.settings import Settings
+from addon.credentials.credential import Credential, CredentialError
+from tests.readable_login import ReadableLogin, stored
+
+NOW = 1_800_000_000.0
+
+
+MISSING = CredentialError("missing", "No Claude login in /home/me/.claude. Run `claude /login`.")
+
+
+async def lines(
+    login: Credential | CredentialError = MISSING, *, private: bool = False, **env: str
+) -> list[str]:
+    return await banner(Settings.from_env(env), ReadableLogin(login), NOW, private=private)
+
+
+@pytest.mark.parametrize(
+    ("login", "env", "said"),
+    [
+        (stored(expires_at=NOW + 3600), {}, "found in the file, valid until"),
+        (stored(expires_at=NOW - 1), {}, "expired; it is refreshed with the first request"),
+        (stored(), {}, "found in the file"),
+        (MISSING, {}, "Run `claude /login`."),
+        (MISSING, {"CLAUDE_CODE_FIRST": "false"}, "not used (CLAUDE_CODE_FIRST=false)"),
+        (MISSING, {"ANTHROPIC_API_KEY": "k"}, "used when the subscription can't serve"),
+        (MISSING, {"ANTHROPIC_API_KEY": "k", "FALLBACK": "off"}, "never used (FALLBACK=off)"),
+        (MISSING, {"ANTHROPIC_API_KEY": "k", "CLAUDE_CODE_FIRST": "false"}, "used for everything"),
+        (MISSING, {}, "summarized above 200000 tokens"),
+        (MISSING, {"CONTEXT_STRATEGY": "trim", "CONTEXT_MAX_TOKENS": "auto"}, "trimmed above the model's own window"),
+        (MISSING, {"CONTEXT_STRATEGY": "none"}, "left as it is"),
+        (MISSING, {}, "open to ALLOWED_IPS (Cursor's servers), with no secret set"),
+        (MISSING, {"PROXY_SECRET_KEY": "s"}, "see CCPROXY_HOME/secret, or PROXY_SECRET_KEY"),
+    ],
+)  # fmt: skip
+async def test_what_it_says(
+    login: Credential | CredentialError, env: dict[str, str], said: str
+) -> None:
+    assert said in " ".join(" ".join(await lines(login, **env)).split())
+
+
+@pytest.mark.parametrize(
+    "env", [{}, {"PROXY_SECRET_KEY": "x" * 40}, {"ANTHROPIC_API_KEY": "k"}], ids=str
+)
+async def test_it_fits_eighty_columns(env: dict[str, str]) -> None:
+    assert max(map(len, await lines(private=True, **env))) < 80
+
+
+async def test_the_secret_is_for_a_persons_eyes() -> None:
+    env = {"PROXY_SECRET_KEY": "sk-ccproxy-canary"}
+    assert "canary" in "\n".join(await lines(private=True, **env))
+    assert "canary" not in "\n".join(await lines(**env))

@@ -1,0 +1,66 @@
+"""Whoever guesses the secret is told to stop."""
+
+from __future__ import annotations
+
+import pytest
+
+from addon.addons.guesses import CALLERS, WRONG_ALLOWED, Guesses
+from addon.core.errors import RateLimited, Unauthorized
+from addon.stand_in.clock import Clock
+
+WRONG = Unauthorized("Wrong.")
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def guesses(clock: Clock) -> Guesses:
+    return Guesses(clock)
+
+
+def spend(guesses: Guesses, caller: str) -> None:
+    assert [guesses.wrong(caller, WRONG) for _ in range(WRONG_ALLOWED)] == [WRONG] * WRONG_ALLOWED
+
+
+def test_after_ten_within_a_minute_there_are_too_many(guesses: Guesses, clock: Clock) -> None:
+    spend(guesses, "8.8.8.8")
+    clock.now += 20
+    error = guesses.wrong("8.8.8.8", WRONG)
+    assert isinstance(error, RateLimited)
+    assert error.retry_after == 40
+    clock.now += 40
+    spend(guesses, "8.8.8.8")
+    assert guesses.wrong("8.8.8.8", WRONG) is not WRONG
+
+
+def test_ten_in_more_than_a_minute_are_not(guesses: Guesses, clock: Clock) -> None:
+    for _ in range(5 * WRONG_ALLOWED):
+        assert guesses.wrong("8.8.8.8", WRONG) is WRONG
+        clock.now += 6.1
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("8.8.8.8", "8.8.4.4", False),
+        ("8.8.8.8", "::ffff:8.8.8.8", True),
+        ("2001:db8:1:2::1", "2001:db8:1:2:ffff::9", True),
+        ("2001:db8:1:2::1", "2001:db8:1:3::1", False),
+        ("fe80::1%eth0", "fe80::1%eth1", True),
+        ("no address", "another", False),
+        ("\udcff", "", False),
+    ],
+)
+def test_callers_are_told_apart(one: str, other: str, *, same: bool, guesses: Guesses) -> None:
+    spend(guesses, one)
+    assert (guesses.wrong(other, WRONG) is not WRONG) is same
+
+
+def test_many_callers_take_no_room(guesses: Guesses) -> None:
+    spend(guesses, "10.0.0.1")
+    for number in range(CALLERS):
+        guesses.wrong(f"11.0.{number // 256}.{number % 256}", WRONG)
+    assert guesses.wrong("10.0.0.1", WRONG) is WRONG

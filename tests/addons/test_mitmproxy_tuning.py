@@ -1,0 +1,104 @@
+"""mitmdump without what does nothing here: as it is, and with options that give an addon work."""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from mitmproxy.hooks import DoneHook
+from mitmproxy.options import Options
+from mitmproxy.tools.dump import DumpMaster
+
+from addon.addons.mitmproxy_tuning import (
+    CONNECTIONS,
+    IDLE_WITHOUT,
+    drop_idle_addons,
+    silence_connections,
+)
+
+
+@asynccontextmanager
+async def mitmdump(**given: Any) -> AsyncIterator[DumpMaster]:
+    master = DumpMaster(Options(), with_dumper=True)
+    master.options.update(**{"flow_detail": 0, "onboarding": False, **given})
+    yield master
+    await master.addons.trigger_event(DoneHook())
+
+
+async def remaining(**given: Any) -> set[str]:
+    async with mitmdump(**given) as master:
+        drop_idle_addons(master.addons, master.options)
+        return set(master.addons.lookup)
+
+
+async def test_every_name_is_one_of_mitmproxys() -> None:
+    async with mitmdump() as master:
+        assert set(IDLE_WITHOUT) <= set(master.addons.lookup)
+        needed = {option for options in IDLE_WITHOUT.values() for option in options}
+        assert needed <= set(master.options.keys())
+
+
+async def test_what_serves_connections_stays() -> None:
+    needed = {"block", "clientplayback", "core", "errorcheck", "nextlayer", "proxyserver"}
+    assert await remaining() >= {*needed, "scriptloader", "tlsconfig"}
+    assert not await remaining() & set(IDLE_WITHOUT)
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "addon"),
+    [
+        ("modify_headers", ["/~q/x-asked/by-the-user"], "modifyheaders"),
+        ("anticache", True, "anticache"),
+        ("flow_detail", 1, "dumper"),
+        ("block_list", [":~u ads:404"], "blocklist"),
+    ],
+)
+async def test_an_addon_with_work_stays(option: str, value: Any, addon: str) -> None:
+    assert addon in await remaining(**{option: value})
+
+
+@pytest.mark.parametrize(("verbosity", "heard"), [("warn", False), ("info", True), ("debug", True)])
+async def test_connections_are_logged_when_someone_reads_it(verbosity: str, heard: bool) -> None:
+    logger = logging.getLogger(CONNECTIONS)
+    before = logger.level
+    async with mitmdump(termlog_verbosity=verbosity) as master:
+        logger.setLevel(logging.INFO)
+        silence_connections(master.options)
+        heard_now = logger.isEnabledFor(logging.INFO)
+    logger.setLevel(before)
+    assert heard_now is heard
+
+
+HOARD = """
+import re
+from addon.addons.mitmproxy_tuning import give_memory_back
+
+def megabytes():
+    return int(re.search(r"VmRSS:\\s+(\\d+)", open("/proc/self/status").read())[1]) / 1024
+
+def answers():
+    # each leaves a little behind, which keeps the heap below it
+    return [(bytes(2_000_000), bytes(2_000)) for _ in range(50)]
+
+{first}
+kept, before = [], megabytes()
+for _ in range(3):
+    kept += [small for _, small in answers()]
+print(megabytes() - before)
+"""
+
+
+def left_behind(first: str) -> float:
+    """MB that a process still holds of 150 large blocks that it has freed."""
+    command = [sys.executable, "-c", HOARD.format(first=first)]
+    return float(subprocess.run(command, capture_output=True, check=True, timeout=60).stdout)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc is Linux's")
+def test_large_blocks_go_back_to_the_system() -> None:
+    assert left_behind("give_memory_back()") < 5 < left_behind("pass")

@@ -1,0 +1,181 @@
+"""What /health says, from what is known without asking anybody."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from addon.api.health import Health
+from addon.core.settings import Settings
+from addon.core.types import JsonObject
+from addon.credentials.login import CredentialStatus
+from addon.fallback.rate_limits import Limit, read_windows
+from addon.usage.budget import Budget, BudgetSettings
+from addon.usage.ledger import UsageLedger
+from addon.usage.subscription import Standing
+from tests.usage.records import NOW, record
+
+KEY = {"ANTHROPIC_API_KEY": "sk-ant-api03-canary"}
+GOOD = CredentialStatus(source="file", expires_at=NOW + 3600, next_refresh=NOW + 3300)
+EXPIRED = CredentialStatus(source="file", expires_at=NOW - 1)
+DEAD = CredentialStatus(
+    source="file", expires_at=NOW - 1, last_error="invalid_grant", degraded=True
+)
+NONE = CredentialStatus(last_error="missing")
+
+
+class World:
+    def __init__(self, env: dict[str, str] | None = None, login: CredentialStatus = GOOD) -> None:
+        self.settings = Settings.from_env(KEY if env is None else env)
+        self.login = login
+        self.standing = Standing()
+        self.budget = Budget(UsageLedger(lambda: NOW))
+        self.problem: str | None = None
+
+    def spend(self, dollars: float, **limits: float) -> None:
+        ledger = UsageLedger(lambda: NOW)
+        ledger.add(record(dollars=dollars))
+        self.budget = Budget(ledger, BudgetSettings(**limits, enabled=True))
+
+    def says(self, detailed: bool = True) -> JsonObject:
+        health = Health(
+            self.settings,
+            lambda: self.login,
+            self.standing,
+            self.budget,
+            usage_problem=lambda: self.problem,
+            clock=lambda: NOW,
+        )
+        return health(detailed)
+
+
+def resting(family: str | None, until: float = NOW + 60) -> World:
+    world = World()
+    world.standing.cooldowns.rest(
+        "claude_code", Limit(family, until), reason="rate_limited", now=NOW
+    )
+    return world
+
+
+def over_budget() -> World:
+    world = World()
+    world.spend(3, daily=3.0)
+    return world
+
+
+def unknown_budget() -> World:
+    world = World()
+    world.budget.restore(BudgetSettings(), known=False)
+    return world
+
+
+@pytest.mark.parametrize(
+    ("world", "state"),
+    [
+        (World({}), "no_api_key"),
+        (World({**KEY, "FALLBACK": "off"}), "off"),
+        (World({**KEY, "CLAUDE_CODE_FIRST": "false", "FALLBACK": "off"}), "only"),
+        (over_budget(), "over_budget"),
+        (unknown_budget(), "over_budget"),
+        (World(login=NONE), "active"),
+        (World(login=DEAD), "active"),
+        (resting(None), "active"),
+        (resting("opus"), "ready"),
+        (resting(None, NOW), "ready"),
+        (World(login=EXPIRED), "ready"),
+        (World(), "ready"),
+    ],
+)
+def test_the_state_of_the_fallback(world: World, state: str) -> None:
+    assert world.says()["fallbackState"] == state
+
+
+@pytest.mark.parametrize(
+    ("env", "login", "told"),
+    [
+        ({}, NONE, ["claude /login", "ANTHROPIC_API_KEY"]),
+        ({"CLAUDE_CODE_FIRST": "false"}, GOOD, ["ANTHROPIC_API_KEY"]),
+    ],
+    ids=["no-login-and-no-key", "key-only-without-a-key"],
+)
+def test_it_says_when_nothing_can_serve(
+    env: dict[str, str], login: CredentialStatus, told: list[str]
+) -> None:
+    said = World(env, login).says()
+    assert said["status"] == "degraded"
+    assert all(word in said["problems"][0] for word in told)
+
+
+def test_what_usage_and_budget_suffer_from_is_said() -> None:
+    world = unknown_budget()
+    world.problem = "Usage is kept in memory only: disk full"
+    said = world.says()
+    assert said["status"] == "degraded" and said["budget"]["known"] is False
+    assert "POST /budget" in said["problems"][0] and "disk full" in said["problems"][1]
+
+
+def test_a_sound_proxy_has_no_problems() -> None:
+    said = World().says()
+    assert (said["status"], said["problems"]) == ("ok", [])
+    assert said["claudeCode"] == {
+        "enabled": True,
+        "authenticated": True,
+        "source": "file",
+        "subscriptionType": None,
+        "expiresAt": (NOW + 3600) * 1000,
+        "nextRefreshAt": (NOW + 3300) * 1000,
+        "reloginDueAt": None,
+        "lastError": None,
+    }
+    assert said["fallback"] is True and said["subscription"] is None and said["cooldowns"] == []
+
+
+def test_windows_cooldowns_and_budget_are_shown_with_their_resets() -> None:
+    world = over_budget()
+    headers = {
+        "anthropic-ratelimit-unified-status": "allowed_warning",
+        "anthropic-ratelimit-unified-5h-utilization": "0.42",
+        "anthropic-ratelimit-unified-5h-reset": str(NOW + 7200),
+        "anthropic-ratelimit-unified-5h-status": "allowed_warning",
+    }
+    world.standing.see_windows(read_windows(headers, NOW), NOW - 5)
+    world.standing.cooldowns.rest(
+        "claude_code", Limit("fable", NOW + 60), reason="rate_limited", now=NOW
+    )
+    said = world.says()
+    assert said["subscription"]["status"] == "allowed_warning"
+    assert said["subscription"]["windows"] == [
+        {
+            "name": "5h",
+            "label": "5 hours",
+            "utilization": 0.42,
+            "resetsAt": (NOW + 7200) * 1000,
+            "status": "allowed_warning",
+            "seenAt": (NOW - 5) * 1000,
+        }
+    ]
+    assert said["cooldowns"] == [
+        {
+            "credential": "claude_code",
+            "family": "fable",
+            "until": (NOW + 60) * 1000,
+            "seconds": 60.0,
+            "reason": "rate_limited",
+        }
+    ]
+    assert said["budget"]["spent"]["day"] == 3.0
+    assert said["budget"]["settings"]["dailyLimit"] == 3.0
+    assert said["budget"]["exhausted"] == ["daily"]
+
+
+def test_no_secret_is_in_it_and_a_tunnel_learns_nothing() -> None:
+    env: dict[str, Any] = {
+        **KEY,
+        "PROXY_SECRET_KEY": "canary",
+        "OPENAI_API_KEY": "canary",
+        "CLAUDE_CODE_OAUTH_TOKEN": "canary",
+    }
+    world = World(env, DEAD)
+    assert "canary" not in str(world.says())
+    assert world.says(detailed=False) == {"status": "ok"}

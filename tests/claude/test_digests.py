@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from addon.claude.digests import chain, digest, digest_json, fingerprint
+from tests.context.builders import call, result, text
+
+IMAGE = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "AAAA"}}
+THINKING = {"type": "thinking", "thinking": "hm", "signature": "abc"}
+CACHED = {"cache_control": {"type": "ephemeral"}}
+
+
+def user(*content: dict[str, Any]) -> dict[str, Any]:
+    return {"role": "user", "content": list(content)}
+
+
+SAME = {
+    "string-and-text-block": (text("user", "hi"), user({"type": "text", "text": "hi"})),
+    "cache-control": (user(IMAGE), user({**IMAGE, **CACHED})),
+    "cache-control-inside-a-result": (result("t", [IMAGE]), result("t", [{**IMAGE, **CACHED}])),
+    "thinking": (
+        user({"type": "text", "text": "hi"}),
+        user(THINKING, {"type": "text", "text": "hi"}),
+    ),
+    "key-order": (user({"type": "x", "a": 1, "b": 2}), user({"b": 2, "a": 1, "type": "x"})),
+}
+OTHER = {
+    "role": (text("user", "hi"), text("assistant", "hi")),
+    "text": (text("user", "hi"), text("user", "hi ")),
+    "one-text-or-two": (
+        user({"type": "text", "text": "ab"}),
+        user(*({"type": "text", "text": t} for t in "ab")),
+    ),
+    "result-content": (result("t", "a"), result("t", "b")),
+    "call-id": (call("a"), call("b")),
+    "image": (user(IMAGE), user({**IMAGE, "source": {**IMAGE["source"], "data": "BBBB"}})),
+    "tool-input-of-that-name": (
+        user({"type": "tool_use", "id": "a", "name": "n", "input": {"cache_control": 1}}),
+        user({"type": "tool_use", "id": "a", "name": "n", "input": {"cache_control": 2}}),
+    ),
+    "lone-surrogate": (text("user", "\ud800"), text("user", "\ud801")),
+}
+
+
+@pytest.mark.parametrize(("one", "other"), SAME.values(), ids=SAME)
+def test_same_message(one: dict[str, Any], other: dict[str, Any]):
+    assert digest(one) == digest(other)
+
+
+@pytest.mark.parametrize(("one", "other"), OTHER.values(), ids=OTHER)
+def test_another_message(one: dict[str, Any], other: dict[str, Any]):
+    assert digest(one) != digest(other)
+
+
+def test_precomputed_digests_are_taken_over():
+    request = {"messages": [text("user", "a"), text("assistant", "b")]}
+    own = fingerprint(request)
+    assert fingerprint(request, own.messages) == own
+    assert fingerprint(request, [b"x", b"y"]).messages == (b"x", b"y")
+
+
+def test_chain_names_every_prefix():
+    names = chain(b"seed", [b"a", b"b"])
+    assert len(set(names)) == 3
+    assert chain(b"seed", [b"a"]) == names[:2]
+    assert chain(b"other", [b"a"])[1] != names[1]
+
+
+def test_json_digest_ignores_cache_control_of_tools():
+    tool = {"name": "a", "input_schema": {}}
+    assert digest_json([tool]) == digest_json([{**tool, **CACHED}])

@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+import pytest
+
+from addon.claude.digests import fingerprint
+from addon.context.summary_memory import Summary
+from addon.context.tokens.estimate import Sizes, estimate
+from addon.context.tokens.measure import Size
+from addon.context.view import Chat, through
+from tests.context.builders import NEW, call, result, text
+
+MESSAGES = [
+    text("user", "go"),
+    *(m for at in range(12) for m in (call(f"t{at}"), result(f"t{at}", "ok"))),
+]
+
+
+def chat(count: int = 25) -> Chat:
+    request = {"messages": MESSAGES[:count]}
+    none = [Size() for _ in range(count)]
+    sizes = Sizes(Size(), Size(), none, [0] * count, overhead=0, family="new", rough=False)
+    return Chat(request, NEW, fingerprint(request), estimate(sizes, 1.0, "prior", None))
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "takes"),
+    [(3, 15, True), (3, 13, True), (3, 17, False), (4, 15, False), (3, 14, False)],
+    ids=[
+        "up-to-the-last-ten",
+        "less",
+        "into-the-last-ten",
+        "start-splits-a-pair",
+        "end-splits-a-pair",
+    ],
+)
+def test_where_a_summary_can_stand(start: int, end: int, takes: bool):
+    assert chat().takes(Summary(id="0" * 32, start=start, end=end, text="s")) is takes
+
+
+def test_a_view_maps_back_to_the_chat():
+    whole = chat()
+    view = through(whole, Summary(id="0" * 32, start=3, end=11, text="s"))
+    shown = view.request["messages"]
+    assert shown[view.covered] == whole.messages[view.covered + view.shift] == whole.messages[11]
+    assert view.prints == fingerprint(view.request)
+    assert whole.key == chat(14).key

@@ -1,0 +1,103 @@
+"""JSON that loses nothing, and bodies that cannot blow up."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from addon.core.errors import BadRequest, CCProxyError, TooLarge, UnsupportedMedia
+from addon.core.json_codec import MAX_BODY, dumps, inflate, loads, read_body
+
+VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=20,
+)
+
+
+@given(VALUES)
+def test_reads_what_the_standard_library_writes(value: Any) -> None:
+    assert loads(json.dumps(value).encode()) == value
+
+
+@given(VALUES)
+def test_writes_what_the_standard_library_reads(value: Any) -> None:
+    assert json.loads(dumps(value)) == value
+
+
+@pytest.mark.parametrize("number", [2**63, -(2**70), 10**40, 1234567890123456789])
+def test_big_integers_stay_whole(number: int) -> None:
+    assert loads(f'{{"n": {number}}}') == {"n": number}
+    assert loads(dumps({"n": number})) == {"n": number}
+
+
+@pytest.mark.parametrize("offset", range(5))
+def test_the_shortest_integer_beyond_64_bits_stays_whole_wherever_it_stands(offset: int) -> None:
+    assert loads(b" " * offset + b'{"n": -9223372036854775809, "x": "1"}') == {
+        "n": -(2**63) - 1,
+        "x": "1",
+    }
+
+
+def test_lone_surrogates_are_read_and_written_as_replacement() -> None:
+    assert loads(rb'"\ud800"') == "\ud800"
+    assert dumps("\ud800x") == b'"?x"'
+
+
+@pytest.mark.parametrize(
+    "text",
+    [b"", b"{", b"NaN", b'{"a": Infinity}', b"[-Infinity]", b"\xff", b"[" * 200_000, b"1 2", b"{'a': 1}"],
+    ids=lambda text: repr(text[:12]),
+)  # fmt: skip
+def test_what_is_no_json_is_a_value_error(text: bytes) -> None:
+    with pytest.raises(ValueError):
+        loads(text)
+
+
+def test_a_body_may_begin_with_a_byte_order_mark() -> None:
+    assert read_body(b"\xef\xbb\xbf{}") == {}
+
+
+@pytest.mark.parametrize("raw", [b"[]", b"null", b'"x"', b"1"])
+def test_a_body_is_an_object(raw: bytes) -> None:
+    with pytest.raises(BadRequest, match="must be a JSON object"):
+        read_body(raw)
+
+
+@pytest.mark.parametrize("encoding", ["", "identity", " Identity "])
+def test_plain_bodies(encoding: str) -> None:
+    assert inflate(b"abc", encoding) == b"abc"
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "GZIP", "x-gzip"])
+def test_gzipped_bodies(encoding: str) -> None:
+    assert inflate(gzip.compress(b"abc"), encoding) == b"abc"
+
+
+@pytest.mark.parametrize(
+    ("raw", "encoding", "kind"),
+    [
+        (b"abc", "gzip", BadRequest),
+        (gzip.compress(b"abc" * 999)[:-9], "gzip", BadRequest),
+        (gzip.compress(bytes(MAX_BODY + 1), 9), "gzip", TooLarge),
+        (b"abc", "br", UnsupportedMedia),
+        (gzip.compress(gzip.compress(b"abc")), "gzip, gzip", UnsupportedMedia),
+    ],
+    ids=["garbage", "cut", "bomb", "br", "twice"],
+)
+def test_other_bodies_are_refused(raw: bytes, encoding: str, kind: type[CCProxyError]) -> None:
+    with pytest.raises(kind):
+        inflate(raw, encoding)
+
+
+def test_a_body_of_just_the_limit_is_taken() -> None:
+    assert len(inflate(gzip.compress(bytes(MAX_BODY)), "gzip")) == MAX_BODY

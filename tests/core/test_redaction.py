@@ -1,0 +1,60 @@
+"""Secrets do not reach what is written for people."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from addon.core.redaction import RedactingFilter, redact, redacted
+
+JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.abc-DEF_123"
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [
+        "sk-ant-api03-abcdefgh",
+        "sk-ant-oat01-abcdefgh",
+        "sk-ant-ort01-abcdefgh",
+        "sk-proj-12345678",
+        JWT,
+    ],
+)
+def test_keys_and_tokens_are_hidden(secret: str) -> None:
+    assert redact(f"before {secret} after") == "before [hidden] after"
+
+
+def test_bearer_values_are_hidden() -> None:
+    assert redact("Authorization: Bearer abc.def-12345") == "Authorization: Bearer [hidden]"
+
+
+@pytest.mark.parametrize("text", ["sk-1", "a task-list of things", "Bearer of news", ""])
+def test_ordinary_words_are_left_alone(text: str) -> None:
+    assert redact(text) == text
+
+
+def test_values_are_hidden_at_any_depth_and_data_is_shortened() -> None:
+    value = {"a": [{"key": "sk-ant-api03-abcdefgh", "n": 1}], "image": "QUJD" * 100, "none": None}
+    assert redacted(value) == {
+        "a": [{"key": "[hidden]", "n": 1}],
+        "image": "[400 characters of data]",
+        "none": None,
+    }
+    assert value["image"] == "QUJD" * 100
+
+
+def test_long_prose_is_kept() -> None:
+    prose = "A sentence with words. " * 20
+    assert redacted(prose) == prose
+
+
+def test_log_records_lose_secrets_also_in_tracebacks(caplog: pytest.LogCaptureFixture) -> None:
+    logger = logging.getLogger("test.redaction")
+    caplog.handler.addFilter(RedactingFilter("the proxy's own"))
+    try:
+        raise ValueError("sk-ant-api03-abcdefgh and the proxy's own")
+    except ValueError:
+        logger.exception("with %s", "sk-ant-oat01-abcdefgh")
+    assert "abcdefgh" not in caplog.text and "the proxy's own" not in caplog.text
+    assert "ValueError: [hidden] and [hidden]" in caplog.text

@@ -1,0 +1,301 @@
+"""The policy, row by row: outcome and state → decision."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, get_args
+
+import pytest
+
+from addon.core.errors import BadGateway, CCProxyError, Forbidden, GatewayTimeout, Unauthorized
+from addon.credentials.credential import CredentialErrorKind
+from addon.fallback.causes import LOGIN_REASONS, Cause
+from addon.fallback.cooldowns import Blocked
+from addon.fallback.messages import both_failed, explained, resting
+from addon.fallback.policy import (
+    PLAN,
+    Decision,
+    Outcome,
+    Phase,
+    State,
+    backoff,
+    decide,
+    first,
+)
+from addon.fallback.rate_limits import Limit, RateLimit
+
+NOW = 1_795_305_600.0
+EXHAUSTED = RateLimit(limits=(Limit(None, NOW + 7200),), retry_after=7200)
+PASSING = RateLimit(retry_after=3)
+NOT_SIGNED = "messages.1.content.0: Invalid `signature` in `thinking` block"
+
+
+def said(status: int, message: str = "no", phase: Phase = "before_headers", **more: Any) -> Outcome:
+    error = CCProxyError(message, status=status, retry_after=more.pop("retry_after", None))
+    return Outcome(phase=phase, error=error, **more)
+
+
+def broke(phase: Phase, *, reused: bool = False, error: CCProxyError | None = None) -> Outcome:
+    return Outcome(phase=phase, error=error or BadGateway("cut"), answered=False, reused=reused)
+
+
+def no_login(kind: str) -> Outcome:
+    return Outcome(
+        phase="connect", error=Unauthorized("Run `claude /login`."), answered=False, login=kind
+    )
+
+
+RESTS = Outcome(
+    phase="connect",
+    error=CCProxyError("rests"),
+    answered=False,
+    blocked=Blocked(family=None, until=NOW + 60, reason="rate_limited"),
+)
+
+PLAN_ONLY = State(credential="claude_code", family="opus", now=NOW, patience=9.0)
+WITH_KEY = replace(PLAN_ONLY, api_key=True)
+KEY_OFF = replace(WITH_KEY, fallback="off")
+KEY_SPENT = replace(WITH_KEY, budget_ok=False)
+ON_KEY = replace(WITH_KEY, credential="api_key")
+
+
+def tried(state: State, **more: Any) -> State:
+    return replace(state, **more)
+
+
+ROWS = [
+    # Overload and faults: the same credential, at most twice, never the paid key.
+    ("R7 529 is retried", said(529), WITH_KEY, "retry_same", "overloaded"),
+    ("R7 529 is retried again", said(529), tried(WITH_KEY, retries=1), "retry_same", "overloaded"),
+    ("R29 529 a third time is relayed", said(529), tried(WITH_KEY, retries=2), "relay", "overloaded"),
+    ("529 as an event before content", said(529, phase="before_content"), WITH_KEY, "retry_same", "overloaded"),
+    ("R8 529 after content is passed on", said(529, phase="after_content"), WITH_KEY, "relay", "overloaded"),
+    ("529 that asks for a long wait", said(529, retry_after=30), WITH_KEY, "relay", "overloaded"),
+    ("529 that forbids a retry", said(529, should_retry=False), WITH_KEY, "relay", "overloaded"),
+    ("500 is retried", said(500), WITH_KEY, "retry_same", "upstream_error"),
+    ("500 on the key is retried", said(500), ON_KEY, "retry_same", "upstream_error"),
+    ("500 a third time is relayed", said(500), tried(WITH_KEY, retries=2), "relay", "upstream_error"),
+    ("409 is retried", said(409), WITH_KEY, "retry_same", "upstream_error"),
+    ("a gateway's 520 is retried once", said(520), WITH_KEY, "retry_same", "connection_lost"),
+    ("a gateway's 520 on the key may have cost", said(520), ON_KEY, "relay", "connection_lost"),
+    # Connections.
+    ("R1 refused", broke("connect"), WITH_KEY, "retry_same", "unreachable"),
+    ("R1 refused, second", broke("connect"), tried(WITH_KEY, retries=1), "retry_same", "unreachable"),
+    ("R1 refused, third", broke("connect"), tried(WITH_KEY, retries=2), "refuse", "unreachable"),
+    ("refused on the key was not sent", broke("connect"), ON_KEY, "retry_same", "unreachable"),
+    ("R2 cut before headers", broke("before_headers"), WITH_KEY, "retry_same", "connection_lost"),
+    ("R2 cut again", broke("before_headers"), tried(WITH_KEY, retries=1), "refuse", "connection_lost"),
+    ("cut before content", broke("before_content"), WITH_KEY, "retry_same", "connection_lost"),
+    ("cut before headers on the key", broke("before_headers"), ON_KEY, "refuse", "connection_lost"),
+    ("cut after content", broke("after_content"), WITH_KEY, "refuse", "connection_lost"),
+    ("R28 stale connection", broke("before_headers", reused=True), WITH_KEY, "retry_same", "stale_connection"),
+    ("R28 stale connection on the key", broke("before_headers", reused=True), ON_KEY, "retry_same", "stale_connection"),
+    ("stale twice on the key", broke("before_headers", reused=True), tried(ON_KEY, reconnected=True), "refuse", "stale_connection"),
+    ("a reused connection that gave bytes, on the key", broke("before_content", reused=True), ON_KEY, "refuse", "connection_lost"),
+    ("ten minutes of silence", broke("before_headers", error=GatewayTimeout("silence")), WITH_KEY, "refuse", "timed_out"),
+    # Rate limits.
+    ("R9 exhausted with a key", said(429, rate_limit=EXHAUSTED), WITH_KEY, "fall_back", "rate_limited"),
+    ("exhausted without a key", said(429, rate_limit=EXHAUSTED), PLAN_ONLY, "relay", "rate_limited"),
+    ("exhausted, FALLBACK=off", said(429, rate_limit=EXHAUSTED), KEY_OFF, "relay", "rate_limited"),
+    ("exhausted, budget spent", said(429, rate_limit=EXHAUSTED), KEY_SPENT, "relay", "rate_limited"),
+    ("R11 exhausted on the key too", said(429, rate_limit=EXHAUSTED), ON_KEY, "relay", "rate_limited"),
+    ("R10 a passing 429 is waited out", said(429, rate_limit=PASSING), WITH_KEY, "wait", "busy"),
+    ("a passing 429 without a wait named", said(429), WITH_KEY, "wait", "busy"),
+    ("a passing 429 a second time", said(429, rate_limit=PASSING), tried(WITH_KEY, waited=True), "fall_back", "busy"),
+    ("a passing 429 a second time, no key", said(429, rate_limit=PASSING), tried(PLAN_ONLY, waited=True), "relay", "busy"),
+    ("a passing 429 longer than there is time", said(429, rate_limit=PASSING), tried(WITH_KEY, patience=2.0), "fall_back", "busy"),
+    ("a passing 429 on the key", said(429, rate_limit=PASSING), ON_KEY, "wait", "busy"),
+    ("resting with a key", RESTS, WITH_KEY, "fall_back", "rate_limited"),
+    ("resting without a key", RESTS, PLAN_ONLY, "refuse", "rate_limited"),
+    # Login and permission.
+    ("O13 the first 401 refreshes", said(401), WITH_KEY, "refresh_and_retry", "login_expired"),
+    ("401 after the refresh falls back", said(401), tried(WITH_KEY, refreshed=True), "fall_back", "login_expired"),
+    ("401 after the refresh, no key", said(401), tried(PLAN_ONLY, refreshed=True), "relay", "login_expired"),
+    ("401 of the key", said(401), ON_KEY, "relay", "login_expired"),
+    ("403 falls back", said(403), WITH_KEY, "fall_back", "forbidden"),
+    ("403 without a key", said(403), PLAN_ONLY, "relay", "forbidden"),
+    ("no login falls back", no_login("missing"), WITH_KEY, "fall_back", "no_login"),
+    ("no login, no key", no_login("missing"), PLAN_ONLY, "refuse", "no_login"),
+    ("O7 invalid_grant falls back", no_login("invalid_grant"), WITH_KEY, "fall_back", "login_expired"),
+    ("O8 unknown outcome falls back", no_login("unknown_outcome"), WITH_KEY, "fall_back", "refresh_failed"),
+    # Refusals by name.
+    ("plan policy", said(400, "This credential is only authorized for use with Claude Code and cannot ..."), WITH_KEY, "fall_back", "plan_policy"),
+    ("plan policy, extra usage", said(400, "Third-party apps now draw from your extra usage, not your plan limits."), WITH_KEY, "fall_back", "plan_policy"),
+    ("plan policy with 403", said(403, "only authorized for use with Claude Code"), WITH_KEY, "fall_back", "plan_policy"),
+    ("plan policy, FALLBACK=off", said(400, "only authorized for use with Claude Code"), KEY_OFF, "relay", "plan_policy"),
+    ("prompt too long", said(400, "prompt is too long: 204826 tokens > 200000 maximum"), WITH_KEY, "trim_and_retry", "prompt_too_long"),
+    ("prompt and max_tokens too long", said(400, "input length and `max_tokens` exceed context limit: 1 + 2 > 2"), WITH_KEY, "trim_and_retry", "prompt_too_long"),
+    ("prompt too long after trimming", said(400, "prompt is too long"), tried(WITH_KEY, trimmed=True), "relay", "prompt_too_long"),
+    ("thinking signature", said(400, NOT_SIGNED), WITH_KEY, "strip_thinking_and_retry", "thinking_refused"),
+    ("thinking expected", said(400, "Expected `thinking` or `redacted_thinking`, but found `tool_use`"), ON_KEY, "strip_thinking_and_retry", "thinking_refused"),
+    ("thinking signature after stripping", said(400, NOT_SIGNED), tried(WITH_KEY, stripped=True), "relay", "thinking_refused"),
+    ("a thinking budget is an ordinary 400", said(400, "`max_tokens` must be greater than `thinking.budget_tokens`"), WITH_KEY, "relay", "refused"),
+    ("an ordinary 400 is relayed", said(400, "messages: at least one message is required"), WITH_KEY, "relay", "refused"),
+    ("404 is relayed", said(404), WITH_KEY, "relay", "refused"),
+    ("402 is relayed", said(402), WITH_KEY, "relay", "refused"),
+    ("413 is relayed", said(413), WITH_KEY, "relay", "refused"),
+    ("a prompt that is too long in a 500 is a fault", said(500, "prompt is too long"), WITH_KEY, "retry_same", "upstream_error"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("outcome", "state", "action", "reason"),
+    [pytest.param(*row[1:], id=row[0]) for row in ROWS],
+)
+def test_the_table(outcome: Outcome, state: State, action: str, reason: str) -> None:
+    decision = decide(outcome, state)
+    assert (decision.action, decision.reason) == (action, reason)
+
+
+@pytest.mark.parametrize("row", ROWS, ids=[row[0] for row in ROWS])
+def test_nothing_is_tried_again_after_content(row: tuple[str, Outcome, State, str, str]) -> None:
+    decision = decide(replace(row[1], phase="after_content"), row[2])
+    assert decision.action in ("relay", "refuse")
+
+
+@pytest.mark.parametrize("row", ROWS, ids=[row[0] for row in ROWS])
+def test_no_row_spends_with_fallback_off_or_over_budget(
+    row: tuple[str, Outcome, State, str, str],
+) -> None:
+    for state in (replace(row[2], fallback="off"), replace(row[2], budget_ok=False)):
+        assert decide(row[1], state).action != "fall_back"
+
+
+def test_every_cause_has_a_plan_that_ends() -> None:
+    assert set(PLAN) == set(get_args(Cause.__value__))
+    for outcome in (said(400), broke("after_content")):
+        for steps in PLAN.values():
+            assert steps[-1]("refused", outcome, PLAN_ONLY) is not None
+
+
+@pytest.mark.parametrize(
+    ("retries", "jitter", "seconds"),
+    [(0, 0.0, 0.5), (1, 0.0, 1.0), (2, 0.0, 2.0), (9, 0.0, 8.0), (0, 1.0, 0.375), (9, 1.0, 6.0)],
+)
+def test_back_off_doubles_to_eight_seconds_less_a_quarter_at_most(
+    retries: int, jitter: float, seconds: float
+) -> None:
+    assert backoff(retries, jitter) == seconds
+
+
+def test_a_retry_waits_as_long_as_upstream_asks() -> None:
+    assert decide(said(529, retry_after=5), WITH_KEY).seconds == 5
+    assert decide(said(529), WITH_KEY).seconds == 0.5
+
+
+def test_a_stale_connection_is_retried_without_a_wait() -> None:
+    assert decide(broke("before_headers", reused=True), WITH_KEY).seconds == 0
+
+
+def test_the_wait_of_a_passing_429_is_upstreams_or_a_second() -> None:
+    assert decide(said(429, rate_limit=PASSING), WITH_KEY).seconds == 3
+    assert decide(said(429), WITH_KEY).seconds == 1
+
+
+def test_an_exhausted_plan_rests_with_and_without_a_key() -> None:
+    for state in (WITH_KEY, PLAN_ONLY, KEY_OFF):
+        assert decide(said(429, rate_limit=EXHAUSTED), state).rest == EXHAUSTED.limits
+
+
+def test_an_exhausted_key_does_not_rest() -> None:
+    assert decide(said(429, rate_limit=EXHAUSTED), ON_KEY).rest == ()
+
+
+def test_a_passing_429_leaves_no_rest() -> None:
+    assert decide(said(429), tried(WITH_KEY, waited=True)).rest == ()
+
+
+def test_a_403_rests_for_this_family_for_ten_minutes_if_the_key_takes_over() -> None:
+    assert decide(said(403), WITH_KEY).rest == (Limit("opus", NOW + 600),)
+    assert decide(said(403), PLAN_ONLY).rest == ()
+
+
+@pytest.mark.parametrize(
+    ("state", "hindrance"),
+    [
+        pytest.param(PLAN_ONLY, "no_api_key", id="no key"),
+        pytest.param(KEY_OFF, "fallback_off", id="FALLBACK=off"),
+        pytest.param(KEY_SPENT, "over_budget", id="over budget"),
+        pytest.param(ON_KEY, None, id="the key itself failed"),
+    ],
+)
+def test_a_failure_says_why_the_key_did_not_help(state: State, hindrance: str | None) -> None:
+    assert decide(said(429, rate_limit=EXHAUSTED), state).hindrance == hindrance
+
+
+def test_an_error_the_key_would_not_have_helped_with_names_no_hindrance() -> None:
+    assert decide(said(400), PLAN_ONLY).hindrance is None
+
+
+@pytest.mark.parametrize(
+    ("state", "claude_code_first", "action", "reason"),
+    [
+        pytest.param(WITH_KEY, True, "send", "first_choice", id="the subscription first"),
+        pytest.param(PLAN_ONLY, True, "send", "first_choice", id="the subscription without a key"),
+        pytest.param(WITH_KEY, False, "fall_back", "api_key_only", id="key only"),
+        pytest.param(KEY_OFF, False, "fall_back", "api_key_only", id="key only is no fallback"),
+        pytest.param(PLAN_ONLY, False, "refuse", "no_api_key", id="key only without a key"),
+        pytest.param(KEY_SPENT, False, "refuse", "over_budget", id="key only over budget"),
+    ],
+)
+def test_the_first_choice(state: State, claude_code_first: bool, action: str, reason: str) -> None:
+    decision = first(state, claude_code_first=claude_code_first)
+    assert (decision.action, decision.reason) == (action, reason)
+
+
+def test_r11_both_failing_gives_one_error_with_both_causes_and_the_earliest_reset() -> None:
+    plan = CCProxyError("Limit reached.", status=429, type="rate_limit_error")
+    error = both_failed(plan, Unauthorized("invalid x-api-key"), reset=NOW + 7200, now=NOW)
+    assert (error.status, error.type, error.retry_after) == (429, "rate_limit_error", 7200)
+    assert error.message == (
+        "Claude Code subscription: Limit reached (429 rate_limit_error). "
+        "API key: invalid x-api-key (401 authentication_error). "
+        "The earliest limit ends at 2026-11-22 02:00 UTC."
+    )
+
+
+@pytest.mark.parametrize(
+    ("first_error", "second_error", "status"),
+    [
+        pytest.param(Unauthorized("a"), CCProxyError("b", status=529), 401, id="login first"),
+        pytest.param(Forbidden("a"), Unauthorized("b"), 401, id="key is wrong"),
+        pytest.param(Forbidden("a"), CCProxyError("b", status=529), 529, id="the last one"),
+    ],
+)
+def test_both_failing_without_a_reset_shows_what_can_be_acted_on(
+    first_error: CCProxyError, second_error: CCProxyError, status: int
+) -> None:
+    assert both_failed(first_error, second_error, reset=None, now=NOW).status == status
+
+
+def test_explained_keeps_anthropics_words_and_adds_why_the_key_was_not_used() -> None:
+    outcome = said(400, "This credential is only authorized for use with Claude Code.")
+    error = explained(outcome.error, decide(outcome, KEY_OFF))
+    assert error.status == 400
+    assert error.message == (
+        "This credential is only authorized for use with Claude Code. "
+        "Anthropic does not let other apps use this plan; an API key is not bound by that. "
+        "The API key was not used: FALLBACK=off."
+    )
+
+
+def test_explained_adds_nothing_to_an_error_that_says_all() -> None:
+    error = CCProxyError("max_tokens: required", status=400)
+    assert explained(error, Decision(action="relay", reason="refused")) is error
+
+
+def test_a_request_that_was_not_sent_is_told_until_when() -> None:
+    error = resting(Blocked(family=None, until=NOW + 60, reason="rate_limited"), NOW)
+    assert (error.status, error.retry_after) == (429, 60)
+    assert "until 2026-11-22 00:01 UTC" in error.message
+    error = resting(Blocked(family="fable", until=NOW + 60, reason="forbidden"), NOW)
+    assert error.status == 403
+    assert "fable models" in error.message
+
+
+def test_every_kind_of_credential_error_has_a_reason() -> None:
+    assert set(LOGIN_REASONS) == set(get_args(CredentialErrorKind.__value__))
+
+
+def test_every_login_reason_is_one_of_three_words() -> None:
+    assert set(LOGIN_REASONS.values()) == {"no_login", "login_expired", "refresh_failed"}

@@ -1,0 +1,226 @@
+"""Reading limits out of headers. `NOW` is 2026-11-22T00:00:00Z."""
+
+from __future__ import annotations
+
+from email.utils import formatdate
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from addon.fallback.rate_limits import (
+    Limit,
+    RateLimit,
+    read_rate_limit,
+    read_retry_after,
+    read_windows,
+)
+
+NOW = 1_795_305_600.0
+HOUR = 3600.0
+U = "anthropic-ratelimit-unified-"
+
+
+def in_(seconds: float) -> str:
+    return str(int(NOW + seconds))
+
+
+def rate_limit(headers: dict[str, str], family: str = "opus") -> RateLimit:
+    return read_rate_limit(headers, family=family, now=NOW, patience=10.0)
+
+
+def test_windows_are_read_with_status_share_and_reset() -> None:
+    windows = read_windows(
+        {
+            "Anthropic-RateLimit-Unified-Status": "allowed_warning",
+            U + "reset": in_(HOUR),
+            U + "representative-claim": "five_hour",
+            U + "5h-status": "allowed_warning",
+            U + "5h-utilization": "0.91",
+            U + "5h-reset": in_(HOUR),
+            U + "7d-status": "allowed",
+            U + "7d-utilization": "0.2",
+            U + "7d_oi-status": "rejected",
+            U + "7d_oi-reset": in_(48 * HOUR),
+            U + "overage-status": "rejected",
+            U + "fallback-percentage": "0.5",
+        },
+        NOW,
+    )
+    assert windows is not None
+    assert windows.public() == {
+        "status": "allowed_warning",
+        "reset": NOW + HOUR,
+        "claim": "five_hour",
+        "overage": "rejected",
+        "windows": {
+            "5h": {"status": "allowed_warning", "utilization": 0.91, "reset": NOW + HOUR},
+            "7d": {"status": "allowed", "utilization": 0.2, "reset": None},
+            "7d_oi": {"status": "rejected", "utilization": None, "reset": NOW + 48 * HOUR},
+        },
+    }
+
+
+def test_an_answer_to_an_api_key_tells_no_windows() -> None:
+    assert read_windows({"anthropic-ratelimit-requests-remaining": "3"}, NOW) is None
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        pytest.param({"retry-after": "7"}, 7.0, id="seconds"),
+        pytest.param({"Retry-After": "0.5"}, 0.5, id="a fraction of a second"),
+        pytest.param({"retry-after-ms": "1500", "retry-after": "9"}, 1.5, id="milliseconds first"),
+        pytest.param({"retry-after": formatdate(NOW + 90, usegmt=True)}, 90.0, id="an HTTP date"),
+        pytest.param(
+            {"retry-after": formatdate(NOW - 90, usegmt=True)}, 0.0, id="a date in the past"
+        ),
+        pytest.param({"retry-after": "-3"}, 0.0, id="negative"),
+        pytest.param({"retry-after": "soon"}, None, id="nonsense"),
+        pytest.param({"retry-after": "nan"}, None, id="not a number"),
+        pytest.param({"retry-after": "99999999"}, None, id="three years"),
+        pytest.param({}, None, id="nothing"),
+        pytest.param(
+            {
+                "anthropic-ratelimit-requests-remaining": "0",
+                "anthropic-ratelimit-requests-reset": "2026-11-22T00:00:30Z",
+                "anthropic-ratelimit-input-tokens-remaining": "1000",
+                "anthropic-ratelimit-input-tokens-reset": "2026-11-22T00:00:50Z",
+            },
+            30.0,
+            id="the reset of the limit that is spent",
+        ),
+    ],
+)
+def test_retry_after(headers: dict[str, str], seconds: float | None) -> None:
+    assert read_retry_after(headers, NOW) == seconds
+
+
+@pytest.mark.parametrize(
+    ("headers", "limits"),
+    [
+        pytest.param({}, (), id="no headers: passing"),
+        pytest.param({"retry-after": "3"}, (), id="a short wait: passing"),
+        pytest.param(
+            {"retry-after": "3", U + "status": "allowed", U + "5h-status": "allowed"},
+            (),
+            id="a plan with room left and a short wait: passing",
+        ),
+        pytest.param(
+            {"retry-after": "60"}, (Limit(None, NOW + 60),), id="a wait beyond patience: exhausted"
+        ),
+        pytest.param(
+            {U + "status": "rejected", U + "reset": in_(2 * HOUR)},
+            (Limit(None, NOW + 2 * HOUR),),
+            id="R9 rejected until the unified reset",
+        ),
+        pytest.param(
+            {U + "status": "rejected", "retry-after": "120"},
+            (Limit(None, NOW + 120),),
+            id="rejected without a reset: retry-after",
+        ),
+        pytest.param(
+            {U + "status": "rejected"}, (Limit(None, None),), id="rejected, nobody tells until when"
+        ),
+        pytest.param(
+            {U + "status": "rejected", U + "reset": in_(-5)},
+            (Limit(None, None),),
+            id="a reset in the past says nothing",
+        ),
+        pytest.param(
+            {
+                U + "5h-status": "rejected",
+                U + "5h-reset": in_(HOUR),
+                U + "7d-status": "rejected",
+                U + "7d-reset": in_(70 * HOUR),
+            },
+            (Limit(None, NOW + 70 * HOUR),),
+            id="two windows: the latest reset",
+        ),
+        pytest.param(
+            {
+                U + "5h-status": "rejected",
+                U + "5h-reset": in_(HOUR),
+                U + "7d-status": "allowed",
+                U + "7d-reset": in_(70 * HOUR),
+            },
+            (Limit(None, NOW + HOUR),),
+            id="the reset of a window with room left does not count",
+        ),
+        pytest.param(
+            {
+                U + "status": "rejected",
+                U + "5h-status": "allowed",
+                U + "7d-status": "allowed",
+                U + "7d_oi-status": "rejected",
+                U + "7d_oi-reset": in_(HOUR),
+            },
+            (Limit("fable", NOW + HOUR),),
+            id="v163 only the Fable window: only Fable models",
+        ),
+        pytest.param(
+            {U + "7d_new-status": "rejected", U + "7d_new-reset": in_(HOUR)},
+            (Limit("opus", NOW + HOUR),),
+            id="an unknown model window: this request's family",
+        ),
+        pytest.param(
+            {
+                U + "5h-status": "rejected",
+                U + "5h-reset": in_(HOUR),
+                U + "7d_oi-status": "rejected",
+                U + "7d_oi-reset": in_(99 * HOUR),
+                U + "7d_new-status": "rejected",
+                U + "7d_new-reset": in_(99 * HOUR),
+            },
+            (Limit(None, NOW + HOUR), Limit("fable", NOW + 99 * HOUR)),
+            id="account and Fable: each its own reset, the account is not held by Fable's",
+        ),
+        pytest.param(
+            {U + "status": "rejected", U + "reset": str(int((NOW + HOUR) * 1000))},
+            (Limit(None, NOW + HOUR),),
+            id="a reset in milliseconds",
+        ),
+        pytest.param(
+            {U + "status": "rejected", U + "reset": "2026-11-22T01:00:00Z"},
+            (Limit(None, NOW + HOUR),),
+            id="a reset as a date",
+        ),
+    ],
+)
+def test_what_a_429_means(headers: dict[str, str], limits: tuple[Limit, ...]) -> None:
+    limit = rate_limit(headers)
+    assert limit.limits == limits
+    assert limit.exhausted == bool(limits)
+
+
+def test_all_limits_together_end_with_the_last() -> None:
+    assert RateLimit(limits=(Limit(None, 5.0), Limit("fable", 9.0))).until == 9.0
+    assert RateLimit(limits=(Limit(None, None),)).until is None
+
+
+NAMES = st.sampled_from(
+    ["retry-after", "retry-after-ms", "anthropic-ratelimit-requests-reset"]
+    + ["anthropic-ratelimit-requests-remaining"]
+    + [
+        U + name
+        for name in ("status", "reset", "5h-status", "5h-reset", "5h-utilization", "7d_x-reset")
+    ]
+)
+VALUES = st.one_of(
+    st.text(max_size=20),
+    st.floats().map(str),
+    st.integers().map(str),
+    st.datetimes().map(str),
+    st.sampled_from(
+        ["rejected", "0", "Thu, 01 Jan 0001 00:00:00 GMT", "0001-01-01T00:00:00+23:59"]
+    ),
+)
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.dictionaries(NAMES, VALUES))
+def test_no_header_breaks_the_reader_and_no_limit_lies_in_the_past_or_far_away(
+    headers: dict[str, str],
+) -> None:
+    for limit in rate_limit(headers).limits:
+        assert limit.until is None or NOW < limit.until <= NOW + 41 * 86400

@@ -1,0 +1,223 @@
+"""What was converted before is found again, and nothing else is."""
+
+from __future__ import annotations
+
+import copy
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from addon.claude.prompt_cache import place_breakpoints
+from addon.claude.subscription_request import for_subscription
+from addon.core.errors import BadRequest
+from addon.translation.to_anthropic.content import Context, Turn
+from addon.translation.to_anthropic.conversion_cache import OVERHEAD, Memo
+from addon.translation.to_anthropic.messages import message_turn
+from addon.translation.to_anthropic.repair import repair
+from addon.translation.to_anthropic.request import translate_chat, translate_responses
+from addon.translation.to_anthropic.turns import convert_turns
+from addon.translation.types import RequestOptions, Translation
+from tests.translation.asking import (
+    CATALOGUE,
+    OPUS,
+    TC,
+    A,
+    S,
+    T,
+    U,
+    context,
+    finished,
+    function,
+    text,
+)
+from tests.translation.strategies import json_values
+
+INFINITY = float("inf")
+
+
+class Maker:
+    """Gives back what it is given, and counts."""
+
+    def __init__(self) -> None:
+        self.made: list[Any] = []
+
+    def __call__(self, source: Any) -> list[Any]:
+        self.made.append(source)
+        return [source]
+
+
+@given(json_values)
+def test_equal_json_is_made_once_whichever_objects_it_consists_of(value: Any) -> None:
+    memo, make = Memo(), Maker()
+    first = memo.recall(make, value, "scope")
+    assert memo.recall(make, json.loads(json.dumps(value)), "scope") is first
+    assert len(make.made) == 1
+
+
+DIFFERENT = {
+    "kinds-of-one": (1, 1.0, True, "1"),
+    "nothings": (None, False, 0, 0.0, -0.0, "", [], {}),
+    "what-json-has-no-word-for": (None, INFINITY, -INFINITY, "Infinity"),
+    "halves-of-an-emoji": ("\ud83d", "\ud83e", "?", "\ufffd"),
+    "big-numbers": (2**64, 2**64 + 1, float(2**64)),
+    "order-of-keys": ({"a": 1, "b": 2}, {"b": 2, "a": 1}),
+    "nesting": ([[1], 2], [[1, 2]], [1, [2]]),
+}
+
+
+@pytest.mark.parametrize("values", DIFFERENT.values(), ids=DIFFERENT)
+def test_values_that_could_be_taken_for_each_other(values: tuple[Any, ...]) -> None:
+    memo, make = Memo(), Maker()
+    for value in values:
+        memo.recall(make, [value], "scope")
+    assert len(make.made) == len(values)
+
+
+def test_another_scope_is_another_value() -> None:
+    memo, make = Memo(), Maker()
+    assert memo.recall(make, "x", "a") is not memo.recall(make, "x", "b")
+
+
+def test_what_is_refused_is_refused_each_time() -> None:
+    memo = Memo()
+    for _ in range(2):
+        with pytest.raises(BadRequest):
+            memo.recall(_refuse, {}, "scope")
+    assert memo.held == 0
+
+
+def _refuse(source: Any) -> None:
+    raise BadRequest("no")
+
+
+def test_what_is_nested_too_deeply_to_be_looked_up_is_made() -> None:
+    deep: list[Any] = []
+    for _ in range(3000):
+        deep = [deep]
+    memo, make = Memo(), Maker()
+    memo.recall(make, deep, "scope")
+    assert len(make.made) == 1
+    assert memo.held == 0
+
+
+def test_the_one_unused_for_longest_goes_first() -> None:
+    memo, make = Memo(room=3 * (OVERHEAD + 100)), Maker()
+    for source in ("a", "b", "c", "a", "d", "a", "b"):
+        memo.recall(make, source, "scope")
+    assert make.made == ["a", "b", "c", "d", "b"]
+
+
+def test_the_room_is_never_exceeded() -> None:
+    room = 10 * OVERHEAD
+    memo, make = Memo(room), Maker()
+    for number in range(100):
+        memo.recall(make, f"{number}" * 300, "scope")
+        assert 0 < memo.held <= room
+    memo.recall(make, "x" * room, "scope")
+    assert memo.held == 0
+
+
+# ---------------------------------------------------------------------------------------------------- conversations
+
+
+class Converter:
+    def __init__(self) -> None:
+        self.seen: list[Any] = []
+
+    def __call__(self, message: Any, context: Context) -> Turn:
+        self.seen.append(message)
+        return message_turn(message, context)
+
+
+def test_of_a_grown_conversation_only_what_is_new_is_converted() -> None:
+    convert, memo = Converter(), Memo()
+    history = [U([text("a")]), A(None, TC("c1")), U([text("b")])]
+    convert_turns(history, convert, context(), "messages", memo)
+    convert.seen.clear()
+    new = A("more", TC("c2"))
+    turns = convert_turns([*copy.deepcopy(history), new], convert, context(), "messages", memo)
+    assert convert.seen == [new]
+    assert turns == convert_turns([*history, new], message_turn, context(), "messages", Memo())
+
+
+CONTEXTS = {
+    "an-option": context(hour_cache=True),
+    "a-custom-tool": context({"type": "custom", "name": "f"}),
+    "a-wrapped-tool": context(function(parameters={"type": "array"})),
+    "a-namespace": context({"type": "namespace", "name": "n", "tools": [function()]}),
+}
+
+
+@pytest.mark.parametrize("other", CONTEXTS.values(), ids=CONTEXTS)
+def test_a_change_of_what_names_and_inputs_depend_on_converts_anew(other: Context) -> None:
+    convert, memo, message = Converter(), Memo(), A(None, TC("c1"))
+    convert_turns([message], convert, context(function()), "messages", memo)
+    convert_turns([message], convert, other, "messages", memo)
+    assert len(convert.seen) == 2
+
+
+def test_a_tool_described_otherwise_does_not() -> None:
+    convert, memo, message = Converter(), Memo(), A(None, TC("c1"))
+    for description in ("a", "b"):
+        tools = context(function(description=description))
+        convert_turns([message], convert, tools, "messages", memo)
+    assert len(convert.seen) == 1
+
+
+MARK = {"cache_control": {"type": "ephemeral", "ttl": "1h"}}
+IMAGE = {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}
+words = st.sampled_from(["a", "b ", " ", "é\ud83d"])
+parts = st.lists(
+    st.builds(text, words) | st.builds(lambda said: text(said) | MARK, words) | st.just(IMAGE),
+    max_size=4,
+)
+idents = st.sampled_from(["c1", "c2", "c 3", ""])
+calls = st.lists(
+    st.builds(
+        TC, idents, st.sampled_from(["f", "g h"]), st.sampled_from(["{}", '{"a": [1]}', "no"])
+    ),
+    max_size=2,
+)
+chats = st.lists(
+    st.builds(U, words | parts)
+    | st.builds(S, words)
+    | st.builds(T, idents, words | parts)
+    | st.builds(lambda said, made: A(said, *made), words, calls),
+    min_size=1,
+    max_size=10,
+)
+
+
+def sent(translation: Translation) -> Any:
+    """After all that comes behind the translation."""
+    request = finished(translation)
+    repair(request, CATALOGUE.get(OPUS))
+    return for_subscription(place_breakpoints(request, CATALOGUE.get(OPUS), 100_000), "Be brief.")
+
+
+@settings(max_examples=150, deadline=None)
+@given(chats, st.sampled_from([{}, {"tools": [function(), function("g h", **MARK)]}]))
+def test_a_remembered_conversation_is_translated_to_the_same(messages: Any, fields: Any) -> None:
+    """At each of its turns, and although what became of the one before was sent on its way."""
+    memo = Memo()
+    for length in range(1, len(messages) + 1):
+        body = {"model": OPUS, "messages": messages[:length], **fields}
+        told = translate_chat(copy.deepcopy(body), CATALOGUE.get(OPUS), RequestOptions(), memo)
+        assert told == translate_chat(body, CATALOGUE.get(OPUS), RequestOptions())
+        before = copy.deepcopy(told.request)
+        sent(told)
+        assert told.request == before
+
+
+def test_items_and_messages_are_not_taken_for_each_other() -> None:
+    """A result of the Responses API is no message, whatever was said before."""
+    memo = Memo()
+    item = {"type": "function_call_output", "call_id": "c1", "role": "user", "output": [text("x")]}
+    model, options = CATALOGUE.get(OPUS), RequestOptions()
+    translate_chat({"model": OPUS, "messages": [item]}, model, options, memo)
+    given = {"model": OPUS, "input": [item]}
+    remembered = translate_responses(given, model, options, memo)
+    assert remembered == translate_responses(given, model, options)

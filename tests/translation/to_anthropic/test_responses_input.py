@@ -1,0 +1,309 @@
+"""Responses bodies, at their own address and (Cursor) at that of Chat Completions."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import Any
+
+import pytest
+
+from addon.core.errors import BadRequest
+from addon.core.types import STDLIB
+from addon.translation.from_anthropic.responses_items import encode_thinking
+from tests.translation.asking import (
+    NO_RESULT,
+    OPUS,
+    TC,
+    A,
+    S,
+    T,
+    U,
+    assistant,
+    chat,
+    finished,
+    responses,
+    text,
+    tr,
+    translated,
+    tu,
+    user,
+)
+
+FLAT = {"type": "function", "name": "f", "parameters": {"type": "object", "properties": {}}}
+APPLY_PATCH = {"type": "custom", "name": "ApplyPatch", "format": {"type": "text"}}
+PATCH = "*** Begin Patch"
+THINKING = [
+    {"type": "thinking", "thinking": "hm", "signature": "s"},
+    {"type": "redacted_thinking", "data": "d"},
+]
+
+
+def said(role: str, words: str, **fields: Any) -> dict:
+    kind = "output_text" if role == "assistant" else "input_text"
+    return {"role": role, "content": [{"type": kind, "text": words}], **fields}
+
+
+def call(call_id: str, **fields: Any) -> dict:
+    return {
+        "type": "function_call",
+        "id": "fc_1",
+        "call_id": call_id,
+        "name": "f",
+        "arguments": "{}",
+    } | fields
+
+
+def output(call_id: str, given: Any) -> dict:
+    return {"type": "function_call_output", "call_id": call_id, "output": given}
+
+
+def reasoning(encrypted: Any) -> dict:
+    return {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": encrypted}
+
+
+SEALED = encode_thinking(THINKING, STDLIB)
+
+ITEMS: dict[str, tuple[Any, list]] = {
+    "v108-input-text": ([said("user", "hi")], [user("hi")]),
+    "v108-a-message-with-its-type": ([said("user", "hi", type="message")], [user("hi")]),
+    "v109-parallel-calls": (
+        [said("user", "a"), call("c1"), call("c2"), output("c2", "2"), output("c1", "1")],
+        [user("a"), assistant(tu("c1"), tu("c2")), user(tr("c1", "1"), tr("c2", "2"))],
+    ),
+    "v109-text-and-calls-are-one-turn": (
+        [said("user", "a"), said("assistant", "b"), call("c1"), output("c1", "1")],
+        [user("a"), assistant("b", tu("c1")), user(tr("c1", "1"))],
+    ),
+    "v110-openais-reasoning-is-dropped": (
+        [
+            said("user", "a"),
+            call("c1"),
+            reasoning("gAAAA"),
+            call("c2"),
+            output("c1", "1"),
+            output("c2", "2"),
+        ],
+        [user("a"), assistant(tu("c1"), tu("c2")), user(tr("c1", "1"), tr("c2", "2"))],
+    ),
+    "reasoning-of-claude-comes-back": (
+        [said("user", "a"), reasoning(SEALED), said("assistant", "b"), said("user", "c")],
+        [user("a"), assistant(*THINKING, "b"), user("c")],
+    ),
+    "reasoning-with-nothing-after-it-vanishes": (
+        [said("user", "a"), reasoning(SEALED), said("user", "c")],
+        [user("a", "c")],
+    ),
+    "v111-custom-calls": (
+        [
+            said("user", "a"),
+            {"type": "custom_tool_call", "call_id": "c1", "name": "ApplyPatch", "input": PATCH},
+            {"type": "custom_tool_call_output", "call_id": "c1", "output": "ok"},
+        ],
+        [user("a"), assistant(tu("c1", "ApplyPatch", input=PATCH)), user(tr("c1", "ok"))],
+    ),
+    "v112-a-string": ("x", [user("x")]),
+    "an-empty-string": ("", [user("Begin.")]),
+    "an-output-in-parts": (
+        [
+            said("user", "a"),
+            call("c1"),
+            output(
+                "c1",
+                [
+                    {"type": "input_text", "text": "x"},
+                    {"type": "input_image", "image_url": "https://x/y"},
+                ],
+            ),
+        ],
+        [
+            user("a"),
+            assistant(tu("c1")),
+            user(
+                tr(
+                    "c1",
+                    [text("x"), {"type": "image", "source": {"type": "url", "url": "https://x/y"}}],
+                )
+            ),
+        ],
+    ),
+    "an-output-that-is-an-object": (
+        [said("user", "a"), call("c1"), output("c1", {"a": 1})],
+        [user("a"), assistant(tu("c1")), user(tr("c1", '{"a": 1}'))],
+    ),
+    "an-output-that-is-null": (
+        [said("user", "a"), call("c1"), output("c1", None)],
+        [user("a"), assistant(tu("c1")), user(tr("c1"))],
+    ),
+    "a-call-without-output": (
+        [said("user", "a"), call("c1")],
+        [user("a"), assistant(tu("c1")), user(tr("c1", **NO_RESULT))],
+    ),
+    "chat-messages-among-the-items": (
+        [U("a"), A(None, TC("c1")), T("c1", "x")],
+        [user("a"), assistant(tu("c1")), user(tr("c1", "x"))],
+    ),
+    "traces-of-built-in-tools-are-dropped": (
+        [
+            said("user", "a"),
+            {"type": "web_search_call", "id": "ws_1"},
+            said("assistant", "b"),
+            said("user", "c"),
+        ],
+        [user("a"), assistant("b"), user("c")],
+    ),
+}
+
+
+@pytest.mark.parametrize(("given", "messages"), ITEMS.values(), ids=ITEMS)
+def test_items(given: Any, messages: list) -> None:
+    own = responses(given, tools=[FLAT, APPLY_PATCH])
+    assert own.request["messages"] == messages
+    finished(own)
+    at_chat = chat(model=OPUS, input=given, tools=[FLAT, APPLY_PATCH])
+    assert at_chat.request == own.request
+    assert at_chat.reply.echo == {}
+
+
+NOT_OURS: dict[str, Any] = {
+    "another-vendors": "gAAAA",
+    "null": None,
+    "no-base64": "ccp1:%%%",
+    "no-json": "ccp1:" + base64.b64encode(b"{").decode(),
+    "too-deep": "ccp1:" + base64.b64encode(b"[" * 5000 + b"]" * 5000).decode(),
+    "no-list": "ccp1:" + base64.b64encode(b"{}").decode(),
+    "a-list-of-numbers": "ccp1:" + base64.b64encode(b"[1]").decode(),
+    "other-blocks": "ccp1:" + base64.b64encode(json.dumps([text("x")]).encode()).decode(),
+    "no-signature": "ccp1:"
+    + base64.b64encode(json.dumps([{"type": "thinking"}]).encode()).decode(),
+    "not-ascii": "ccp1:é",
+}
+
+
+@pytest.mark.parametrize("encrypted", NOT_OURS.values(), ids=NOT_OURS)
+def test_v110_reasoning_that_is_not_claudes_is_dropped(encrypted: Any) -> None:
+    items = [said("user", "a"), reasoning(encrypted), said("assistant", "b"), said("user", "c")]
+    assert responses(items).request["messages"] == [user("a"), assistant("b"), user("c")]
+
+
+def test_v108_cursors_body() -> None:
+    body = {
+        "model": "gpt-5.5",
+        "messages": [],
+        "input": [said("system", "s"), said("user", "hi")],
+        "tools": [FLAT, APPLY_PATCH],
+        "stream": True,
+        "stream_options": {"include_usage": True},
+        "reasoning": {"effort": "high", "summary": "auto"},
+        "text": {"verbosity": "low"},
+        "include": ["reasoning.encrypted_content"],
+        "store": False,
+        "prompt_cache_retention": "24h",
+        "metadata": {"cursorRequestId": "x"},
+    }
+    translation = translated(body)
+    assert translation.request["messages"] == [user("hi")]
+    assert translation.request["system"] == [text("s")]
+    assert translation.reply.include_usage
+    assert (translation.wish.effort, translation.wish.display) == ("high", "summarized")
+    assert translation.ignored == ["include", "metadata"]
+    finished(translation)
+
+
+def test_v112_instructions_come_first() -> None:
+    translation = responses([said("developer", "d"), said("user", "x")], instructions="i")
+    assert translation.request["system"] == [text("i"), text("d")]
+    assert translation.request["messages"] == [user("x")]
+
+
+def test_v113_messages_win_over_input() -> None:
+    translation = chat(U("m"), input="i")
+    assert translation.request["messages"] == [user("m")]
+    assert translation.ignored == ["input"]
+
+
+def test_v114_system_at_both_places() -> None:
+    translation = chat(S("b"), U("x"), system=[text("a")], instructions="i")
+    assert translation.request["system"] == [text("i"), text("a"), text("b")]
+
+
+def test_v117_cursors_verify_button() -> None:
+    messages = [S("You are a test assistant."), U("Testing. Just say hi and nothing else.")]
+    translation = translated({"model": "gpt-4o", "messages": messages})
+    assert translation.reply.model == "gpt-4o"
+    assert translation.request["model"] == OPUS
+    finished(translation)
+
+
+REFUSED: dict[str, tuple[dict, str]] = {
+    "previous-response": ({"input": "x", "previous_response_id": "resp_1"}, "previous_response_id"),
+    "conversation": ({"input": "x", "conversation": "conv_1"}, "conversation"),
+    "stored-prompt": ({"input": "x", "prompt": {"id": "p"}}, "prompt"),
+    "background": ({"input": "x", "background": True}, "background"),
+    "no-input": ({}, "input"),
+    "empty-input": ({"input": []}, "input"),
+    "input-a-number": ({"input": 5}, "input"),
+    "a-reference": ({"input": [{"type": "item_reference", "id": "x"}]}, "input[0].type"),
+    "a-reference-without-type": ({"input": [{"id": "x"}]}, "input[0].type"),
+    "unknown-item": ({"input": [said("user", "a"), {"type": "hologram"}]}, "input[1].type"),
+    "item-no-object": ({"input": ["x"]}, "input[0]"),
+    "call-without-name": ({"input": [{"type": "function_call", "call_id": "c"}]}, "input[0].name"),
+    "bad-output": ({"input": [call("c1"), output("c1", [5])]}, "input[1].output[0]"),
+    "instructions-a-list": ({"input": "x", "instructions": ["a"]}, "instructions"),
+}
+
+
+@pytest.mark.parametrize(("body", "param"), REFUSED.values(), ids=REFUSED)
+def test_refused(body: dict, param: str) -> None:
+    with pytest.raises(BadRequest) as error:
+        responses(
+            **{"given": None, **{("given" if k == "input" else k): v for k, v in body.items()}}
+        )
+    assert error.value.param == param
+
+
+def test_a_previous_response_is_ignored_at_the_chat_address() -> None:
+    translation = chat(model=OPUS, input="x", previous_response_id="resp_1")
+    assert translation.ignored == ["previous_response_id"]
+
+
+def test_what_is_dropped_is_noted() -> None:
+    notes = responses([said("user", "a"), {"type": "mcp_call", "id": "m"}]).notes
+    assert notes == ["input[1]: mcp_call was left out; Claude does not have that tool"]
+
+
+def test_additional_tools() -> None:
+    items = [said("user", "a"), {"type": "additional_tools", "role": "developer", "tools": [FLAT]}]
+    translation = responses(items, tools=[APPLY_PATCH])
+    assert [tool["name"] for tool in translation.request["tools"]] == ["ApplyPatch", "f"]
+    assert translation.notes == []
+
+
+def test_the_response_repeats_its_request() -> None:
+    fields = {
+        "instructions": "i",
+        "temperature": 0.5,
+        "tools": [FLAT],
+        "tool_choice": "auto",
+        "metadata": {"a": "b"},
+        "text": {"verbosity": "low"},
+        "store": False,
+        "user": "u",
+        "max_output_tokens": 9,
+        "reasoning": {"effort": "low"},
+        "truncation": "auto",
+    }
+    echo = responses("x", **fields, stream=True).reply.echo
+    assert echo == {**fields, "parallel_tool_calls": True, "top_p": None}
+
+
+def test_what_a_response_always_has_is_there() -> None:
+    assert responses("x").reply.echo == {
+        "instructions": None,
+        "metadata": {},
+        "parallel_tool_calls": True,
+        "temperature": None,
+        "tool_choice": "auto",
+        "tools": [],
+        "top_p": None,
+    }

@@ -1,0 +1,203 @@
+"""Tool parameters whose root Anthropic would refuse."""
+
+from __future__ import annotations
+
+import copy
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from addon.translation.to_anthropic.tool_schema import object_schema
+from tests.cpu import cpu_below
+
+A = {"type": "object", "properties": {"a": {"type": "string"}, "c": {}}, "required": ["a", "c"]}
+B = {"type": "object", "properties": {"b": {"type": "string"}, "c": {}}, "required": ["c", "b"]}
+EITHER = "Give one of these sets of properties: a, c; b, c."
+
+
+def obj(**fields: Any) -> dict:
+    return {"type": "object", "properties": {}, **fields}
+
+
+OBJECTS: dict[str, tuple[dict, dict]] = {
+    "v072-empty": ({}, obj()),
+    "v073-no-type": ({"properties": {"a": {}}}, obj(properties={"a": {}})),
+    "v074-any-of": (
+        {"anyOf": [A, B]},
+        obj(
+            properties={"a": {"type": "string"}, "c": {}, "b": {"type": "string"}},
+            required=["c"],
+            description=EITHER,
+        ),
+    ),
+    "v074-one-of-with-fields-of-its-own": (
+        {
+            "type": "object",
+            "description": "d",
+            "properties": {"x": {}},
+            "required": ["x"],
+            "oneOf": [A, B],
+        },
+        obj(
+            properties={"x": {}, "a": {"type": "string"}, "c": {}, "b": {"type": "string"}},
+            required=["x", "c"],
+            description=f"d\n\n{EITHER}",
+        ),
+    ),
+    "v074-a-property-in-two-forms": (
+        {"anyOf": [obj(properties={"k": {"const": 1}}), obj(properties={"k": {"const": 2}})]},
+        obj(
+            properties={"k": {"anyOf": [{"const": 1}, {"const": 2}]}},
+            description="Give one of these sets of properties: k; k.",
+        ),
+    ),
+    "null-is-no-alternative": ({"anyOf": [A, {"type": "null"}]}, A),
+    "all-of": (
+        {"allOf": [A, B], "title": "t"},
+        obj(
+            properties={"a": {"type": "string"}, "c": {}, "b": {"type": "string"}},
+            required=["a", "c", "b"],
+            title="t",
+        ),
+    ),
+    "v076-nullable": (
+        {"type": ["object", "null"], "properties": {"a": {}}},
+        obj(properties={"a": {}}),
+    ),
+    "v076-draft-04-exclusive-minimum": (
+        obj(properties={"a": {"minimum": 1, "exclusiveMinimum": True}}),
+        obj(properties={"a": {"exclusiveMinimum": 1}}),
+    ),
+    "v076-draft-04-not-exclusive": (
+        obj(properties={"a": {"maximum": 1, "exclusiveMaximum": False}}),
+        obj(properties={"a": {"maximum": 1}}),
+    ),
+    "v076-a-property-of-that-name": (
+        obj(properties={"exclusiveMinimum": True}),
+        obj(properties={"exclusiveMinimum": True}),
+    ),
+    "v077-reference-at-the-root": (
+        {"$ref": "#/$defs/X", "$defs": {"X": A}},
+        {**A, "$defs": {"X": A}},
+    ),
+    "v077-through-definitions": (
+        {"$ref": "#/definitions/a~1b", "definitions": {"a/b": {"$ref": "#/definitions/X"}, "X": A}},
+        {**A, "definitions": {"a/b": {"$ref": "#/definitions/X"}, "X": A}},
+    ),
+    "reference-with-fields-of-its-own": (
+        {"$ref": "#/$defs/X", "$defs": {"X": A}, "properties": {"z": {}}},
+        {
+            "type": "object",
+            "properties": {"z": {}, **A["properties"]},
+            "required": ["a", "c"],
+            "$defs": {"X": A},
+        },
+    ),
+    "reference-to-nothing": ({"$ref": "#/$defs/X"}, obj()),
+    "remote-references-are-dropped": (
+        {"$ref": "https://example.com/s", "properties": {"a": {"$ref": "other.json"}}},
+        obj(properties={"a": {}}),
+    ),
+    "what-is-valid-stays": (
+        obj(
+            **{"$schema": "https://json-schema.org/draft/2020-12/schema"},
+            additionalProperties=False,
+            properties={"a": {"type": ["string", "null"], "default": None, "pattern": "(?=x)"}},
+        ),
+        obj(
+            **{"$schema": "https://json-schema.org/draft/2020-12/schema"},
+            additionalProperties=False,
+            properties={"a": {"type": ["string", "null"], "default": None, "pattern": "(?=x)"}},
+        ),
+    ),
+    "draft-03-required": (obj(properties={"a": {"required": True}}), obj(properties={"a": {}})),
+    "properties-null": ({"type": "object", "properties": None}, obj()),
+    "data-is-no-schema": (
+        obj(properties={"a": {"enum": [{"exclusiveMinimum": True}], "default": {"$ref": "x"}}}),
+        obj(properties={"a": {"enum": [{"exclusiveMinimum": True}], "default": {"$ref": "x"}}}),
+    ),
+}
+
+
+@pytest.mark.parametrize(("schema", "expected"), OBJECTS.values(), ids=OBJECTS)
+def test_objects(schema: dict, expected: dict) -> None:
+    before = copy.deepcopy(schema)
+    assert object_schema(schema) == (expected, False)
+    assert schema == before
+
+
+WRAPPED: dict[str, dict] = {
+    "v075-a-list": {"type": "array", "items": {"type": "string"}},
+    "a-string": {"type": "string"},
+    "values": {"enum": ["a", "b"]},
+    "object-or-string": {"anyOf": [A, {"type": "string"}]},
+    "a-circle": {"$ref": "#"},
+}
+
+
+@pytest.mark.parametrize("schema", WRAPPED.values(), ids=WRAPPED)
+def test_what_is_no_object_is_wrapped(schema: dict) -> None:
+    wrapper = {"type": "object", "properties": {"input": schema}, "required": ["input"]}
+    assert object_schema(schema) == (wrapper, True)
+
+
+def test_definitions_stay_where_references_point() -> None:
+    schema = {"type": "array", "items": {"$ref": "#/$defs/X"}, "$defs": {"X": A}}
+    wrapped, _ = object_schema(schema)
+    assert wrapped["$defs"] == {"X": A}
+    assert wrapped["properties"]["input"] == {"type": "array", "items": {"$ref": "#/$defs/X"}}
+
+
+HOSTILE: dict[str, dict] = {
+    "references-that-double": {
+        "allOf": [{"$ref": "#/$defs/0"}, {"$ref": "#/$defs/0"}],
+        "$defs": {str(i): {"allOf": [{"$ref": f"#/$defs/{i + 1}"}] * 2} for i in range(40)},
+    },
+    "a-long-chain-of-references": {
+        "$ref": "#/$defs/0",
+        "$defs": {str(i): {"$ref": f"#/$defs/{i + 1}"} for i in range(5000)},
+    },
+    "many-alternatives": {
+        "anyOf": [obj(properties={"k": {"const": i}, f"p{i}": {}}) for i in range(10_000)]
+    },
+}
+
+
+@pytest.mark.parametrize("schema", HOSTILE.values(), ids=HOSTILE)
+def test_hostile_schemas_end_soon(schema: dict) -> None:
+    with cpu_below():
+        root, _ = object_schema(schema)
+    json.dumps(root)
+
+
+keywords = st.sampled_from(
+    [
+        "type",
+        "properties",
+        "anyOf",
+        "oneOf",
+        "allOf",
+        "$ref",
+        "$defs",
+        "required",
+        "items",
+        "enum",
+        "x",
+    ]
+)
+values = st.recursive(
+    st.sampled_from([None, True, 1, "object", "array", "#/$defs/x", "#/$defs", "#", "null", "x"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(keywords, inner, max_size=4),
+    max_leaves=25,
+)
+
+
+@given(st.dictionaries(keywords, values, max_size=6))
+def test_any_schema_becomes_an_object_at_the_root(schema: dict) -> None:
+    root, _ = object_schema(schema)
+    assert root["type"] == "object"
+    assert isinstance(root["properties"], dict)
+    assert root.keys().isdisjoint({"anyOf", "oneOf", "allOf", "$ref"})

@@ -1,0 +1,273 @@
+"""From client messages to `system` and `messages`."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from addon.core.errors import BadRequest
+from tests.cpu import cpu_below
+from tests.translation.asking import (
+    TC,
+    A,
+    D,
+    S,
+    T,
+    U,
+    assistant,
+    chat,
+    finished,
+    system,
+    text,
+    tr,
+    translated,
+    tu,
+    user,
+)
+
+MARK = {"cache_control": {"type": "ephemeral"}}
+BEGIN = user("Begin.")
+CONTINUE = user("Continue from where you stopped.")
+
+TURNS = {
+    "v001-one-user-message": ([U("hi")], [user("hi")]),
+    "v008-neighbours-of-one-role-are-one-turn": ([U("a"), U("b")], [user("a", "b")]),
+    "v009-assistants-too": (
+        [U("a"), A("b"), A("c"), U("d")],
+        [user("a"), assistant("b", "c"), user("d")],
+    ),
+    "v010-the-first-turn-is-the-users": (
+        [A("hello"), U("x")],
+        [BEGIN, assistant("hello"), user("x")],
+    ),
+    "v011-nothing-said": ([U("")], [BEGIN]),
+    "v012-an-empty-assistant-turn-vanishes": ([U("a"), A(""), U("b")], [user("a", "b")]),
+    "v013-null-content-without-calls-vanishes": ([U("a"), A(None), U("b")], [user("a", "b")]),
+    "v014-null-content-of-a-user": ([U(None)], [BEGIN]),
+    "v015-white-space-is-nothing": ([U("   \n\t")], [BEGIN]),
+    "v016-blank-parts-vanish": (
+        [U([text("a"), text(""), text("  "), text("b")])],
+        [user("a", "b")],
+    ),
+    "v017-cursor-repeats-a-part": ([U([text("X"), text("X")])], [user("X")]),
+    "v017-the-same-text-later-is-meant": (
+        [U([text("X"), text("Y"), text("X")])],
+        [user("X", "Y", "X")],
+    ),
+    "v017-the-same-text-in-two-messages-is-meant": ([U("X"), U("X")], [user("X", "X")]),
+    "v018-a-late-system-message-follows-the-user-turn": (
+        [U("a"), S("late"), U("b"), A("c"), U("d")],
+        [user("a", "b"), system("late"), assistant("c"), user("d")],
+    ),
+    "v019-nothing-comes-between-call-and-result": (
+        [U("a"), A(None, TC("c1")), S("late"), T("c1", "ok")],
+        [user("a"), assistant(tu("c1")), user(tr("c1", "ok")), system("late")],
+    ),
+    "v020-a-begun-answer-is-not-continued-by-new-models": (
+        [U("a"), A("partial ")],
+        [user("a"), assistant("partial "), CONTINUE],
+    ),
+    "v024-control-characters-stay": ([U("a\x00b\x1b")], [user("a\x00b\x1b")]),
+    "v023-half-an-emoji-becomes-a-replacement-character": ([U("a\ud83d")], [user("a\ufffd")]),
+    "v025-names-are-dropped": ([U("a", name="Ann")], [user("a")]),
+    "v026-a-refusal-is-text": (
+        [U("a"), A(None, refusal="no"), U("b")],
+        [user("a"), assistant("no"), user("b")],
+    ),
+    "v027-a-refusal-part-is-text": (
+        [U("a"), A([{"type": "refusal", "refusal": "r"}]), U("b")],
+        [user("a"), assistant("r"), user("b")],
+    ),
+    "v027-a-refusal-said-twice-counts-once": (
+        [U("a"), A([{"type": "refusal", "refusal": "r"}], refusal="r"), U("b")],
+        [user("a"), assistant("r"), user("b")],
+    ),
+    "v028-audio-has-no-text": ([U("a"), A(None, audio={"id": "x"}), U("b")], [user("a", "b")]),
+    "a-late-system-message-without-a-user-turn-is-a-reminder": (
+        [U("a"), A("b"), S("late")],
+        [user("a"), assistant("b"), user("<system-reminder>late</system-reminder>")],
+    ),
+    "strings-in-a-part-list-are-text": ([U(["a", "b"])], [user("a", "b")]),
+}
+
+
+@pytest.mark.parametrize(("messages", "expected"), TURNS.values(), ids=TURNS)
+def test_turns(messages: list, expected: list) -> None:
+    translation = chat(*messages)
+    assert translation.request["messages"] == expected
+    finished(translation)
+
+
+SYSTEM = {
+    "v001-none": ([U("hi")], {}, None),
+    "v002-in-order-one-block-each": ([S("a"), D("b"), U("x")], {}, [text("a"), text("b")]),
+    "v003-empty-is-none": ([S(""), U("x")], {}, None),
+    "v004-blank-ones-vanish": ([S(" \n"), S("a"), U("x")], {}, [text("a")]),
+    "v005-a-cache-mark-stays-on-its-part": (
+        [S([text("a"), {**text("b"), "prompt_cache_breakpoint": {"mode": "explicit"}}]), U("x")],
+        {},
+        [text("a"), text("b") | MARK],
+    ),
+    "v006-only-a-system-prompt": ([S("only")], {}, [text("only")]),
+    "v018-a-late-one-is-never-hoisted": ([U("a"), S("late"), U("b")], {}, None),
+    "v025-its-name-is-dropped": ([S("a", name="policy"), U("x")], {}, [text("a")]),
+    "v114-the-top-level-field-comes-first": (
+        [S("b"), U("x")],
+        {"system": [text("a")]},
+        [text("a"), text("b")],
+    ),
+    "the-top-level-field-may-be-a-string": ([U("x")], {"system": "a"}, [text("a")]),
+}
+
+
+@pytest.mark.parametrize(("messages", "fields", "expected"), SYSTEM.values(), ids=SYSTEM)
+def test_system(messages: list, fields: dict, expected: list | None) -> None:
+    translation = chat(*messages, **fields)
+    assert translation.request.get("system") == expected
+    finished(translation)
+
+
+def test_v006_only_a_system_prompt_gets_a_user_turn() -> None:
+    assert chat(S("only")).request["messages"] == [BEGIN]
+
+
+REFUSED = {
+    "v007-no-messages": ({"messages": []}, "messages"),
+    "v007-messages-absent": ({}, "messages"),
+    "v007-messages-no-list": ({"messages": "x"}, "messages"),
+    "v021-unknown-role": ({"messages": [U("a"), {"role": "critic"}]}, "messages[1].role"),
+    "v021-role-missing": ({"messages": [{"content": "a"}]}, "messages[0].role"),
+    "v021-message-no-object": ({"messages": ["hi"]}, "messages[0]"),
+    "content-a-number": ({"messages": [U(5)]}, "messages[0].content"),
+    "part-a-number": ({"messages": [U([5])]}, "messages[0].content[0]"),
+    "text-no-string": (
+        {"messages": [U([{"type": "text", "text": 5}])]},
+        "messages[0].content[0].text",
+    ),
+    "unknown-part": (
+        {"messages": [U([text("a"), {"type": "hologram"}])]},
+        "messages[0].content[1]",
+    ),
+    "refusal-of-a-user": (
+        {"messages": [U([{"type": "refusal", "refusal": "r"}])]},
+        "messages[0].content[0]",
+    ),
+    "image-in-a-system-prompt": (
+        {"messages": [S([{"type": "image_url", "image_url": {"url": "https://x"}}])]},
+        "messages[0].content[0]",
+    ),
+    "system-no-text": ({"messages": [U("a")], "system": [{"type": "image"}]}, "system[0]"),
+    "nested-too-deep": (
+        {"messages": [U([{"type": "text", "x": json.loads("[" * 150 + "]" * 150)}])]},
+        "messages[0]",
+    ),
+    "not-a-number": ({"messages": [U("a", weight=float("nan"))]}, "messages[0]"),
+}
+
+
+@pytest.mark.parametrize(("body", "param"), REFUSED.values(), ids=REFUSED)
+def test_refused(body: dict, param: str) -> None:
+    with pytest.raises(BadRequest) as error:
+        translated({"model": "m", **body})
+    assert error.value.param == param
+    assert error.value.message.startswith(param)
+
+
+def test_v018_models_without_system_turns_get_a_reminder() -> None:
+    translation = chat(U("a"), S("late"), U("b"), A("c"), U("d"), model="claude-sonnet-5")
+    assert translation.request["messages"] == [
+        user("a", "<system-reminder>late</system-reminder>", "b"),
+        assistant("c"),
+        user("d"),
+    ]
+    finished(translation)
+
+
+def test_v020_an_older_model_continues_a_begun_answer() -> None:
+    translation = chat(U("a"), A("partial "), model="claude-opus-4-5")
+    assert translation.request["messages"] == [user("a"), assistant("partial")]
+    finished(translation)
+
+
+def test_v020_but_not_in_a_demanded_format() -> None:
+    schema = {"type": "object", "properties": {}, "additionalProperties": False}
+    form = {"type": "json_schema", "json_schema": {"name": "n", "schema": schema}}
+    translation = chat(U("a"), A("{"), model="claude-opus-4-5", response_format=form)
+    assert translation.request["messages"][-1] == CONTINUE
+    finished(translation)
+
+
+def test_v022_three_thousand_messages_in_a_second() -> None:
+    messages = [U(f"q{i}") if i % 2 == 0 else A(f"a{i}") for i in range(3001)]
+    with cpu_below():
+        translation = chat(*messages)
+    assert len(translation.request["messages"]) == 3001
+
+
+THINKING = {"type": "thinking", "thinking": "hm", "signature": "s"}
+
+ECHOED = {
+    "litellm": ({"thinking_blocks": [THINKING]}, [THINKING]),
+    "litellm-redacted": (
+        {"thinking_blocks": [THINKING, {"type": "redacted_thinking", "data": "d"}]},
+        [THINKING, {"type": "redacted_thinking", "data": "d"}],
+    ),
+    "litellm-incomplete": (
+        {"thinking_blocks": [THINKING, {"type": "thinking", "thinking": "x"}]},
+        [],
+    ),
+    "openrouter": (
+        {
+            "reasoning_details": [
+                {
+                    "type": "reasoning.text",
+                    "text": "hm",
+                    "signature": "s",
+                    "format": "anthropic-claude-v1",
+                },
+                {"type": "reasoning.encrypted", "data": "d", "format": "anthropic-claude-v1"},
+            ]
+        },
+        [THINKING, {"type": "redacted_thinking", "data": "d"}],
+    ),
+    "another-vendors": (
+        {"reasoning_details": [{"type": "reasoning.text", "text": "hm", "signature": "s"}]},
+        [],
+    ),
+    "words-without-a-signature": ({"reasoning_content": "hm", "reasoning": "hm"}, []),
+}
+
+
+@pytest.mark.parametrize(("fields", "blocks"), ECHOED.values(), ids=ECHOED)
+def test_thinking_that_a_client_echoes_stands_first(fields: dict, blocks: list) -> None:
+    messages = chat(U("a"), A("b", **fields), U("c")).request["messages"]
+    assert messages[1] == assistant(*blocks, "b")
+
+
+def test_thinking_inline_is_kept_as_it_is() -> None:
+    marked = {**THINKING, "cache_control": {"type": "ephemeral"}}
+    messages = chat(U("a"), A([marked, text("b")], thinking_blocks=[THINKING]), U("c")).request[
+        "messages"
+    ]
+    assert messages[1] == assistant(marked, "b")
+
+
+def test_a_turn_of_thinking_alone_vanishes() -> None:
+    assert chat(U("a"), A([THINKING]), U("b")).request["messages"] == [user("a", "b")]
+
+
+def test_annotations_of_an_answer_are_ignored() -> None:
+    assert chat(U("a"), A("b", annotations=[{}]), U("c")).request["messages"][1] == assistant("b")
+
+
+def test_server_tool_blocks_stay_and_may_be_the_last() -> None:
+    use = {"type": "server_tool_use", "id": "srvtoolu_1", "name": "web_search", "input": {}}
+    translation = chat(U("a"), A([text("b"), use]))
+    assert translation.request["messages"] == [user("a"), assistant("b", use)]
+
+
+def test_each_repair_is_noted_once() -> None:
+    assert chat(U("a"), A("b")).notes == [
+        "messages: the conversation ended with the assistant; a user turn was added"
+    ]
