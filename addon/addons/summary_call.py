@@ -86,5 +86,7 @@ class SummaryCall:
                 f"Anthropic can't be reached for a summary ({type(error).__name__})."
             ) from None
         if response.status_code != 200:
-            raise from_upstream(response.status_code, response.content, response.headers)
+            raise from_upstream(
+                response.status_code, response.content, response.headers, self.clock()
+            )
         return read_message(response.content, FAST)

@@ -7,7 +7,6 @@ import stat
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Literal
@@ -17,6 +16,7 @@ import httpx
 from addon.cli.cursor import ADVICE, collides
 from addon.cli.launch import OURS, who_listens
 from addon.cli.tunnel_check import check_from_outside
+from addon.core.retry_after import http_date
 from addon.core.settings import Settings
 from addon.credentials.credential import Credential, CredentialError
 from addon.credentials.login import Login
@@ -177,9 +177,8 @@ async def upstream(
 
 
 def _clock(answer: httpx.Response, now: float) -> Finding:
-    try:
-        told = parsedate_to_datetime(answer.headers.get("date", "")).timestamp()
-    except ValueError:
+    told = http_date(answer.headers.get("date"))
+    if told is None:
         return Finding("clock", "ok", "not compared: no Date in the answer")
     off = now - told
     if abs(off) <= CLOCK_SECONDS:

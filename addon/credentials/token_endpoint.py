@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import httpx
 
 from addon.core.clock import SYSTEM, Clock
+from addon.core.retry_after import read_retry_after
 from addon.core.types import JsonObject
 from addon.credentials.credential import LOGIN_AGAIN, Credential, CredentialError, Grant
-from addon.fallback.rate_limits import read_retry_after
 
 CLIENT_ID = "9d1c250a-e61b-44d9-88ed-5944d1962f5e"
 """Claude Code's OAuth client: its refresh tokens are bound to it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -58,7 +59,7 @@ class ClientSide:
         return response
 
     def upstream_error(self, status: int, body: bytes, headers: Mapping[str, str]) -> CCProxyError:
-        return from_upstream(status, body, headers)
+        return from_upstream(status, body, headers, time.time())
 
 
 def plain_error(path: str, error: CCProxyError) -> http.Response:

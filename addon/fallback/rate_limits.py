@@ -6,26 +6,20 @@ them, and every one of them may be missing or nonsense.
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 
+from addon.core.retry_after import finite, latest, lowered, read_reset, read_retry_after
 from addon.core.types import JsonObject
 
 _UNIFIED = re.compile(r"anthropic-ratelimit-unified-(?:([a-z0-9_]+)-)?(status|utilization|reset)")
 _CLAIM = "anthropic-ratelimit-unified-representative-claim"
-_RESET = re.compile(r"anthropic-ratelimit-(?!unified-)([a-z-]+)-reset")
 _ACCOUNT_WINDOW = re.compile(r"\d+[mhd]")
 _OVERAGE = "overage"
 
 FAMILY_OF_WINDOW = {"7d_oi": "fable", "7d_opus": "opus", "7d_sonnet": "sonnet"}
 """Windows that only one family of models uses up."""
-
-_LONGEST = 40 * 86400.0
-"""No window is longer than a month: a reset further away is a unit mistaken or nonsense."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,14 +93,14 @@ class RateLimit:
     @property
     def until(self) -> float | None:
         """Unix seconds when all of them are over."""
-        return _latest(limit.until for limit in self.limits)
+        return latest(limit.until for limit in self.limits)
 
 
 def read_windows(headers: Mapping[str, str], now: float) -> Windows | None:
     """The plan's windows, or None when the answer tells nothing of a plan (an API key's answers do not)."""
     found: dict[str, dict[str, str]] = {}
     claim = None
-    for name, value in _lowered(headers):
+    for name, value in lowered(headers).items():
         if match := _UNIFIED.fullmatch(name):
             found.setdefault(match[1] or "", {})[match[2]] = value
         elif name == _CLAIM:
@@ -116,7 +110,7 @@ def read_windows(headers: Mapping[str, str], now: float) -> Windows | None:
     whole, overage = found.pop("", {}), found.pop(_OVERAGE, {})
     return Windows(
         status=whole.get("status"),
-        reset=_reset(whole.get("reset"), now),
+        reset=read_reset(whole.get("reset"), now),
         claim=claim,
         overage=overage.get("status"),
         windows=tuple(_window(name, fields, now) for name, fields in sorted(found.items())),
@@ -127,26 +121,9 @@ def _window(name: str, fields: Mapping[str, str], now: float) -> Window:
     return Window(
         name,
         status=fields.get("status"),
-        utilization=_number(fields.get("utilization")),
-        reset=_reset(fields.get("reset"), now),
+        utilization=finite(fields.get("utilization")),
+        reset=read_reset(fields.get("reset"), now),
     )
-
-
-def read_retry_after(headers: Mapping[str, str], now: float) -> float | None:
-    """Seconds to wait: `retry-after-ms`, `retry-after` (seconds or HTTP date), else the reset of a spent limit."""
-    lowered = dict(_lowered(headers))
-    milliseconds = _number(lowered.get("retry-after-ms"))
-    if milliseconds is not None:
-        return _sane_wait(milliseconds / 1000)
-    asked = lowered.get("retry-after")
-    if asked is not None:
-        seconds = _number(asked)
-        return _sane_wait(
-            seconds
-            if seconds is not None
-            else _seconds_to(_date(asked, parsedate_to_datetime), now)
-        )
-    return _sane_wait(_seconds_to(_spent_reset(lowered, now), now))
 
 
 def read_rate_limit(
@@ -169,7 +146,7 @@ def _rejected(windows: Windows, family: str, asked: float) -> tuple[Limit, ...]:
     # Windows are composed with AND: the account is free again when the last rejected one is.
     account = [w.reset for w in rejected if w.account_wide]
     if account:
-        limits.append(Limit(None, _latest(account) or windows.reset or asked))
+        limits.append(Limit(None, latest(account) or windows.reset or asked))
     for window in rejected:
         # A window with an unknown suffix must be this family's if no account-wide one explains the refusal.
         scope = FAMILY_OF_WINDOW.get(window.name) or (None if account else family)
@@ -184,54 +161,3 @@ def _known(limits: Iterable[Limit], now: float) -> tuple[Limit, ...]:
         Limit(limit.family, limit.until if limit.until and limit.until > now else None)
         for limit in limits
     )
-
-
-def _lowered(headers: Mapping[str, str]) -> Iterable[tuple[str, str]]:
-    return ((name.lower(), value.strip()) for name, value in headers.items())
-
-
-def _number(text: str | None) -> float | None:
-    try:
-        number = float(text or "")
-    except ValueError:
-        return None
-    return number if math.isfinite(number) else None
-
-
-def _reset(text: str | None, now: float) -> float | None:
-    """A point in time as unix seconds, milliseconds or RFC 3339."""
-    number = _number(text)
-    if number is None:
-        number = _date(text or "", datetime.fromisoformat)
-    elif number > 1e11:
-        number /= 1000
-    return number if number is not None and 0 < number < now + _LONGEST else None
-
-
-def _date(text: str, parse: Callable[[str], datetime]) -> float | None:
-    try:
-        date = parse(text)
-    except ValueError:
-        return None
-    return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
-
-
-def _spent_reset(lowered: Mapping[str, str], now: float) -> float | None:
-    return _latest(
-        _reset(value, now)
-        for name, value in lowered.items()
-        if (match := _RESET.fullmatch(name))
-        and _number(lowered.get(f"anthropic-ratelimit-{match[1]}-remaining")) == 0
-    )
-
-
-def _seconds_to(moment: float | None, now: float) -> float | None:
-    return None if moment is None else moment - now
-
-
-def _sane_wait(seconds: float | None) -> float | None:
-    return None if seconds is None or seconds > _LONGEST else max(0.0, seconds)
-
-
-def _latest(moments: Iterable[float | None]) -> float | None:
-    return max((moment for moment in moments if moment is not None), default=None)

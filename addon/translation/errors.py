@@ -21,6 +21,7 @@ from addon.core.errors import (
     Unauthorized,
     UnsupportedMedia,
 )
+from addon.core.retry_after import asked_wait
 from addon.core.types import Codec, Dialect, JsonObject
 from addon.translation.sse import encode_event
 
@@ -152,16 +153,16 @@ def _openai_error(error: CCProxyError) -> _OpenAIError:
 # ---- from upstream
 
 
-def from_upstream(status: int, body: bytes, headers: Mapping[str, str]) -> CCProxyError:
-    """The error that upstream's error answer stands for. `headers` has lower-case names.
+def from_upstream(status: int, body: bytes, headers: Mapping[str, str], now: float) -> CCProxyError:
+    """The error that upstream's error answer stands for. `headers` has lower-case names; `now` is in unix seconds.
 
     The message is upstream's own, word for word (people search for it); of a page that is not JSON a short excerpt.
     """
-    told = _error_object(body)
+    told, wait = _error_object(body), asked_wait(headers, now)
     if told is None:
-        return _from_page(status, body, _retry_after(headers))
+        return _from_page(status, body, wait)
     error = _from_object(told, status)
-    error.retry_after = _retry_after(headers)
+    error.retry_after = wait
     if headers.get("anthropic-ratelimit-unified-status") == "rejected":
         # The subscription's window is used up: clients that tell quota from haste stop asking.
         error.code = "insufficient_quota"
@@ -251,12 +252,3 @@ def _excerpt(body: bytes) -> str:
     text = body[:20_000].decode("utf-8", "replace")
     text = _TAG.sub(" ", _HIDDEN_HTML.sub(" ", text)).replace("<", " ")
     return _SECRET.sub("[key]", " ".join(text.split())[:_MAX_EXCERPT])
-
-
-def _retry_after(headers: Mapping[str, str]) -> float | None:
-    for name, per_second in (("retry-after-ms", 1000), ("retry-after", 1)):
-        try:
-            return max(float(headers[name]) / per_second, 0.0)
-        except (KeyError, ValueError):
-            continue
-    return None

@@ -171,8 +171,9 @@ async def test_the_clock_is_compared_with_anthropics(told: float, state: str, te
     assert (found[0], text in found[1]) == (state, True)
 
 
-async def test_an_answer_without_a_date_says_nothing_of_the_clock() -> None:
-    _, clock = await checks.upstream("https://x.example", lambda: NOW, answering())
+@pytest.mark.parametrize("date", [{}, {"date": "Fri, 31 Dec 99999999999 23:59:59 GMT"}], ids=str)
+async def test_an_answer_without_a_date_says_nothing_of_the_clock(date: dict[str, str]) -> None:
+    _, clock = await checks.upstream("https://x.example", lambda: NOW, answering(**date))
     assert clock.state == "ok"
 
 

@@ -318,7 +318,15 @@ async def test_o13_a_401_for_a_brand_new_token_is_no_reason_to_refresh_again(wor
 
 @pytest.mark.parametrize(
     ("retry_after", "cooldown"),
-    [("1", 5), ("120", 120), ("4000", 300), (None, 60)],
+    [
+        ("1", 5),
+        ("120", 120),
+        ("4000", 300),
+        (None, 60),
+        ("nan", 60),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", 60),
+        ("Fri, 31 Dec 99999999999 23:59:59 GMT", 60),
+    ],
 )
 async def test_o14_one_post_for_each_cooldown(
     world: World, retry_after: str | None, cooldown: float

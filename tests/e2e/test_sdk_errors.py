@@ -9,7 +9,8 @@ import anthropic
 import openai
 import pytest
 
-from addon.stand_in.script import broken, fail
+from addon.stand_in.script import broken, fail, say
+from tests.core.test_retry_after import HOSTILE
 from tests.e2e.conftest import World
 from tests.e2e.proxy import chat, message
 
@@ -34,6 +35,7 @@ ANTHROPIC: Mapping[int, type[anthropic.APIStatusError]] = {
     500: anthropic.InternalServerError,
     529: anthropic.OverloadedError,
 }
+FAR = "Fri, 31 Dec 99999999999 23:59:59 GMT"
 AT_ONCE = {"x-should-retry": "false", "retry-after": "60"}
 """Spares the proxy's own retries; a 429 with so long a rest is not waited out."""
 STREAMED = pytest.mark.parametrize("streamed", [False, True], ids=["plain", "streamed"])
@@ -75,3 +77,24 @@ def test_an_error_event_after_content_of_a_plain_request_is_a_status(world: Worl
     world.fake.script(broken("api_error", "In plain words", after=2))
     with pytest.raises(openai.InternalServerError, match="In plain words"):
         world.proxy.openai().chat.completions.create(**chat())
+
+
+@pytest.mark.parametrize("name", ["retry-after", "retry-after-ms"])
+def test_a_hostile_wait_changes_no_error(name: str, world: World) -> None:
+    for value in HOSTILE:
+        headers = {name: value}
+        world.fake.script([fail(400, "In plain words", headers=headers)])
+        response = world.proxy.post("/v1/chat/completions", chat())
+        assert (response.status_code, response.headers.get("connection")) == (400, None), value
+        assert response.json()["error"]["message"] == "In plain words"
+        assert response.headers.get("retry-after") in (None, "1")
+
+
+@pytest.mark.parametrize("status", [429, 529])
+@pytest.mark.parametrize("value", ["nan", "inf", FAR])
+def test_a_hostile_wait_is_no_reason_not_to_try_again(
+    status: int, value: str, world: World
+) -> None:
+    world.fake.script([fail(status, headers={"retry-after": value}), say("fine")])
+    response = world.proxy.post("/v1/chat/completions", chat())
+    assert response.json()["choices"][0]["message"]["content"] == "fine"

@@ -16,6 +16,8 @@ from addon.translation.errors import (
 )
 from tests.translation.upstream import JsonObject
 
+NOW = 1_795_305_600.0
+"""2026-11-22T00:00:00Z."""
 NO_HEADERS: dict[str, str] = {}
 
 
@@ -47,7 +49,7 @@ ROWS = [
 def test_v160_anthropic_errors_in_openai_s_words(
     status: int, kind: str, told: int, openai_type: str, code: str | None
 ) -> None:
-    error = from_upstream(status, anthropic_body(kind), NO_HEADERS)
+    error = from_upstream(status, anthropic_body(kind), NO_HEADERS, NOW)
     body = {"error": {"message": "What it said.", "type": openai_type, "param": None, "code": code}}
     assert error_body(error, "chat") == error_body(error, "responses") == (told, body)
 
@@ -56,7 +58,7 @@ def test_v160_anthropic_errors_in_openai_s_words(
 def test_v160_v165_anthropic_errors_come_back_to_anthropic_clients_as_they_were(
     status: int, kind: str
 ) -> None:
-    error = from_upstream(status, anthropic_body(kind), NO_HEADERS)
+    error = from_upstream(status, anthropic_body(kind), NO_HEADERS, NOW)
     assert error_body(error, "messages", "req_1") == (
         status,
         {
@@ -88,14 +90,19 @@ def test_an_error_event_without_known_content_is_a_server_error(data: JsonObject
 
 
 def test_the_exception_has_the_class_of_its_status() -> None:
-    assert type(from_upstream(429, anthropic_body("rate_limit_error"), NO_HEADERS)) is RateLimited
-    assert type(from_upstream(413, b"", NO_HEADERS)) is TooLarge
-    assert type(from_upstream(529, anthropic_body("overloaded_error"), NO_HEADERS)) is CCProxyError
+    assert (
+        type(from_upstream(429, anthropic_body("rate_limit_error"), NO_HEADERS, NOW)) is RateLimited
+    )
+    assert type(from_upstream(413, b"", NO_HEADERS, NOW)) is TooLarge
+    assert (
+        type(from_upstream(529, anthropic_body("overloaded_error"), NO_HEADERS, NOW))
+        is CCProxyError
+    )
 
 
 def test_v166_a_prompt_that_is_too_long() -> None:
     text = "prompt is too long: 204826 tokens > 200000 maximum"
-    error = from_upstream(400, anthropic_body("invalid_request_error", text), NO_HEADERS)
+    error = from_upstream(400, anthropic_body("invalid_request_error", text), NO_HEADERS, NOW)
     told = error_body(error, "chat")[1]["error"]
     assert (told["code"], told["message"]) == ("context_length_exceeded", text)
     assert prompt_too_long(error) == (204826, 200000)
@@ -118,13 +125,13 @@ def test_v166_a_prompt_that_is_too_long() -> None:
     ],
 )
 def test_causes_that_only_the_message_tells(message: str, code: str | None) -> None:
-    error = from_upstream(400, anthropic_body("invalid_request_error", message), NO_HEADERS)
+    error = from_upstream(400, anthropic_body("invalid_request_error", message), NO_HEADERS, NOW)
     assert error.code == code
 
 
 def test_upstream_s_own_code_goes_to_every_client() -> None:
     body = anthropic_body("invalid_request_error", details={"error_code": "tool_name_conflict"})
-    error = from_upstream(400, body, NO_HEADERS)
+    error = from_upstream(400, body, NO_HEADERS, NOW)
     assert error_body(error, "chat")[1]["error"]["code"] == "tool_name_conflict"
     assert error_body(error, "messages")[1]["error"]["details"] == {
         "error_code": "tool_name_conflict"
@@ -137,18 +144,22 @@ def test_upstream_s_own_code_goes_to_every_client() -> None:
         ({"retry-after": "30"}, 30),
         ({"retry-after": "30", "retry-after-ms": "1500"}, 1.5),
         ({"retry-after": "-5"}, 0),
-        ({"retry-after": "Wed, 21 Oct 2026 07:28:00 GMT"}, None),
+        ({"retry-after": "Sun, 22 Nov 2026 00:00:20 GMT"}, 20),
+        ({"retry-after": "nan"}, None),
+        ({"retry-after-ms": "inf"}, None),
         ({}, None),
     ],
 )
 def test_v160_retry_after(headers: dict[str, str], seconds: float | None) -> None:
-    assert from_upstream(429, anthropic_body("rate_limit_error"), headers).retry_after == seconds
-    assert from_upstream(503, b"<html>", headers).retry_after == seconds
+    assert (
+        from_upstream(429, anthropic_body("rate_limit_error"), headers, NOW).retry_after == seconds
+    )
+    assert from_upstream(503, b"<html>", headers, NOW).retry_after == seconds
 
 
 def test_v162_a_used_up_subscription_is_a_matter_of_quota() -> None:
     headers = {"anthropic-ratelimit-unified-status": "rejected"}
-    error = from_upstream(429, anthropic_body("rate_limit_error"), headers)
+    error = from_upstream(429, anthropic_body("rate_limit_error"), headers, NOW)
     assert error_body(error, "chat")[1]["error"]["code"] == "insufficient_quota"
 
 
@@ -174,7 +185,7 @@ PAGE = (
 def test_v161_a_gateway_s_page_becomes_a_short_json_error(
     status: int, told: int, kind: str
 ) -> None:
-    error = from_upstream(status, PAGE, NO_HEADERS)
+    error = from_upstream(status, PAGE, NO_HEADERS, NOW)
     assert (error.status, error.type) == (told, kind)
     assert error.message.startswith(
         f"Upstream answered {status} without a readable error: 520: Web server"
@@ -188,12 +199,12 @@ def test_v161_a_gateway_s_page_becomes_a_short_json_error(
     "body", [b"", b"\xff\xfe", b"null", b"[1]", b'{"a":1}', b"[" * 100_000], ids=range(6)
 )
 def test_any_body_gives_an_error(body: bytes) -> None:
-    assert from_upstream(500, body, NO_HEADERS).status == 500
+    assert from_upstream(500, body, NO_HEADERS, NOW).status == 500
     assert from_openai(500, body).status == 500
 
 
 def test_an_error_that_is_a_text() -> None:
-    assert from_upstream(400, b'{"error":"plain"}', NO_HEADERS).message == "plain"
+    assert from_upstream(400, b'{"error":"plain"}', NO_HEADERS, NOW).message == "plain"
 
 
 @pytest.mark.parametrize(
@@ -247,7 +258,7 @@ def test_v167_keys_are_taken_out_of_what_upstream_says() -> None:
         anthropic_body("authentication_error", f"bad key {key}"),
         f"<p>bad key {key}".encode(),
     ):
-        assert "A1b2" not in from_upstream(401, body, NO_HEADERS).message
+        assert "A1b2" not in from_upstream(401, body, NO_HEADERS, NOW).message
     assert "A1b2" not in from_openai(401, json.dumps({"error": {"message": key}}).encode()).message
 
 

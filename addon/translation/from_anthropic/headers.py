@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
-from email.utils import parsedate_to_datetime
 
+from addon.core.retry_after import http_date, read_reset
 from addon.core.types import Dialect
 
 # Everything else is left behind: organisation ids, cookies, the CDN's headers, and the lengths and encodings of a body
@@ -56,13 +55,9 @@ def _ratelimits(upstream: Mapping[str, str]) -> list[tuple[str, str]]:
 def _time_left(reset: str, date: str | None) -> str | None:
     """Anthropic says when (RFC 3339), OpenAI how long ("6m0s"): counted from the answer's own date, so that a wrong
     clock on this machine does not matter."""
-    try:
-        seconds = (
-            datetime.fromisoformat(reset) - parsedate_to_datetime(date or "")
-        ).total_seconds()
-    except (ValueError, TypeError):
-        return None
-    return duration(seconds)
+    now = http_date(date)
+    moment = None if now is None else read_reset(reset, now)
+    return None if now is None or moment is None else duration(moment - now)
 
 
 def duration(seconds: float) -> str:

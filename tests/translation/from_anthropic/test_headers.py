@@ -62,7 +62,9 @@ def test_anthropic_clients_get_anthropic_s_but_not_how_far_the_subscription_is_u
         {"date": ""},
         {"date": "today"},
         {"anthropic-ratelimit-requests-reset": "soon"},
-        {"anthropic-ratelimit-requests-reset": "2026-11-22"},
+        {"date": "Fri, 31 Dec 99999999999 23:59:59 GMT"},
+        {"anthropic-ratelimit-requests-reset": "nan"},
+        {"anthropic-ratelimit-requests-reset": "9999-12-31T23:59:59Z"},
     ],
     ids=str,
 )
