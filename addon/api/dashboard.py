@@ -76,6 +76,8 @@ class DashboardApi(LocalEndpoints):
 
     def events(self, flow: http.HTTPFlow, exchange: Exchange) -> http.Response:
         exchange.subscription = self.hub.subscribe()
+        if flow.request.method == "HEAD":
+            exchange.subscription.close()
         exchange.live = exchange.subscription.frames()
         headers = {"content-type": "text/event-stream", "cache-control": "no-store"}
         return http.Response.make(200, b"", headers)

@@ -46,7 +46,6 @@ ROUTES: dict[tuple[str, str], Route] = {
     **{("POST", path): COUNT_TOKENS for path in _careless("/messages/count_tokens")},
     **{("GET", path): MODELS for path in _careless("/models")},
     ("GET", "/"): Route("root", "public"),
-    ("HEAD", "/"): Route("root", "public"),
     ("GET", "/health"): Route("health", "public"),
     ("GET", "/analytics"): Route("analytics", "control"),
     ("GET", "/analytics/requests"): Route("analytics_requests", "control"),
@@ -78,6 +77,8 @@ def find(method: str, path: str) -> Route | None:
     bare = path.partition("?")[0]
     if method == "OPTIONS" and bare.startswith("/"):
         return PREFLIGHT
+    if method == "HEAD":  # the client's connection leaves the body out
+        method = "GET"
     if method == "POST" and _AZURE.fullmatch(bare):
         return CHAT
     if method == "GET" and (named := _BY_ID.fullmatch(bare)):

@@ -54,7 +54,7 @@ class ClientConnection(Http1Server):
 
     def _handle_event(self, event: events.Event) -> Steps[None]:
         if isinstance(event, ResponseData):
-            if event.data:  # an empty chunk would be the last one
+            if event.data and not self.head_only:  # an empty chunk would be the last one
                 yield self.framed(event.data)
             return
         if isinstance(event, events.Wakeup):
@@ -77,6 +77,12 @@ class ClientConnection(Http1Server):
                 HEAD_SECONDS if self.state == self.read_headers else BODY_SECONDS
             )
             yield self.timer
+
+    @property
+    def head_only(self) -> bool:
+        """A response to HEAD has no body, whatever its head says (RFC 9110 9.3.2): the client would take it for the
+        next response."""
+        return self.request is not None and self.request.method == "HEAD"
 
     @property
     def reading(self) -> bool:
@@ -184,5 +190,7 @@ class ClientConnection(Http1Server):
         path = self.request.path if self.request else ""
         response: http.Response = plain_error(path, error)
         response.headers["connection"] = "close"
+        if self.head_only:
+            return bytes(http1.assemble_response_head(response))
         assembled: bytes = http1.assemble_response(response)
         return assembled

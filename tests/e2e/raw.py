@@ -34,6 +34,15 @@ def read_all(client: socket.socket) -> bytes:
     return data
 
 
+def read_head(client: socket.socket) -> tuple[bytes, bytes]:
+    """One response's head, and what has come of the bytes behind it."""
+    data = b""
+    while b"\r\n\r\n" not in data:
+        data += _more(client)
+    head, _, rest = data.partition(b"\r\n\r\n")
+    return head, rest
+
+
 def read_response(client: socket.socket) -> tuple[int, bytes]:
     """Status and body of one response with a content-length."""
     data = b""

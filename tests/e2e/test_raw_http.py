@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from addon.exchange.routes import ROUTES
 from addon.stand_in.script import say
 from tests.e2e import raw
 from tests.e2e.conftest import World
@@ -212,6 +213,47 @@ def test_pipelined_requests_are_answered_in_order(world: World) -> None:
     response = raw.exchange(world.proxy, requests)
     places = [response.index(word) for word in (b"first", b"second", b"third")]
     assert places == sorted(places) and response.count(b"HTTP/1.1 200") == 3
+
+
+GETS = sorted({path for method, path in ROUTES if method == "GET"})
+
+
+def head_of(world: World, method: str, *headers: str, target: str) -> bytes:
+    with raw.connected(world.proxy) as client:
+        client.sendall(raw.head(method, target, *headers))
+        return raw.read_head(client)[0]
+
+
+@pytest.mark.parametrize("path", [*GETS, "/explain/0123abcd", "/context/0123abcd", "/nothing"])
+def test_head_is_answered_like_get_without_its_body(path: str, world: World) -> None:
+    with raw.connected(world.proxy) as client:
+        client.sendall(raw.head("HEAD", path))
+        head, rest = raw.read_head(client)
+        client.sendall(raw.head("GET", "/v1/models", CLOSE))
+        second = rest + raw.read_all(client)
+    assert second.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert raw.json_of(second)["object"] == "list"
+    assert head == head_of(world, "GET", target=path)
+    assert world.untouched
+
+
+@pytest.mark.parametrize(
+    "headers", [("Origin: https://evil.example",), ("X-Forwarded-For: 8.8.8.8",)], ids=str
+)
+def test_a_refused_head_has_no_body_either(headers: tuple[str], world: World) -> None:
+    with raw.connected(world.proxy) as client:
+        client.sendall(raw.head("HEAD", "/analytics", *headers))
+        head, rest = raw.read_head(client)
+        client.sendall(raw.head("GET", "/v1/models", CLOSE))
+        second = rest + raw.read_all(client)
+    assert raw.status_of(head) in (401, 403)
+    assert second.startswith(b"HTTP/1.1 200 OK\r\n")
+
+
+def test_a_head_that_is_not_read_to_its_end_gets_no_body(world: World) -> None:
+    headers = ("Content-Type: application/json", f"Content-Length: {34 * 2**20}")
+    response = raw.exchange(world.proxy, raw.head("HEAD", "/", *headers))
+    assert raw.status_of(response) == 413 and response.endswith(b"\r\n\r\n")
 
 
 def test_expect_100_continue(world: World) -> None:
