@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 from mitmproxy.test import tflow
 
-from addon.addons.access_control import Visitor
 from addon.addons.continuity import Continuity
 from addon.addons.upstream_request import Attempts, Credential
 from addon.claude.thinking_store import ThinkingStore
 from addon.core.errors import CCProxyError
 from addon.core.settings import Settings
+from addon.exchange.access import Visitor
 from addon.exchange.attempt import Attempt, Failure
 from addon.exchange.client import ClientSide
 from addon.exchange.state import Exchange, Exchanges

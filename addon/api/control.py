@@ -6,11 +6,11 @@ import time
 
 from mitmproxy import http
 
-from addon.addons.blocked import Blocked
 from addon.api.analytics import analytics, recent_requests, reset
 from addon.api.endpoints import LocalEndpoints, json_response, posted, query
 from addon.context.summary_memory import SummaryMemory
 from addon.core.errors import Forbidden, NotFound
+from addon.exchange.refusals import Blocked
 from addon.exchange.routes import id_in
 from addon.exchange.state import Exchange, Exchanges
 from addon.usage.budget import Budget, get_budget, post_budget

@@ -7,13 +7,13 @@ from urllib.parse import urlsplit
 
 from mitmproxy import connection, http
 
-from addon.addons.access_control import COOKIE, cookie_value, same_secret
-from addon.addons.guesses import Guesses
 from addon.api.dashboard_data import DashboardState, dashboard_data
 from addon.api.dashboard_files import HEADERS, static_file
 from addon.api.endpoints import LocalEndpoints, json_response, posted, query
 from addon.core.errors import NotFound, Unauthorized
 from addon.core.settings import Settings
+from addon.exchange.access import COOKIE, cookie_value, same_secret
+from addon.exchange.refusals import Guesses
 from addon.exchange.state import Exchange, Exchanges
 from addon.usage.budget import Budget
 from addon.usage.ledger import UsageLedger

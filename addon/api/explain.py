@@ -11,8 +11,8 @@ from addon.core.json_codec import FAST
 from addon.core.redaction import HIDDEN, redact, redacted
 from addon.core.settings import Settings
 from addon.core.types import JsonObject
+from addon.exchange.access import is_this_machine
 from addon.exchange.attempt import Attempt
-from addon.exchange.http_messages import is_this_machine
 from addon.exchange.routes import id_in
 from addon.exchange.state import Exchange, Exchanges
 

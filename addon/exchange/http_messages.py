@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
-from functools import lru_cache
-
 from mitmproxy import http
 
 
@@ -18,9 +15,3 @@ def lowered(headers: http.Headers) -> dict[str, str]:
         value = raw_value.decode("utf-8", "surrogateescape")
         found[name] = f"{found[name]}, {value}" if name in found else value
     return found
-
-
-@lru_cache(256)
-def is_this_machine(peer: str) -> bool:
-    """Whether an address, with or without a zone (`fe80::1%eth0`), is a loopback one. Raises ValueError for none."""
-    return ipaddress.ip_address(peer.partition("%")[0]).is_loopback

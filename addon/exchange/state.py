@@ -18,13 +18,13 @@ from weakref import WeakKeyDictionary
 
 from mitmproxy import http
 
-from addon.addons.guesses import TOO_MANY
 from addon.core.errors import CCProxyError
 from addon.core.types import Dialect, JsonObject
 from addon.exchange.attempt import Answer, Attempt, Failure, Source
 from addon.exchange.claude_request import Call
 from addon.exchange.client import ClientSide
 from addon.exchange.http_messages import lowered
+from addon.exchange.refusals import TOO_MANY
 from addon.exchange.routes import Route, dialect_of
 from addon.usage.live import Subscription
 

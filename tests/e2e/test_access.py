@@ -1,4 +1,4 @@
-"""Who may come in, through the real proxy: the rules themselves are a table in tests/addons/test_access_control.py."""
+"""Who may come in, through the real proxy: the rules themselves are a table in tests/exchange/test_access.py."""
 
 from __future__ import annotations
 

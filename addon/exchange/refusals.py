@@ -1,21 +1,26 @@
-"""Tells those who guess the secret to stop, and what they send is no longer logged.
+"""What is remembered of requests that were refused: wrong secrets by caller, and the last ones for a person to read.
 
 The right secret is let in whatever came before: Cursor's users share Cursor's servers, and one of them could shut the
-others out. So it is the secret's length that keeps a guesser out, not this."""
+others out. So it is the secret's length that keeps a guesser out, not a count."""
 
 from __future__ import annotations
 
 import ipaddress
+import time
 from collections import deque
 from collections.abc import Callable
 
-from addon.core.errors import RateLimited, Unauthorized
+from addon.core.errors import CCProxyError, RateLimited, Unauthorized
 from addon.core.lru import Lru
+from addon.core.settings import Settings
+from addon.core.types import JsonObject
+from addon.exchange.access import NOT_ON_LIST
 
 WRONG_ALLOWED = 10
 SECONDS = 60.0
 CALLERS = 1_000
 TOO_MANY = "too_many_wrong_secrets"
+BLOCKED_KEPT = 100
 
 
 class Guesses:
@@ -51,3 +56,34 @@ def _known_as(caller: str) -> bytes:
         return caller[:64].encode("utf-8", "replace")
     mapped = getattr(address, "ipv4_mapped", None)
     return (mapped or address).packed[:8]
+
+
+class Blocked:
+    """For `GET /security/blocked`, newest first."""
+
+    def __init__(self, settings: Settings, clock: Callable[[], float] = time.time) -> None:
+        self.allowed = [str(network) for network in settings.allowed_ips or ()]
+        self.clock = clock
+        self.entries: deque[JsonObject] = deque(maxlen=BLOCKED_KEPT)
+
+    def note(self, method: str, path: str, address: str | None, error: CCProxyError) -> None:
+        """`address`: who called through a tunnel, as the tunnel says; None for this machine."""
+        self.entries.appendleft(
+            {
+                "time": round(self.clock() * 1000),
+                "method": method[:16],
+                "path": path.partition("?")[0][:200],
+                "address": address[:64] if address else None,
+                "status": error.status,
+                "reason": error.message,
+                "allow": self.line_for(address) if error.code == NOT_ON_LIST else None,
+            }
+        )
+
+    def line_for(self, address: str | None) -> str | None:
+        """The `.env` line that would let this address in."""
+        try:
+            known = str(ipaddress.ip_address(address or ""))
+        except ValueError:
+            return None
+        return f"ALLOWED_IPS={','.join([*self.allowed, known])}"

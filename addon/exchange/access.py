@@ -1,0 +1,221 @@
+"""Who may come in, judged on a request's head. Knows no mitmproxy: an addon, the API and an upgrade share it."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import ipaddress
+from dataclasses import dataclass, field
+from functools import lru_cache
+from http.cookies import CookieError, SimpleCookie
+from urllib.parse import urlsplit
+
+from addon.core.errors import (
+    BadRequest,
+    CCProxyError,
+    Forbidden,
+    Misdirected,
+    NotFound,
+    Unauthorized,
+    UnsupportedMedia,
+)
+from addon.core.settings import Settings
+from addon.exchange.routes import Route
+
+COOKIE = "ccproxy_dashboard"
+LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
+NOT_ON_LIST = "ip_not_allowed"
+"""Code of the one refusal that a line in `.env` lifts."""
+
+# A header that a tunnel or a reverse proxy adds: its presence alone makes a request one from outside.
+FORWARDING_HEADERS = ("forwarded", "x-real-ip", "true-client-ip", "via")
+FORWARDING_PREFIXES = ("cf-", "x-forwarded-", "ngrok-", "cdn-loop")
+
+
+@lru_cache(256)
+def is_this_machine(peer: str) -> bool:
+    """Whether an address, with or without a zone (`fe80::1%eth0`), is a loopback one. Raises ValueError for none."""
+    return ipaddress.ip_address(peer.partition("%")[0]).is_loopback
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Visitor:
+    """What is known of a request before its body is read. Header names are lower-case."""
+
+    peer: str
+    method: str
+    path: str
+    authority: str
+    headers: dict[str, str] = field(repr=False)
+
+    @property
+    def tunnel(self) -> bool:
+        return any(
+            name in FORWARDING_HEADERS or name.startswith(FORWARDING_PREFIXES)
+            for name in self.headers
+        )
+
+    @property
+    def presented(self) -> list[str]:
+        """The secrets that the request carries, as Bearer, x-api-key or Azure's api-key."""
+        bearer = self.headers.get("authorization", "")
+        scheme, _, token = bearer.partition(" ")
+        found = [token.strip()] if scheme.lower() == "bearer" else []
+        found += [self.headers[name] for name in ("x-api-key", "api-key") if name in self.headers]
+        return [shown.strip() for shown in found]
+
+    @property
+    def cookie(self) -> str:
+        """The dashboard's cookie."""
+        try:
+            cookies = SimpleCookie(self.headers.get("cookie", ""))
+        except CookieError:
+            return ""
+        return cookies[COOKIE].value if COOKIE in cookies else ""
+
+    @property
+    def host(self) -> str:
+        """The name in the Host header; empty when it is none."""
+        return _hostname("//" + self.headers.get("host", "").rpartition("@")[2]).removesuffix(".")
+
+    @property
+    def from_browser(self) -> bool:
+        return "origin" in self.headers or "sec-fetch-site" in self.headers
+
+
+def judge(visitor: Visitor, route: Route | None, settings: Settings) -> CCProxyError | None:
+    """Why this request may not come in, or None. The order is from the coarsest check to the finest."""
+    return (
+        _wrong_way_in(visitor, settings)
+        or (
+            _tunnel_refusal(visitor, route, settings)
+            if visitor.tunnel
+            else _local_refusal(visitor, route, settings)
+        )
+        or _browser_refusal(visitor, settings)
+        or _not_served(visitor, route)
+    )
+
+
+def _wrong_way_in(visitor: Visitor, settings: Settings) -> CCProxyError | None:
+    if not is_this_machine(visitor.peer) and settings.secret is None:
+        return Forbidden(
+            "ccproxy answers this machine only. Set PROXY_SECRET_KEY to let others in."
+        )
+    if visitor.authority:
+        # `GET https://elsewhere/…` would carry our credential under a foreign name
+        return BadRequest("Send a path, not a full URL: ccproxy is no forward proxy.")
+    return None
+
+
+def _tunnel_refusal(
+    visitor: Visitor, route: Route | None, settings: Settings
+) -> CCProxyError | None:
+    if visitor.method == "OPTIONS":  # a preflight carries neither a secret nor Cursor's address
+        return None
+    if settings.secret and route is not None and route.kind == "page":
+        return None  # the page asks for the secret itself
+    if settings.secret and not _knows_secret(visitor, route, settings.secret):
+        return Unauthorized("This ccproxy wants its secret as the API key (PROXY_SECRET_KEY).")
+    listed = settings.secret is None or settings.allowed_ips_given
+    from_desktop = (
+        route is not None and route.name == "models"
+    )  # Cursor's app asks from the user's own address
+    if listed and not from_desktop and not _on_list(visitor, settings):
+        return Forbidden(_not_on_list(visitor), code=NOT_ON_LIST)
+    return None
+
+
+def _local_refusal(
+    visitor: Visitor, route: Route | None, settings: Settings
+) -> CCProxyError | None:
+    peer_is_local = is_this_machine(visitor.peer)
+    if peer_is_local and visitor.host not in LOOPBACK_NAMES:
+        # a web page whose name was rebound to 127.0.0.1 keeps its own Host
+        return Misdirected(
+            f"ccproxy is not {visitor.host or 'without a Host'}; use http://localhost:{settings.port}"
+        )
+    if route is not None and route.kind == "page":
+        return None  # it holds no data, and asks for the secret itself
+    must_know = settings.require_secret_locally or not peer_is_local
+    if must_know and not (settings.secret and _knows_secret(visitor, route, settings.secret)):
+        return Unauthorized("This ccproxy wants its secret as the API key (PROXY_SECRET_KEY).")
+    return None
+
+
+def _browser_refusal(visitor: Visitor, settings: Settings) -> CCProxyError | None:
+    if not visitor.from_browser:
+        return None
+    origin = visitor.headers.get("origin")
+    if origin is not None and not origin_allowed(origin, visitor, settings):
+        return Forbidden(
+            f"Web pages of {origin} may not call ccproxy. ALLOWED_ORIGINS can list it."
+        )
+    if origin is None and visitor.headers.get("sec-fetch-site") in ("cross-site", "same-site"):
+        return Forbidden("Another web page may not call ccproxy.")
+    kind = visitor.headers.get("content-type", "").partition(";")[0].strip().lower()
+    has_body = (
+        visitor.headers.get("content-length", "0") != "0" or "transfer-encoding" in visitor.headers
+    )
+    if visitor.method == "POST" and has_body and kind != "application/json":
+        # a form or text/plain POST needs no preflight, so any page could send it
+        return UnsupportedMedia("Send Content-Type: application/json.")
+    return None
+
+
+def _not_served(visitor: Visitor, route: Route | None) -> CCProxyError | None:
+    if route is not None:
+        return None
+    return NotFound(f"Unknown endpoint: {visitor.path.partition('?')[0]}", code="unknown_endpoint")
+
+
+def origin_allowed(origin: str, visitor: Visitor, settings: Settings) -> bool:
+    """Pages of this machine and of ccproxy itself, and what ALLOWED_ORIGINS lists (Cursor's desktop app)."""
+    local = origin.startswith(("http://", "https://")) and _hostname(origin) in LOOPBACK_NAMES
+    own = visitor.tunnel and origin == f"https://{visitor.headers.get('host', '')}"
+    return local or own or origin in settings.allowed_origins
+
+
+def _hostname(url: str) -> str:
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:  # `[` without `]`
+        return ""
+
+
+def _knows_secret(visitor: Visitor, route: Route | None, secret: str) -> bool:
+    # no early exit: the time tells nothing about which one was right
+    matches = [same_secret(shown, secret) for shown in visitor.presented]
+    if route is not None and route.kind == "control":
+        matches.append(hmac.compare_digest(visitor.cookie.encode(), cookie_value(secret).encode()))
+    return any(matches)
+
+
+def same_secret(shown: str, secret: str) -> bool:
+    """Whether they are equal, in a time that tells nothing of where they differ."""
+    digests = [hashlib.sha256(s.encode("utf-8", "replace")).digest() for s in (shown, secret)]
+    return hmac.compare_digest(*digests)
+
+
+def cookie_value(secret: str) -> str:
+    """What the dashboard's cookie holds instead of the secret itself."""
+    return hmac.new(secret.encode(), b"ccproxy dashboard", hashlib.sha256).hexdigest()
+
+
+def _on_list(visitor: Visitor, settings: Settings) -> bool:
+    if settings.allowed_ips is None:
+        return True
+    try:
+        address = ipaddress.ip_address(visitor.headers.get("cf-connecting-ip", ""))
+    except ValueError:
+        return False
+    mapped = getattr(address, "ipv4_mapped", None)
+    return any((mapped or address) in network for network in settings.allowed_ips)
+
+
+def _not_on_list(visitor: Visitor) -> str:
+    # Cloudflare overwrites CF-Connecting-IP; X-Forwarded-For's first entry is whatever the caller wrote
+    address = visitor.headers.get("cf-connecting-ip")
+    if address is None:
+        return "This tunnel does not say who is calling. Set PROXY_SECRET_KEY and use it as the API key."
+    return f"Unauthorized: IP {address} not in whitelist. Set PROXY_SECRET_KEY, or add it to ALLOWED_IPS."
