@@ -54,6 +54,7 @@ from addon.core.environment import environment
 from addon.core.errors import CCProxyError
 from addon.core.json_codec import FAST
 from addon.core.lazy_http import Later
+from addon.core.own_http import async_client
 from addon.core.secret import with_stored_secret
 from addon.core.settings import Settings, SettingsError
 from addon.core.terminal import Terminal
@@ -85,7 +86,7 @@ class Shared:
         snapshot = SnapshotFile(settings.home, time.time)
         self.store = UsageStore(snapshot, self.ledger, self.budget, monotonic=time.monotonic)
         self.purse = Purse(self.budget)
-        self.http = httpx.AsyncClient(transport=Later(httpx.AsyncClient), timeout=OWN_CALLS)
+        self.http = async_client(transport=Later(async_client), timeout=OWN_CALLS)
         self.login = make_login(settings, self.http)
         asking = UpstreamModels(settings, self.login, self.http)
         self.models = ModelList(self.catalogue, asking)

@@ -8,13 +8,13 @@ from urllib.parse import SplitResult, urlsplit
 from addon.addons.continuity import Continuity
 from addon.claude.subscription_request import beta_header, for_subscription
 from addon.core.json_codec import dumps
+from addon.core.own_http import USER_AGENT
 from addon.core.settings import Settings
 from addon.core.types import JsonObject
 from addon.exchange.attempt import Attempt, Source
 from addon.exchange.claude_request import Call
 from addon.exchange.state import Exchange
 
-USER_AGENT = "ccproxy/0.1"
 COUNT_TOKENS = "/v1/messages/count_tokens"
 
 

@@ -16,12 +16,14 @@ import httpx
 
 from addon.cli.own_proxy import proxy
 from addon.cli.round_trip import TOOL
+from addon.core.own_http import sync_client
 from addon.stand_in.anthropic import FakeAnthropic
 from addon.stand_in.credential import kind_of
 from addon.stand_in.record import Received
 from addon.stand_in.script import fail
 
 LINE = "─" * 78
+CHAT = "/v1/chat/completions"
 LIMITED = "Pretend that my limit is used up."
 """The stand-in answers 429 to the subscription when a message says this."""
 
@@ -96,7 +98,10 @@ def fallback(base: str) -> Iterator[str]:
         "stream": True,
         "messages": [{"role": "user", "content": LIMITED}],
     }
-    with httpx.stream("POST", f"{base}/v1/chat/completions", json=body, timeout=30) as response:
+    with (
+        sync_client(base_url=base, timeout=30) as http,
+        http.stream("POST", CHAT, json=body) as response,
+    ):
         source = response.headers.get("x-ccproxy-source")
         reason = response.headers.get("x-ccproxy-reason")
         text = "".join(
@@ -110,7 +115,8 @@ def fallback(base: str) -> Iterator[str]:
 
 def health(base: str) -> Iterator[str]:
     heading("3. GET /health")
-    answer = httpx.get(f"{base}/health", timeout=10).json()
+    with sync_client(base_url=base, timeout=10) as http:
+        answer = http.get("/health").json()
     say(json.dumps(answer, indent=2))
     if answer["status"] != "ok" or not answer["claudeCode"]["authenticated"]:
         yield "the proxy is not well"
@@ -130,7 +136,10 @@ def heading(text: str) -> None:
 
 
 def stream(base: str, body: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    with httpx.stream("POST", f"{base}/v1/chat/completions", json=body, timeout=30) as response:
+    with (
+        sync_client(base_url=base, timeout=30) as http,
+        http.stream("POST", CHAT, json=body) as response,
+    ):
         yield from events(response)
 
 

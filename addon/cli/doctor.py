@@ -16,8 +16,6 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-import httpx
-
 from addon.addons.parts import load_catalogue, make_login, make_places
 from addon.claude.models_file import CatalogueError
 from addon.claude.prices import cost
@@ -30,6 +28,7 @@ from addon.cli.own_proxy import DidNotStart, own_proxy, proxy
 from addon.cli.round_trip import ASK_STAND_IN, ASK_TO_CALL, try_tool
 from addon.cli.tunnel import CONFIG, TunnelError, make_plan
 from addon.core.environment import ROOT, environment
+from addon.core.own_http import async_client
 from addon.core.secret import secret_file, with_stored_secret
 from addon.core.settings import Settings, SettingsError
 from addon.core.terminal import Terminal, Tone
@@ -48,7 +47,7 @@ async def examine(
     # in a thread: it asks the port, and inside mitmproxy that is this very event loop
     for finding in await asyncio.to_thread(own_house, settings, clock()):
         yield finding
-    async with httpx.AsyncClient(timeout=10) as client:
+    async with async_client(timeout=10) as client:
         yield await checks.login(settings, make_login(settings, client), clock())
     for finding in await checks.upstream(settings.upstream_url, clock):
         yield finding

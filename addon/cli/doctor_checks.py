@@ -16,6 +16,7 @@ import httpx
 from addon.cli.cursor import ADVICE, collides
 from addon.cli.launch import OURS, who_listens
 from addon.cli.tunnel_check import check_from_outside
+from addon.core.own_http import async_client
 from addon.core.retry_after import http_date
 from addon.core.settings import Settings
 from addon.credentials.credential import Credential, CredentialError
@@ -168,7 +169,7 @@ async def upstream(
 ) -> list[Finding]:
     """Whether Anthropic can be reached, and with its Date header this machine's clock."""
     try:
-        async with httpx.AsyncClient(timeout=10, transport=transport) as client:
+        async with async_client(timeout=10, transport=transport) as client:
             answer = await client.head(url)
     except httpx.HTTPError as error:
         text = f"{url} can't be reached ({str(error) or type(error).__name__})."
@@ -194,7 +195,7 @@ async def running(
     url = f"http://127.0.0.1:{settings.port}"
     auth = {"authorization": f"Bearer {settings.secret}"} if settings.secret else {}
     try:
-        async with httpx.AsyncClient(trust_env=False, timeout=5, transport=transport) as client:
+        async with async_client(trust_env=False, timeout=5, transport=transport) as client:
             answer = await client.get(f"{url}/health", headers=auth)
             refused = await client.get(f"{url}/security/blocked", headers=auth)
     except httpx.HTTPError:

@@ -12,6 +12,7 @@ from typing import Literal, NoReturn
 import httpx
 
 from addon.core.environment import ROOT, environment
+from addon.core.own_http import sync_client
 from addon.core.secret import keep_secret
 from addon.core.settings import Settings, SettingsError
 
@@ -76,7 +77,7 @@ def who_listens(port: int) -> Listener:
         return "nobody"
     try:
         # trust_env: a proxy named in the environment must not be asked about this machine
-        with httpx.Client(trust_env=False, timeout=2) as client:
+        with sync_client(trust_env=False, timeout=2) as client:
             answer = client.get(f"http://127.0.0.1:{port}/health")
     except httpx.HTTPError:
         return "another program"

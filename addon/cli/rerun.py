@@ -20,6 +20,7 @@ import httpx
 
 from addon.api.request_history import as_text
 from addon.cli.own_proxy import DidNotStart, proxy
+from addon.core.own_http import sync_client
 from addon.core.types import JsonObject
 from addon.stand_in.anthropic import FakeAnthropic
 
@@ -67,7 +68,7 @@ def rerun(saved: JsonObject) -> JsonObject:
         fake = stack.enter_context(FakeAnthropic())
         home = stack.enter_context(tempfile.TemporaryDirectory(prefix="ccproxy-rerun-"))
         url = stack.enter_context(proxy(home, fake.url, EXPLAIN="true"))
-        http = stack.enter_context(httpx.Client(base_url=url, timeout=120, trust_env=False))
+        http = stack.enter_context(sync_client(base_url=url, timeout=120, trust_env=False))
         http.post(client["path"], json=client["body"], headers=headers)
         newest = http.get("/explain").json()["requests"][0]["id"]
         return dict(http.get(f"/explain/{newest}").json())

@@ -9,6 +9,8 @@ from typing import Any
 
 import httpx
 
+from addon.core.own_http import sync_client
+
 WORD = "seventeen"
 ASK_TO_CALL = "What is the weather in Oslo? Ask the tool, then answer in one short sentence."
 ASK_STAND_IN = '[[tool get_weather {"city": "Oslo"}]]'
@@ -43,7 +45,7 @@ def try_tool(url: str, key: str, model: str, ask: str) -> str | None:
     """Why it does not work, or None. `url`: the proxy's, without /v1."""
     messages: list[dict[str, Any]] = [{"role": "user", "content": ask}]
     try:
-        with httpx.Client(base_url=url, timeout=120, trust_env=False) as client:
+        with sync_client(base_url=url, timeout=120, trust_env=False) as client:
             client.headers["authorization"] = f"Bearer {key}"
             turn = _ask(client, model, messages)
             if turn.finish != "tool_calls" or len(turn.calls) != 1:

@@ -21,6 +21,7 @@ from addon.cli.cursor import names_that_work, to_paste
 from addon.cli.launch import OURS, port_taken, read_settings
 from addon.cli.tunnel_check import check_from_outside
 from addon.core.environment import ROOT, inherited
+from addon.core.own_http import async_client
 from addon.core.secret import keep_secret, secret_file
 from addon.core.settings import Settings, SettingsError
 from addon.core.terminal import Terminal, Tone
@@ -185,7 +186,7 @@ class Tunnel:
         return child
 
     async def until_healthy(self, proxy: Child) -> None:
-        async with httpx.AsyncClient(trust_env=False, timeout=2) as client:
+        async with async_client(trust_env=False, timeout=2) as client:
             for _ in range(int(HEALTHY_SECONDS / 0.1)):
                 if proxy.process.returncode is not None:
                     raise TunnelError("The proxy did not start; its lines above say why.")

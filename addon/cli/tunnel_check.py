@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import httpx
 
+from addon.core.own_http import async_client
+
 TRIES, PAUSE_SECONDS = 10, 2.0
 """A new address takes some seconds until the name and the tunnel behind it are known everywhere."""
 
@@ -29,7 +31,7 @@ async def check_from_outside(
 ) -> Seen:
     """`listed`: the user set ALLOWED_IPS, so that this machine itself may be refused."""
     problem = ""
-    async with httpx.AsyncClient(timeout=10, transport=transport) as client:
+    async with async_client(timeout=10, transport=transport) as client:
         for attempt in range(tries):
             if attempt:
                 await asyncio.sleep(pause)

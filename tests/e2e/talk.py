@@ -78,7 +78,7 @@ class Talk:
 
 
 def asks_for_summary(request: Received) -> bool:
-    return bool(request.json["model"] == SUMMARIZER)
+    return bool((request.json or {}).get("model") == SUMMARIZER)
 
 
 def summaries(fake: FakeAnthropic) -> list[Received]:
