@@ -12,7 +12,7 @@ from addon.api.dashboard_files import HEADERS, static_file
 from addon.api.endpoints import LocalEndpoints, json_response, posted, query
 from addon.core.errors import NotFound, Unauthorized
 from addon.core.settings import Settings
-from addon.exchange.access import COOKIE, cookie_value, same_secret
+from addon.exchange.access import cookie_name, cookie_value, same_secret
 from addon.exchange.refusals import Guesses
 from addon.exchange.state import Exchange, Exchanges
 from addon.usage.budget import Budget
@@ -36,6 +36,7 @@ class DashboardApi(LocalEndpoints):
     ) -> None:
         super().__init__(exchanges)
         self.secret = settings.secret
+        self.cookie = cookie_name(settings)
         self.ledger = ledger
         self.budget = budget
         self.store = store
@@ -62,7 +63,7 @@ class DashboardApi(LocalEndpoints):
         if not self.secret or not isinstance(shown, str) or not same_secret(shown, self.secret):
             wrong = Unauthorized("That is not this ccproxy's secret.")
             raise self.guesses.wrong(exchange.caller, wrong)
-        cookie = f"{COOKIE}={cookie_value(self.secret)}; Path=/; HttpOnly; SameSite=Strict"
+        cookie = f"{self.cookie}={cookie_value(self.secret)}; Path=/; HttpOnly; SameSite=Strict"
         secure = "; Secure" if exchange.tunnel else ""  # a tunnel is https, this machine is not
         return http.Response.make(204, b"", {"set-cookie": cookie + secure})
 

@@ -7,7 +7,6 @@ import hmac
 import ipaddress
 from dataclasses import dataclass, field
 from functools import lru_cache
-from http.cookies import CookieError, SimpleCookie
 from urllib.parse import urlsplit
 
 from addon.core.errors import (
@@ -23,6 +22,7 @@ from addon.core.settings import Settings
 from addon.exchange.routes import Route
 
 COOKIE = "ccproxy_dashboard"
+"""How the name of the dashboard's cookie begins; see `cookie_name`."""
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 NOT_ON_LIST = "ip_not_allowed"
 """Code of the one refusal that a line in `.env` lifts."""
@@ -64,14 +64,11 @@ class Visitor:
         found += [self.headers[name] for name in ("x-api-key", "api-key") if name in self.headers]
         return [shown.strip() for shown in found]
 
-    @property
-    def cookie(self) -> str:
-        """The dashboard's cookie."""
-        try:
-            cookies = SimpleCookie(self.headers.get("cookie", ""))
-        except CookieError:
-            return ""
-        return cookies[COOKIE].value if COOKIE in cookies else ""
+    def cookies(self, name: str) -> list[str]:
+        """The values of the cookies of one name. http.cookies gives up all of them for one that it dislikes, and
+        those of other programs on localhost come along: cookies know no ports (RFC 6265 8.5)."""
+        pairs = [pair.partition("=") for pair in self.headers.get("cookie", "").split(";")]
+        return [value.strip() for found, _, value in pairs if found.strip() == name]
 
     @property
     def host(self) -> str:
@@ -115,7 +112,7 @@ def _tunnel_refusal(
         return None
     if settings.secret and route is not None and route.kind == "page":
         return None  # the page asks for the secret itself
-    if settings.secret and not _knows_secret(visitor, route, settings.secret):
+    if settings.secret and not _knows_secret(visitor, route, settings):
         return Unauthorized("This ccproxy wants its secret as the API key (PROXY_SECRET_KEY).")
     listed = settings.secret is None or settings.allowed_ips_given
     from_desktop = (
@@ -138,7 +135,7 @@ def _local_refusal(
     if route is not None and route.kind == "page":
         return None  # it holds no data, and asks for the secret itself
     must_know = settings.require_secret_locally or not peer_is_local
-    if must_know and not (settings.secret and _knows_secret(visitor, route, settings.secret)):
+    if must_know and not _knows_secret(visitor, route, settings):
         return Unauthorized("This ccproxy wants its secret as the API key (PROXY_SECRET_KEY).")
     return None
 
@@ -183,11 +180,14 @@ def _hostname(url: str) -> str:
         return ""
 
 
-def _knows_secret(visitor: Visitor, route: Route | None, secret: str) -> bool:
+def _knows_secret(visitor: Visitor, route: Route | None, settings: Settings) -> bool:
+    if settings.secret is None:
+        return False
     # no early exit: the time tells nothing about which one was right
-    matches = [same_secret(shown, secret) for shown in visitor.presented]
+    matches = [same_secret(shown, settings.secret) for shown in visitor.presented]
     if route is not None and route.kind == "control":
-        matches.append(hmac.compare_digest(visitor.cookie.encode(), cookie_value(secret).encode()))
+        signed_in, cookies = cookie_value(settings.secret), visitor.cookies(cookie_name(settings))
+        matches += [same_secret(shown, signed_in) for shown in cookies]
     return any(matches)
 
 
@@ -195,6 +195,11 @@ def same_secret(shown: str, secret: str) -> bool:
     """Whether they are equal, in a time that tells nothing of where they differ."""
     digests = [hashlib.sha256(s.encode("utf-8", "replace")).digest() for s in (shown, secret)]
     return hmac.compare_digest(*digests)
+
+
+def cookie_name(settings: Settings) -> str:
+    """Names the port: an instance on another one may have another secret, and would replace this one's cookie."""
+    return f"{COOKIE}_{settings.port}"
 
 
 def cookie_value(secret: str) -> str:

@@ -6,12 +6,14 @@ from mitmproxy import http
 
 
 def lowered(headers: http.Headers) -> dict[str, str]:
-    """The headers by lower-case name; those that come more than once are joined, as RFC 9110 5.3 says.
+    """The headers by lower-case name; those that come more than once are joined, as RFC 9110 5.3 and
+    9113 8.2.3 say.
 
     `Headers.items()` looks through all of them again for each."""
     found: dict[str, str] = {}
     for raw_name, raw_value in headers.fields:
         name = raw_name.decode("utf-8", "surrogateescape").lower()
         value = raw_value.decode("utf-8", "surrogateescape")
-        found[name] = f"{found[name]}, {value}" if name in found else value
+        joint = "; " if name == "cookie" else ", "
+        found[name] = f"{found[name]}{joint}{value}" if name in found else value
     return found

@@ -68,6 +68,26 @@ def test_the_way_into_the_dashboard_is_no_way_round(world: World) -> None:
     assert tried(SECRET) == 204
 
 
+def signed_in(world: World) -> str:
+    """`name=value` of the dashboard's cookie."""
+    response = world.proxy.post("/dashboard/login", {"secret": SECRET}, headers=TUNNEL)
+    return response.headers["set-cookie"].partition(";")[0]
+
+
+def test_the_cookie_is_found_beside_others_and_tells_instances_apart(world: World) -> None:
+    cookie = signed_in(world)
+    assert str(world.proxy.port) in cookie.partition("=")[0]
+
+    def seen(*cookies: str) -> int:
+        lines = [("cookie", line) for line in cookies]
+        return world.proxy.get("/analytics", headers=[*TUNNEL.items(), *lines]).status_code
+
+    other = cookie.replace(str(world.proxy.port), "1").replace("=", "=x")
+    assert seen(cookie) == seen(f'foo={{"a":1}}; {cookie}; =; x') == 200
+    assert seen(f"{other}; {cookie}") == seen(f"{other}", cookie) == 200
+    assert seen(other) == seen(f"x{cookie}") == seen(f"a={cookie}") == seen(f"{cookie}x") == 401
+
+
 @pytest.mark.parametrize(
     "headers",
     [
