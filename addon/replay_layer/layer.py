@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import time
@@ -10,7 +11,7 @@ from math import inf
 from weakref import WeakSet
 
 from mitmproxy import http
-from mitmproxy.connection import Connection, Server
+from mitmproxy.connection import Client, Connection, Server
 from mitmproxy.proxy import commands, events, layer, layers, tunnel
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layers import modes
@@ -203,7 +204,7 @@ class ReverseLayer:
 
 
 class Gate:
-    """Refuses every flow that did not come in through our layer.
+    """Lets nobody in before every addon runs, and refuses every flow that did not come in through our layer.
 
     It stays when the script is unloaded: after a broken reload, and for mitmweb's replay, mitmproxy's own layer
     would forward requests as they came, past every check.
@@ -212,7 +213,20 @@ class Gate:
     name = "ccproxy_gate"
 
     def __init__(self, exchanges: Exchanges) -> None:
+        """To be added behind all other addons: `running` is called in their order, and opens it."""
         self.exchanges = exchanges
+        self.opened = asyncio.Event()
+
+    def running(self) -> None:
+        # mitmproxy ends the process when an error has been logged by now, and looks one turn of the event loop after
+        # the last `running` (`ErrorCheck.shutdown_if_errored`). This is called in that turn just before it looks, and
+        # who waits goes on in the next one, so that no request's error is taken for one of the start.
+        asyncio.get_running_loop().call_soon(self.opened.set)
+
+    async def client_connected(self, client: Client) -> None:
+        """mitmproxy reads nothing of a client before this has ended. Its ports are open before its addons run: until
+        then `TlsConfig`, for one, has no certificates and fails in each request."""
+        await self.opened.wait()
 
     def requestheaders(self, flow: http.HTTPFlow) -> None:
         if flow.response is not None:  # read from a file: what has its answer is sent nowhere
