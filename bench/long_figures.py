@@ -9,8 +9,7 @@ from typing import Any
 
 from addon.claude.catalogue import Catalogue
 from addon.claude.model import Model
-from addon.claude.prices import cost
-from addon.claude.pricing import Tokens
+from addon.claude.pricing import Tokens, cost
 from addon.stand_in.prompt_cache import InputUsage
 from addon.stand_in.record import Received
 from bench.target import ROOT

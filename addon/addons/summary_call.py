@@ -10,8 +10,7 @@ from typing import Any
 import httpx
 
 from addon.claude.catalogue import Catalogue
-from addon.claude.prices import cost_of_answer
-from addon.claude.pricing import Tokens
+from addon.claude.pricing import Tokens, cost_of_answer
 from addon.context.summarizer import SummaryAnswer
 from addon.core.errors import BadGateway, CCProxyError
 from addon.core.json_codec import FAST, dumps

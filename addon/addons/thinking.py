@@ -7,9 +7,9 @@ from functools import partial
 from mitmproxy import http
 
 from addon.addons.continuity import Continuity
-from addon.claude.effort import Budgets
 from addon.claude.thinking import Prepared, ThinkingOptions, apply_thinking
 from addon.claude.thinking_native import fix_native
+from addon.claude.thinking_request import Budgets
 from addon.core.errors import CCProxyError
 from addon.core.settings import Settings
 from addon.exchange.answer import StreamedAnswer

@@ -10,8 +10,7 @@ from mitmproxy import http
 
 from addon.api.analytics import record_json
 from addon.api.dashboard_data import Conversation
-from addon.claude.prices import cost_of_answer
-from addon.claude.pricing import Tokens
+from addon.claude.pricing import Tokens, cost_of_answer
 from addon.core.redaction import redact
 from addon.core.terminal import Terminal, Tone, count, dollars
 from addon.core.types import JsonObject

@@ -6,7 +6,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from hashlib import sha256
 from typing import Any
 
@@ -91,3 +93,38 @@ def _block(block: Any) -> bytes:
 def _text(text: str) -> bytes:
     data = text.encode("utf-8", "surrogatepass")
     return b"\x00%d:%b" % (len(data), data)
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """The digests of one request; make it once and pass it along, hashing is most of a warm count."""
+
+    system: bytes
+    tools: bytes
+    messages: tuple[bytes, ...]
+
+    @cached_property
+    def names(self) -> list[bytes]:
+        """`names[k]` stands for the first k messages, whatever system and tools are."""
+        return chain(b"conversation", self.messages)
+
+
+def fingerprint(request: JsonObject, messages: Sequence[bytes] | None = None) -> Fingerprint:
+    """The digests of an Anthropic request; `messages`: those of its messages when the caller has them already."""
+    if messages is None:
+        messages = [message_digest(message) for message in request["messages"]]
+    system = message_digest({"role": "system", "content": request.get("system") or ""})
+    return Fingerprint(system, digest_json(request.get("tools") or []), tuple(messages))
+
+
+def digest_json(items: Iterable[Any]) -> bytes:
+    """16 bytes that name a list of tools or blocks, `cache_control` apart."""
+    return digest(without_marks(items))
+
+
+def chain(seed: bytes, digests: Iterable[bytes]) -> list[bytes]:
+    """Names of all prefixes: `chain(...)[k]` stands for `seed` and the first k digests."""
+    names = [sha256(seed).digest()[:SIZE]]
+    for item in digests:
+        names.append(sha256(names[-1] + item).digest()[:SIZE])
+    return names

@@ -9,22 +9,54 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from addon.claude.effort import (
+from addon.claude.model import Model
+from addon.claude.names import ModelChoice
+from addon.claude.thinking_request import (
     FULL_OUTPUT,
+    OFF_TYPES,
+    Asked,
     Budgets,
     budget_for_level,
     check_level,
     clamp_budget,
     clamp_effort,
     effort_for_budget,
+    merge,
 )
-from addon.claude.model import Model
-from addon.claude.names import ModelChoice
-from addon.claude.thinking_request import OFF_TYPES, Asked, merge
-from addon.claude.tool_choice import relax_tool_choice
 from addon.claude.turns import goes_on_without_thinking
 from addon.core.types import JsonObject
 from addon.translation.types import ThinkingWish
+
+NUDGE_ANY = "You must call one of the tools."
+NUDGE_NAMED = "You must call the tool `{name}`."
+
+
+def relax_tool_choice(request: JsonObject) -> JsonObject:
+    """`request` with a forced tool_choice (`any`, `tool`) made `auto`, and the demand put in words at the end of the
+    last user turn; itself when nothing is forced."""
+    choice = request.get("tool_choice")
+    if not isinstance(choice, dict) or choice.get("type") not in ("any", "tool"):
+        return request
+    kept = {k: v for k, v in choice.items() if k == "disable_parallel_tool_use"}
+    name = choice.get("name")
+    nudge = NUDGE_NAMED.format(name=name) if choice["type"] == "tool" and name else NUDGE_ANY
+    return {
+        **request,
+        "tool_choice": {"type": "auto", **kept},
+        "messages": _with_nudge(request.get("messages") or [], nudge),
+    }
+
+
+def _with_nudge(messages: list[JsonObject], text: str) -> list[JsonObject]:
+    block = {"type": "text", "text": text}
+    for index in range(len(messages) - 1, -1, -1):
+        if messages[index].get("role") == "user":
+            content = messages[index].get("content") or []
+            blocks = [{"type": "text", "text": content}] if isinstance(content, str) else content
+            nudged = {**messages[index], "content": [*blocks, block]}
+            return [*messages[:index], nudged, *messages[index + 1 :]]
+    return [*messages, {"role": "user", "content": [block]}]
+
 
 INTERLEAVED_BETA = "interleaved-thinking-2025-05-14"
 BINDING_BETA = "thinking-binding-controls-2026-08-01"

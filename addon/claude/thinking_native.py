@@ -2,13 +2,6 @@
 
 from __future__ import annotations
 
-from addon.claude.effort import (
-    FULL_OUTPUT,
-    MIN_BUDGET,
-    budget_for_level,
-    check_level,
-    clamp_budget,
-)
 from addon.claude.model import Model
 from addon.claude.names import ModelChoice
 from addon.claude.thinking import (
@@ -22,11 +15,19 @@ from addon.claude.thinking import (
     budget_refused,
     changes,
     fit_effort,
+    relax_tool_choice,
     switch_adaptive,
     switch_off,
 )
-from addon.claude.thinking_request import OFF_TYPES, Asked
-from addon.claude.tool_choice import relax_tool_choice
+from addon.claude.thinking_request import (
+    FULL_OUTPUT,
+    MIN_BUDGET,
+    OFF_TYPES,
+    Asked,
+    budget_for_level,
+    check_level,
+    clamp_budget,
+)
 from addon.core.types import JsonObject
 from addon.translation.types import ThinkingWish
 

@@ -18,8 +18,7 @@ from pathlib import Path
 
 from addon.addons.parts import load_catalogue, make_login, make_places
 from addon.claude.models_file import CatalogueError
-from addon.claude.prices import cost
-from addon.claude.pricing import Tokens
+from addon.claude.pricing import Tokens, cost
 from addon.cli import doctor_checks as checks
 from addon.cli.cursor import names_that_work, to_paste
 from addon.cli.doctor_checks import Finding

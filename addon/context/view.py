@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from addon.claude.digests import Fingerprint, digest
+from addon.claude.digest import Fingerprint, message_digest
 from addon.claude.model import Model
 from addon.context.pairs import safe_cuts
 from addon.context.replace import replacement, summarized, without_thinking
@@ -96,7 +96,7 @@ def through(chat: Chat, summary: Summary) -> View:
         },
         prints=replace(
             chat.prints,
-            messages=(*digests[: span.start], *map(digest, made), *digests[span.end :]),
+            messages=(*digests[: span.start], *map(message_digest, made), *digests[span.end :]),
         ),
         count=chat.count,
         summary=summary,

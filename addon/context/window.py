@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from addon.claude.digests import Fingerprint, fingerprint
+from addon.claude.digest import Fingerprint, fingerprint
 from addon.claude.model import Model
 from addon.context import trim
 from addon.context.checks import check_messages

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 from pathlib import Path
-from tempfile import mkstemp
 from typing import Any
+
+from addon.core.files import write_atomically
 
 log = logging.getLogger(__name__)
 
@@ -30,20 +30,8 @@ def write_json(path: Path, value: Any) -> bool:
     data = json.dumps(value, separators=(",", ":")).encode()
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _replace(path, data)
+        write_atomically(path, data)
     except OSError as error:
         log.warning("Could not save %s: %s", path, error)
         return False
     return True
-
-
-def _replace(path: Path, data: bytes) -> None:
-    handle, name = mkstemp(dir=path.parent, prefix=f".{path.name}.")  # mode 0600
-    temporary = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        temporary.replace(path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise

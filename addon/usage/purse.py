@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from addon.claude.model import Model
-from addon.claude.prices import cost
-from addon.claude.pricing import Tokens
+from addon.claude.pricing import Tokens, cost
 from addon.exchange.claude_request import Call
 from addon.usage.budget import Budget, Reservation
 from addon.usage.record import picos

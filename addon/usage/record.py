@@ -60,7 +60,7 @@ class RequestRecord:
     """Why this source served it, for people: `subscription limit reached`, `no credentials`."""
     tokens: Tokens = field(default_factory=Tokens)
     cost: int = 0
-    """Pico-dollars at API prices, whoever paid: `picos` of what `addon.claude.prices` says."""
+    """Pico-dollars at API prices, whoever paid: `picos` of what `addon.claude.pricing` says."""
     latency_ms: int | None = None
     """From the request's last byte to the answer's last byte."""
     ttft_ms: int | None = None

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from addon.claude.digests import chain, digest, digest_json, fingerprint
+from addon.claude.digest import chain, digest_json, fingerprint, message_digest
 from tests.context.builders import call, result, text
 
 IMAGE = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "AAAA"}}
@@ -46,12 +46,12 @@ OTHER = {
 
 @pytest.mark.parametrize(("one", "other"), SAME.values(), ids=SAME)
 def test_same_message(one: dict[str, Any], other: dict[str, Any]):
-    assert digest(one) == digest(other)
+    assert message_digest(one) == message_digest(other)
 
 
 @pytest.mark.parametrize(("one", "other"), OTHER.values(), ids=OTHER)
 def test_another_message(one: dict[str, Any], other: dict[str, Any]):
-    assert digest(one) != digest(other)
+    assert message_digest(one) != message_digest(other)
 
 
 def test_precomputed_digests_are_taken_over():

@@ -1,7 +1,6 @@
 import pytest
 
-from addon.claude.prices import cost, cost_of_answer
-from addon.claude.pricing import Tokens
+from addon.claude.pricing import Tokens, cost, cost_of_answer
 from tests.claude.support import CATALOGUE
 
 COSTS = {

@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-from addon.claude.effort import Budgets
 from addon.claude.names import ModelChoice, parse
 from addon.claude.thinking import (
     BINDING_BETA,
@@ -15,6 +14,7 @@ from addon.claude.thinking import (
     ThinkingOptions,
     apply_thinking,
 )
+from addon.claude.thinking_request import Budgets
 from addon.core.errors import BadRequest
 from addon.translation.types import ThinkingWish
 from tests.claude.support import CATALOGUE, results, text, thought, user

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from addon.claude.digests import fingerprint
+from addon.claude.digest import fingerprint
 from addon.context.summary_memory import Summary
 from addon.context.tokens.estimate import Sizes, estimate
 from addon.context.tokens.measure import Size

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 
-from addon.claude.digests import fingerprint
+from addon.claude.digest import fingerprint
 from addon.claude.model import Model
 from addon.context import summarizer as summarizer_module
 from addon.context.selection import choose

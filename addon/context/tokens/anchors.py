@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from addon.claude.digests import Fingerprint
+from addon.claude.digest import Fingerprint
 from addon.core.lru import Lru
 
 

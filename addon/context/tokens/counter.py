@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from addon.claude.digests import Fingerprint, fingerprint
+from addon.claude.digest import Fingerprint, fingerprint
 from addon.claude.model import Model
 from addon.context.tokens.anchors import Anchor, Anchors, Found
 from addon.context.tokens.calibration import Calibration

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from hashlib import sha256
 
-from addon.claude.effort import FULL_OUTPUT, check_level
 from addon.claude.model import Model
+from addon.claude.thinking_request import FULL_OUTPUT, check_level
 from addon.core.types import JsonObject
 from addon.translation.to_anthropic.fields import Fields
 from addon.translation.types import RequestOptions, ThinkingWish
