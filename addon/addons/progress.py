@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 
+from addon.core.clock import Ticker
 from addon.core.terminal import Terminal
-from addon.core.ticker import Ticker
 from addon.exchange.state import Exchange, Exchanges
 
 SAID_AT = (10.0, 30.0, 60.0, 120.0, 300.0, 600.0)

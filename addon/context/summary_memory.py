@@ -14,8 +14,8 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Self
 
+from addon.core.files import read_json, write_json
 from addon.core.lru import Lru
-from addon.core.state_file import read_json, write_json
 from addon.core.types import JsonObject
 
 log = logging.getLogger(__name__)

@@ -15,7 +15,7 @@ from mitmproxy import connection, ctx
 from mitmproxy.proxy import events, server_hooks
 from mitmproxy.proxy.server import ConnectionHandler
 
-from addon.core.ticker import Ticker
+from addon.core.clock import Ticker
 
 if sys.platform != "win32":
     import resource

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from addon.core.ticker import Ticker
+from addon.core.clock import Ticker
 
 
 async def test_a_failure_is_told_and_does_not_end_it() -> None:

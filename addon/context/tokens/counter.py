@@ -27,8 +27,8 @@ from addon.context.tokens.measure import (
 )
 from addon.context.tokens.vocabulary import Vocabulary
 from addon.context.tokens.weights import weigh
+from addon.core.files import read_json, write_json
 from addon.core.lru import Lru
-from addon.core.state_file import read_json, write_json
 from addon.core.types import JsonObject
 
 MEMO_ENTRIES = 10_000
