@@ -7,9 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from addon.context.pairs import repair, safe_cuts
-from addon.context.replace import dropped, replacement, without_thinking
-from addon.context.selection import LAST_PROTECTED, Span, choose, pinned
+from addon.context.selection import LAST_PROTECTED, Span, choose, pinned, repair, safe_cuts
+from addon.context.view import dropped, replacement, without_thinking
 from addon.core.types import JsonObject
 
 DESCRIPTION_CHARS = 500

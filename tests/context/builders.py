@@ -10,8 +10,7 @@ from typing import Any
 
 from addon.claude.model import Model, Prices
 from addon.context.tokens.measure import Visual, parts
-from addon.context.tokens.vocabulary import Vocabulary
-from addon.context.tokens.weights import weigh
+from addon.context.tokens.vocabulary import Vocabulary, weigh
 
 NEW = Model(
     id="claude-sonnet-5",

@@ -7,9 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from addon.context.pairs import repair, safe_cuts
-from addon.context.replace import replacement
-from addon.context.selection import Span, choose, needed, pinned, verbatim
+from addon.context.selection import Span, choose, needed, pinned, repair, safe_cuts, verbatim
+from addon.context.view import replacement
 from tests.context.builders import call, result, text
 from tests.context.validator import conversations, problems, unhurried
 

@@ -11,10 +11,8 @@ from typing import Any
 
 from addon.claude.digest import Fingerprint, fingerprint
 from addon.claude.model import Model
-from addon.context.tokens.anchors import Anchor, Anchors, Found
-from addon.context.tokens.calibration import Calibration
 from addon.context.tokens.count import Count, Source
-from addon.context.tokens.estimate import Sizes, estimate
+from addon.context.tokens.estimate import Anchor, Anchors, Calibration, Found, Sizes, estimate
 from addon.context.tokens.measure import (
     CountText,
     Size,
@@ -25,8 +23,7 @@ from addon.context.tokens.measure import (
     thinking_tokens,
     upper_bound,
 )
-from addon.context.tokens.vocabulary import Vocabulary
-from addon.context.tokens.weights import weigh
+from addon.context.tokens.vocabulary import Vocabulary, weigh
 from addon.core.files import read_json, write_json
 from addon.core.lru import Lru
 from addon.core.types import JsonObject

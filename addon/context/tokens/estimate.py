@@ -2,13 +2,148 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import asdict, dataclass
 from functools import cached_property
+from typing import Any, Literal, NamedTuple
 
-from addon.context.tokens.anchors import Found
-from addon.context.tokens.calibration import CLAMPS
+from addon.claude.digest import Fingerprint
+from addon.claude.model import Model
 from addon.context.tokens.count import Count, Source
 from addon.context.tokens.measure import Size
+from addon.core.lru import Lru
+
+
+class Anchor(NamedTuple):
+    """What a prefix really cost, and what it was counted as here."""
+
+    total: int
+    text: int
+    fixed: int
+
+
+class Found(NamedTuple):
+    anchor: Anchor
+    exact: bool
+    """Tools and system are the same too, not just the messages."""
+
+
+class Anchors:
+    """The newest 512 answered prefixes (hashes and integers only)."""
+
+    def __init__(self, size: int = 512) -> None:
+        self._anchors: Lru[bytes, Anchor] = Lru(2 * size)
+
+    def put(self, prints: Fingerprint, family: str, anchor: Anchor) -> None:
+        """Remember what a whole request cost; `family`: the tokenizer that counted it."""
+        self._anchors.put(_whole(prints, family) + prints.names[-1], anchor)
+        self._anchors.put(_bare(family) + prints.names[-1], anchor)
+
+    def find(self, prints: Fingerprint, family: str) -> Found | None:
+        """The longest known prefix; one under other tools or another system when there is none under these."""
+        if anchor := self._longest(_whole(prints, family), prints.names):
+            return Found(anchor, exact=True)
+        if anchor := self._longest(_bare(family), prints.names):
+            return Found(anchor, exact=False)
+        return None
+
+    def _longest(self, head: bytes, names: list[bytes]) -> Anchor | None:
+        return self._anchors.first(head + name for name in names[:0:-1])
+
+    def dump(self) -> list[list[Any]]:
+        return [[name.hex(), *anchor] for name, anchor in self._anchors.items()]
+
+    def load(self, rows: list[Any]) -> None:
+        """Take up what `dump` gave; raises ValueError or TypeError for anything else."""
+        for name, total, text, fixed in rows:
+            self._anchors.put(bytes.fromhex(name), Anchor(int(total), int(text), int(fixed)))
+
+
+def _whole(prints: Fingerprint, family: str) -> bytes:
+    """What an anchor's key begins with; the name of the messages follows."""
+    return family.encode() + prints.system + prints.tools
+
+
+def _bare(family: str) -> bytes:
+    return family.encode()
+
+
+type Basis = Literal["calibrated", "prior"]
+
+# Measured against API-verified tokens: about 1.20 times cl100k up to 4.6, 1.55 times from 4.7 on. Until the first
+# answer the safe side of it.
+PRIORS = {"old": 1.25, "new": 1.60}
+CLAMPS = {"old": (0.9, 2.2), "new": (1.0, 2.6)}
+
+_PLAUSIBLE = (0.6, 3.0)
+_FULL_WEIGHT = 20_000
+_SLOWEST = 0.2
+_FIRST_SPREAD = 0.05
+
+
+@dataclass(slots=True)
+class _Factor:
+    log: float
+    spread: float = _FIRST_SPREAD
+    seen: int = 0
+    outlier: float | None = None
+    """A reading far off; believed when the next one agrees with it."""
+
+    def observe(self, reading: float, weight: float) -> None:
+        error = abs(reading - self.log)
+        if self.seen and error > 3 * self.spread and not self._agrees(reading):
+            self.outlier = reading
+            return
+        self.outlier = None
+        rate = max(_SLOWEST, 1 / (self.seen + 1)) * weight
+        self.spread = max(0.01, (1 - rate) * self.spread + rate * error)
+        self.log += rate * (reading - self.log)
+        self.seen += 1
+
+    def _agrees(self, reading: float) -> bool:
+        return self.outlier is not None and abs(reading - self.outlier) <= 3 * self.spread
+
+
+class Calibration:
+    """Factors by model id, with the tokenizer family's as the fall-back."""
+
+    def __init__(self) -> None:
+        self._factors: dict[str, _Factor] = {}
+
+    def factor(self, model: Model) -> tuple[float, Basis]:
+        for name in (model.id, model.tokenizer):
+            if known := self._factors.get(name):
+                return _clamped(math.exp(known.log), model), "calibrated"
+        return PRIORS[model.tokenizer], "prior"
+
+    def observe(self, model: Model, claude: int, local: int) -> None:
+        """Learn from a text of `local` tokens that was `claude` tokens; implausible ratios are ignored."""
+        ratio = claude / local if local > 0 else 0.0
+        if not _PLAUSIBLE[0] <= ratio <= _PLAUSIBLE[1]:
+            return
+        reading, weight = math.log(ratio), min(1.0, local / _FULL_WEIGHT)
+        for name in (model.id, model.tokenizer):
+            if name not in self._factors:
+                self._factors[name] = _Factor(reading, seen=1)
+            else:
+                self._factors[name].observe(reading, weight)
+
+    def dump(self) -> dict[str, Any]:
+        return {name: asdict(factor) for name, factor in self._factors.items()}
+
+    def load(self, factors: dict[str, Any]) -> None:
+        """Take up what `dump` gave; raises TypeError or ValueError for anything else."""
+        for name, fields in factors.items():
+            factor = _Factor(**fields)
+            if not _PLAUSIBLE[0] <= math.exp(float(factor.log)) <= _PLAUSIBLE[1]:
+                raise ValueError(f"factor of {name} is out of range")
+            self._factors[name] = factor
+
+
+def _clamped(factor: float, model: Model) -> float:
+    low, high = CLAMPS[model.tokenizer]
+    return min(max(factor, low), high)
+
 
 # Share of the not anchored tokens that the estimate may be off by.
 MARGINS: dict[Source, float] = {"calibrated": 0.08, "prior": 0.20, "weights": 0.30}

@@ -8,15 +8,37 @@ from __future__ import annotations
 
 import hashlib
 import lzma
+import string
 import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from addon.context.tokens.weights import weigh
-
 if TYPE_CHECKING:
     import tiktoken
+
+
+_PER_CLASS: tuple[tuple[bytes, float], ...] = (
+    (string.ascii_lowercase.encode(), 0.20),
+    (string.ascii_uppercase.encode(), 0.60),
+    (string.digits.encode(), 0.93),
+    (b"\n", 1.41),
+    (string.punctuation.encode(), 0.34),
+    (bytes(range(0xC0, 0xE0)), 0.45),  # lead byte of a two-byte character
+    (bytes(range(0xE0, 0xF0)), 0.97),
+    (bytes(range(0xF0, 0xF8)), 3.2),
+)
+_PER_WORD = 0.13
+
+
+def weigh(text: str) -> int:
+    """About how many cl100k tokens `text` has (15 ms per 800 KB)."""
+    data = text.encode("utf-8", "surrogatepass")
+    total = _PER_WORD * len(text.split())
+    for characters, weight in _PER_CLASS:
+        total += weight * (len(data) - len(data.translate(None, characters)))
+    return round(total)
+
 
 PACKED = Path(__file__).parent / "data" / "cl100k_base.bin.xz"
 RAW_SHA256 = "6bfd43f7b31b50b645b3228413547e662af1ae4801e9b192b9791680a71d650c"

@@ -2,8 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from addon.context.tokens.anchors import Anchor, Found
-from addon.context.tokens.estimate import Sizes, estimate
+from addon.context.tokens.estimate import Anchor, Found, Sizes, estimate
 from addon.context.tokens.measure import Size
 
 

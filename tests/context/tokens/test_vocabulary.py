@@ -12,8 +12,15 @@ import tiktoken
 from hypothesis import given
 from hypothesis import strategies as st
 
-from addon.context.tokens.vocabulary import PACKED, PIECE_CHARS, Vocabulary, pack, pieces, unpack
-from addon.context.tokens.weights import weigh
+from addon.context.tokens.vocabulary import (
+    PACKED,
+    PIECE_CHARS,
+    Vocabulary,
+    pack,
+    pieces,
+    unpack,
+    weigh,
+)
 from tests.context.builders import code, dice, prose, rows, vocabulary
 from tests.context.validator import unhurried
 
