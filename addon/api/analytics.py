@@ -8,10 +8,9 @@ from collections.abc import Callable, Iterable, Mapping
 from addon.claude.pricing import Tokens
 from addon.core.errors import BadRequest
 from addon.core.types import JsonObject
-from addon.usage.ledger import Cells, Key, Totals, UsageLedger, add_up
-from addon.usage.periods import Period, parse_period
+from addon.usage.ledger import Cells, Key, Period, Totals, UsageLedger, add_up, parse_period
 from addon.usage.record import COUNTED, PAID, PICO, SAVED, RequestRecord, usd
-from addon.usage.windows import SubscriptionWindow, milliseconds
+from addon.usage.subscription import SubscriptionWindow, milliseconds
 
 NOTE = "Costs are estimates. Actual costs may vary due to prompt caching."
 DEFAULT_LIMIT, MAX_LIMIT = 100, 1_000

@@ -26,10 +26,9 @@ from dataclasses import dataclass
 from addon.api.analytics import ANTHROPIC, record_json, summary, total
 from addon.core.types import JsonObject
 from addon.usage.budget import Budget
-from addon.usage.ledger import Cells, UsageLedger, add_up
-from addon.usage.periods import Period, parse_period
+from addon.usage.ledger import Cells, Period, UsageLedger, add_up, parse_period
 from addon.usage.record import PAID, SAVED, RequestRecord, usd
-from addon.usage.windows import SubscriptionWindow, milliseconds
+from addon.usage.subscription import SubscriptionWindow, milliseconds
 
 VERSION = 1
 REQUESTS_SHOWN = 50

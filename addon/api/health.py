@@ -11,8 +11,7 @@ from addon.core.settings import Settings
 from addon.core.types import JsonObject
 from addon.credentials.login import CredentialStatus
 from addon.usage.budget import Budget
-from addon.usage.subscription import Standing
-from addon.usage.windows import milliseconds
+from addon.usage.subscription import Standing, milliseconds
 
 type LoginStatus = Callable[[], CredentialStatus]
 type Problem = Callable[[], str | None]

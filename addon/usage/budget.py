@@ -10,8 +10,7 @@ from dataclasses import asdict, dataclass, replace
 
 from addon.core.errors import BadRequest, RateLimited
 from addon.core.types import JsonObject
-from addon.usage.ledger import UsageLedger
-from addon.usage.periods import PERIODS
+from addon.usage.ledger import PERIODS, UsageLedger
 from addon.usage.record import picos, usd
 
 PERIOD_OF = {

@@ -16,7 +16,7 @@ from prometheus_client import generate_latest as render_latest
 from addon.claude.pricing import Tokens
 from addon.usage.ledger import MAX_MODELS, OTHER_MODELS
 from addon.usage.record import RequestRecord, usd
-from addon.usage.windows import SubscriptionWindow
+from addon.usage.subscription import SubscriptionWindow
 
 LATENCY_SECONDS = (0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80, 160, 320, 640)
 TTFT_SECONDS = (0.1, 0.25, 0.5, 1, 2, 4, 8, 15, 30, 60, 120)

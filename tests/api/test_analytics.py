@@ -9,7 +9,7 @@ from addon.claude.pricing import Tokens
 from addon.core.errors import BadRequest
 from addon.usage.ledger import UsageLedger
 from addon.usage.record import picos
-from addon.usage.windows import SubscriptionWindow
+from addon.usage.subscription import SubscriptionWindow
 from tests.usage.records import NOW, Clock, random_record, record, seeded
 
 SEED_FIELDS = [

@@ -11,9 +11,8 @@ from addon.claude.pricing import Tokens
 from addon.core.errors import BadRequest
 from addon.core.types import JsonObject
 from addon.usage.budget import Budget, BudgetSettings
-from addon.usage.ledger import UsageLedger
-from addon.usage.periods import PERIODS
-from addon.usage.windows import SubscriptionWindow
+from addon.usage.ledger import PERIODS, UsageLedger
+from addon.usage.subscription import SubscriptionWindow
 from tests.usage.records import NOW, Clock, random_record, record, seeded
 
 

@@ -11,7 +11,7 @@ from addon.claude.pricing import Tokens
 from addon.usage.budget import post_budget
 from addon.usage.ledger import UsageLedger
 from addon.usage.record import RequestRecord, Source
-from addon.usage.windows import SubscriptionWindow
+from addon.usage.subscription import SubscriptionWindow
 from tests.dashboard.stand_in import StandIn
 from tests.usage.records import seeded, worth
 

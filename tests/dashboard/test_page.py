@@ -14,7 +14,7 @@ from addon.claude.pricing import Tokens
 from addon.usage.budget import BudgetSettings
 from addon.usage.ledger import UsageLedger
 from addon.usage.record import picos
-from addon.usage.windows import SubscriptionWindow
+from addon.usage.subscription import SubscriptionWindow
 from tests.dashboard.scenes import busy_day
 from tests.dashboard.stand_in import StandIn
 from tests.dashboard.visit import live, sign_in, visiting

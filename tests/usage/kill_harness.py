@@ -16,8 +16,7 @@ import time
 from pathlib import Path
 
 from addon.usage.budget import BudgetSettings
-from addon.usage.ledger import UsageLedger
-from addon.usage.periods import PERIODS
+from addon.usage.ledger import PERIODS, UsageLedger
 from addon.usage.record import RequestRecord
 from addon.usage.snapshot import SnapshotFile
 from addon.usage.snapshot_format import Snapshot

@@ -10,14 +10,17 @@ from hypothesis import strategies as st
 
 from addon.usage.ledger import (
     BUCKETS_KEPT,
+    DAY,
+    HOUR,
     MAX_MODELS,
     MAX_NAME,
     OTHER_MODELS,
+    PERIODS,
     ZERO,
+    Period,
     Totals,
     UsageLedger,
 )
-from addon.usage.periods import DAY, HOUR, PERIODS, Period
 from addon.usage.record import PAID, PICO, RequestRecord, picos
 from tests.usage.records import NOW, Clock, random_record, record, seeded
 

@@ -8,7 +8,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from addon.claude.pricing import Tokens
 from addon.usage.ledger import MAX_MODELS
 from addon.usage.metrics import Metrics
-from addon.usage.windows import SubscriptionWindow
+from addon.usage.subscription import SubscriptionWindow
 from tests.usage.records import record
 
 LABELS = ("source", "model", "status", "error", "kind", "le", "credential", "scope", "window")

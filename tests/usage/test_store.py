@@ -13,8 +13,7 @@ import pytest
 
 from addon.core.errors import RateLimited
 from addon.usage.budget import Budget, post_budget
-from addon.usage.ledger import UsageLedger
-from addon.usage.periods import PERIODS
+from addon.usage.ledger import PERIODS, UsageLedger
 from addon.usage.record import picos
 from addon.usage.snapshot import SnapshotFile
 from addon.usage.snapshot_format import Snapshot
