@@ -12,10 +12,9 @@ from addon.credentials.keychain import SECURITY, KeychainStore, service_name
 from addon.credentials.locks import refresh_locks, write_lock
 from addon.credentials.login import Login, StaticLogin
 from addon.credentials.refresher import Refresher
-from addon.credentials.store import CredentialStore, FileStore
+from addon.credentials.store import CredentialStore, FileStore, Vault
 from addon.credentials.stored_login import StoredLogin
 from addon.credentials.token_endpoint import TokenEndpoint
-from addon.credentials.vault import Vault
 
 CREDENTIALS_FILE = ".credentials.json"
 

@@ -20,9 +20,8 @@ from addon.credentials.credential import (
     parse,
 )
 from addon.credentials.locks import TryLock
-from addon.credentials.store import encoded
+from addon.credentials.store import Stored, Vault, encoded
 from addon.credentials.token_endpoint import TokenEndpoint
-from addon.credentials.vault import Stored, Vault
 
 logger = logging.getLogger(__name__)
 

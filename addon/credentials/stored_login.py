@@ -18,8 +18,7 @@ from addon.credentials.credential import (
 )
 from addon.credentials.login import FRESH_SECONDS, CredentialStatus
 from addon.credentials.refresher import Refreshed, Refresher, Unsaved
-from addon.credentials.store import Revision
-from addon.credentials.vault import Stored, Vault
+from addon.credentials.store import Revision, Stored, Vault
 
 MARGIN, MARGIN_JITTER = 300.0, 60.0
 """Seconds before the end at which a refresh begins, in the background; many instances should not begin at once."""

@@ -13,8 +13,7 @@ import pytest
 from addon.credentials.credential import CredentialError, parse
 from addon.credentials.keychain import service_name
 from addon.credentials.open import Places
-from addon.credentials.store import FileStore
-from addon.credentials.vault import Vault
+from addon.credentials.store import FileStore, Vault
 from tests.credentials.samples import HOUR, NOW, document, write
 
 

@@ -15,10 +15,9 @@ from addon.credentials.credential import CredentialError, Grant, merged
 from addon.credentials.locks import AllLocks
 from addon.credentials.login import StaticLogin
 from addon.credentials.refresher import Refresher
-from addon.credentials.store import FileStore
+from addon.credentials.store import FileStore, Vault
 from addon.credentials.stored_login import StoredLogin
 from addon.credentials.token_endpoint import TokenEndpoint
-from addon.credentials.vault import Vault
 from tests.credentials.samples import HOUR, NOW, document, read, write
 from tests.credentials.world import World, error_of, says
 
