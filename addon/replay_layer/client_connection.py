@@ -20,7 +20,7 @@ from mitmproxy.proxy.layers.http._http1 import Http1Server
 
 from addon.core.errors import CCProxyError
 from addon.exchange.client import plain_error
-from addon.exchange.twin import twin
+from addon.exchange.http_messages import twin
 from addon.replay_layer.voice import Steps
 
 MAX_HEAD = 64 * 1024

@@ -30,8 +30,7 @@ from mitmproxy.proxy.layers.http._hooks import HttpResponseHook
 
 from addon.core.errors import BadGateway, CCProxyError
 from addon.exchange.attempt import Attempt, Failure, Phase
-from addon.exchange.http_messages import lowered
-from addon.exchange.twin import twin
+from addon.exchange.http_messages import lowered, twin
 from addon.replay_layer.errors import (
     CLOSING,
     IDLE,

@@ -1,6 +1,6 @@
 from mitmproxy.test import tutils
 
-from addon.exchange.twin import twin
+from addon.exchange.http_messages import twin
 
 
 def test_a_twin_is_equal_and_changes_alone() -> None:
