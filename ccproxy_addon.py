@@ -24,8 +24,7 @@ from mitmproxy import ctx
 from addon.addons.access_control import AccessControl
 from addon.addons.api_log import ApiLog
 from addon.addons.context_window import ContextWindow
-from addon.addons.continuity import Continuity
-from addon.addons.flow_limit import FlowLimit
+from addon.addons.mitmproxy_tuning import FlowLimit
 from addon.addons.model_list import ModelList, UpstreamModels
 from addon.addons.options import Options, given_at_start
 from addon.addons.parts import load_catalogue, make_counter, make_login, make_manager, timing
@@ -34,7 +33,7 @@ from addon.addons.progress import Progress
 from addon.addons.prompt_cache import PromptCache
 from addon.addons.safe_options import SafeOptions
 from addon.addons.shutdown import Shutdown
-from addon.addons.thinking import Thinking
+from addon.addons.thinking import Continuity, Thinking
 from addon.addons.translate import Translate
 from addon.addons.upstream import Upstream
 from addon.addons.upstream_request import Attempts

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from mitmproxy.test import tflow
 
-from addon.addons.continuity import Continuity
+from addon.addons.thinking import Continuity
 from addon.addons.upstream_request import Attempts, Credential
 from addon.claude.thinking_store import ThinkingStore
 from addon.core.errors import CCProxyError

@@ -4,18 +4,96 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import textwrap
 import time
 
 import httpx
 from mitmproxy import ctx
 
-from addon.addons.banner import banner
 from addon.context.tokens.counter import TokenCounter
 from addon.core.redaction import hide_in_logs
 from addon.core.settings import Settings
 from addon.core.terminal import Terminal
+from addon.credentials.credential import CredentialError
 from addon.credentials.login import Login
 from addon.usage.store import UsageStore
+
+WIDTH = 79
+SETUP_TOKEN = (
+    "`claude setup-token` makes a token for unattended use: set it as CLAUDE_CODE_OAUTH_TOKEN."  # noqa: S105
+)
+
+
+async def banner(
+    settings: Settings, login: Login, now: float, *, private: bool = False
+) -> list[str]:
+    """Lines for the terminal. Reads the login, and refreshes nothing. `private`: the secret may be shown."""
+    return [
+        f"ccproxy on http://localhost:{settings.port}",
+        f"  base URL      http://localhost:{settings.port}/v1",
+        *_entry("subscription", await _subscription(settings, login, now)),
+        *_entry("API key", _api_key(settings)),
+        *_entry("context", _context(settings)),
+        *_entry("tunnel", _tunnel(settings, private)),
+    ]
+
+
+def _entry(name: str, text: str) -> list[str]:
+    return textwrap.wrap(
+        text,
+        WIDTH,
+        initial_indent=f"  {name:<13} ",
+        subsequent_indent=" " * 16,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def _context(settings: Settings) -> str:
+    if settings.context_strategy == "none":
+        return "left as it is (CONTEXT_STRATEGY=none)"
+    does = "summarized" if settings.context_strategy == "summarize" else "trimmed"
+    limit = settings.context_max_tokens
+    return f"{does} above " + ("the model's own window" if limit == "auto" else f"{limit} tokens")
+
+
+def _tunnel(settings: Settings, private: bool) -> str:
+    if settings.secret is None:
+        return "open to ALLOWED_IPS (Cursor's servers), with no secret set"
+    if not private:  # a log file would keep it
+        return "needs the secret as API key: see CCPROXY_HOME/secret, or PROXY_SECRET_KEY"
+    return f"needs this as API key: {settings.secret}"
+
+
+async def _subscription(settings: Settings, login: Login, now: float) -> str:
+    if not settings.claude_code_first:
+        return "not used (CLAUDE_CODE_FIRST=false)"
+    try:
+        credential = await login.read()
+    except CredentialError as error:
+        return f"none: {error.message} {SETUP_TOKEN}"
+    if credential.source == "environment":
+        return "CLAUDE_CODE_OAUTH_TOKEN"
+    ends = credential.expires_at
+    if ends is None:
+        return f"found in the {credential.source}"
+    if ends <= now:
+        return f"found in the {credential.source}, expired; it is refreshed with the first request"
+    until = time.strftime("%H:%M", time.localtime(ends))
+    return f"found in the {credential.source}, valid until {until}. {SETUP_TOKEN}"
+
+
+def _api_key(settings: Settings) -> str:
+    if settings.api_key is None:
+        return "none: nothing to fall back to, and long conversations are trimmed, not summarized"
+    if not settings.claude_code_first:
+        return "used for everything"
+    return (
+        "never used (FALLBACK=off)"
+        if settings.fallback == "off"
+        else "used when the subscription can't serve"
+    )
+
 
 DRAIN_SECONDS = 75.0
 """The longest refresh: 30 s for the lock, 30 s for the answer, 10 s for the write."""

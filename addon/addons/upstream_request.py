@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from urllib.parse import SplitResult, urlsplit
 
-from addon.addons.continuity import Continuity
+from addon.addons.thinking import Continuity
 from addon.claude.subscription_request import beta_header, for_subscription
 from addon.core.json_codec import dumps
 from addon.core.own_http import USER_AGENT

@@ -10,7 +10,7 @@ from addon.core.errors import CCProxyError
 from addon.core.types import JsonObject
 
 if TYPE_CHECKING:
-    from addon.addons.continuity import Ticket
+    from addon.addons.thinking import Ticket
 
 type Source = Literal["claude_code", "api_key", "openai", "local"]
 """Who served an answer, as told in the header `x-ccproxy-source`."""

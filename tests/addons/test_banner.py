@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from addon.addons.banner import banner
+from addon.addons.persistence import banner
 from addon.core.settings import Settings
 from addon.credentials.credential import Credential, CredentialError
 from tests.readable_login import ReadableLogin, stored

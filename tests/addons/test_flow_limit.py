@@ -8,7 +8,7 @@ from mitmproxy.addons.view import View
 from mitmproxy.http import HTTPFlow
 from mitmproxy.test import taddons, tflow
 
-from addon.addons.flow_limit import DROP_AT_ONCE, FlowLimit
+from addon.addons.mitmproxy_tuning import DROP_AT_ONCE, FlowLimit
 
 
 def flow_at(second: int, *, live: bool = False, marked: str = "") -> HTTPFlow:

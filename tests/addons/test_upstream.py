@@ -9,7 +9,7 @@ import pytest
 from mitmproxy.test import tflow
 
 from addon.addons.context_window import ContextWindow
-from addon.addons.continuity import Continuity
+from addon.addons.thinking import Continuity
 from addon.addons.upstream import Upstream
 from addon.addons.upstream_request import Attempts
 from addon.claude.names import ModelChoice
