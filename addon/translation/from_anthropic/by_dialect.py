@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from addon.core.types import STDLIB, Codec, Dialect, JsonObject, Reply
-from addon.translation.from_anthropic.chat import ChatStream
-from addon.translation.from_anthropic.completion import chat_completion
+from addon.translation.from_anthropic.chat import ChatStream, chat_completion
 from addon.translation.from_anthropic.native import NativeStream, native_message
 from addon.translation.from_anthropic.renderer import Renderer
-from addon.translation.from_anthropic.responses import ResponsesStream
-from addon.translation.from_anthropic.responses_object import responses_object
+from addon.translation.from_anthropic.responses import ResponsesStream, responses_object
 
 
 def renderer_for(

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from addon.core.errors import CCProxyError
 from addon.core.types import STDLIB, Codec, JsonObject, Reply
 from addon.translation.errors import openai_error_object
+from addon.translation.from_anthropic.chat import id_tail, strip_fence
 from addon.translation.from_anthropic.citations import CitedText
-from addon.translation.from_anthropic.completion import id_tail
-from addon.translation.from_anthropic.finish import INCOMPLETE_REASONS
+from addon.translation.from_anthropic.renderer import TranslatedStream
 from addon.translation.from_anthropic.responses_items import (
     CallItem,
     Item,
@@ -17,9 +17,37 @@ from addon.translation.from_anthropic.responses_items import (
     ReasoningItem,
 )
 from addon.translation.from_anthropic.tool_calls import StreamedCall
-from addon.translation.from_anthropic.translated_stream import TranslatedStream
-from addon.translation.from_anthropic.usage import responses_usage, service_tier
+from addon.translation.from_anthropic.usage import INCOMPLETE_REASONS, responses_usage, service_tier
+from addon.translation.message_stream import StreamEvent
 from addon.translation.sse import encode_event
+
+
+def responses_object(
+    message: JsonObject, reply: Reply, created: int, codec: Codec = STDLIB
+) -> JsonObject:
+    """`message` as the answer to a Responses request that did not stream. `created`: Unix seconds.
+
+    It is told to the stream machine block by block, so the two forms of one answer can't differ.
+    """
+    stream = ResponsesStream(reply, created, codec)
+    stream.render(_told(message, reply.json_object))
+    stream.finish()
+    return stream.response()
+
+
+def _told(message: JsonObject, json_object: bool) -> Iterator[StreamEvent]:
+    yield _event("message_start", message=message)
+    for index, block in enumerate(message["content"]):
+        if json_object and block.get("type") == "text":
+            block = {**block, "text": strip_fence(block["text"])}
+        yield _event("content_block_start", index=index, content_block=block)
+        yield _event("content_block_stop", index=index)
+    yield _event("message_delta", delta=message)
+
+
+def _event(kind: str, **data: object) -> StreamEvent:
+    return StreamEvent(kind, data, b"")
+
 
 # What a response object says of a request that did not say it; `Reply.echo` goes over it.
 _UNSAID: JsonObject = {

@@ -6,7 +6,7 @@ import pytest
 from openai.types.chat import ChatCompletion
 
 from addon.core.types import Reply, ToolReply
-from addon.translation.from_anthropic.completion import chat_completion, strip_fence
+from addon.translation.from_anthropic.chat import chat_completion, strip_fence
 from tests.translation.upstream import JsonObject, message, text, thinking, tool, web_citation
 
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from addon.translation.from_anthropic.finish import DEFAULT_REFUSAL, finish_reason, refusal
+from addon.translation.from_anthropic.usage import DEFAULT_REFUSAL, finish_reason, refusal
 
 
 @pytest.mark.parametrize(

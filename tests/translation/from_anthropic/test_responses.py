@@ -11,8 +11,7 @@ from openai.types.responses import Response
 
 from addon.core.errors import BadGateway, RateLimited
 from addon.core.types import Reply, ToolReply
-from addon.translation.from_anthropic.responses import ResponsesStream
-from addon.translation.from_anthropic.responses_object import responses_object
+from addon.translation.from_anthropic.responses import ResponsesStream, responses_object
 from addon.translation.message_stream import MessageStream
 from tests.translation.client import assembled_response, read_sse, response_events
 from tests.translation.pipeline import advance, conclude

@@ -3,7 +3,7 @@ from __future__ import annotations
 from openai.types.responses import Response
 
 from addon.core.types import Reply
-from addon.translation.from_anthropic.responses_object import responses_object
+from addon.translation.from_anthropic.responses import responses_object
 from tests.translation.upstream import message, text, thinking, tool
 
 
