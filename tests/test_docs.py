@@ -21,7 +21,7 @@ from addon.core.settings import Settings, described
 from addon.exchange.routes import BY_ID, ROUTES, Route, find
 from addon.fallback.causes import LOGIN_REASONS, Cause
 from addon.fallback.policy import Hindrance
-from addon.translation.to_anthropic import ignored
+from addon.translation.to_anthropic import parameters
 from tests.documents import DOCUMENTS, ROOT, blocks, code, rows, section, text
 from tests.translation.asking import U, chat, responses
 
@@ -215,8 +215,8 @@ def test_models_in_examples_are_known() -> None:
 # ---- fields
 
 FIELDS = section(text("docs/COMPATIBILITY.md"), "Fields")
-READ = ignored._READ | ignored._SENT_AS.keys() | {"messages", "input"}
-NAMED = ignored._HARMLESS | ignored._NEUTRAL.keys()
+READ = parameters._READ | parameters._SENT_AS.keys() | {"messages", "input"}
+NAMED = parameters._HARMLESS | parameters._NEUTRAL.keys()
 
 
 def fields_with(status: str) -> set[str]:

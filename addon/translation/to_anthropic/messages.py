@@ -2,21 +2,198 @@
 
 from __future__ import annotations
 
+import json
+from base64 import b64decode
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 from addon.core.errors import BadRequest
 from addon.core.types import JsonObject
-from addon.translation.to_anthropic.assistant import LEGACY_CALL_ID, assistant_turn
+from addon.translation.from_anthropic.responses_items import THINKING_PREFIX
 from addon.translation.to_anthropic.content import (
     TEXT_PARTS,
     USER_PARTS,
+    Blocks,
     Context,
+    Converter,
+    Role,
     Turn,
     content_blocks,
     result_block,
+    text_block,
 )
-from addon.translation.to_anthropic.fields import expect_object
-from addon.translation.to_anthropic.sanitize import sanitized
+from addon.translation.to_anthropic.conversion_cache import Memo
+from addon.translation.to_anthropic.fields import Fields, expect_object, located, sanitized, within
+from addon.translation.to_anthropic.tool_arguments import RAW, parse_arguments
+
+LEGACY_CALL_ID = "call_fn"
+"""The id of a call made with the deprecated `function_call`, which has none. Pairing makes later ones different."""
+
+SERVER_TOOL_RESULTS = (
+    "web_search_tool_result",
+    "web_fetch_tool_result",
+    "code_execution_tool_result",
+    "bash_code_execution_tool_result",
+    "text_editor_code_execution_tool_result",
+    "tool_search_tool_result",
+)
+
+
+def assistant_turn(message: JsonObject, context: Context) -> Turn:
+    """`message`: sanitized, `role: assistant`. Raises BadRequest with a `param` below the message."""
+    blocks = content_blocks(message.get("content"), ASSISTANT_PARTS, context)
+    refusal = message.get("refusal")
+    if isinstance(refusal, str) and refusal.strip() and text_block(refusal) not in blocks:
+        blocks.append(text_block(refusal))
+    present = {block["id"] for block in blocks if block["type"] == "tool_use"}
+    # Cursor mixes dialects: the same call as a content block and in `tool_calls` is one call.
+    blocks += [
+        call for call in _calls(message, context) if not call["id"] or call["id"] not in present
+    ]
+    if not any(block["type"] in THINKING for block in blocks):
+        blocks = [*_thinking_of(message), *blocks]
+    return Turn("assistant", blocks, raw_notes(blocks))
+
+
+def call_block(
+    call_id: Any, name: Any, arguments: Any, context: Context, namespace: Any = None
+) -> JsonObject:
+    """A tool_use. A missing id stays "" until calls and results are paired."""
+    if not isinstance(name, str) or not name:
+        raise BadRequest("expected the name of the tool", param="name")
+    upstream = context.tools.upstream_name(name, namespace if isinstance(namespace, str) else None)
+    return {
+        "type": "tool_use",
+        "id": call_id if isinstance(call_id, str) else "",
+        "name": upstream,
+        "input": parse_arguments(arguments, context.tools.replies.get(upstream)),
+    }
+
+
+def raw_notes(blocks: Blocks) -> tuple[str, ...]:
+    return tuple(
+        f"arguments of {block['name']} are not a JSON object; passed on as {RAW}"
+        for block in blocks
+        if block["type"] == "tool_use" and block["input"].keys() == {RAW}
+    )
+
+
+def unsealed(encrypted_content: Any) -> Blocks:
+    """The thinking blocks that this proxy gave out in a reasoning item; [] for anyone else's reasoning."""
+    if not isinstance(encrypted_content, str) or not encrypted_content.startswith(THINKING_PREFIX):
+        return []
+    try:
+        blocks = sanitized(
+            json.loads(b64decode(encrypted_content[len(THINKING_PREFIX) :], validate=True))
+        )
+    except (ValueError, RecursionError, BadRequest):
+        return []
+    return blocks if isinstance(blocks, list) and all(map(_is_complete_thinking, blocks)) else []
+
+
+def _calls(message: JsonObject, context: Context) -> Iterator[JsonObject]:
+    calls = Fields(message).items("tool_calls") or []
+    for index, call in enumerate(calls):
+        with located(f"tool_calls[{index}]"):
+            yield _call(expect_object(call), context)
+    legacy = Fields(message).mapping("function_call")
+    if legacy is not None and not calls:
+        with located("function_call"):
+            yield call_block(LEGACY_CALL_ID, legacy.get("name"), legacy.get("arguments"), context)
+
+
+def _call(call: JsonObject, context: Context) -> JsonObject:
+    fields = Fields(call)
+    if "custom" in fields:
+        with located("custom"):
+            custom = expect_object(call["custom"])
+            return _custom_call(call.get("id"), custom, context)
+    function = fields.mapping("function") or {}
+    with located("function"):
+        return call_block(call.get("id"), function.get("name"), function.get("arguments"), context)
+
+
+def _custom_call(call_id: Any, custom: JsonObject, context: Context) -> JsonObject:
+    return custom_call_block(call_id, custom.get("name"), custom.get("input"), context)
+
+
+def custom_call_block(
+    call_id: Any, name: Any, text: Any, context: Context, namespace: Any = None
+) -> JsonObject:
+    """A call with raw text, wrapped as the definition of a custom tool demands even if it is no longer declared."""
+    block = call_block(call_id, name, None, context, namespace)
+    block["input"] = {"input": text if isinstance(text, str) else ""}
+    return block
+
+
+def _inline_call(part: JsonObject, context: Context) -> JsonObject:
+    return call_block(part.get("id"), part.get("name"), part.get("input"), context)
+
+
+def _refusal_part(part: JsonObject, context: Context) -> JsonObject | None:
+    refusal = part.get("refusal")
+    return text_block(refusal) if isinstance(refusal, str) and refusal.strip() else None
+
+
+def _as_it_is(part: JsonObject, context: Context) -> JsonObject:
+    return {name: value for name, value in part.items() if name != "cache_control"}
+
+
+def _complete_thinking(part: JsonObject, context: Context) -> JsonObject | None:
+    return part if _is_complete_thinking(part) else None
+
+
+def _thinking_of(message: JsonObject) -> Blocks:
+    """Thinking that a client echoes: LiteLLM's `thinking_blocks` or OpenRouter's `reasoning_details`. All or nothing:
+    Anthropic refuses a turn whose thinking is there in part."""
+    for name, read in (
+        ("thinking_blocks", _litellm_block),
+        ("reasoning_details", _openrouter_block),
+    ):
+        given = message.get(name)
+        if isinstance(given, list) and given:
+            blocks = [read(block) for block in given if isinstance(block, dict)]
+            return blocks if all(map(_is_complete_thinking, blocks)) else []
+    return []
+
+
+def _litellm_block(block: JsonObject) -> JsonObject:
+    names = ("type", "thinking", "signature", "data")
+    return {name: block[name] for name in names if block.get(name) is not None}
+
+
+def _openrouter_block(detail: JsonObject) -> JsonObject:
+    if not str(detail.get("format", "")).startswith("anthropic"):
+        return {}  # another vendor's reasoning: never valid here
+    if detail.get("type") == "reasoning.encrypted":
+        return {"type": "redacted_thinking", "data": detail.get("data")}
+    return {
+        "type": "thinking",
+        "thinking": detail.get("text") or "",
+        "signature": detail.get("signature"),
+    }
+
+
+def _is_complete_thinking(block: Any) -> bool:
+    if not isinstance(block, dict):
+        return False
+    needed = THINKING.get(str(block.get("type")))
+    return needed is not None and all(isinstance(block.get(name), str) for name in needed)
+
+
+THINKING = {"thinking": ("thinking", "signature"), "redacted_thinking": ("data",)}
+"""Thinking block types, and the fields without which Anthropic refuses them."""
+
+ASSISTANT_PARTS: dict[str, Converter] = {
+    **TEXT_PARTS,
+    "refusal": _refusal_part,
+    "tool_use": _inline_call,
+    **dict.fromkeys(THINKING, _complete_thinking),
+    **dict.fromkeys(("server_tool_use", *SERVER_TOOL_RESULTS), _as_it_is),
+}
 
 
 def message_turn(message: Any, context: Context) -> Turn:
@@ -39,3 +216,70 @@ def message_turn(message: Any, context: Context) -> Turn:
 
 def _result_turn(call_id: Any, message: JsonObject, context: Context) -> Turn:
     return Turn("user", [result_block(call_id, message.get("content"), context)])
+
+
+OPENING = "Begin."
+"""Stands for the first user turn where the client has none: Anthropic demands one, and refuses empty text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    system: Blocks
+    messages: list[JsonObject]
+    """Neighbours of one role are one message; system messages may be among them, wherever the client had them."""
+    notes: list[str]
+
+
+def convert_turns(
+    messages: Iterable[Any],
+    convert: Callable[[Any, Context], Turn],
+    context: Context,
+    field: str,
+    memo: Memo,
+) -> list[Turn]:
+    """`convert` sees one message at a time and nothing else, so what it makes of a message is kept in `memo`.
+
+    Raises BadRequest with `param` `<field>[i]…`."""
+    scope = (convert, context.fingerprint())
+    turns: list[Turn] = []
+    try:
+        for message in messages:
+            if _is_plain(message):
+                turns.append(convert(message, context))
+            else:
+                turns.append(memo.recall(lambda given: convert(given, context), message, scope))
+    except BadRequest as error:
+        raise within(f"{field}[{len(turns)}]", error) from None
+    return turns
+
+
+def _is_plain(message: Any) -> bool:
+    """One string is converted sooner than its digest is made."""
+    if not isinstance(message, dict) or "tool_calls" in message:
+        return False
+    return isinstance(message.get("content"), str) or isinstance(message.get("output"), str)
+
+
+def assemble(turns: list[Turn], field: str) -> Conversation:
+    """System turns before the first other one become `system`; empty turns vanish; neighbours are joined."""
+    notes = [f"{field}[{index}]: {note}" for index, turn in enumerate(turns) for note in turn.notes]
+    groups = _joined([(turn.role, turn.blocks) for turn in turns if turn.blocks])
+    spoken = [(role, blocks) for role, blocks in groups if not _is_thinking_alone(blocks)]
+    groups = groups if len(spoken) == len(groups) else _joined(spoken)
+    system = groups.pop(0)[1] if groups and groups[0][0] == "system" else []
+    messages = [{"role": role, "content": blocks} for role, blocks in groups]
+    return Conversation(
+        system, messages or [{"role": "user", "content": [text_block(OPENING)]}], notes
+    )
+
+
+def _joined(turns: list[tuple[Role, Blocks]]) -> list[tuple[Role, Blocks]]:
+    return [
+        (role, [block for _, blocks in group for block in blocks])
+        for role, group in groupby(turns, itemgetter(0))
+    ]
+
+
+def _is_thinking_alone(blocks: Blocks) -> bool:
+    """Can't be sent: the last block of an assistant turn may not be thinking."""
+    return blocks[-1]["type"] in THINKING and all(block["type"] in THINKING for block in blocks)

@@ -12,10 +12,9 @@ from typing import Any
 from addon.claude.blocks import blocks_of
 from addon.claude.model import Model
 from addon.core.types import JsonObject
-from addon.translation.to_anthropic.assistant import SERVER_TOOL_RESULTS
 from addon.translation.to_anthropic.content import Blocks, is_blank_text, text_block
+from addon.translation.to_anthropic.messages import OPENING, SERVER_TOOL_RESULTS
 from addon.translation.to_anthropic.tool_pairing import Messages, Pairing
-from addon.translation.to_anthropic.turns import OPENING
 
 CONTINUE = "Continue from where you stopped."
 ROLES = ("user", "assistant", "system")

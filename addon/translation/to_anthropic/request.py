@@ -25,22 +25,29 @@ from addon.translation.to_anthropic.content import (
     text_block,
 )
 from addon.translation.to_anthropic.conversion_cache import Memo
-from addon.translation.to_anthropic.fields import Fields, expect_object, located
-from addon.translation.to_anthropic.ignored import ignored_fields
-from addon.translation.to_anthropic.messages import message_turn
+from addon.translation.to_anthropic.fields import Fields, expect_object, located, sanitized
+from addon.translation.to_anthropic.messages import (
+    Conversation,
+    assemble,
+    convert_turns,
+    message_turn,
+)
+from addon.translation.to_anthropic.parameters import ignored_fields
 from addon.translation.to_anthropic.repair import normalize, repair
-from addon.translation.to_anthropic.request_tools import read_tools, tool_fields
 from addon.translation.to_anthropic.responses_input import (
     additional_tools,
     echo,
     item_turn,
     refuse_stored_state,
 )
-from addon.translation.to_anthropic.sanitize import sanitized
 from addon.translation.to_anthropic.structured_outputs import OutputFormat, output_format
-from addon.translation.to_anthropic.tool_fields import ToolChoice, read_tool_choice
+from addon.translation.to_anthropic.tool_fields import (
+    ToolChoice,
+    read_tool_choice,
+    read_tools,
+    tool_fields,
+)
 from addon.translation.to_anthropic.tools import Toolbox
-from addon.translation.to_anthropic.turns import Conversation, assemble, convert_turns
 from addon.translation.types import RequestOptions, ThinkingWish, Translation
 
 __all__ = [

@@ -7,16 +7,15 @@ from typing import Any
 
 from addon.core.errors import BadRequest
 from addon.core.types import JsonObject
-from addon.translation.to_anthropic.assistant import (
+from addon.translation.to_anthropic.content import Context, Turn, result_block
+from addon.translation.to_anthropic.fields import Fields, expect_object, sanitized
+from addon.translation.to_anthropic.messages import (
     call_block,
     custom_call_block,
+    message_turn,
     raw_notes,
     unsealed,
 )
-from addon.translation.to_anthropic.content import Context, Turn, result_block
-from addon.translation.to_anthropic.fields import Fields, expect_object
-from addon.translation.to_anthropic.messages import message_turn
-from addon.translation.to_anthropic.sanitize import sanitized
 
 _FOREIGN_ITEMS = frozenset(
     {

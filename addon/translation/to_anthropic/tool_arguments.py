@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 
 from addon.core.errors import BadRequest
 from addon.core.types import JsonObject, ToolReply
-from addon.translation.to_anthropic.sanitize import sanitized, sanitized_text
+from addon.translation.to_anthropic.fields import sanitized, sanitized_text
 
 WRAPPER = "input"
 """The one property of a tool whose own input is no object: raw text, a list, a number."""

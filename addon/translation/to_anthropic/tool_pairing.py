@@ -13,7 +13,7 @@ from itertools import groupby
 from addon.claude.blocks import blocks_of
 from addon.core.types import JsonObject
 from addon.translation.to_anthropic.content import Blocks, text_block
-from addon.translation.to_anthropic.tool_names import is_legal_id, legal_id
+from addon.translation.to_anthropic.tools import is_legal_id, legal_id
 
 type Messages = list[JsonObject]
 

@@ -15,10 +15,9 @@ from addon.claude.subscription_request import for_subscription
 from addon.core.errors import BadRequest
 from addon.translation.to_anthropic.content import Context, Turn
 from addon.translation.to_anthropic.conversion_cache import OVERHEAD, Memo
-from addon.translation.to_anthropic.messages import message_turn
+from addon.translation.to_anthropic.messages import convert_turns, message_turn
 from addon.translation.to_anthropic.repair import repair
 from addon.translation.to_anthropic.request import translate_chat, translate_responses
-from addon.translation.to_anthropic.turns import convert_turns
 from addon.translation.types import RequestOptions, Translation
 from tests.translation.asking import (
     CATALOGUE,

@@ -7,9 +7,8 @@ from typing import Any
 import pytest
 
 from addon.core.errors import BadRequest
-from addon.translation.to_anthropic.fields import Fields, joined, located
-from addon.translation.to_anthropic.sanitize import MAX_DEPTH, sanitized
-from addon.translation.to_anthropic.tool_names import hashed_name, is_legal_id, legal_id, legal_name
+from addon.translation.to_anthropic.fields import MAX_DEPTH, Fields, joined, located, sanitized
+from addon.translation.to_anthropic.tools import hashed_name, is_legal_id, legal_id, legal_name
 
 FIELDS = Fields({"s": "x", "n": 1, "f": 0.5, "b": True, "l": [], "o": {"s": 5}, "null": None})
 
