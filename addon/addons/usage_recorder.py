@@ -8,18 +8,17 @@ from itertools import groupby
 
 from mitmproxy import http
 
-from addon.api.analytics import record_json
-from addon.api.dashboard_data import Conversation
 from addon.claude.pricing import Tokens, cost_of_answer
 from addon.core.redaction import redact
 from addon.core.terminal import Terminal, Tone, count, dollars
 from addon.core.types import JsonObject
 from addon.exchange.state import Exchange, Exchanges
 from addon.usage.budget import Budget, Reservation
+from addon.usage.conversations import Conversation
 from addon.usage.ledger import UsageLedger
 from addon.usage.live import LiveHub
 from addon.usage.metrics import Metrics
-from addon.usage.record import RequestRecord, Source, picos, usd
+from addon.usage.record import RequestRecord, Source, picos, record_json, usd
 from addon.usage.subscription import Standing
 
 UNRECORDED = ("public", "page", "control")

@@ -5,11 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 
-from addon.claude.pricing import Tokens
 from addon.core.errors import BadRequest
 from addon.core.types import JsonObject
 from addon.usage.ledger import Cells, Key, Period, Totals, UsageLedger, add_up, parse_period
-from addon.usage.record import COUNTED, PAID, PICO, SAVED, RequestRecord, usd
+from addon.usage.record import (
+    COUNTED,
+    PAID,
+    PICO,
+    SAVED,
+    record_json,
+    tokens_json,
+    usd,
+)
 from addon.usage.subscription import SubscriptionWindow, milliseconds
 
 NOTE = "Costs are estimates. Actual costs may vary due to prompt caching."
@@ -82,17 +89,6 @@ def _totals_json(totals: Totals) -> JsonObject:
     }
 
 
-def tokens_json(tokens: Tokens) -> JsonObject:
-    return {
-        "inputTokens": tokens.input,
-        "outputTokens": tokens.output,
-        "cacheWrite5mTokens": tokens.cache_write_5m,
-        "cacheWrite1hTokens": tokens.cache_write_1h,
-        "cacheReadTokens": tokens.cache_read,
-        "thinkingTokens": tokens.thinking,
-    }
-
-
 def format_cost(picos: int) -> str:
     """Pico-dollars for people: `$1.2340`, and below one cent in cents, `$0.1194¢`."""
     if picos < PICO // 100:
@@ -112,30 +108,6 @@ def parse_limit(limit: str | None) -> int:
     if not re.fullmatch(r"[+-]?[0-9]{1,20}", limit):
         raise BadRequest(f"limit: must be a whole number from 1 to {MAX_LIMIT}", param="limit")
     return min(max(int(limit), 1), MAX_LIMIT)
-
-
-def record_json(record: RequestRecord) -> JsonObject:
-    """One request as `/analytics/requests` and the dashboard show it."""
-    tokens = tokens_json(record.tokens)
-    return {
-        "id": record.id,
-        "timestamp": milliseconds(record.time),
-        "model": record.model,
-        "source": record.source,
-        "inputTokens": tokens.pop("inputTokens"),
-        "outputTokens": tokens.pop("outputTokens"),
-        "estimatedCost": usd(record.cost),
-        "stream": record.stream,
-        "latencyMs": record.latency_ms,
-        "error": record.error,
-        "status": record.status,
-        "reason": record.reason,
-        "dialect": record.dialect,
-        **tokens,
-        "ttftMs": record.ttft_ms,
-        "conversation": record.conversation,
-        "requestId": record.request_id,
-    }
 
 
 def reset(ledger: UsageLedger) -> JsonObject:

@@ -23,11 +23,12 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from addon.api.analytics import ANTHROPIC, record_json, summary, total
+from addon.api.analytics import ANTHROPIC, summary, total
 from addon.core.types import JsonObject
 from addon.usage.budget import Budget
+from addon.usage.conversations import Conversation
 from addon.usage.ledger import Cells, Period, UsageLedger, add_up, parse_period
-from addon.usage.record import PAID, SAVED, RequestRecord, usd
+from addon.usage.record import PAID, SAVED, RequestRecord, record_json, usd
 from addon.usage.subscription import SubscriptionWindow, milliseconds
 
 VERSION = 1
@@ -35,21 +36,6 @@ REQUESTS_SHOWN = 50
 CONVERSATIONS_SHOWN = 20
 ERRORS_SHOWN = 20
 BARS_MS = (250, 500, 1_000, 2_000, 4_000, 8_000, 15_000, 30_000, 60_000)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Conversation:
-    """A conversation that is going on, and how much of the model's context it fills."""
-
-    id: str
-    model: str
-    tokens: int
-    """Of its newest prompt."""
-    limit: int
-    """Tokens at which it is summarized or trimmed."""
-    last_seen: float
-    """Unix seconds."""
-    summarized: bool = False
 
 
 @dataclass(frozen=True, slots=True)

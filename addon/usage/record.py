@@ -6,7 +6,8 @@ from dataclasses import dataclass, field, fields
 from typing import Literal
 
 from addon.claude.pricing import Tokens
-from addon.core.types import Dialect
+from addon.core.types import Dialect, JsonObject
+from addon.usage.subscription import milliseconds
 
 type Source = Literal[
     "claude_code",
@@ -75,3 +76,38 @@ class RequestRecord:
 
 
 RECORD_FIELDS = tuple(f.name for f in fields(RequestRecord))
+
+
+def record_json(record: RequestRecord) -> JsonObject:
+    """One request as `/analytics/requests` and the dashboard show it."""
+    tokens = tokens_json(record.tokens)
+    return {
+        "id": record.id,
+        "timestamp": milliseconds(record.time),
+        "model": record.model,
+        "source": record.source,
+        "inputTokens": tokens.pop("inputTokens"),
+        "outputTokens": tokens.pop("outputTokens"),
+        "estimatedCost": usd(record.cost),
+        "stream": record.stream,
+        "latencyMs": record.latency_ms,
+        "error": record.error,
+        "status": record.status,
+        "reason": record.reason,
+        "dialect": record.dialect,
+        **tokens,
+        "ttftMs": record.ttft_ms,
+        "conversation": record.conversation,
+        "requestId": record.request_id,
+    }
+
+
+def tokens_json(tokens: Tokens) -> JsonObject:
+    return {
+        "inputTokens": tokens.input,
+        "outputTokens": tokens.output,
+        "cacheWrite5mTokens": tokens.cache_write_5m,
+        "cacheWrite1hTokens": tokens.cache_write_1h,
+        "cacheReadTokens": tokens.cache_read,
+        "thinkingTokens": tokens.thinking,
+    }

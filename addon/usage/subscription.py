@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from dataclasses import dataclass, field
 
-from addon.api.dashboard_data import Conversation
 from addon.core.types import JsonObject
 from addon.fallback.cooldowns import Cooldowns
 from addon.fallback.rate_limits import Windows
+from addon.usage.conversations import Conversations
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,25 +43,8 @@ def milliseconds(seconds: float | None) -> int | None:
     return None if seconds is None else round(seconds * 1000)
 
 
-MOST_CONVERSATIONS = 64
 LABELS = {"5h": "5 hours", "7d": "7 days", "7d_oi": "7 days, Fable", "7d_opus": "7 days, Opus"}
 """What Anthropic's short names mean to a person; a new name is shown as it is."""
-
-
-@dataclass(slots=True)
-class Conversations:
-    """The newest conversations."""
-
-    by_id: OrderedDict[str, Conversation] = field(default_factory=OrderedDict)
-
-    def see(self, conversation: Conversation) -> None:
-        self.by_id.pop(conversation.id, None)
-        self.by_id[conversation.id] = conversation
-        if len(self.by_id) > MOST_CONVERSATIONS:
-            self.by_id.popitem(last=False)
-
-    def newest(self) -> list[Conversation]:
-        return list(reversed(self.by_id.values()))
 
 
 @dataclass(slots=True)

@@ -6,11 +6,12 @@ import json
 
 import pytest
 
-from addon.api.dashboard_data import Conversation, DashboardState, dashboard_data, percentile
+from addon.api.dashboard_data import DashboardState, dashboard_data, percentile
 from addon.claude.pricing import Tokens
 from addon.core.errors import BadRequest
 from addon.core.types import JsonObject
 from addon.usage.budget import Budget, BudgetSettings
+from addon.usage.conversations import Conversation
 from addon.usage.ledger import PERIODS, UsageLedger
 from addon.usage.subscription import SubscriptionWindow
 from tests.usage.records import NOW, Clock, random_record, record, seeded

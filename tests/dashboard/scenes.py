@@ -6,9 +6,9 @@ import math
 import time
 from random import Random
 
-from addon.api.dashboard_data import Conversation
 from addon.claude.pricing import Tokens
 from addon.usage.budget import post_budget
+from addon.usage.conversations import Conversation
 from addon.usage.ledger import UsageLedger
 from addon.usage.record import RequestRecord, Source
 from addon.usage.subscription import SubscriptionWindow

@@ -10,14 +10,14 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from addon.api.analytics import analytics, record_json
+from addon.api.analytics import analytics
 from addon.api.dashboard_data import DashboardState, budget_json, dashboard_data
 from addon.api.dashboard_files import HEADERS, static_file
 from addon.core.errors import CCProxyError, NotFound, Unauthorized
 from addon.usage.budget import Budget, get_budget, post_budget
 from addon.usage.ledger import UsageLedger
 from addon.usage.live import LiveHub
-from addon.usage.record import RequestRecord
+from addon.usage.record import RequestRecord, record_json
 
 JSON = "application/json"
 

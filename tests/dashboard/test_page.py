@@ -9,9 +9,10 @@ import pytest
 from playwright.async_api import Browser, expect
 
 from addon.api.analytics import analytics
-from addon.api.dashboard_data import Conversation, conversations_json
+from addon.api.dashboard_data import conversations_json
 from addon.claude.pricing import Tokens
 from addon.usage.budget import BudgetSettings
+from addon.usage.conversations import Conversation
 from addon.usage.ledger import UsageLedger
 from addon.usage.record import picos
 from addon.usage.subscription import SubscriptionWindow
