@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 
 from mitmproxy import http
@@ -11,7 +10,7 @@ from addon.claude.thinking import Prepared, ThinkingOptions, apply_thinking
 from addon.claude.thinking_native import fix_native
 from addon.claude.thinking_records import Scope
 from addon.claude.thinking_request import Budgets
-from addon.claude.thinking_store import Mark, ThinkingStore
+from addon.claude.thinking_store import ThinkingStore, Ticket
 from addon.claude.turns import strip_thinking
 from addon.core.errors import CCProxyError
 from addon.core.settings import Settings
@@ -19,14 +18,6 @@ from addon.core.types import JsonObject
 from addon.exchange.answer import StreamedAnswer
 from addon.exchange.claude_request import Call
 from addon.exchange.state import Exchanges
-
-
-@dataclass(frozen=True, slots=True)
-class Ticket:
-    """What is needed to remember an attempt's answer."""
-
-    scope: Scope
-    mark: Mark | None
 
 
 class Continuity:

@@ -14,8 +14,7 @@ from addon.core.errors import BadRequest, CCProxyError, NotFound
 from addon.core.json_codec import FAST, read_body
 from addon.core.settings import Settings
 from addon.core.types import Dialect, JsonObject
-from addon.exchange.answer import PassedOn, StreamedAnswer, WholeAnswer
-from addon.exchange.attempt import Answer
+from addon.exchange.answer import Answer, PassedOn, StreamedAnswer, WholeAnswer
 from addon.exchange.claude_request import Call, yield_if_large
 from addon.exchange.http_messages import lowered
 from addon.exchange.routes import COUNT_TOKENS, deployment

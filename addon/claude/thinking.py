@@ -16,6 +16,7 @@ from addon.claude.thinking_request import (
     OFF_TYPES,
     Asked,
     Budgets,
+    ThinkingWish,
     budget_for_level,
     check_level,
     clamp_budget,
@@ -25,7 +26,6 @@ from addon.claude.thinking_request import (
 )
 from addon.claude.turns import goes_on_without_thinking
 from addon.core.types import JsonObject
-from addon.translation.types import ThinkingWish
 
 NUDGE_ANY = "You must call one of the tools."
 NUDGE_NAMED = "You must call the tool `{name}`."

@@ -24,12 +24,12 @@ from addon.claude.thinking_request import (
     MIN_BUDGET,
     OFF_TYPES,
     Asked,
+    ThinkingWish,
     budget_for_level,
     check_level,
     clamp_budget,
 )
 from addon.core.types import JsonObject
-from addon.translation.types import ThinkingWish
 
 
 def fix_native(

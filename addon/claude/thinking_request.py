@@ -10,7 +10,6 @@ from typing import Literal
 from addon.claude.names import LEVELS, ModelChoice
 from addon.core.errors import BadRequest
 from addon.core.types import JsonObject
-from addon.translation.types import ThinkingWish
 
 MIN_BUDGET = 1024
 """Anthropic answers 400 to a smaller `budget_tokens` (extended thinking page)."""
@@ -129,3 +128,19 @@ def from_level(level: str | None) -> Asked:
 def asked_by_name(choice: ModelChoice) -> Asked:
     """What a model name asks for."""
     return from_level(choice.effort).or_else(Asked(on=choice.thinking))
+
+
+@dataclass(slots=True, kw_only=True)
+class ThinkingWish:
+    """What a body says of thinking; what the model gets of it is decided elsewhere."""
+
+    thinking: JsonObject | None = None
+    """`thinking` in Anthropic's shape, as given."""
+    effort: str | None = None
+    """A level: none, minimal, low, medium, high, xhigh or max."""
+    budget: int | None = None
+    """`reasoning.max_tokens`, at least 1."""
+    display: str | None = None
+    """`summarized` or `omitted`."""
+    enabled: bool | None = None
+    """`reasoning.enabled`."""

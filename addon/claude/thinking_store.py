@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from hashlib import blake2b
 from types import MappingProxyType
 from typing import NamedTuple
@@ -33,7 +34,13 @@ from addon.claude.thinking_records import (
     record_key,
     without_thinking,
 )
-from addon.claude.turns import Visible, has_thinking, in_tool_loop, loop_start, visible
+from addon.claude.turns import (
+    Visible,
+    has_thinking,
+    in_tool_loop,
+    loop_start,
+    visible,
+)
 from addon.core.types import JsonObject
 
 TURNS_REMEMBERED = 10_000
@@ -257,3 +264,11 @@ def _carried_since(messages: list[JsonObject], turns: list[_Turn]) -> int | None
 
 def _thought(record: Record) -> bool:
     return any(is_thinking(block) for block in record.content or ())
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """What is needed to remember an attempt's answer."""
+
+    scope: Scope
+    mark: Mark | None

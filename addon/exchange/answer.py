@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Protocol
 
 from addon.core.errors import BadGateway, CCProxyError
 from addon.core.types import Codec, JsonObject
@@ -148,3 +149,39 @@ class PassedOn:
 
     def break_off(self, error: CCProxyError) -> None:
         self.error = error
+
+
+class Answer(Protocol):
+    """One attempt's answer on its way from upstream's bytes to the client's. Made anew for each attempt."""
+
+    @property
+    def began(self) -> bool:
+        """Content has begun: from here on nothing can be tried again."""
+
+    @property
+    def complete(self) -> bool:
+        """All of it has come, whatever becomes of the connection."""
+
+    @property
+    def error(self) -> CCProxyError | None:
+        """What went wrong, as far as upstream's bytes tell."""
+
+    @property
+    def message(self) -> JsonObject:
+        """Claude's message so far; {} where the answer is another API's."""
+
+    @property
+    def usage(self) -> JsonObject:
+        """Its token counts so far, in Anthropic's form."""
+
+    def feed(self, data: bytes) -> bytes:
+        """Take upstream's bytes, give the client's. Never raises for bad input: sets `error`."""
+
+    def close(self) -> bytes:
+        """Upstream ended: the rest of the client's bytes; sets `error` when the end came too early."""
+
+    def fail(self, error: CCProxyError) -> bytes:
+        """The one event that ends an answer which has begun."""
+
+    def break_off(self, error: CCProxyError) -> None:
+        """Set `error`: nothing more of upstream is read."""

@@ -8,9 +8,10 @@ from typing import Literal
 
 from addon.claude.model import Model
 from addon.claude.names import ModelChoice
+from addon.claude.thinking_request import ThinkingWish
 from addon.context.window import Fitted
-from addon.core.types import JsonObject, Reply
-from addon.translation.types import ThinkingWish
+from addon.core.types import JsonObject
+from addon.translation.types import Reply
 
 ANTHROPIC_VERSION = "2023-06-01"
 """For translated requests: under the version of 2026-10-21 Anthropic refuses sampling parameters on every model."""

@@ -10,13 +10,14 @@ from mitmproxy import http
 
 from addon.core.errors import CCProxyError
 from addon.core.json_codec import FAST
-from addon.core.types import Dialect, Reply
+from addon.core.types import Dialect
 from addon.exchange.routes import dialect_of
 from addon.translation.errors import error_body, from_upstream
 from addon.translation.from_anthropic.by_dialect import renderer_for
 from addon.translation.from_anthropic.native import NativeStream
 from addon.translation.from_anthropic.renderer import Renderer
 from addon.translation.sse import encode_comment
+from addon.translation.types import Reply
 
 STREAM_HEADERS = {
     "content-type": "text/event-stream; charset=utf-8",

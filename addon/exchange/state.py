@@ -20,7 +20,8 @@ from mitmproxy import http
 
 from addon.core.errors import CCProxyError
 from addon.core.types import Dialect, JsonObject
-from addon.exchange.attempt import Answer, Attempt, Failure, Source
+from addon.exchange.answer import Answer
+from addon.exchange.attempt import Attempt, Failure, Source
 from addon.exchange.claude_request import Call
 from addon.exchange.client import ClientSide
 from addon.exchange.http_messages import lowered

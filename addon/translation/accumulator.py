@@ -8,7 +8,6 @@ from typing import Any
 
 from addon.core.errors import BadGateway
 from addon.core.types import STDLIB, Codec, JsonObject
-from addon.translation.from_anthropic.usage import overlay
 
 # delta type -> the field of the delta that is a piece of a growing text
 _GROWING = {
@@ -149,3 +148,11 @@ def _complete_part(text: str) -> str:
             continue
         end, closers = token.start() if char == "," else token.end(), "".join(open_closers)
     return text[:end] + closers
+
+
+def overlay(target: JsonObject, changes: JsonObject) -> None:
+    """Lay `changes` over `target` in place. Counts of `message_delta` are totals so far, and a null there means
+    "not said", so it never replaces what `message_start` said."""
+    for key, value in changes.items():
+        if value is not None or key not in target:
+            target[key] = value

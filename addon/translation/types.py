@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
-from addon.core.types import JsonObject, Reply
+from addon.claude.thinking_request import ThinkingWish
+from addon.core.types import JsonObject
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,22 +23,6 @@ class RequestOptions:
     """`service_tier: fast` becomes `speed: fast` (dearer) on models that have it."""
     hour_cache: bool = False
     """OpenAI's 30-minute cache marks last an hour (a write costs twice the input price), not five minutes."""
-
-
-@dataclass(slots=True, kw_only=True)
-class ThinkingWish:
-    """What a body says of thinking; what the model gets of it is decided elsewhere."""
-
-    thinking: JsonObject | None = None
-    """`thinking` in Anthropic's shape, as given."""
-    effort: str | None = None
-    """A level: none, minimal, low, medium, high, xhigh or max."""
-    budget: int | None = None
-    """`reasoning.max_tokens`, at least 1."""
-    display: str | None = None
-    """`summarized` or `omitted`."""
-    enabled: bool | None = None
-    """`reasoning.enabled`."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -58,3 +44,37 @@ class Translation:
     max_tokens_given: bool
     cache_ttl: str | None = None
     """`1h` when the client asked for a longer prompt cache than Anthropic's default."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """What a client asked of the shape of its answer; made by the request translation, used by the answer's."""
+
+    model: str
+    """The name the client asked for, echoed back (Cursor and cost dashboards key on it)."""
+    stream: bool = False
+    include_usage: bool = False
+    tools: Mapping[str, ToolReply] = field(default_factory=dict)
+    """By upstream tool name; a tool that is missing here goes back under its own name, as a function."""
+    legacy_functions: bool = False
+    """The request used `functions`: answer with `function_call`."""
+    json_object: bool = False
+    """The request asked for `response_format: json_object`: one code fence around the answer is taken off."""
+    reasoning_fields: tuple[str, ...] = ("reasoning_content",)
+    """Fields that carry thinking in chat answers; () shows none."""
+    echo: JsonObject = field(default_factory=dict)
+    """Responses only: request fields that the response object repeats (instructions, tools, ...)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolReply:
+    """How a call of one upstream tool is given back to the client."""
+
+    name: str
+    """The client's own name for it (upstream's may be a sanitised one)."""
+    custom: bool = False
+    """Declared `type: custom`: the client wants the raw text of `input`, not JSON arguments."""
+    wrapped: bool = False
+    """The root schema was no object, so its value travels under the key `input`."""
+    namespace: str | None = None
+    """Responses only: the namespace the tool was declared in."""

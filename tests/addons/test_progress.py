@@ -13,13 +13,13 @@ from addon.addons.parts import load_catalogue
 from addon.addons.progress import Progress
 from addon.claude.catalogue import Catalogue
 from addon.claude.names import ModelChoice
+from addon.claude.thinking_request import ThinkingWish
 from addon.core.settings import Settings
 from addon.core.terminal import Terminal
-from addon.core.types import Reply
 from addon.exchange.attempt import Attempt
 from addon.exchange.claude_request import Call
 from addon.exchange.state import Exchange, Exchanges
-from addon.translation.types import ThinkingWish
+from addon.translation.types import Reply
 
 CATALOGUE: Catalogue = load_catalogue(Settings.from_env({"CCPROXY_HOME": "/nonexistent"}))
 

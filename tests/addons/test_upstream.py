@@ -13,12 +13,12 @@ from addon.addons.thinking import Continuity
 from addon.addons.upstream import Upstream
 from addon.addons.upstream_request import Attempts
 from addon.claude.names import ModelChoice
+from addon.claude.thinking_request import ThinkingWish
 from addon.claude.thinking_store import ThinkingStore
 from addon.context.window import ContextManager
 from addon.core.errors import BadGateway, CCProxyError, Forbidden, RateLimited, Unauthorized
 from addon.core.settings import Settings
 from addon.core.terminal import Terminal
-from addon.core.types import Reply
 from addon.credentials.login import StaticLogin
 from addon.exchange.attempt import Attempt, Source
 from addon.exchange.claude_request import Call
@@ -26,7 +26,7 @@ from addon.exchange.state import Exchange, Exchanges
 from addon.fallback import policy
 from addon.fallback.policy import Outcome
 from addon.fallback.rate_limits import Limit, RateLimit
-from addon.translation.types import ThinkingWish
+from addon.translation.types import Reply
 from addon.usage.budget import Budget, BudgetSettings
 from addon.usage.ledger import UsageLedger
 from addon.usage.purse import Purse

@@ -14,9 +14,8 @@ from addon.claude.thinking import (
     ThinkingOptions,
     apply_thinking,
 )
-from addon.claude.thinking_request import Budgets
+from addon.claude.thinking_request import Budgets, ThinkingWish
 from addon.core.errors import BadRequest
-from addon.translation.types import ThinkingWish
 from tests.claude.support import CATALOGUE, results, text, thought, user
 
 TOOLS = [{"name": "read", "input_schema": {"type": "object"}}]

@@ -8,7 +8,7 @@ import pytest
 
 from addon.claude.names import parse
 from addon.claude.thinking import ThinkingOptions, apply_thinking
-from addon.translation.types import ThinkingWish
+from addon.claude.thinking_request import ThinkingWish
 from tests.claude.support import CATALOGUE, user
 
 GOLDEN = Path(__file__).parent / "golden" / "thinking.json"

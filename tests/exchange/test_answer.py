@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from addon.core.json_codec import FAST
-from addon.core.types import Reply
 from addon.exchange.answer import StreamedAnswer, WholeAnswer
 from addon.translation.from_anthropic.by_dialect import renderer_for
+from addon.translation.types import Reply
 from tests.translation.upstream import message, stream_of, text
 
 RENDERER_OF = {"dialect": "chat", "reply": Reply(model="m"), "created": 0, "codec": FAST}

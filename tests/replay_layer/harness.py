@@ -28,12 +28,13 @@ from mitmproxy.proxy.mode_specs import ProxyMode
 
 from addon.core.errors import CCProxyError
 from addon.core.json_codec import FAST
-from addon.core.types import Dialect, Reply
+from addon.core.types import Dialect
 from addon.exchange.answer import StreamedAnswer, WholeAnswer
 from addon.exchange.attempt import Attempt
 from addon.exchange.state import Exchange, Exchanges
 from addon.replay_layer import ReplayLayer, Timing, UpstreamFailedHook
 from addon.translation.from_anthropic.by_dialect import renderer_for, whole_answer
+from addon.translation.types import Reply
 
 UPSTREAM = ("up.example", 80)
 SECRET = "Bearer sk-ant-oat01-canary"

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from addon.core.types import STDLIB, Codec, Dialect, JsonObject, Reply
+from addon.core.types import STDLIB, Codec, Dialect, JsonObject
 from addon.translation.from_anthropic.chat import ChatStream, chat_completion
 from addon.translation.from_anthropic.native import NativeStream, native_message
 from addon.translation.from_anthropic.renderer import Renderer
 from addon.translation.from_anthropic.responses import ResponsesStream, responses_object
+from addon.translation.types import Reply
 
 
 def renderer_for(

@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 
 from addon.core.errors import CCProxyError
-from addon.core.types import STDLIB, Codec, JsonObject, Reply
+from addon.core.types import STDLIB, Codec, JsonObject
 from addon.translation.errors import encode_chat_error
 from addon.translation.from_anthropic.citations import CitedText, url_citations
 from addon.translation.from_anthropic.renderer import TranslatedStream
 from addon.translation.from_anthropic.tool_calls import StreamedCall, arguments_text, tool_reply
 from addon.translation.from_anthropic.usage import chat_usage, finish_reason, refusal, service_tier
 from addon.translation.sse import encode_event
+from addon.translation.types import Reply
 
 REASONING_SEPARATOR = "\n\n"
 _FENCED = re.compile(r"\s*```[a-zA-Z]*[ \t]*\r?\n(.*?)\r?\n?```\s*", re.DOTALL)

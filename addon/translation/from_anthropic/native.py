@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from addon.core.errors import CCProxyError
-from addon.core.types import STDLIB, Codec, JsonObject, Reply
+from addon.core.types import STDLIB, Codec, JsonObject
 from addon.translation.errors import encode_native_error
 from addon.translation.from_anthropic.renderer import Renderer
 from addon.translation.message_stream import StreamEvent
 from addon.translation.sse import encode_event
+from addon.translation.types import Reply
 
 
 class NativeStream(Renderer):

@@ -7,10 +7,12 @@ from collections.abc import Iterable
 from typing import final
 
 from addon.core.errors import CCProxyError
-from addon.core.types import Codec, JsonObject, Reply
-from addon.translation.from_anthropic.usage import overlay, refusal
+from addon.core.types import Codec, JsonObject
+from addon.translation.accumulator import overlay
+from addon.translation.from_anthropic.usage import refusal
 from addon.translation.message_stream import StreamEvent
 from addon.translation.sse import encode_comment
+from addon.translation.types import Reply
 
 
 class Renderer(ABC):

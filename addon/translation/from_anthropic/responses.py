@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from addon.core.errors import CCProxyError
-from addon.core.types import STDLIB, Codec, JsonObject, Reply
+from addon.core.types import STDLIB, Codec, JsonObject
 from addon.translation.errors import openai_error_object
 from addon.translation.from_anthropic.chat import id_tail, strip_fence
 from addon.translation.from_anthropic.citations import CitedText
@@ -20,6 +20,7 @@ from addon.translation.from_anthropic.tool_calls import StreamedCall
 from addon.translation.from_anthropic.usage import INCOMPLETE_REASONS, responses_usage, service_tier
 from addon.translation.message_stream import StreamEvent
 from addon.translation.sse import encode_event
+from addon.translation.types import Reply
 
 
 def responses_object(

@@ -5,20 +5,12 @@ Each gives the events of its life without their sequence numbers, which the stre
 
 from __future__ import annotations
 
-import base64
 from abc import ABC, abstractmethod
 
 from addon.core.types import Codec, JsonObject
 from addon.translation.accumulator import BlockAccumulator
 from addon.translation.from_anthropic.tool_calls import StreamedCall
-
-THINKING_PREFIX = "ccp1:"
-
-
-def encode_thinking(blocks: list[JsonObject], codec: Codec) -> str:
-    """Anthropic's thinking blocks as the `encrypted_content` that a client keeps and gives back untouched: Anthropic
-    wants them again with their signatures, and OpenAI's own fields have no room for those."""
-    return THINKING_PREFIX + base64.b64encode(codec.dumps(blocks)).decode()
+from addon.translation.sealed_thinking import encode_thinking
 
 
 class Item(ABC):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from addon.core.types import Codec, JsonObject, Reply, ToolReply
+from addon.core.types import Codec, JsonObject
+from addon.translation.types import Reply, ToolReply
 
 # The key under which custom tools and tools whose schema is no object travel upstream.
 WRAPPER = "input"

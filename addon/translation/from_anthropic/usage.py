@@ -8,14 +8,6 @@ from addon.core.types import JsonObject
 SERVICE_TIERS = {"standard": "default", "priority": "priority", "batch": "flex"}
 
 
-def overlay(target: JsonObject, changes: JsonObject) -> None:
-    """Lay `changes` over `target` in place. Counts of `message_delta` are totals so far, and a null there means
-    "not said", so it never replaces what `message_start` said."""
-    for key, value in changes.items():
-        if value is not None or key not in target:
-            target[key] = value
-
-
 def chat_usage(usage: JsonObject) -> JsonObject:
     """A chat completion's `usage`. Anthropic's `input_tokens` leaves the cached ones out; OpenAI's counts all."""
     cached = usage.get("cache_read_input_tokens") or 0

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from base64 import b64decode
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
@@ -12,7 +10,7 @@ from typing import Any
 
 from addon.core.errors import BadRequest
 from addon.core.types import JsonObject
-from addon.translation.from_anthropic.responses_items import THINKING_PREFIX
+from addon.translation.sealed_thinking import THINKING, _is_complete_thinking
 from addon.translation.to_anthropic.content import (
     TEXT_PARTS,
     USER_PARTS,
@@ -79,19 +77,6 @@ def raw_notes(blocks: Blocks) -> tuple[str, ...]:
         for block in blocks
         if block["type"] == "tool_use" and block["input"].keys() == {RAW}
     )
-
-
-def unsealed(encrypted_content: Any) -> Blocks:
-    """The thinking blocks that this proxy gave out in a reasoning item; [] for anyone else's reasoning."""
-    if not isinstance(encrypted_content, str) or not encrypted_content.startswith(THINKING_PREFIX):
-        return []
-    try:
-        blocks = sanitized(
-            json.loads(b64decode(encrypted_content[len(THINKING_PREFIX) :], validate=True))
-        )
-    except (ValueError, RecursionError, BadRequest):
-        return []
-    return blocks if isinstance(blocks, list) and all(map(_is_complete_thinking, blocks)) else []
 
 
 def _calls(message: JsonObject, context: Context) -> Iterator[JsonObject]:
@@ -176,16 +161,6 @@ def _openrouter_block(detail: JsonObject) -> JsonObject:
         "signature": detail.get("signature"),
     }
 
-
-def _is_complete_thinking(block: Any) -> bool:
-    if not isinstance(block, dict):
-        return False
-    needed = THINKING.get(str(block.get("type")))
-    return needed is not None and all(isinstance(block.get(name), str) for name in needed)
-
-
-THINKING = {"thinking": ("thinking", "signature"), "redacted_thinking": ("data",)}
-"""Thinking block types, and the fields without which Anthropic refuses them."""
 
 ASSISTANT_PARTS: dict[str, Converter] = {
     **TEXT_PARTS,

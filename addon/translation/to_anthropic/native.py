@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from addon.claude.model import Model
+from addon.claude.thinking_request import ThinkingWish
 from addon.core.errors import BadRequest
-from addon.core.types import JsonObject, Reply
+from addon.core.types import JsonObject
 from addon.translation.to_anthropic.fields import expect_object, located
 from addon.translation.to_anthropic.repair import ROLES, repair
-from addon.translation.types import ThinkingWish, Translation
+from addon.translation.types import Reply, Translation
 
 type Kinds = Mapping[str, tuple[type, ...]]
 

@@ -7,10 +7,10 @@ from hashlib import sha256
 from typing import Any
 
 from addon.claude.model import Model
-from addon.claude.thinking_request import FULL_OUTPUT, check_level
+from addon.claude.thinking_request import FULL_OUTPUT, ThinkingWish, check_level
 from addon.core.types import JsonObject
 from addon.translation.to_anthropic.fields import Fields
-from addon.translation.types import RequestOptions, ThinkingWish
+from addon.translation.types import RequestOptions
 
 _LIMITS = ("max_completion_tokens", "max_tokens", "max_output_tokens")
 _STANDARD_TIERS = ("default", "flex", "standard_only")

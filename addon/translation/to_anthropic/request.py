@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from addon.claude.model import Model
+from addon.claude.thinking_request import ThinkingWish
 from addon.core.errors import BadRequest
-from addon.core.types import JsonObject, Reply
+from addon.core.types import JsonObject
 from addon.translation.to_anthropic import parameters
 from addon.translation.to_anthropic.cache_marks import limit_cache_marks, native_mark
 from addon.translation.to_anthropic.content import (
@@ -48,7 +49,7 @@ from addon.translation.to_anthropic.tool_fields import (
     tool_fields,
 )
 from addon.translation.to_anthropic.tools import Toolbox
-from addon.translation.types import RequestOptions, ThinkingWish, Translation
+from addon.translation.types import Reply, RequestOptions, Translation
 
 __all__ = [
     "RequestOptions",

@@ -7,6 +7,7 @@ from typing import Any
 
 from addon.core.errors import BadRequest
 from addon.core.types import JsonObject
+from addon.translation.sealed_thinking import unsealed
 from addon.translation.to_anthropic.content import Context, Turn, result_block
 from addon.translation.to_anthropic.fields import Fields, expect_object, sanitized
 from addon.translation.to_anthropic.messages import (
@@ -14,7 +15,6 @@ from addon.translation.to_anthropic.messages import (
     custom_call_block,
     message_turn,
     raw_notes,
-    unsealed,
 )
 
 _FOREIGN_ITEMS = frozenset(

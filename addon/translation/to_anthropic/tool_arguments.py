@@ -7,8 +7,9 @@ import math
 from typing import Any, NoReturn
 
 from addon.core.errors import BadRequest
-from addon.core.types import JsonObject, ToolReply
+from addon.core.types import JsonObject
 from addon.translation.to_anthropic.fields import sanitized, sanitized_text
+from addon.translation.types import ToolReply
 
 WRAPPER = "input"
 """The one property of a tool whose own input is no object: raw text, a list, a number."""

@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
 
-from addon.core.types import JsonObject, ToolReply
+from addon.core.types import JsonObject
 from addon.translation.to_anthropic.cache_marks import native_mark
 from addon.translation.to_anthropic.fields import Fields, expect_object, located, sanitized
 from addon.translation.to_anthropic.tool_arguments import WRAPPER
 from addon.translation.to_anthropic.tool_schema import object_schema
+from addon.translation.types import ToolReply
 
 _LEGAL_NAME = re.compile(r"[a-zA-Z0-9_-]{1,128}")
 _LEGAL_ID = re.compile(r"[a-zA-Z0-9_-]+")

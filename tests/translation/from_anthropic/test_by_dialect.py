@@ -12,9 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from addon.core.types import Dialect, Reply
+from addon.core.types import Dialect
 from addon.translation.from_anthropic.by_dialect import renderer_for, whole_answer
 from addon.translation.message_stream import MessageStream
+from addon.translation.types import Reply
 from tests.translation.client import read_sse
 from tests.translation.pipeline import advance, conclude
 from tests.translation.strategies import cuts, messages

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from addon.core.errors import BadGateway, CCProxyError
-from addon.core.types import Reply, ToolReply
 from addon.translation.from_anthropic.chat import ChatStream, chat_completion
 from addon.translation.message_stream import MessageStream
+from addon.translation.types import Reply, ToolReply
 from tests.cpu import cpu_below
 from tests.translation.client import assembled_chat, chat_chunks, deltas, read_sse
 from tests.translation.pipeline import advance, conclude

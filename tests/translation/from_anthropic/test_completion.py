@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from openai.types.chat import ChatCompletion
 
-from addon.core.types import Reply, ToolReply
 from addon.translation.from_anthropic.chat import chat_completion, strip_fence
+from addon.translation.types import Reply, ToolReply
 from tests.translation.upstream import JsonObject, message, text, thinking, tool, web_citation
 
 

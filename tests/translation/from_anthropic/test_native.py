@@ -3,9 +3,9 @@ from __future__ import annotations
 import json
 
 from addon.core.errors import BadGateway, CCProxyError
-from addon.core.types import Reply
 from addon.translation.from_anthropic.native import NativeStream, native_message
 from addon.translation.message_stream import MessageStream
+from addon.translation.types import Reply
 from tests.translation.client import read_sse
 from tests.translation.pipeline import advance, conclude
 from tests.translation.upstream import events, message, sse, stream_of, text, thinking

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from openai.types.responses import Response
 
 from addon.core.errors import BadGateway, RateLimited
-from addon.core.types import Reply, ToolReply
 from addon.translation.from_anthropic.responses import ResponsesStream, responses_object
 from addon.translation.message_stream import MessageStream
+from addon.translation.types import Reply, ToolReply
 from tests.translation.client import assembled_response, read_sse, response_events
 from tests.translation.pipeline import advance, conclude
 from tests.translation.strategies import messages

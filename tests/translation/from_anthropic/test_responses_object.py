@@ -2,8 +2,8 @@ from __future__ import annotations
 
 from openai.types.responses import Response
 
-from addon.core.types import Reply
 from addon.translation.from_anthropic.responses import responses_object
+from addon.translation.types import Reply
 from tests.translation.upstream import message, text, thinking, tool
 
 

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from addon.core.types import STDLIB, Reply, ToolReply
+from addon.core.types import STDLIB
 from addon.translation.from_anthropic.tool_calls import StreamedCall, arguments_text, tool_reply
+from addon.translation.types import Reply, ToolReply
 from tests.translation.strategies import json_values
 from tests.translation.upstream import tool
 

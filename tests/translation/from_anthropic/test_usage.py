@@ -2,12 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from addon.translation.from_anthropic.usage import (
-    chat_usage,
-    overlay,
-    responses_usage,
-    service_tier,
-)
+from addon.translation.accumulator import overlay
+from addon.translation.from_anthropic.usage import chat_usage, responses_usage, service_tier
 from tests.translation.upstream import JsonObject
 
 USAGE = {

@@ -7,8 +7,8 @@ import json
 
 import pytest
 
+from addon.claude.thinking_request import ThinkingWish
 from addon.core.errors import BadRequest
-from addon.translation.types import ThinkingWish
 from tests.translation.asking import (
     CATALOGUE,
     MODELS,

@@ -10,7 +10,7 @@ import pytest
 
 from addon.core.errors import BadRequest
 from addon.core.types import STDLIB
-from addon.translation.from_anthropic.responses_items import encode_thinking
+from addon.translation.sealed_thinking import encode_thinking
 from tests.translation.asking import (
     NO_RESULT,
     OPUS,

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from addon.core.types import ToolReply
 from addon.translation.to_anthropic.tool_arguments import parse_arguments
+from addon.translation.types import ToolReply
 from tests.cpu import cpu_below
 
 DEEP = "[" * 10_000 + "]" * 10_000

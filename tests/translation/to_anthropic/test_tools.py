@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from addon.core.errors import BadRequest
-from addon.core.types import ToolReply
+from addon.translation.types import ToolReply
 from tests.cpu import cpu_below
 from tests.translation.asking import (
     TC,

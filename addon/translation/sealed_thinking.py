@@ -1,0 +1,47 @@
+"""Thinking that OpenAI clients get sealed, so that it comes back with the next request and reaches Claude whole."""
+
+from __future__ import annotations
+
+import base64
+import json
+from base64 import b64decode
+from typing import Any
+
+from addon.core.errors import BadRequest
+from addon.core.types import Codec, JsonObject
+from addon.translation.to_anthropic.content import (
+    Blocks,
+)
+from addon.translation.to_anthropic.fields import sanitized
+
+THINKING = {"thinking": ("thinking", "signature"), "redacted_thinking": ("data",)}
+"""Thinking block types, and the fields without which Anthropic refuses them."""
+
+
+def _is_complete_thinking(block: Any) -> bool:
+    if not isinstance(block, dict):
+        return False
+    needed = THINKING.get(str(block.get("type")))
+    return needed is not None and all(isinstance(block.get(name), str) for name in needed)
+
+
+def unsealed(encrypted_content: Any) -> Blocks:
+    """The thinking blocks that this proxy gave out in a reasoning item; [] for anyone else's reasoning."""
+    if not isinstance(encrypted_content, str) or not encrypted_content.startswith(THINKING_PREFIX):
+        return []
+    try:
+        blocks = sanitized(
+            json.loads(b64decode(encrypted_content[len(THINKING_PREFIX) :], validate=True))
+        )
+    except (ValueError, RecursionError, BadRequest):
+        return []
+    return blocks if isinstance(blocks, list) and all(map(_is_complete_thinking, blocks)) else []
+
+
+THINKING_PREFIX = "ccp1:"
+
+
+def encode_thinking(blocks: list[JsonObject], codec: Codec) -> str:
+    """Anthropic's thinking blocks as the `encrypted_content` that a client keeps and gives back untouched: Anthropic
+    wants them again with their signatures, and OpenAI's own fields have no room for those."""
+    return THINKING_PREFIX + base64.b64encode(codec.dumps(blocks)).decode()
