@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from mitmproxy import http
 
-from addon.core.errors import CCProxyError, RateLimited, Unauthorized
+from addon.core.errors import CCProxyError, Misdirected, RateLimited, Unauthorized
 from addon.core.settings import Settings
 from addon.exchange.access import Visitor, judge, origin_allowed
 from addon.exchange.http_messages import lowered
@@ -43,7 +43,7 @@ class AccessControl:
         visitor = _visitor(flow, exchange)
         exchange.client_key = _anthropic_key(visitor)
         exchange.tunnel = visitor.tunnel
-        exchange.caller = _address(visitor) or visitor.peer
+        exchange.caller = _caller(visitor, self.settings)
         route = find(visitor.method, visitor.path)
         if route is not None and visitor.path != "/":
             exchange.client.dialect = route.dialect
@@ -55,7 +55,11 @@ class AccessControl:
             # Last: without a route nobody behind serves the request, whatever breaks in here.
             exchange.route = route
             return
-        if isinstance(error, Unauthorized) and visitor.presented:
+        if (
+            isinstance(error, Unauthorized | Misdirected)
+            and self.settings.secret
+            and visitor.presented
+        ):
             error = self.guesses.wrong(exchange.caller, error)
         exchange.refuse(flow, error)
         if isinstance(error, RateLimited):
@@ -73,16 +77,25 @@ def _log(visitor: Visitor, error: CCProxyError, allow: str | None) -> None:
 
 
 def _address(visitor: Visitor) -> str | None:
+    """Who called through a tunnel, as its header says: Cloudflare's own word, or the caller's."""
     return visitor.headers.get("cf-connecting-ip") if visitor.tunnel else None
+
+
+def _caller(visitor: Visitor, settings: Settings) -> str:
+    """By whom wrong secrets are counted: not by what a caller may write anew each time."""
+    told = _address(visitor) if settings.tunnel_provider == "cloudflare" else None
+    return told or visitor.peer
 
 
 def _visitor(flow: http.HTTPFlow, exchange: Exchange) -> Visitor:
     request = flow.request
     return Visitor(
         peer=flow.client_conn.peername[0],
+        at=flow.client_conn.sockname[0],
         method=request.method,
         path=request.path,
         authority=request.authority,
+        hosts=len(request.headers.get_all("host")),
         headers=lowered(request.headers) | dict(exchange.carried),
     )
 

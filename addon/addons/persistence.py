@@ -59,10 +59,18 @@ def _context(settings: Settings) -> str:
 
 def _tunnel(settings: Settings, private: bool) -> str:
     if settings.secret is None:
-        return "open to ALLOWED_IPS (Cursor's servers), with no secret set"
+        return _tunnel_without_secret(settings)
     if not private:  # a log file would keep it
         return "needs the secret as API key: see CCPROXY_HOME/secret, or PROXY_SECRET_KEY"
     return f"needs this as API key: {settings.secret}"
+
+
+def _tunnel_without_secret(settings: Settings) -> str:
+    if settings.allowed_ips is None:
+        return "open to everybody (ALLOWED_IPS=*), with no secret set"
+    if settings.tunnel_provider != "cloudflare":
+        return "closed: no secret is set (PROXY_SECRET_KEY)"
+    return "open to ALLOWED_IPS (Cursor's servers), with no secret set"
 
 
 async def _subscription(settings: Settings, login: Login, now: float) -> str:

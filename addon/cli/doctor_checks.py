@@ -250,6 +250,8 @@ def door(settings: Settings) -> Finding:
         if settings.allowed_ips is None:
             text = "Whoever knows a tunnel's address gets in."
             return Finding("door", "fail", text, "Set PROXY_SECRET_KEY, or run ./start.sh once.")
+        if settings.tunnel_provider != "cloudflare":
+            return Finding("door", "ok", "tunnel: closed: there is no secret (PROXY_SECRET_KEY)")
         return Finding("door", "ok", f"tunnel: {shown} (ALLOWED_IPS), no secret")
     if len(settings.secret) < LONG_ENOUGH:
         todo = "Remove PROXY_SECRET_KEY: ./start.sh then makes a good one."

@@ -8,6 +8,7 @@ import re
 import shutil
 import signal
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,12 @@ class Plan:
     command: list[str] | None = None
     """What to run; None: the user runs the tunnel."""
     warning: str | None = None
+
+    @property
+    def told(self) -> dict[str, str]:
+        """Variables by which the proxy knows the tunnel."""
+        url = {"TUNNEL_URL": self.url} if self.url else {}
+        return url | ({"TUNNEL_PROVIDER": "cloudflare"} if self.command else {})
 
 
 def make_plan(settings: Settings, config: Path, cloudflared: str | None, spare: Path) -> Plan:
@@ -103,11 +110,13 @@ class Child:
         self.reading = asyncio.create_task(self.read())
 
     @classmethod
-    async def start(cls, name: str, command: list[str], terminal: Terminal) -> Child:
+    async def start(
+        cls, name: str, command: list[str], terminal: Terminal, variables: Mapping[str, str]
+    ) -> Child:
         process = await asyncio.create_subprocess_exec(
             *command,
             cwd=ROOT,
-            env=inherited(PYTHONUNBUFFERED="1"),
+            env=inherited(PYTHONUNBUFFERED="1", **variables),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
@@ -165,21 +174,20 @@ class Tunnel:
             await asyncio.gather(*(child.stop() for child in self.children))
 
     async def open(self, arguments: list[str]) -> None:
-        proxy = await self.start(
-            "proxy", [sys.executable, "-m", "addon.cli.launch", "mitmdump", *arguments]
-        )
+        command = [sys.executable, "-m", "addon.cli.launch", "mitmdump", *arguments]
+        proxy = await self.start("proxy", command, self.plan.told)
         await self.until_healthy(proxy)
         if self.plan.warning:
             self.say(self.plan.warning, "odd")
         url = self.plan.url
         if self.plan.command:
-            tunnel = await self.start("tunnel", self.plan.command)
+            tunnel = await self.start("tunnel", self.plan.command, {})
             url = url or await self.quick_url(tunnel)
         await self.show(url or "")
 
-    async def start(self, name: str, command: list[str]) -> Child:
+    async def start(self, name: str, command: list[str], variables: Mapping[str, str]) -> Child:
         try:
-            child = await Child.start(name, command, self.terminal)
+            child = await Child.start(name, command, self.terminal, variables)
         except OSError as error:
             raise TunnelError(f"{command[0]} can't be run: {error.strerror}.") from None
         self.children.append(child)

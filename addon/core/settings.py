@@ -263,6 +263,12 @@ class Settings:
         None,
         "Address of a tunnel that you run yourself (ngrok); `start.sh tunnel` then starts none.",
     )
+    tunnel_provider: Literal["cloudflare", "other"] = setting(
+        "TUNNEL_PROVIDER",
+        choice("cloudflare", "other"),
+        "other",
+        "cloudflare: the tunnel is Cloudflare's, so its CF-Connecting-IP is believed; `start.sh tunnel` sets it.",
+    )
     defaulted: frozenset[str] = frozenset()
     """Names of variables that the user did not set."""
 

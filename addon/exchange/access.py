@@ -27,6 +27,15 @@ LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 NOT_ON_LIST = "ip_not_allowed"
 """Code of the one refusal that a line in `.env` lifts."""
 
+ADDRESS_UNKNOWN = (
+    "Nobody vouches for the address of who calls through this tunnel: its headers may be the caller's own. "
+    "Set PROXY_SECRET_KEY and send it as the API key; or set TUNNEL_PROVIDER=cloudflare if the tunnel is Cloudflare's."
+)
+QUICK_TUNNELS = ".trycloudflare.com"
+"""The end of the names of Cloudflare's tunnels without an account; no web page can rebind one to this machine."""
+LONGEST_QUOTE = 200
+"""Characters of the caller's own words in an error."""
+
 # A header that a tunnel or a reverse proxy adds: its presence alone makes a request one from outside.
 FORWARDING_HEADERS = ("forwarded", "x-real-ip", "true-client-ip", "via")
 FORWARDING_PREFIXES = ("cf-", "x-forwarded-", "ngrok-", "cdn-loop")
@@ -43,17 +52,23 @@ class Visitor:
     """What is known of a request before its body is read. Header names are lower-case."""
 
     peer: str
+    at: str = "127.0.0.1"
+    """The address of this machine at which it came in."""
     method: str
     path: str
     authority: str
+    hosts: int = 1
+    """How many Host headers it has."""
     headers: dict[str, str] = field(repr=False)
 
     @property
     def tunnel(self) -> bool:
+        """Whether it comes from outside: a tunnel's header says so, whoever wrote it; or it came to this machine by a
+        name that is none of this machine's."""
         return any(
             name in FORWARDING_HEADERS or name.startswith(FORWARDING_PREFIXES)
             for name in self.headers
-        )
+        ) or (is_this_machine(self.peer) and not self.names_this_machine)
 
     @property
     def presented(self) -> list[str]:
@@ -76,25 +91,29 @@ class Visitor:
         return _hostname("//" + self.headers.get("host", "").rpartition("@")[2]).removesuffix(".")
 
     @property
+    def names_this_machine(self) -> bool:
+        return bool(self.host) and (self.host in LOOPBACK_NAMES or self.host == self.at)
+
+    @property
     def from_browser(self) -> bool:
         return "origin" in self.headers or "sec-fetch-site" in self.headers
 
 
 def judge(visitor: Visitor, route: Route | None, settings: Settings) -> CCProxyError | None:
     """Why this request may not come in, or None. The order is from the coarsest check to the finest."""
+    shown = _knows_secret(visitor, route, settings)
     return (
         _wrong_way_in(visitor, settings)
-        or (
-            _tunnel_refusal(visitor, route, settings)
-            if visitor.tunnel
-            else _local_refusal(visitor, route, settings)
-        )
+        or (None if shown else _stranger_refusal(visitor, route, settings))
+        or _address_refusal(visitor, route, settings)
         or _browser_refusal(visitor, settings)
         or _not_served(visitor, route)
     )
 
 
 def _wrong_way_in(visitor: Visitor, settings: Settings) -> CCProxyError | None:
+    if visitor.hosts > 1:  # a 400 by RFC 9112 3.2; two readers could each take another one
+        return BadRequest("Send one Host header.")
     if not is_this_machine(visitor.peer) and settings.secret is None:
         return Forbidden(
             "ccproxy answers this machine only. Set PROXY_SECRET_KEY to let others in."
@@ -105,39 +124,52 @@ def _wrong_way_in(visitor: Visitor, settings: Settings) -> CCProxyError | None:
     return None
 
 
-def _tunnel_refusal(
+def _stranger_refusal(
     visitor: Visitor, route: Route | None, settings: Settings
 ) -> CCProxyError | None:
-    if visitor.method == "OPTIONS":  # a preflight carries neither a secret nor Cursor's address
+    """For a request that does not show the secret."""
+    tunnel = visitor.tunnel
+    if tunnel and visitor.method == "OPTIONS":  # a preflight can carry no secret
         return None
-    if settings.secret and route is not None and route.kind == "page":
-        return None  # the page asks for the secret itself
-    if settings.secret and not _knows_secret(visitor, route, settings):
-        return Unauthorized("This ccproxy wants its secret as the API key (PROXY_SECRET_KEY).")
-    listed = settings.secret is None or settings.allowed_ips_given
-    from_desktop = (
-        route is not None and route.name == "models"
-    )  # Cursor's app asks from the user's own address
-    if listed and not from_desktop and not _on_list(visitor, settings):
-        return Forbidden(_not_on_list(visitor), code=NOT_ON_LIST)
-    return None
-
-
-def _local_refusal(
-    visitor: Visitor, route: Route | None, settings: Settings
-) -> CCProxyError | None:
-    peer_is_local = is_this_machine(visitor.peer)
-    if peer_is_local and visitor.host not in LOOPBACK_NAMES:
-        # a web page whose name was rebound to 127.0.0.1 keeps its own Host
-        return Misdirected(
-            f"ccproxy is not {visitor.host or 'without a Host'}; use http://localhost:{settings.port}"
-        )
+    if tunnel and not (visitor.names_this_machine or _names_tunnel(visitor, settings)):
+        return _misdirected(visitor.host, settings)
     if route is not None and route.kind == "page":
         return None  # it holds no data, and asks for the secret itself
-    must_know = settings.require_secret_locally or not peer_is_local
-    if must_know and not _knows_secret(visitor, route, settings):
+    if tunnel:
+        must_know = settings.secret is not None
+    else:
+        must_know = settings.require_secret_locally or not is_this_machine(visitor.peer)
+    if must_know:
         return Unauthorized("This ccproxy wants its secret as the API key (PROXY_SECRET_KEY).")
     return None
+
+
+def _misdirected(host: str, settings: Settings) -> Misdirected:
+    """A web page whose name was rebound to 127.0.0.1 keeps its own Host, and can write a tunnel's headers; but it can't
+    know the secret."""
+    return Misdirected(
+        f"ccproxy does not answer {_quoted(host) or 'requests without a Host'}. "
+        f"Use http://localhost:{settings.port}; or set TUNNEL_URL, if that is a tunnel's address; "
+        "or set PROXY_SECRET_KEY and send it as the API key."
+    )
+
+
+def _address_refusal(
+    visitor: Visitor, route: Route | None, settings: Settings
+) -> CCProxyError | None:
+    """For a caller through a tunnel whom ALLOWED_IPS does not list."""
+    name, kind = (route.name, route.kind) if route is not None else ("", "")
+    # Cursor's app asks for the models from the user's own address
+    free = visitor.method == "OPTIONS" or name == "models" or settings.allowed_ips is None
+    if free or not visitor.tunnel:
+        return None
+    if settings.secret is None and settings.tunnel_provider != "cloudflare":
+        return Forbidden(ADDRESS_UNKNOWN)
+    secret_is_enough = settings.secret is not None and not settings.allowed_ips_given
+    page_asks_for_it = settings.secret is not None and kind == "page"
+    if secret_is_enough or page_asks_for_it or _on_list(visitor, settings):
+        return None
+    return Forbidden(_not_on_list(visitor), code=NOT_ON_LIST)
 
 
 def _browser_refusal(visitor: Visitor, settings: Settings) -> CCProxyError | None:
@@ -146,7 +178,7 @@ def _browser_refusal(visitor: Visitor, settings: Settings) -> CCProxyError | Non
     origin = visitor.headers.get("origin")
     if origin is not None and not origin_allowed(origin, visitor, settings):
         return Forbidden(
-            f"Web pages of {origin} may not call ccproxy. ALLOWED_ORIGINS can list it."
+            f"Web pages of {_quoted(origin)} may not call ccproxy. ALLOWED_ORIGINS can list it."
         )
     if origin is None and visitor.headers.get("sec-fetch-site") in ("cross-site", "same-site"):
         return Forbidden("Another web page may not call ccproxy.")
@@ -163,7 +195,9 @@ def _browser_refusal(visitor: Visitor, settings: Settings) -> CCProxyError | Non
 def _not_served(visitor: Visitor, route: Route | None) -> CCProxyError | None:
     if route is not None:
         return None
-    return NotFound(f"Unknown endpoint: {visitor.path.partition('?')[0]}", code="unknown_endpoint")
+    return NotFound(
+        f"Unknown endpoint: {_quoted(visitor.path.partition('?')[0])}", code="unknown_endpoint"
+    )
 
 
 def origin_allowed(origin: str, visitor: Visitor, settings: Settings) -> bool:
@@ -171,6 +205,15 @@ def origin_allowed(origin: str, visitor: Visitor, settings: Settings) -> bool:
     local = origin.startswith(("http://", "https://")) and _hostname(origin) in LOOPBACK_NAMES
     own = visitor.tunnel and origin == f"https://{visitor.headers.get('host', '')}"
     return local or own or origin in settings.allowed_origins
+
+
+def _names_tunnel(visitor: Visitor, settings: Settings) -> bool:
+    own = _hostname(settings.tunnel_url or "")
+    return visitor.host.endswith(QUICK_TUNNELS) or (own != "" and visitor.host == own)
+
+
+def _quoted(text: str) -> str:
+    return text[:LONGEST_QUOTE]
 
 
 def _hostname(url: str) -> str:
@@ -219,8 +262,12 @@ def _on_list(visitor: Visitor, settings: Settings) -> bool:
 
 
 def _not_on_list(visitor: Visitor) -> str:
-    # Cloudflare overwrites CF-Connecting-IP; X-Forwarded-For's first entry is whatever the caller wrote
+    # Cloudflare sets CF-Connecting-IP itself (https://developers.cloudflare.com/fundamentals/reference/http-headers/);
+    # the first entry of X-Forwarded-For is whatever the caller wrote.
     address = visitor.headers.get("cf-connecting-ip")
     if address is None:
         return "This tunnel does not say who is calling. Set PROXY_SECRET_KEY and use it as the API key."
-    return f"Unauthorized: IP {address} not in whitelist. Set PROXY_SECRET_KEY, or add it to ALLOWED_IPS."
+    return (
+        f"Unauthorized: IP {_quoted(address)} not in whitelist. "
+        "Set PROXY_SECRET_KEY, or add it to ALLOWED_IPS."
+    )

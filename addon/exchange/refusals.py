@@ -10,7 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from addon.core.errors import CCProxyError, RateLimited, Unauthorized
+from addon.core.errors import CCProxyError, RateLimited
 from addon.core.lru import Lru
 from addon.core.settings import Settings
 from addon.core.types import JsonObject
@@ -30,7 +30,7 @@ class Guesses:
         self._clock = clock
         self._wrong: Lru[bytes, deque[float]] = Lru(CALLERS)
 
-    def wrong(self, caller: str, error: Unauthorized) -> Unauthorized | RateLimited:
+    def wrong[E: CCProxyError](self, caller: str, error: E) -> E | RateLimited:
         """What a caller is told whose secret was wrong: `error`, or after ten of them within a minute that there were
         too many."""
         now, known = self._clock(), _known_as(caller)

@@ -67,7 +67,8 @@ class TestTheAddon:
     def test_of_many_guesses_the_last_are_told_to_stop_and_the_right_secret_comes_in(
         self, exchanges: Exchanges
     ) -> None:
-        door = AccessControl(Settings.from_env(WITH_SECRET), exchanges, clock=lambda: 5.0)
+        env = WITH_SECRET | {"TUNNEL_PROVIDER": "cloudflare"}
+        door = AccessControl(Settings.from_env(env), exchanges, clock=lambda: 5.0)
         tunnel = {"cf_connecting_ip": CURSOR}
 
         def status(**headers: str) -> int | None:
@@ -81,6 +82,22 @@ class TestTheAddon:
         assert status(x_api_key="guess") == 429
         assert status(authorization=f"Bearer {SECRET}") is None
         assert status(cf_connecting_ip="8.8.8.8", x_api_key="guess") == 401
+
+    def test_a_forged_address_does_not_begin_the_count_anew(self, exchanges: Exchanges) -> None:
+        door = AccessControl(Settings.from_env(WITH_SECRET), exchanges, clock=lambda: 5.0)
+
+        def status(guess: int) -> int:
+            forged = {"cf_connecting_ip": f"8.8.8.{guess}", "host": "evil.example"}
+            flow, _ = self.came(exchanges, WITH_SECRET, door, x_api_key=f"guess{guess}", **forged)
+            code: int = flow.response.status_code
+            return code
+
+        assert [status(guess) for guess in range(12)] == [421] * 10 + [429] * 2
+
+    def test_a_foreign_name_makes_one_from_outside(self, exchanges: Exchanges) -> None:
+        shown = {"x_api_key": SECRET, "host": "ai.example.com"}
+        assert self.came(exchanges, WITH_SECRET, **shown)[1].tunnel
+        assert not self.came(exchanges, WITH_SECRET, x_api_key=SECRET)[1].tunnel
 
     def test_who_is_let_in_has_a_route(self, exchanges: Exchanges) -> None:
         flow, exchange = self.came(exchanges, OPEN)

@@ -263,7 +263,8 @@ async def test_a_tunnel_is_looked_at_from_outside() -> None:
 @pytest.mark.parametrize(
     ("env", "state", "text"),
     [
-        ({}, "ok", "2 ranges (ALLOWED_IPS), no secret"),
+        ({}, "ok", "closed: there is no secret"),
+        ({"TUNNEL_PROVIDER": "cloudflare"}, "ok", "2 ranges (ALLOWED_IPS), no secret"),
         ({"ALLOWED_IPS": "*"}, "fail", "Whoever knows a tunnel's address gets in."),
         ({"PROXY_SECRET_KEY": "letmein"}, "warn", "short enough to be guessed"),
         ({"PROXY_SECRET_KEY": "x" * 32}, "ok", "tunnel: the secret"),
@@ -273,7 +274,7 @@ async def test_a_tunnel_is_looked_at_from_outside() -> None:
             "the secret, from 1 ranges",
         ),
     ],
-    ids=["cursors-addresses", "open", "a-weak-secret", "a-secret", "both"],
+    ids=["closed", "cursors-addresses", "open", "a-weak-secret", "a-secret", "both"],
 )
 def test_the_door(env: dict[str, str], state: str, text: str) -> None:
     found = said(checks.door(settings(**env)))

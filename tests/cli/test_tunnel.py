@@ -50,6 +50,16 @@ def test_a_config_makes_it_a_named_tunnel_with_its_own_address(tmp_path: Path) -
     assert found.warning is None
 
 
+def test_the_proxy_is_told_what_it_has_to_know(tmp_path: Path) -> None:
+    cloudflare = {"TUNNEL_PROVIDER": "cloudflare"}
+    assert plan(tmp_path).told == cloudflare
+    named = {"TUNNEL_URL": "https://ccproxy.example.com"}
+    assert plan(tmp_path, CONFIG).told == cloudflare | named
+    assert plan(tmp_path, TUNNEL_URL="https://a.ngrok.app").told == {
+        "TUNNEL_URL": "https://a.ngrok.app"
+    }
+
+
 def test_a_config_for_another_port_is_said(tmp_path: Path) -> None:
     assert "port 8082, but the proxy is on 9000" in (
         plan(tmp_path, CONFIG, PORT="9000").warning or ""

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import httpx
 import pytest
 
-from tests.e2e.conftest import World
-from tests.e2e.proxy import chat, message
+from addon.stand_in.anthropic import FakeAnthropic
+from tests.e2e import raw
+from tests.e2e.conftest import StartProxy, World
+from tests.e2e.proxy import OWN_PORT, Proxy, chat, message
 
 SECRET = "hush-hush-hush-hush-hush"
 TUNNEL = {"cf-connecting-ip": "8.8.8.8", "host": "a.trycloudflare.com", "cf-ray": "x"}
@@ -143,3 +145,59 @@ def test_health_tells_a_tunnel_nothing(world: World) -> None:
 def test_both_loopback_addresses_listen(world: World) -> None:
     assert httpx.get(f"http://[::1]:{world.proxy.port}/health").status_code == 200
     assert httpx.get(f"http://localhost:{world.proxy.port}/health").status_code == 200
+
+
+# ---- without a secret
+
+FORGED = {"cf-connecting-ip": "52.44.113.131"}
+
+
+@pytest.fixture
+def open_door(fake: FakeAnthropic) -> Iterator[Proxy]:
+    """Without the launcher, which makes a secret."""
+    with Proxy(fake.url, launch=False, mode=OWN_PORT) as proxy:
+        yield proxy
+
+
+def test_a_forged_address_lets_nobody_in(open_door: Proxy, fake: FakeAnthropic) -> None:
+    through = FORGED | {"host": "a.trycloudflare.com"}
+    response = open_door.post("/v1/messages", message(), headers=through)
+    assert response.status_code == 403
+    told = response.json()["error"]["message"]
+    assert "PROXY_SECRET_KEY" in told and "TUNNEL_PROVIDER=cloudflare" in told
+    rebound = FORGED | {"host": f"evil.example:{open_door.port}"}
+    for path in ("/analytics", "/dashboard", "/v1/models", "/health"):
+        assert open_door.get(path, headers=rebound).status_code == 421
+    assert not fake.connections
+    assert open_door.post("/v1/messages", message()).status_code == 200
+
+
+def test_cloudflare_is_believed(fake: FakeAnthropic, start_proxy: StartProxy) -> None:
+    proxy = start_proxy(launch=False, mode=OWN_PORT, TUNNEL_PROVIDER="cloudflare")
+    through = FORGED | {"host": "a.trycloudflare.com"}
+    assert proxy.post("/v1/messages", message(), headers=through).status_code == 200
+    stranger = through | {"cf-connecting-ip": "8.8.8.8"}
+    assert proxy.post("/v1/messages", message(), headers=stranger).status_code == 403
+
+
+def test_an_address_that_it_listens_at_is_its_name(
+    fake: FakeAnthropic, start_proxy: StartProxy
+) -> None:
+    mode = "reverse:UPSTREAM@127.0.0.1:PORT"
+    second = ["--mode", "reverse:UPSTREAM@127.0.0.2:PORT".replace("UPSTREAM", fake.url)]
+    proxy = Proxy(fake.url, launch=False, mode=mode)
+    proxy.arguments = [word.replace("PORT", str(proxy.port)) for word in second]
+    with proxy:
+        url = f"http://127.0.0.2:{proxy.port}/health"
+        assert httpx.get(url).status_code == 200
+        assert httpx.get(url, headers={"host": "evil.example"}).status_code == 421
+
+
+def test_two_host_headers_are_a_400(world: World) -> None:
+    for hosts in (("localhost", "localhost"), ("localhost", "a.trycloudflare.com")):
+        request = raw.head(
+            "GET", "/health", f"Host: {hosts[1]}", "Connection: close", host=hosts[0]
+        )
+        response = raw.exchange(world.proxy, request)
+        assert raw.status_of(response) == 400
+        assert raw.json_of(response)["error"]["message"]

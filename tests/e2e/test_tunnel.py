@@ -158,6 +158,16 @@ def groups_of_children(parent: int) -> set[int]:
     return groups
 
 
+def environments_of_children(parent: int) -> list[list[str]]:
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            _, of, *_ = (folder / "stat").read_text().rpartition(")")[2].split()
+            if int(of) == parent:
+                found.append((folder / "environ").read_text(errors="replace").split("\0"))
+    return found
+
+
 @pytest.mark.usefixtures("cloudflared")
 def test_both_run_in_one_terminal_and_ctrl_c_ends_both(start: Start, env: dict[str, str]) -> None:
     running = start()
@@ -172,6 +182,15 @@ def test_both_run_in_one_terminal_and_ctrl_c_ends_both(start: Start, env: dict[s
     assert "[tunnel] INF stopped" in running.text
     with pytest.raises(httpx.ConnectError):
         httpx.get(f"http://127.0.0.1:{env['PORT']}/health", trust_env=False)
+
+
+@pytest.mark.usefixtures("cloudflared")
+def test_the_proxy_is_told_of_the_tunnel(start: Start, env: dict[str, str]) -> None:
+    running = start()
+    running.until("Checking https://quick-test.trycloudflare.com")
+    told = environments_of_children(running.process.pid)
+    assert sum("TUNNEL_PROVIDER=cloudflare" in variables for variables in told) == 1
+    running.interrupt()
 
 
 def test_a_tunnel_of_the_users_own_is_checked_and_the_key_shown(

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
+from addon.core.errors import CCProxyError
 from addon.core.settings import Settings
 from addon.exchange.access import Visitor, judge, origin_allowed
-from addon.exchange.routes import find
+from addon.exchange.routes import ROUTES, find
 from tests.documents import ROOT
 
 SECRET = "hush-hush"
@@ -24,26 +25,35 @@ JSON = {"content-type": "application/json", "content-length": "2"}
 OPEN: dict[str, str] = {}
 WITH_SECRET = {"PROXY_SECRET_KEY": SECRET}
 WITH_BOTH = {**WITH_SECRET, "ALLOWED_IPS": "10.0.0.0/8"}
+CLOUDFLARE = {"TUNNEL_PROVIDER": "cloudflare"}
+NGROK = {"TUNNEL_URL": "https://my.ngrok.app/v1"}
 
 
-def verdict(
+def refusal(
     env: dict[str, str],
     what: tuple[str, str] = CHAT,
     *,
     peer: str = "127.0.0.1",
+    at: str = "127.0.0.1",
     authority: str = "",
     **headers: str,
-) -> int | None:
-    """The status of the refusal, or None; header names are written with underscores."""
+) -> CCProxyError | None:
+    """Header names are written with underscores."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     visitor = Visitor(
         peer=peer,
+        at=at,
         method=what[0],
         path=what[1],
         authority=authority,
         headers={"host": "localhost:8082", **named},
     )
-    error = judge(visitor, find(*what), Settings.from_env(env))
+    return judge(visitor, find(*what), Settings.from_env(env))
+
+
+def verdict(env: dict[str, str], what: tuple[str, str] = CHAT, **more: str) -> int | None:
+    """The status of the refusal, or None."""
+    error = refusal(env, what, **more)
     return error.status if error else None
 
 
@@ -85,6 +95,28 @@ class TestThisMachine:
     )
     def test_another_host_is_misdirected(self, host: str) -> None:
         assert verdict(OPEN, host=host) == 421
+
+    def test_the_address_that_it_listens_at_is_one_of_its_names(self) -> None:
+        assert verdict(OPEN, host="127.0.0.2:8082", at="127.0.0.2") is None
+        assert verdict(OPEN, host="[fd00::2]", at="fd00::2") is None
+        assert verdict(OPEN, host="127.0.0.2", at="127.0.0.1") == 421
+        assert verdict(OPEN, host="", at="") == 421
+
+    def test_two_hosts_are_malformed(self) -> None:
+        head = {"peer": "127.0.0.1", "method": "GET", "path": "/health", "authority": ""}
+        visitor = Visitor(**head, hosts=2, headers={"host": "localhost, localhost"})
+        error = judge(visitor, find("GET", "/health"), Settings.from_env(OPEN))
+        assert error is not None and error.status == 400
+
+    def test_what_the_caller_wrote_is_quoted_briefly(self) -> None:
+        long = "x" * 60_000
+        for error in (
+            refusal(OPEN, host=long),
+            refusal(OPEN, origin=f"https://{long}"),
+            refusal(OPEN, ("GET", f"/{long}")),
+            refusal(CLOUDFLARE, host="a.trycloudflare.com", cf_connecting_ip=long),
+        ):
+            assert error is not None and len(error.message) < 600
 
     def test_a_full_url_is_refused(self) -> None:
         assert verdict(OPEN, authority="evil.example") == 400
@@ -159,11 +191,69 @@ class TestTunnels:
         ],
     )
     def test_without_a_secret_the_list_decides(self, address: str, status: int | None) -> None:
-        assert told(OPEN, {**TUNNEL, "cf-connecting-ip": address}) == status
+        assert told(CLOUDFLARE, {**TUNNEL, "cf-connecting-ip": address}) == status
 
     def test_what_the_caller_wrote_himself_is_not_believed(self) -> None:
-        assert told(OPEN, {"x-forwarded-for": CURSOR}) == 403
-        assert told(OPEN, {**TUNNEL, "cf-connecting-ip": "8.8.8.8", "x-real-ip": CURSOR}) == 403
+        assert told(CLOUDFLARE, {"x-forwarded-for": CURSOR}) == 403
+        forged = {**TUNNEL, "cf-connecting-ip": "8.8.8.8", "x-real-ip": CURSOR}
+        assert told(CLOUDFLARE, forged) == 403
+
+    @pytest.mark.parametrize("env", [OPEN, NGROK, {"ALLOWED_IPS": CURSOR}])
+    def test_only_cloudflare_is_believed_who_calls(self, env: dict[str, str]) -> None:
+        host = "my.ngrok.app" if "TUNNEL_URL" in env else "a.trycloudflare.com"
+        error = refusal(env, host=host, cf_connecting_ip=CURSOR)
+        assert error is not None and error.status == 403
+        assert "PROXY_SECRET_KEY" in error.message
+        assert "TUNNEL_PROVIDER=cloudflare" in error.message
+        assert verdict(env | CLOUDFLARE, host=host, cf_connecting_ip=CURSOR) is None
+
+    @pytest.mark.parametrize("env", [OPEN, WITH_SECRET, CLOUDFLARE, {"ALLOWED_IPS": "*"}, NGROK])
+    @pytest.mark.parametrize("header", ["cf_connecting_ip", "x_forwarded_for", "ngrok_agent_ips"])
+    def test_a_forged_header_opens_nothing_for_a_rebound_name(
+        self, env: dict[str, str], header: str
+    ) -> None:
+        for what in ROUTES:
+            error = refusal(env, what, host="evil.example", **{header: CURSOR})
+            assert error is not None and error.status == 421, what
+            assert "PROXY_SECRET_KEY" in error.message and "TUNNEL_URL" in error.message
+
+    @pytest.mark.parametrize(
+        "host",
+        [
+            "trycloudflare.com.evil.example",
+            "trycloudflare.com",
+            "eviltrycloudflare.com",
+            "my.ngrok.app.evil.example",
+            "x.my.ngrok.app",
+            "",
+        ],
+    )
+    def test_names_that_look_like_a_tunnels_are_none(self, host: str) -> None:
+        assert told(CLOUDFLARE | NGROK, {**TUNNEL, "host": host}) == 421
+
+    @pytest.mark.parametrize(
+        "host",
+        [
+            "my.ngrok.app",
+            "MY.ngrok.app:443",
+            "a.trycloudflare.com",
+            "localhost:8082",
+            "192.168.1.5:8082",
+        ],
+    )
+    def test_a_tunnels_name_or_one_of_this_machine_is_known(self, host: str) -> None:
+        assert told(CLOUDFLARE | NGROK, {**TUNNEL, "host": host}, at="192.168.1.5") is None
+
+    def test_who_shows_the_secret_may_use_any_name(self) -> None:
+        # a rebound page can't know it
+        for headers in (KNOWS, {**KNOWS, "x-forwarded-for": "8.8.8.8"}):
+            assert told(WITH_SECRET, {"host": "ai.example.com", **headers}) is None
+
+    def test_a_tunnels_name_alone_makes_a_request_one_from_outside(self) -> None:
+        for host in ("my.ngrok.app", "a.trycloudflare.com"):
+            assert told(WITH_SECRET | NGROK, {"host": host}) == 401
+            assert told(NGROK, {"host": host}) == 403
+            assert told(WITH_SECRET | NGROK, {"host": host, **KNOWS}) is None
 
     def test_a_list_of_the_users_own_is_kept_beside_the_secret(self) -> None:
         assert told(WITH_BOTH, {**TUNNEL, **KNOWS}) == 403
@@ -172,6 +262,10 @@ class TestTunnels:
 
     def test_a_star_switches_the_list_off(self) -> None:
         assert told({"ALLOWED_IPS": "*"}, {**TUNNEL, "cf-connecting-ip": "8.8.8.8"}) is None
+        assert (
+            told({"ALLOWED_IPS": "*"}, {"host": TUNNEL["host"], "x-forwarded-for": "8.8.8.8"})
+            is None
+        )
 
     def test_the_list_of_models_is_open_to_cursors_app(self) -> None:
         elsewhere = {**TUNNEL, "cf-connecting-ip": "8.8.8.8"}
@@ -224,8 +318,8 @@ class TestBrowsers:
 
     def test_a_tunnels_own_page_may_call_it(self) -> None:
         own = {**TUNNEL, **JSON, "origin": "https://a.trycloudflare.com"}
-        assert told(OPEN, own) is None
-        assert told(OPEN, {**own, "origin": "https://b.trycloudflare.com"}) == 403
+        assert told(CLOUDFLARE, own) is None
+        assert told(CLOUDFLARE, {**own, "origin": "https://b.trycloudflare.com"}) == 403
 
     @pytest.mark.parametrize(("site", "status"), [("cross-site", 403), ("same-site", 403)])
     def test_an_image_of_another_page_is_refused(self, site: str, status: int) -> None:
