@@ -62,7 +62,7 @@ class Api:
         except OAuthRefusal as refusal:
             return json_response(request, refusal.json(), Answer(), refusal.status)
         except Refusal as refusal:
-            if request.path.endswith("/chat/completions"):
+            if request.path in (openai.CHAT, openai.RESPONSES):
                 return json_response(request, openai.error(refusal), Answer(), refusal.status)
             return refused(request, refusal)
 
@@ -76,8 +76,8 @@ class Api:
                 return self._models(request, answer)
             case "POST", "/v1/oauth/token":
                 return json_response(request, self.oauth.refresh(request), answer)
-            case "POST", "/v1/chat/completions":
-                return _chat(request, answer)
+            case "POST", openai.CHAT | openai.RESPONSES:
+                return _openai(request, answer)
             case _:
                 raise Refusal(404, f"Not Found: {request.path}")
 
@@ -122,12 +122,15 @@ class Api:
         self.access.check(request, credential_of(request))
 
 
-def _chat(request: Received, answer: Answer) -> Response:
+def _openai(request: Received, answer: Answer) -> Response:
     openai.check(request)
     body = decoded(request)
-    if not body.get("stream"):
-        return json_response(request, openai.completion(body), answer)
-    return stream_response(request, openai.chunks(body), answer)
+    chat = request.path == openai.CHAT
+    if body.get("stream"):
+        events = openai.chunks if chat else openai.response_events
+        return stream_response(request, events(body, answer), answer)
+    whole = openai.completion(body) if chat else openai.response(body, answer)
+    return json_response(request, whole, answer)
 
 
 def summary(log: Log) -> JsonObject:

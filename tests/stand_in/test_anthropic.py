@@ -16,6 +16,7 @@ import openai
 import pytest
 from anthropic.types import MessageParam, ToolParam, ToolResultBlockParam
 from openai.types.chat import ChatCompletionMessageParam
+from openai.types.responses import Response, ResponseFailedEvent
 
 from addon.stand_in.access import SYSTEM_LINE
 from addon.stand_in.anthropic import FakeAnthropic
@@ -23,8 +24,9 @@ from addon.stand_in.client import BY_KEY, BY_TOKEN, LINE, VERSION, answered, ask
 from addon.stand_in.clock import Clock
 from addon.stand_in.credential import API_KEY, OAUTH_TOKEN
 from addon.stand_in.record import Received
-from addon.stand_in.script import Answer, exhausted, fail, json_answer, say
+from addon.stand_in.script import Answer, broken, exhausted, fail, json_answer, say
 from addon.stand_in.stream import tool_use
+from tests.translation.client import assembled_response, read_sse, response_events
 
 MODEL = "claude-opus-4-8"
 TOOL: ToolParam = {"name": "f", "input_schema": {"type": "object"}}
@@ -354,10 +356,43 @@ def test_openai_upstream_answers_plain_and_streamed(fake: FakeAnthropic) -> None
     assert chunks[-1].usage is not None
 
 
-def test_openai_upstream_refuses_anthropics_credentials(fake: FakeAnthropic) -> None:
-    response = post(
-        fake, {"model": "gpt-5.5"}, {"authorization": f"Bearer {API_KEY}"}, "/v1/chat/completions"
-    )
+def ask_openai(fake: FakeAnthropic, **more: Any) -> httpx.Response:
+    body = {"model": "gpt-5.5", "input": "hi", **more}
+    return post(fake, body, {"authorization": "Bearer sk-test"}, "/v1/responses")
+
+
+@pytest.mark.parametrize(
+    ("answer", "status"),
+    [(Answer(), "completed"), (say(stop_reason="max_tokens"), "incomplete")],
+)
+def test_openai_upstream_answers_responses_after_the_sdks_types(
+    fake: FakeAnthropic, answer: Answer, status: str
+) -> None:
+    fake.script(answer, when="/v1/responses")
+    stream, plain = ask_openai(fake, stream=True).content, ask_openai(fake).json()
+    assert Response.model_validate(plain, strict=True).status == status
+    last = response_events(stream)[-1]
+    assert (last["type"], last["response"]) == (f"response.{status}", plain)
+    (item,) = assembled_response(stream)["output"]
+    assert item["content"][0]["text"] == "Hello from the fake OpenAI."
+
+
+def test_openai_upstream_fails_in_mid_stream_as_recorded(fake: FakeAnthropic) -> None:
+    fake.script(broken("server_error", "Sorry", after=2), when="/v1/responses")
+    events = [
+        (name, json.loads(data)) for name, data in read_sse(ask_openai(fake, stream=True).content)
+    ]
+    assert [name for name, _ in events[-3:]] == [
+        "response.output_text.delta", "error", "response.failed",
+    ]  # fmt: skip
+    assert [event["sequence_number"] for _, event in events] == [*range(len(events))]
+    failed = ResponseFailedEvent.model_validate(events[-1][1], strict=True)
+    assert failed.response.error and failed.response.error.message == "Sorry"
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/responses"])
+def test_openai_upstream_refuses_anthropics_credentials(fake: FakeAnthropic, path: str) -> None:
+    response = post(fake, {"model": "gpt-5.5"}, {"authorization": f"Bearer {API_KEY}"}, path)
     assert response.status_code == 401
     assert response.json()["error"]["code"] == "invalid_api_key"
 
