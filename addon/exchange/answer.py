@@ -7,9 +7,12 @@ from typing import Protocol
 
 from addon.core.errors import BadGateway, CCProxyError
 from addon.core.types import Codec, JsonObject
+from addon.translation.errors import from_openai_event
 from addon.translation.from_anthropic.renderer import Renderer
+from addon.translation.from_anthropic.responses import failed_response
+from addon.translation.from_anthropic.usage import anthropic_usage
 from addon.translation.message_stream import MessageStream
-from addon.translation.sse import SSEDecoder
+from addon.translation.sse import ServerSentEvent, SSEDecoder, encode_event
 
 
 class StreamedAnswer:
@@ -92,6 +95,10 @@ class WholeAnswer(StreamedAnswer):
         return self.body(self.stream.message)
 
 
+_RESPONSES_ENDS = ("response.completed", "response.incomplete", "response.failed")
+"""Types of the events that end a Responses stream (`openai.types.responses.ResponseStreamEvent`): no [DONE] follows."""
+
+
 class PassedOn:
     """Another API's answer, handed through as it is: whole events of a stream, or a plain body."""
 
@@ -107,45 +114,75 @@ class PassedOn:
         self.error: CCProxyError | None = None
         self.message: JsonObject = {}
         self.usage: JsonObject = {}
+        self.failure: CCProxyError | None = None
+        """What the stream itself says went wrong. It is `error` only at the end: more events may follow it."""
+        self.response: JsonObject = {}
+        """The response as a Responses stream last told it, and the number of the event that would come next."""
+        self.sequence = 0
 
     def feed(self, data: bytes) -> bytes:
         if self.decoder is None:
             self.pieces.append(data)
             return b""
-        out = []
-        for event in self.decoder.feed(data):
-            self.began = True
-            # an error of its own is an end too: a second one would follow it otherwise
-            self.complete = event.data.strip() == b"[DONE]" or event.data.startswith(b'{"error"')
-            if b'"usage"' in event.data:
-                self.note_usage(event.data)
-            out.append(event.raw)
-        return b"".join(out)
+        try:
+            return self.pass_on(self.decoder.feed(data))
+        except CCProxyError as error:
+            self.error = error
+            return b""
 
     def close(self) -> bytes:
         if self.decoder is None:
             body = b"".join(self.pieces)
-            self.note_usage(body)
+            self.note_usage(self.read(body))
             return body
-        if not self.complete:
+        rest = self.pass_on(self.decoder.close())
+        self.error = self.error or self.failure
+        if not self.complete and self.error is None:
             self.error = BadGateway(
                 "The model's API ended the stream early.", code="upstream_disconnect"
             )
-        return b""
+        return rest
 
-    def note_usage(self, body: bytes) -> None:
+    def pass_on(self, events: list[ServerSentEvent]) -> bytes:
+        for event in events:
+            self.began = True
+            if event.data.strip() == b"[DONE]":
+                self.complete = True
+            else:
+                self.note(self.read(event.data))
+        return b"".join(event.raw for event in events)
+
+    def note(self, event: JsonObject) -> None:
+        told = event
+        if isinstance(event.get("response"), dict):
+            told = self.response = event["response"]
+        if isinstance(number := event.get("sequence_number"), int):
+            self.sequence = number + 1
+        self.note_usage(told)
+        if told.get("error") or event.get("type") in ("error", "response.failed"):
+            self.failure = from_openai_event(told)
+        if self.failure or event.get("type") in _RESPONSES_ENDS:
+            self.complete = True
+
+    def note_usage(self, told: JsonObject) -> None:
+        if isinstance(usage := told.get("usage"), dict):
+            self.usage = anthropic_usage(usage)
+
+    def read(self, data: bytes) -> JsonObject:
         try:
-            usage = self.codec.loads(body).get("usage")
-        except (ValueError, AttributeError):
-            return
-        if isinstance(usage, dict):
-            self.usage = {
-                "input_tokens": usage.get("prompt_tokens") or 0,
-                "output_tokens": usage.get("completion_tokens") or 0,
-            }
+            value = self.codec.loads(data)
+        except ValueError:
+            return {}
+        return value if isinstance(value, dict) else {}
 
     def fail(self, error: CCProxyError) -> bytes:
-        return self.render_failure(error)
+        if self.complete:
+            return b""  # the stream has told its end: a second one would contradict it
+        if not self.response:
+            return self.render_failure(error)
+        failed = failed_response(self.response, error)
+        event = {"type": "response.failed", "response": failed, "sequence_number": self.sequence}
+        return encode_event(self.codec.dumps(event), "response.failed")
 
     def break_off(self, error: CCProxyError) -> None:
         self.error = error

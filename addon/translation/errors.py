@@ -78,6 +78,16 @@ _CODE_BY_MESSAGE = (
 )
 _OPENAI_CODES = {code for _, code in _CODE_BY_MESSAGE} | {e.code for e in _OPENAI_ERRORS.values()}
 
+# The codes of openai.types.responses.ResponseError; what is none of these is the server's fault.
+_OPENAI_CAUSES = (
+    (429, re.compile(r"rate_limit|insufficient_quota")),
+    (
+        400,
+        re.compile(r"invalid_|image_|empty_image|unsupported_|context_length|failed_to_download"),
+    ),
+    (400, re.compile(r"bio_policy|misalignment_policy|data_residency")),
+)
+
 _PROMPT_TOO_LONG = re.compile(r"prompt is too long: (\d+) tokens > (\d+) maximum")
 _MAX_MESSAGE = 10_000
 _MAX_EXCERPT = 300
@@ -189,6 +199,26 @@ def from_openai(status: int, body: bytes) -> CCProxyError:
     error = _error(status, _type_of(status), _message(told, status), code)
     error.param = _text(told.get("param"))
     return error
+
+
+def from_openai_event(told: JsonObject) -> CCProxyError:
+    """The error that ends a stream of OpenAI's, with the status it would have had as a response.
+
+    `told` has it under `error`, as chat chunks, failed responses and recorded `error` events do, or is the `error`
+    event itself, as `openai.types.responses.ResponseErrorEvent` has it.
+    """
+    error = told.get("error") or told
+    if not isinstance(error, dict):
+        error = {"message": error}
+    words = [
+        word for name in ("code", "type") if (word := _text(error.get(name))) and word != "error"
+    ]
+    code = error.get("code")
+    if not isinstance(code, int) or not 400 <= code < 600:  # OpenRouter's codes are statuses
+        code = next(
+            (status for status, known in _OPENAI_CAUSES if any(map(known.match, words))), 500
+        )
+    return _error(code, _type_of(code), _message(error, code), words[0] if words else None)
 
 
 def prompt_too_long(error: CCProxyError) -> tuple[int, int] | None:

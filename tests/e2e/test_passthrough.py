@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,12 +12,13 @@ import pytest
 
 from addon.stand_in.anthropic import FakeAnthropic
 from addon.stand_in.delivery import Gate
-from addon.stand_in.script import delivered, json_answer, sse
+from addon.stand_in.script import Answer, broken, delivered, json_answer, say, sse
 from tests.e2e.conftest import StartProxy, World
 from tests.e2e.proxy import chat, message
+from tests.translation.client import read_sse
 
 OPENAI_KEY = "sk-openai-test"
-CHAT = "/v1/chat/completions"
+CHAT, RESPONSES = "/v1/chat/completions", "/v1/responses"
 VERIFY = [
     {"role": "system", "content": "You are a test assistant."},
     {"role": "user", "content": "Testing. Just say hi and nothing else."},
@@ -119,6 +122,62 @@ def test_responses_are_passed_on_to_their_endpoint(world: World) -> None:
     response = world.proxy.post("/v1/responses", {"model": "gpt-5", "input": "Hi"})
     assert response.json() == answer
     assert world.fake.requests[0].path == "/v1/responses"
+
+
+ENDS = {
+    "completed": (Answer(), "response.completed", 200, None),
+    "incomplete": (say(stop_reason="max_tokens"), "response.incomplete", 200, None),
+    "failed": (broken("server_error", after=2), "response.failed", 500, "server_error"),
+    "limited": (broken("rate_limit_exceeded"), "response.failed", 429, "rate_limit_exceeded"),
+    "cut": (
+        delivered(cut="fin", after_events=6), "response.failed", 502, "upstream_disconnect",
+    ),
+    "left open": (
+        delivered(pause_after=13, pause=30.0), "response.completed", 200, None,
+    ),
+}  # fmt: skip
+"""How OpenAI ends a Responses stream: the last event that the client gets, the status and error that are recorded."""
+
+
+@pytest.mark.parametrize(("answer", "last", "status", "error"), ENDS.values(), ids=ENDS)
+def test_a_responses_stream_ends_once_and_is_recorded_as_it_ended(
+    answer: Answer, last: str, status: int, error: str | None, world: World
+) -> None:
+    world.fake.script(answer, when=RESPONSES)
+    body = {"model": "gpt-5", "input": "Hi", "stream": True}
+    events = read_sse(world.proxy.post(RESPONSES, body).content)
+    types = [name for name, _ in events]
+    ended = [name for name in types if name in ("response.completed", "response.incomplete")]
+    assert [*ended, *(name for name in types if name == "response.failed")] == [last]
+    assert [json.loads(data)["sequence_number"] for _, data in events] == [*range(len(events))]
+    record = newest(world)
+    assert (record["status"], record["error"], record["source"]) == (status, error, "openai")
+    assert record["outputTokens"] == (5 if status == 200 else 0)
+
+
+def test_the_sdk_reads_a_passed_on_responses_stream(world: World) -> None:
+    with world.proxy.openai().responses.stream(model="gpt-5", input="Hi") as stream:
+        whole = stream.get_final_response()
+    assert (whole.output_text, whole.status) == ("Hello from the fake OpenAI.", "completed")
+    assert newest(world)["inputTokens"] == 7
+
+
+def test_a_plain_response_is_recorded_with_its_usage(world: World) -> None:
+    whole = world.proxy.openai().responses.create(model="gpt-5", input="Hi")
+    assert whole.usage and whole.usage.total_tokens == 16
+    record = newest(world)
+    assert (record["status"], record["inputTokens"], record["outputTokens"]) == (200, 7, 5)
+
+
+def newest(world: World, seconds: float = 5.0) -> dict[str, Any]:
+    """The record of the request that the fake received last, which is made a moment after its end."""
+    wanted = f"req_{world.fake.requests[-1].number:024d}"
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        (record,) = world.proxy.get("/analytics/requests?limit=1").json()["requests"]
+        if record["requestId"] == wanted:
+            return dict(record)
+    raise AssertionError("it was not recorded")
 
 
 def test_without_a_key_a_404_says_what_to_set_and_cursors_verify_is_answered(

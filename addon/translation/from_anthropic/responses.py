@@ -68,6 +68,13 @@ _UNSAID: JsonObject = {
 }
 
 
+def failed_response(response: JsonObject, error: CCProxyError) -> JsonObject:
+    """`response` as it is told when `error` has ended it."""
+    told = openai_error_object(error)
+    told["code"] = told["code"] or told["type"]
+    return {**response, "status": "failed", "error": told}
+
+
 class ResponsesStream(TranslatedStream):
     """One response as a stream. `created`: Unix seconds.
 
@@ -230,9 +237,7 @@ class ResponsesStream(TranslatedStream):
     def _error(self, error: CCProxyError) -> bytes:
         # Clients take `response.failed` only of a response that was created.
         created = self._start({})
-        told = openai_error_object(error)
-        told["code"] = told["code"] or told["type"]
-        failed = {**self.response(), "status": "failed", "error": told}
+        failed = failed_response(self.response(), error)
         return created + self._encode([{"type": "response.failed", "response": failed}])
 
     # ---- bytes

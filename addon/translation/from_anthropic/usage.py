@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from addon.claude.pricing import count
 from addon.core.types import JsonObject
 
 # `usage.service_tier` -> OpenAI's `service_tier`
@@ -32,6 +33,21 @@ def responses_usage(usage: JsonObject) -> JsonObject:
         "output_tokens": chat["completion_tokens"],
         "output_tokens_details": chat["completion_tokens_details"],
         "total_tokens": chat["total_tokens"],
+    }
+
+
+def anthropic_usage(usage: JsonObject) -> JsonObject:
+    """The way back: `usage` of either of OpenAI's APIs in Anthropic's form."""
+    prompt = count(usage, "prompt_tokens") or count(usage, "input_tokens")
+    details = usage.get("prompt_tokens_details") or usage.get("input_tokens_details")
+    cached, written = count(details, "cached_tokens"), count(details, "cache_write_tokens")
+    output = usage.get("completion_tokens_details") or usage.get("output_tokens_details")
+    return {
+        "input_tokens": max(0, prompt - cached - written),
+        "cache_read_input_tokens": cached,
+        "cache_creation_input_tokens": written,
+        "output_tokens": count(usage, "completion_tokens") or count(usage, "output_tokens"),
+        "output_tokens_details": {"thinking_tokens": count(output, "reasoning_tokens")},
     }
 
 

@@ -1,9 +1,17 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
+from addon.claude.pricing import Tokens
 from addon.translation.accumulator import overlay
-from addon.translation.from_anthropic.usage import chat_usage, responses_usage, service_tier
+from addon.translation.from_anthropic.usage import (
+    anthropic_usage,
+    chat_usage,
+    responses_usage,
+    service_tier,
+)
 from tests.translation.upstream import JsonObject
 
 USAGE = {
@@ -25,6 +33,11 @@ def test_v124_both_forms_count_the_same() -> None:
     )
     assert responses["input_tokens_details"] == {"cached_tokens": 100, "cache_write_tokens": 5}
     assert responses["output_tokens_details"] == {"reasoning_tokens": 3}
+
+
+@pytest.mark.parametrize("form", [chat_usage, responses_usage])
+def test_the_way_back_counts_the_same(form: Callable[[JsonObject], JsonObject]) -> None:
+    assert Tokens.from_usage(anthropic_usage(form(USAGE))) == Tokens.from_usage(USAGE)
 
 
 def test_nothing_known_is_nothing_counted() -> None:
