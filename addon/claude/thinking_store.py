@@ -144,7 +144,7 @@ class ThinkingStore:
         if any(has_thinking(messages[turn.position]) for turn in turns):
             return Restored(request, mark=Mark(prefix, _carried_since(messages, turns)))
         self._records.touch(turn.record for turn in turns if turn.record)
-        run = _newest_run(turns, model, messages) if _thinks(request, model) else []
+        run = _newest_run(turns, model) if _thinks(request, model) else []
         off = _demands_lost_blocks(request, turns, run)
         if off:
             run = []
@@ -204,14 +204,15 @@ def _thinks(request: JsonObject, model: Model) -> bool:
     return thinking.get("type") != "disabled"
 
 
-def _newest_run(turns: list[_Turn], model: Model, messages: list[JsonObject]) -> list[Record]:
-    """Records of the newest turns that may all be restored, oldest first."""
-    first = -1 if model.keeps_thinking else loop_start(messages)
+def _newest_run(turns: list[_Turn], model: Model) -> list[Record]:
+    """Records of the newest turns that may all be restored, oldest first. Also for models that read no more than the
+    current tool loop's: Anthropic leaves out what a model doesn't read, bills nothing for it, and suggests to send all
+    (docs, extended thinking, "Preserving thinking blocks"). A block that it demands is never missing that way."""
     run: list[Record] = []
     since = 0
     for turn in reversed(turns):
         record = turn.record
-        if record is None or turn.position < first or record.serial < since:
+        if record is None or record.serial < since:
             break
         if model.preserved_thinking and record.prefix != turn.prefix:
             break

@@ -47,27 +47,29 @@ def has_thinking(message: JsonObject) -> bool:
     return False
 
 
-def is_tool_result_turn(message: JsonObject) -> bool:
-    """Whether a message answers tool calls."""
+def is_prompt(message: JsonObject) -> bool:
+    """Whether the user says something: a user message that holds anything else than tool results."""
     content = message.get("content")
-    return (
-        message.get("role") == "user"
-        and isinstance(content, list)
-        and any(isinstance(b, dict) and b.get("type") == "tool_result" for b in content)
+    if message.get("role") != "user":
+        return False
+    return not isinstance(content, list) or any(
+        not isinstance(block, dict) or block.get("type") != "tool_result" for block in content
     )
 
 
 def loop_start(messages: list[JsonObject]) -> int:
-    """Index of the last message in which the user asked for something: what follows is the current tool loop."""
-    for index in range(len(messages) - 1, -1, -1):
-        if messages[index].get("role") == "user" and not is_tool_result_turn(messages[index]):
-            return index
-    return -1
+    """Index of the last prompt: what follows is the current tool loop. -1: there is none.
+
+    Text beside a tool result begins a new loop: "When a non-tool-result user block is included, it designates a new
+    assistant loop and all previous thinking blocks are removed from context" (docs, prompt caching, "Caching with
+    thinking blocks"; seen in anthropics/claude-code#9486)."""
+    last = len(messages) - 1
+    return next((index for index in range(last, -1, -1) if is_prompt(messages[index])), -1)
 
 
 def in_tool_loop(messages: list[JsonObject]) -> bool:
     """Whether the request goes on with a tool loop rather than starts a turn."""
-    return bool(messages) and is_tool_result_turn(messages[-1])
+    return any(message.get("role") == "user" for message in messages[loop_start(messages) + 1 :])
 
 
 def goes_on_without_thinking(messages: list[JsonObject]) -> bool:

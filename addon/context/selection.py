@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import Any, NamedTuple
 
-from addon.context.tokens.measure import is_prompt
+from addon.claude.turns import is_prompt
 from addon.core.types import JsonObject
 
 # Results of server tools stand in the same message as their call, so they can't be split.

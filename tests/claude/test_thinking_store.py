@@ -303,14 +303,24 @@ def test_server_tool_blocks_come_back_even_without_the_thinking(store: ThinkingS
 
 
 @pytest.mark.parametrize("model", ["claude-haiku-4-5", "claude-sonnet-4-5"])
-def test_models_that_forget_get_only_the_current_tool_loop(
+def test_models_that_forget_get_what_they_read_and_what_they_dont(
     store: ThinkingStore, model: str
 ) -> None:
     talk = three_steps(store, model)
     talk.ask(talk.messages.pop(), thought("4"), text("done"))
     talk.ask(user("next"), thought("5"), call("e"))
     talk.messages.append(results("e"))
-    assert talk.thoughts() == ["5"]
+    assert talk.thoughts() == ["1", "2", "3", "4", "5"]
+    talk.messages[-1]["content"].append(text("and be quick"))
+    assert talk.thoughts() == ["1", "2", "3", "4", "5"]
+
+
+def test_lost_record_before_text_beside_a_result_leaves_thinking_on(store: ThinkingStore) -> None:
+    talk = Conversation(store, "claude-haiku-4-5")
+    talk.ask(user("go"), thought("1"), call("a"), record=False)
+    talk.messages.append({"role": "user", "content": [*results("a")["content"], text("quick")]})
+    restored = talk.restore()
+    assert (restored.thinking_off, restored.request["thinking"]) == (False, BUDGET)
 
 
 def test_v156_lost_record_in_a_budgeted_loop_turns_thinking_off_once(store: ThinkingStore) -> None:

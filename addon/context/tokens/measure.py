@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from addon.claude.blocks import THINKING
 from addon.claude.model import Model
+from addon.claude.turns import loop_start
 from addon.context.tokens.images import (
     PAGE_TOKENS,
     UNKNOWN,
@@ -150,7 +151,7 @@ def thinking_tokens(messages: list[JsonObject], model: Model) -> list[int]:
 
     Models that don't keep thinking see that of the current tool loop only.
     """
-    first = 0 if model.keeps_thinking else _last_prompt(messages)
+    first = 0 if model.keeps_thinking else loop_start(messages)
     return [_thinking(message) if at >= first else 0 for at, message in enumerate(messages)]
 
 
@@ -164,19 +165,6 @@ def _thinking(message: JsonObject) -> int:
         if block.get("type") in THINKING
     )
     return sum(opaque) // _SIGNATURE_CHARS_PER_TOKEN
-
-
-def _last_prompt(messages: list[JsonObject]) -> int:
-    """Index of the last message a person wrote (a user message that is no bare tool result)."""
-    return next((at for at in range(len(messages) - 1, -1, -1) if is_prompt(messages[at])), 0)
-
-
-def is_prompt(message: JsonObject) -> bool:
-    """A user message that holds something else than tool results."""
-    content = message["content"]
-    if message["role"] != "user":
-        return False
-    return isinstance(content, str) or any(block.get("type") != "tool_result" for block in content)
 
 
 def upper_bound(request: JsonObject, model: Model) -> int:
