@@ -135,7 +135,15 @@ def build(settings: Settings, environ: Mapping[str, str]) -> list[Any]:
         # says what a request waits for
         Progress(exchanges, terminal),
         # keeps what was learnt and counted over restarts
-        State(settings, shared.store, shared.counter, shared.login, shared.http, terminal),
+        State(
+            settings,
+            shared.store,
+            shared.counter,
+            shared.memory,
+            login=shared.login,
+            http=shared.http,
+            terminal=terminal,
+        ),
     ]
 
 

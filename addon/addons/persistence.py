@@ -10,6 +10,7 @@ import time
 import httpx
 from mitmproxy import ctx
 
+from addon.context.summary_memory import SummaryMemory
 from addon.context.tokens.counter import TokenCounter
 from addon.core.redaction import hide_in_logs
 from addon.core.settings import Settings
@@ -113,6 +114,8 @@ class State:
         settings: Settings,
         store: UsageStore,
         counter: TokenCounter,
+        memory: SummaryMemory,
+        *,
         login: Login,
         http: httpx.AsyncClient,
         terminal: Terminal,
@@ -121,6 +124,7 @@ class State:
         self.terminal = terminal
         self.store = store
         self.counter = counter
+        self.memory = memory
         self.login = login
         self.http = http
         self.saving: asyncio.Task[None] | None = None
@@ -148,3 +152,4 @@ class State:
         self.store.close()
         self.counter.close()
         await self.http.aclose()
+        self.memory.close()

@@ -81,11 +81,11 @@ class ControlApi(LocalEndpoints):
     def show_blocked(self, flow: http.HTTPFlow, exchange: Exchange) -> http.Response:
         return json_response({"blocked": list(self.blocked.entries)})
 
-    def context(self, flow: http.HTTPFlow, exchange: Exchange) -> http.Response:
+    async def context(self, flow: http.HTTPFlow, exchange: Exchange) -> http.Response:
         """What a summary replaced: the user's own conversation, so on this machine only."""
         if exchange.tunnel:
             raise Forbidden("Conversations are shown on the machine that ccproxy runs on.")
-        shown = self.memory.show(id_in(flow.request.path))
+        shown = await self.memory.show(id_in(flow.request.path))
         if shown is None:
             raise NotFound("There is no such summary any more.", code="unknown_summary")
         return json_response(shown)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from urllib.parse import parse_qs, urlsplit
 
 from mitmproxy import http
@@ -12,7 +12,7 @@ from addon.core.json_codec import dumps, read_body
 from addon.core.types import JsonObject
 from addon.exchange.state import Exchange, Exchanges
 
-type Endpoint = Callable[[http.HTTPFlow, Exchange], http.Response]
+type Endpoint = Callable[[http.HTTPFlow, Exchange], http.Response | Awaitable[http.Response]]
 
 
 class LocalEndpoints:
@@ -23,13 +23,14 @@ class LocalEndpoints:
     def __init__(self, exchanges: Exchanges) -> None:
         self.exchanges = exchanges
 
-    def request(self, flow: http.HTTPFlow) -> None:
+    async def request(self, flow: http.HTTPFlow) -> None:
         exchange = self.exchanges.open(flow)
         endpoint = self.endpoints.get(exchange.route.name) if exchange and exchange.route else None
         if exchange is None or endpoint is None:
             return
         try:
-            flow.response = endpoint(flow, exchange)
+            response = endpoint(flow, exchange)
+            flow.response = await response if isinstance(response, Awaitable) else response
         except CCProxyError as error:
             exchange.refuse(flow, error)
             return

@@ -25,8 +25,8 @@ class Explain(LocalEndpoints):
         self.explained = explained
         self.endpoints = {"explain": self.list_all, "explained": self.show}
 
-    def request(self, flow: http.HTTPFlow) -> None:
-        super().request(flow)
+    async def request(self, flow: http.HTTPFlow) -> None:
+        await super().request(flow)
         exchange = self.exchanges.open(flow)
         if self.on and exchange and exchange.route and exchange.route.kind == "model":
             # before anything changes it; credentials are off the headers already

@@ -135,7 +135,7 @@ class Summarizer:
                 break
             view = await self.remembered(chat, limits.limit)
         if view.summary and view.summary.used_at is None:
-            await asyncio.to_thread(self._memory.mark_used, view.summary, len(chat.messages))
+            await self._memory.mark_used(view.summary, len(chat.messages))
         return view, made
 
     def nears(self, chat: Chat, limits: Limits, total: int) -> bool:
@@ -146,9 +146,10 @@ class Summarizer:
     async def prepare(self, chat: Chat, limits: Limits) -> Made | None:
         """Make the summary that the next turns will need, if the chat is near the limit and has none ready."""
         view = await self.remembered(chat, limits.limit)
+        ready = next(iter(await self._known(chat)), None)
+        # From here on nothing is awaited: two that prepare at the same time would both pay.
         if not self.nears(chat, limits, view.count.total) or chat.key in self._running:
             return None
-        ready = next(iter(self._known(chat)), None)
         if ready and (view.summary is None or ready.end > view.summary.end):
             return None
         plan = self._plan(chat, view, limits, max(view.count.total, limits.limit + chat.growth))
@@ -157,7 +158,7 @@ class Summarizer:
     async def remembered(self, chat: Chat, limit: int) -> View:
         """The chat as it was last sent; through the longest summary known if it is over the limit that way."""
         view = View(request=chat.request, prints=chat.prints, count=chat.count)
-        known = self._known(chat)
+        known = await self._known(chat)
         used = next((summary for summary in known if summary.used_at is not None), None)
         if used and chat.count.total >= STICKY_SHARE * limit:
             view = await self._counted(chat, used)
@@ -165,8 +166,8 @@ class Summarizer:
             view = await self._counted(chat, known[0])
         return view
 
-    def _known(self, chat: Chat) -> list[Summary]:
-        return [summary for summary in self._memory.along(chat.names) if chat.takes(summary)]
+    async def _known(self, chat: Chat) -> list[Summary]:
+        return [s for s in await self._memory.along(chat.names) if chat.takes(s)]
 
     async def _counted(self, chat: Chat, summary: Summary) -> View:
         view = through(chat, summary)
@@ -243,7 +244,7 @@ class Summarizer:
             log.warning("🔄 No summary, trimming instead: %s", str(error) or "it took too long")
             return None
         summary = self._summary(chat, plan, answer, tokens)
-        await asyncio.to_thread(self._memory.put, summary, added)
+        await self._memory.put(summary, added)
         return Made(summary, _tell(summary, plan.depth))
 
     def _summary(self, chat: Chat, plan: _Plan, answer: SummaryAnswer, tokens: int) -> Summary:

@@ -6,10 +6,12 @@ look at; of a summary that was merged with an earlier one, those added since (`p
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import re
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Self
@@ -73,7 +75,9 @@ class Summary:
 class SummaryMemory:
     """Summaries by the digest of the conversation up to their end.
 
-    `directory`: where the files are (None: in memory only). A disk that refuses is logged, memory goes on.
+    `directory`: where the files are (None: in memory only). A disk that refuses is logged, memory goes on. Use from one
+    event loop: files are read and written in a thread, one after the other in the order of the calls, also when the
+    caller is cancelled. `close()` waits for the last one.
     """
 
     def __init__(self, directory: Path | None, clock: Callable[[], float]) -> None:
@@ -81,38 +85,33 @@ class SummaryMemory:
         self._clock = clock
         self._known: Lru[str, Summary] = Lru(_IN_MEMORY)
         self._on_disk = {path.stem for path in self._files()}
+        self._disk = ThreadPoolExecutor(max_workers=1, thread_name_prefix="summaries")
 
-    def along(self, names: Sequence[bytes]) -> list[Summary]:
+    async def along(self, names: Sequence[bytes]) -> list[Summary]:
         """The remembered summaries of a conversation's prefixes, longest first; `names[k]`: digest of k messages."""
-        found = (self.get(name.hex()) for name in reversed(names))
-        return [summary for summary in found if summary]
+        idents = [name.hex() for name in reversed(names)]
+        unread = [
+            ident for ident in self._on_disk.intersection(idents) if not self._known.get(ident)
+        ]
+        for ident in unread:
+            await self._in_turn(self._load, ident)
+        return [known for ident in idents if (known := self._known.get(ident))]
 
-    def get(self, ident: str) -> Summary | None:
-        if known := self._known.get(ident):
-            return known
-        if ident not in self._on_disk or (content := self._read(ident)) is None:
-            return None
-        summary, _ = content
-        self._known.put(ident, summary)
-        return summary
-
-    def put(self, summary: Summary, replaced: list[JsonObject]) -> None:
+    async def put(self, summary: Summary, replaced: list[JsonObject]) -> None:
         """Remember it, with the messages to show for it."""
         self._known.put(summary.id, summary)
-        self._write(summary, [_viewable(message) for message in replaced])
-        self._make_room()
+        await self._in_turn(self._save, summary, replaced)
 
-    def mark_used(self, summary: Summary, messages: int) -> None:
+    async def mark_used(self, summary: Summary, messages: int) -> None:
         """Note that it was sent for the first time, in a conversation of so many messages."""
         used = replace(summary, used_at=messages)
         self._known.put(used.id, used)
-        if used.id in self._on_disk and (content := self._read(used.id)):
-            self._write(used, content[1])
+        await self._in_turn(self._save_again, used)
 
-    def show(self, ident: str) -> JsonObject | None:
+    async def show(self, ident: str) -> JsonObject | None:
         """All that is kept of one summary, `replaced` messages included; None when unknown."""
         known = self._known.get(ident)
-        content = self._read(ident) if ident in self._on_disk else None
+        content = await self._in_turn(self._read, ident)
         if content:
             return {**content[0].to_json(), "replaced": content[1]}
         return {**known.to_json(), "replaced": None} if known else None
@@ -120,6 +119,30 @@ class SummaryMemory:
     def ids(self) -> list[str]:
         """Ids, newest first."""
         return [path.stem for path in reversed(self._files())]
+
+    def close(self) -> None:
+        """Wait until everything is written. Nothing may be asked after it."""
+        self._disk.shutdown()
+
+    async def _in_turn[*Args, Result](
+        self, work: Callable[[*Args], Result], *given: *Args
+    ) -> Result:
+        loop = asyncio.get_running_loop()
+        return await asyncio.shield(loop.run_in_executor(self._disk, work, *given))
+
+    # -- in the thread
+
+    def _load(self, ident: str) -> None:
+        if content := self._read(ident):
+            self._known.put(ident, content[0])
+
+    def _save(self, summary: Summary, replaced: list[JsonObject]) -> None:
+        self._write(summary, [_viewable(message) for message in replaced])
+        self._make_room()
+
+    def _save_again(self, summary: Summary) -> None:
+        if content := self._read(summary.id):
+            self._write(summary, content[1])
 
     def _path(self, ident: str) -> Path | None:
         return self._directory / f"{ident}.json" if self._directory else None
@@ -135,15 +158,15 @@ class SummaryMemory:
             return []
 
     def _read(self, ident: str) -> tuple[Summary, list[Any]] | None:
-        path = self._path(ident)
-        match read_json(path) if path else None:
+        if ident not in self._on_disk or (path := self._path(ident)) is None:
+            return None
+        match read_json(path):
             case {"version": 1, "summary": dict(summary), "replaced": list(replaced)} if (
                 summary.get("id") == ident
             ):
                 with contextlib.suppress(TypeError, ValueError):
                     return Summary.from_json(summary), replaced
-        if path:
-            self._quarantine(path)
+        self._quarantine(path)
         return None
 
     def _quarantine(self, path: Path) -> None:

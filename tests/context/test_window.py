@@ -175,7 +175,7 @@ async def test_every_replaced_message_is_in_the_prompt(start: Start):
 async def test_what_was_replaced_can_be_looked_at(start: Start):
     world, request = start(), long(26).request()
     fitted = await world.fit(request)
-    shown = world.memory.show(fitted.summary or "")
+    shown = await world.memory.show(fitted.summary or "")
     assert shown
     assert shown["replaced"] == request["messages"][shown["start"] : shown["end"]]
     assert world.memory.ids() == [fitted.summary]

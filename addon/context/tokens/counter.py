@@ -51,7 +51,7 @@ class TokenCounter:
     """Counts Anthropic requests for a model and learns from their answers.
 
     `vocabulary`: started by the caller; `clock`: seconds since the epoch; `state`: JSON file for what was learnt
-    (None: nothing is kept). Use from one event loop. `close()` saves.
+    (None: nothing is kept). Use from one event loop; the file is written in a thread. `close()` saves and waits for it.
     """
 
     def __init__(
@@ -64,6 +64,7 @@ class TokenCounter:
         self._anchors = Anchors()
         self._calibration = Calibration()
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="count")
+        self._disk = ThreadPoolExecutor(max_workers=1, thread_name_prefix="tokens.json")
         self._saved = clock()
         self._load()
 
@@ -140,15 +141,16 @@ class TokenCounter:
         return True
 
     def save(self) -> None:
-        """Write what was learnt, unless by weights; a disk that refuses is logged and costs nothing else."""
+        """Have written what was learnt, unless by weights; a disk that refuses is logged and costs nothing else."""
         self._saved = self._clock()
         if self._state and self._vocabulary.exact:
-            write_json(self._state, self._dump())
+            self._disk.submit(write_json, self._state, self._dump())
 
     def close(self) -> None:
-        """Save and let the worker go."""
+        """Save, let the worker go, and wait for the file."""
         self._worker.shutdown(wait=False, cancel_futures=True)
         self.save()
+        self._disk.shutdown()
 
     def _missing(self, request: JsonObject, prints: Fingerprint) -> Iterator[_Job]:
         """What the memo lacks."""

@@ -2,14 +2,17 @@ from __future__ import annotations
 
 import asyncio
 import statistics
+import threading
 from pathlib import Path
 from threading import Event
 
 import pytest
 
+from addon.context.tokens import counter as counter_module
 from addon.context.tokens.count import describe, overflow, true_input
 from addon.context.tokens.counter import TokenCounter
 from addon.context.tokens.vocabulary import Vocabulary
+from addon.core.files import write_json
 from tests.context.builders import (
     FORGETFUL,
     NEW,
@@ -186,7 +189,33 @@ def test_state_is_saved_every_half_minute_at_most(tmp_path: Path):
     assert not state.exists()
     clock.now += 31
     subject.learn(request, NEW, 50_000)
+    subject.close()
     assert state.exists()
+
+
+def test_a_slow_disk_holds_up_nobody_and_the_newest_state_is_what_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    state, clock, request = tmp_path / "counting.json", Clock(), conversation().request()
+    ready, threads = threading.Event(), []
+
+    def slowly(path: Path, value: object) -> bool:
+        threads.append(threading.current_thread())
+        ready.wait(10)
+        return write_json(path, value)
+
+    monkeypatch.setattr(counter_module, "write_json", slowly)
+    subject = counter(state, clock)
+    subject.count(request, NEW)
+    for total in (50_000, 51_000):
+        clock.now += 31
+        subject.learn(request, NEW, total)
+    assert not state.exists()
+    subject.learn(request, NEW, 52_000)
+    threading.Timer(0.1, ready.set).start()
+    subject.close()
+    assert counter(state, clock).count(request, NEW).total == 52_000
+    assert len(threads) == 3 and threading.main_thread() not in threads
 
 
 @pytest.mark.parametrize(
