@@ -10,7 +10,7 @@ from addon.claude.thinking import Prepared, ThinkingOptions, apply_thinking
 from addon.claude.thinking_native import fix_native
 from addon.claude.thinking_records import Scope
 from addon.claude.thinking_request import Budgets
-from addon.claude.thinking_store import ThinkingStore, Ticket
+from addon.claude.thinking_store import ThinkingStore, ThinkingTicket
 from addon.claude.turns import strip_thinking
 from addon.core.errors import CCProxyError
 from addon.core.settings import Settings
@@ -26,16 +26,16 @@ class Continuity:
 
     def prepare(
         self, call: Call, request: JsonObject, principal: str, account: str, *, strip: bool
-    ) -> tuple[JsonObject, Ticket]:
+    ) -> tuple[JsonObject, ThinkingTicket]:
         """`request`, otherwise ready for `account`, with the thinking that may be put back; with `strip`, without
         any, for the one retry after Anthropic refused it."""
         scope = Scope(principal, account, call.model.id)
         if strip:
-            return strip_thinking(request), Ticket(scope, None)
+            return strip_thinking(request), ThinkingTicket(scope, None)
         restored = self.store.restore(scope, request, call.model, call.digests)
-        return restored.request, Ticket(scope, restored.mark)
+        return restored.request, ThinkingTicket(scope, restored.mark)
 
-    def record(self, ticket: Ticket, request: JsonObject, message: JsonObject) -> None:
+    def record(self, ticket: ThinkingTicket, request: JsonObject, message: JsonObject) -> None:
         self.store.record(ticket.scope, request, message, ticket.mark)
 
 
@@ -85,7 +85,7 @@ class Thinking:
             )
         return apply_thinking(
             call.request,
-            call.wish,
+            call.thinking_request,
             call.model,
             self.options,
             max_tokens_given=call.max_tokens_given,

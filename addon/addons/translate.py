@@ -172,7 +172,7 @@ def _call(asked: str, choice: ModelChoice, model: Model, translation: Translatio
         model=model,
         request=translation.request,
         reply=translation.reply,
-        wish=translation.wish,
+        thinking_request=translation.thinking_request,
         max_tokens_given=translation.max_tokens_given,
         betas=set(translation.betas),
         conversation=translation.conversation,

@@ -14,15 +14,15 @@ from addon.claude.names import ModelChoice
 from addon.claude.thinking_request import (
     FULL_OUTPUT,
     OFF_TYPES,
-    Asked,
     Budgets,
-    ThinkingWish,
+    ThinkingRequest,
+    ThinkingSource,
     budget_for_level,
     check_level,
     clamp_budget,
     clamp_effort,
     effort_for_budget,
-    merge,
+    merge_sources,
 )
 from addon.claude.turns import goes_on_without_thinking
 from addon.core.types import JsonObject
@@ -96,7 +96,7 @@ class Prepared(NamedTuple):
 
 def apply_thinking(
     request: JsonObject,
-    wish: ThinkingWish,
+    thinking_request: ThinkingRequest,
     model: Model,
     options: ThinkingOptions,
     *,
@@ -106,7 +106,7 @@ def apply_thinking(
     """A translated request (Messages shape) with thinking, effort, max_tokens, sampling, tool_choice and speed as
     `model` accepts them. `max_tokens_given`: the client named it. Nothing in `request` is changed; what needn't
     change is shared with it. Raises BadRequest for a level or a thinking object that makes no sense."""
-    asked = merge(request, wish, choice, options.default_effort)
+    asked = merge_sources(request, thinking_request, choice, options.default_effort)
     out = dict(request)
     given = request.get("max_tokens") if max_tokens_given else None
     out["max_tokens"] = min(given or FULL_OUTPUT, model.max_output)
@@ -121,7 +121,7 @@ def apply_thinking(
 # ------------------------------------------------------------------------------------------------------- on or off
 
 
-def _is_on(asked: Asked, model: Model, max_tokens: int) -> bool:
+def _is_on(asked: ThinkingSource, model: Model, max_tokens: int) -> bool:
     if model.thinking_off == "never":
         return True
     if asked.on is None:
@@ -135,21 +135,23 @@ def budget_refused(request: JsonObject, model: Model) -> bool:
     return model.thinking == "manual" and goes_on_without_thinking(request.get("messages") or [])
 
 
-def _never_off(asked: Asked, model: Model, out: JsonObject) -> Asked:
+def _never_off(asked: ThinkingSource, model: Model, out: JsonObject) -> ThinkingSource:
     """On models that can't stop thinking, the least effort stands for "off"; tiny answers get room for it."""
     if model.thinking_off != "never":
         return asked
     tiny = out["max_tokens"] < MIN_ANSWER
     out["max_tokens"] = max(out["max_tokens"], MIN_ANSWER)
     if asked.on is False or (tiny and asked.level is None and asked.budget is None):
-        return Asked(on=True, level="low", display=asked.display)
+        return ThinkingSource(on=True, level="low", display=asked.display)
     return asked
 
 
 # ----------------------------------------------------------------------------------------- the fields, on our own copy
 
 
-def switch_adaptive(out: JsonObject, asked: Asked, model: Model, options: ThinkingOptions) -> None:
+def switch_adaptive(
+    out: JsonObject, asked: ThinkingSource, model: Model, options: ThinkingOptions
+) -> None:
     """Sets adaptive thinking on `out`, with an effort if one was asked for."""
     thinking: dict[str, Any] = {"type": "adaptive"}
     if asked.display:
@@ -166,7 +168,9 @@ def switch_adaptive(out: JsonObject, asked: Asked, model: Model, options: Thinki
         set_effort(out, clamp_effort(check_level(level, "output_config.effort"), model.efforts))
 
 
-def switch_manual(out: JsonObject, asked: Asked, model: Model, options: ThinkingOptions) -> None:
+def switch_manual(
+    out: JsonObject, asked: ThinkingSource, model: Model, options: ThinkingOptions
+) -> None:
     """Sets a thinking budget on `out`, and max_tokens so that an answer fits after it."""
     out["max_tokens"] = min(max(out["max_tokens"], FULL_OUTPUT), model.max_output)
     if asked.budget is not None:

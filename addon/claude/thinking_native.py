@@ -23,8 +23,8 @@ from addon.claude.thinking_request import (
     FULL_OUTPUT,
     MIN_BUDGET,
     OFF_TYPES,
-    Asked,
-    ThinkingWish,
+    ThinkingRequest,
+    ThinkingSource,
     budget_for_level,
     check_level,
     clamp_budget,
@@ -46,7 +46,7 @@ def fix_native(
     result's are those to add. Nothing in `request` is changed."""
     if _only_the_name_asks(request, choice):
         return apply_thinking(
-            request, ThinkingWish(), model, options, max_tokens_given=True, choice=choice
+            request, ThinkingRequest(), model, options, max_tokens_given=True, choice=choice
         )
     out = dict(request)
     if isinstance(out.get("thinking"), dict):
@@ -79,7 +79,7 @@ def _fix_thinking(
         switch_off(out, model)
         return
     level = (out.get("output_config") or {}).get("effort")
-    asked = Asked(
+    asked = ThinkingSource(
         on=True,
         level=level,
         budget=None if level else thinking.get("budget_tokens"),
@@ -96,7 +96,7 @@ def _fix_thinking(
         _fix_off(out, asked, model, options)
 
 
-def _give_budget(out: JsonObject, asked: Asked, options: ThinkingOptions) -> None:
+def _give_budget(out: JsonObject, asked: ThinkingSource, options: ThinkingOptions) -> None:
     half = out["max_tokens"] // 2 if isinstance(out.get("max_tokens"), int) else FULL_OUTPUT
     level = check_level(asked.level or LEVEL_WHEN_SILENT, "output_config.effort")
     budget = budget_for_level(level, options.budgets, max(half, MIN_BUDGET + 1))
@@ -121,9 +121,13 @@ def _accepts_off(kind: str, model: Model) -> bool:
     return model.thinking_off in ("omit", "disabled")
 
 
-def _fix_off(out: JsonObject, asked: Asked, model: Model, options: ThinkingOptions) -> None:
+def _fix_off(
+    out: JsonObject, asked: ThinkingSource, model: Model, options: ThinkingOptions
+) -> None:
     if model.thinking_off == "never":
-        switch_adaptive(out, Asked(on=True, level="low", display=asked.display), model, options)
+        switch_adaptive(
+            out, ThinkingSource(on=True, level="low", display=asked.display), model, options
+        )
     else:
         switch_off(out, model)
 

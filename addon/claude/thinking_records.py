@@ -25,7 +25,7 @@ class Scope(NamedTuple):
     model: str
 
 
-class Conversation(NamedTuple):
+class ConversationKey(NamedTuple):
     """What is evicted together."""
 
     scope: Scope
@@ -56,7 +56,7 @@ class Record:
     """One answer of Claude."""
 
     key: Key
-    conversation: Conversation
+    conversation: ConversationKey
     serial: int
     """Grows with time."""
     since: int
@@ -98,7 +98,7 @@ class Records:
         self._clock = clock
         self._limits = limits
         self._by_key: dict[Key, Record] = {}
-        self._groups: OrderedDict[Conversation, _Group] = OrderedDict()
+        self._groups: OrderedDict[ConversationKey, _Group] = OrderedDict()
         self.size = 0
 
     def __len__(self) -> int:
@@ -144,7 +144,7 @@ class Records:
                 return
             self._forget(oldest)
 
-    def _forget(self, conversation: Conversation) -> None:
+    def _forget(self, conversation: ConversationKey) -> None:
         for record in list(self._groups[conversation].records.values()):
             self._remove(record)
 

@@ -64,7 +64,7 @@ THINKING_TYPES = ("enabled", "adaptive", *OFF_TYPES)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class ThinkingSource:
     """What one source says about thinking, None where it is silent."""
 
     on: bool | None = None
@@ -72,10 +72,10 @@ class Asked:
     budget: int | None = None
     display: str | None = None
 
-    def or_else(self, lower: Asked) -> Asked:
+    def or_else(self, lower: ThinkingSource) -> ThinkingSource:
         """The first source to say on or off decides that; a level and a budget are two names of one thing."""
         silent = self.level is None and self.budget is None and self.on is not False
-        return Asked(
+        return ThinkingSource(
             on=lower.on if self.on is None else self.on,
             level=lower.level if silent else self.level,
             budget=lower.budget if silent else self.budget,
@@ -83,27 +83,35 @@ class Asked:
         )
 
 
-def merge(
-    request: JsonObject, wish: ThinkingWish, choice: ModelChoice, default_effort: str | None
-) -> Asked:
+def merge_sources(
+    request: JsonObject,
+    thinking_request: ThinkingRequest,
+    choice: ModelChoice,
+    default_effort: str | None,
+) -> ThinkingSource:
     """Everything that speaks of thinking, the strongest first. Raises BadRequest for what makes no sense."""
     explicit = replace(
-        _from_thinking(wish.thinking), level=(request.get("output_config") or {}).get("effort")
+        _from_thinking(thinking_request.thinking),
+        level=(request.get("output_config") or {}).get("effort"),
     )
-    on = True if wish.enabled is None and wish.budget is not None else wish.enabled
+    on = (
+        True
+        if thinking_request.enabled is None and thinking_request.budget is not None
+        else thinking_request.enabled
+    )
     sources = (
         explicit,
-        Asked(on=on, budget=wish.budget, display=wish.display),
-        from_level(wish.effort),
+        ThinkingSource(on=on, budget=thinking_request.budget, display=thinking_request.display),
+        from_level(thinking_request.effort),
         asked_by_name(choice),
         from_level(default_effort),
     )
-    return reduce(Asked.or_else, sources)
+    return reduce(ThinkingSource.or_else, sources)
 
 
-def _from_thinking(thinking: JsonObject | None) -> Asked:
+def _from_thinking(thinking: JsonObject | None) -> ThinkingSource:
     if thinking is None:
-        return Asked()
+        return ThinkingSource()
     kind = thinking.get("type")
     if kind not in THINKING_TYPES:
         raise BadRequest(
@@ -114,24 +122,24 @@ def _from_thinking(thinking: JsonObject | None) -> Asked:
         raise BadRequest(
             "thinking.budget_tokens must be a whole number", param="thinking.budget_tokens"
         )
-    return Asked(on=kind not in OFF_TYPES, budget=budget, display=thinking.get("display"))
+    return ThinkingSource(on=kind not in OFF_TYPES, budget=budget, display=thinking.get("display"))
 
 
-def from_level(level: str | None) -> Asked:
+def from_level(level: str | None) -> ThinkingSource:
     """What naming a level asks for: `none` is off, any other is on."""
     if level is None:
-        return Asked()
+        return ThinkingSource()
     level = check_level(level)
-    return Asked(on=False) if level == "none" else Asked(on=True, level=level)
+    return ThinkingSource(on=False) if level == "none" else ThinkingSource(on=True, level=level)
 
 
-def asked_by_name(choice: ModelChoice) -> Asked:
+def asked_by_name(choice: ModelChoice) -> ThinkingSource:
     """What a model name asks for."""
-    return from_level(choice.effort).or_else(Asked(on=choice.thinking))
+    return from_level(choice.effort).or_else(ThinkingSource(on=choice.thinking))
 
 
 @dataclass(slots=True, kw_only=True)
-class ThinkingWish:
+class ThinkingRequest:
     """What a body says of thinking; what the model gets of it is decided elsewhere."""
 
     thinking: JsonObject | None = None

@@ -25,7 +25,7 @@ from addon.claude.blocks import is_thinking
 from addon.claude.digest import SIZE, head_digest, message_digest
 from addon.claude.model import Model
 from addon.claude.thinking_records import (
-    Conversation,
+    ConversationKey,
     Record,
     Records,
     Scope,
@@ -49,7 +49,7 @@ TURNS_REMEMBERED = 10_000
 _NONE_KNOWN: Mapping[int, bytes] = MappingProxyType({})
 
 
-class Mark(NamedTuple):
+class Position(NamedTuple):
     """Where in its conversation a request stands."""
 
     prefix: bytes
@@ -68,7 +68,7 @@ class Restored(NamedTuple):
     """Turns before the run that could be restored."""
     thinking_off: bool = False
     """Thinking was turned off for this request: a budget inside a tool loop demands blocks that are lost."""
-    mark: Mark | None = None
+    mark: Position | None = None
     """For `record`, if nothing but `cache_control` is changed before the request is sent."""
 
 
@@ -96,7 +96,7 @@ class ThinkingStore:
         return len(self._records)
 
     def record(
-        self, scope: Scope, request: JsonObject, message: JsonObject, mark: Mark | None = None
+        self, scope: Scope, request: JsonObject, message: JsonObject, mark: Position | None = None
     ) -> None:
         """Keeps an answer. `request`: the body as it was sent; `message`: the complete Message; `mark`: what
         `restore` gave with that request (saves reading the request again)."""
@@ -116,7 +116,7 @@ class ThinkingStore:
         kept, bare, size = keepable(content)
         record = Record(
             key=key,
-            conversation=Conversation(scope, message_digest(request["messages"][0])),
+            conversation=ConversationKey(scope, message_digest(request["messages"][0])),
             serial=self._serial,
             since=since or self._serial,
             visible=seen.digest,
@@ -142,7 +142,7 @@ class ThinkingStore:
         messages = request.get("messages") or []
         turns, prefix = self._survey(scope, request, known)
         if any(has_thinking(messages[turn.position]) for turn in turns):
-            return Restored(request, mark=Mark(prefix, _carried_since(messages, turns)))
+            return Restored(request, mark=Position(prefix, _carried_since(messages, turns)))
         self._records.touch(turn.record for turn in turns if turn.record)
         run = _newest_run(turns, model) if _thinks(request, model) else []
         off = _demands_lost_blocks(request, turns, run)
@@ -156,12 +156,12 @@ class ThinkingStore:
             restored=sum(1 for record in run if _thought(record)),
             left_out=len(turns) - len(run),
             thinking_off=off,
-            mark=Mark(prefix, run[0].serial if run else None),
+            mark=Position(prefix, run[0].serial if run else None),
         )
 
-    def _mark(self, scope: Scope, request: JsonObject) -> Mark:
+    def _mark(self, scope: Scope, request: JsonObject) -> Position:
         turns, prefix = self._survey(scope, request)
-        return Mark(prefix, _carried_since(request["messages"], turns))
+        return Position(prefix, _carried_since(request["messages"], turns))
 
     def _survey(
         self, scope: Scope, request: JsonObject, known: Mapping[int, bytes] = _NONE_KNOWN
@@ -268,8 +268,8 @@ def _thought(record: Record) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Ticket:
+class ThinkingTicket:
     """What is needed to remember an attempt's answer."""
 
     scope: Scope
-    mark: Mark | None
+    mark: Position | None

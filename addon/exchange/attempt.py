@@ -11,7 +11,7 @@ from addon.core.types import JsonObject
 from addon.exchange.answer import Answer
 
 if TYPE_CHECKING:
-    from addon.claude.thinking_store import Ticket
+    from addon.claude.thinking_store import ThinkingTicket
 
 type Source = Literal["claude_code", "api_key", "openai", "local"]
 """Who served an answer, as told in the header `x-ccproxy-source`."""
@@ -37,7 +37,7 @@ class Attempt:
     """The body before it was serialized; {} when it was passed on as it came."""
     reason: str | None = None
     """Why this is not the first choice, in a machine's word: header `x-ccproxy-reason`."""
-    ticket: Ticket | None = field(default=None, repr=False)
+    ticket: ThinkingTicket | None = field(default=None, repr=False)
     """What is needed to remember its answer's thinking."""
     outcome: str = ""
     """What became of it when it failed: a status, or a word."""

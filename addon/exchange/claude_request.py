@@ -8,7 +8,7 @@ from typing import Literal
 
 from addon.claude.model import Model
 from addon.claude.names import ModelChoice
-from addon.claude.thinking_request import ThinkingWish
+from addon.claude.thinking_request import ThinkingRequest
 from addon.context.window import Fitted
 from addon.core.types import JsonObject
 from addon.translation.types import Reply
@@ -41,7 +41,7 @@ class Call:
     request: JsonObject = field(repr=False)
     """The Anthropic request."""
     reply: Reply
-    wish: ThinkingWish
+    thinking_request: ThinkingRequest
     max_tokens_given: bool
     betas: set[str]
     """`anthropic-beta` values that the request needs."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from addon.claude.thinking_request import ThinkingWish
+from addon.claude.thinking_request import ThinkingRequest
 from addon.core.types import JsonObject
 
 
@@ -32,7 +32,7 @@ class Translation:
     request: JsonObject
     """The body for `/v1/messages`, without thinking: that step comes later. It shares nothing with the client's."""
     reply: Reply
-    wish: ThinkingWish
+    thinking_request: ThinkingRequest
     ignored: list[str]
     """Client fields that were dropped, in the order of the body."""
     notes: list[str]

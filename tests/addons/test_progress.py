@@ -13,7 +13,7 @@ from addon.addons.parts import load_catalogue
 from addon.addons.progress import Progress
 from addon.claude.catalogue import Catalogue
 from addon.claude.names import ModelChoice
-from addon.claude.thinking_request import ThinkingWish
+from addon.claude.thinking_request import ThinkingRequest
 from addon.core.settings import Settings
 from addon.core.terminal import Terminal
 from addon.exchange.attempt import Attempt
@@ -43,7 +43,7 @@ def waiting(exchanges: Exchanges, clock: Clock) -> tuple[http.HTTPFlow, Exchange
         model=CATALOGUE.get("claude-opus-5"),
         request={},
         reply=Reply(model="claude-opus-5"),
-        wish=ThinkingWish(),
+        thinking_request=ThinkingRequest(),
         max_tokens_given=True,
         betas=set(),
     )

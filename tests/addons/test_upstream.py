@@ -13,7 +13,7 @@ from addon.addons.thinking import Continuity
 from addon.addons.upstream import Upstream
 from addon.addons.upstream_request import Attempts
 from addon.claude.names import ModelChoice
-from addon.claude.thinking_request import ThinkingWish
+from addon.claude.thinking_request import ThinkingRequest
 from addon.claude.thinking_store import ThinkingStore
 from addon.context.window import ContextManager
 from addon.core.errors import BadGateway, CCProxyError, Forbidden, RateLimited, Unauthorized
@@ -108,7 +108,7 @@ def a_call(**fields: Any) -> Call:
         model=OPUS,
         request=request,
         reply=Reply(model=OPUS.id),
-        wish=ThinkingWish(),
+        thinking_request=ThinkingRequest(),
         max_tokens_given=True,
         betas=set(),
     )

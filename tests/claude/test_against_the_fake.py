@@ -15,7 +15,7 @@ from addon.claude.names import parse
 from addon.claude.subscription_request import beta_header, for_subscription
 from addon.claude.thinking import ThinkingOptions, apply_thinking
 from addon.claude.thinking_records import Scope, StoreLimits
-from addon.claude.thinking_store import Mark, ThinkingStore
+from addon.claude.thinking_store import Position, ThinkingStore
 from addon.claude.turns import has_thinking
 from addon.core.json_codec import FAST, dumps
 from addon.stand_in.credential import API_KEY, OAUTH_TOKEN
@@ -121,7 +121,7 @@ class Client:
         calls = (self.messages[-1].get("tool_calls") or []) if self.messages else []
         return [{"role": "tool", "tool_call_id": call["id"], "content": "ok"} for call in calls]
 
-    def outgoing(self) -> tuple[Translation, JsonObject, Mark | None, frozenset[str]]:
+    def outgoing(self) -> tuple[Translation, JsonObject, Position | None, frozenset[str]]:
         choice = parse(self.model)
         assert choice is not None
         model = CATALOGUE.get(choice.id)
@@ -136,7 +136,7 @@ class Client:
         given = translation.max_tokens_given
         prepared = apply_thinking(
             translation.request,
-            translation.wish,
+            translation.thinking_request,
             model,
             ThinkingOptions(),
             max_tokens_given=given,

@@ -14,7 +14,7 @@ from addon.claude.thinking import (
     ThinkingOptions,
     apply_thinking,
 )
-from addon.claude.thinking_request import Budgets, ThinkingWish
+from addon.claude.thinking_request import Budgets, ThinkingRequest
 from addon.core.errors import BadRequest
 from tests.claude.support import CATALOGUE, results, text, thought, user
 
@@ -22,7 +22,7 @@ TOOLS = [{"name": "read", "input_schema": {"type": "object"}}]
 ARMED = {"prefix_mismatch_behavior": "drop_block"}
 
 
-def prepare(name: str, wish: ThinkingWish | None = None, **fields: Any) -> Prepared:
+def prepare(name: str, thinking_request: ThinkingRequest | None = None, **fields: Any) -> Prepared:
     """`fields`: of the request; `options` and `max_tokens_given` apart."""
     options = fields.pop("options", ThinkingOptions())
     given = fields.pop("max_tokens_given", "max_tokens" in fields)
@@ -32,7 +32,7 @@ def prepare(name: str, wish: ThinkingWish | None = None, **fields: Any) -> Prepa
     before = copy.deepcopy(request)
     prepared = apply_thinking(
         request,
-        wish or ThinkingWish(),
+        thinking_request or ThinkingRequest(),
         CATALOGUE.get(choice.id),
         options,
         max_tokens_given=given,
@@ -83,7 +83,7 @@ def test_reasoning_effort(
     name: str, level: str, thinking: dict[str, Any] | None, wanted: str | None
 ) -> None:
     request = prepare(
-        name.removeprefix("v99-").removeprefix("v100-"), ThinkingWish(effort=level)
+        name.removeprefix("v99-").removeprefix("v100-"), ThinkingRequest(effort=level)
     ).request
     assert (request.get("thinking"), effort(request)) == (thinking, wanted)
 
@@ -91,12 +91,12 @@ def test_reasoning_effort(
 @pytest.mark.parametrize("level", ["ultra", "", "HIGHEST"])
 def test_v101_unknown_level_is_refused(level: str) -> None:
     with pytest.raises(BadRequest) as caught:
-        prepare("claude-opus-5", ThinkingWish(effort=level))
+        prepare("claude-opus-5", ThinkingRequest(effort=level))
     assert caught.value.param == "reasoning_effort"
 
 
 def test_level_in_capitals_is_understood() -> None:
-    assert effort(prepare("claude-opus-5", ThinkingWish(effort="HIGH")).request) == "high"
+    assert effort(prepare("claude-opus-5", ThinkingRequest(effort="HIGH")).request) == "high"
 
 
 def test_v102_names_that_ask_for_thinking() -> None:
@@ -109,7 +109,8 @@ def test_v102_names_that_ask_for_thinking() -> None:
 
 def test_v102_reasoning_effort_beats_the_name() -> None:
     assert (
-        effort(prepare("claude-opus-5-thinking-max", ThinkingWish(effort="low")).request) == "low"
+        effort(prepare("claude-opus-5-thinking-max", ThinkingRequest(effort="low")).request)
+        == "low"
     )
 
 
@@ -118,73 +119,73 @@ def test_v102_reasoning_effort_beats_the_name() -> None:
 PRECEDENCE = {
     "thinking off beats everything": (
         "claude-opus-5-high",
-        ThinkingWish(thinking={"type": "disabled"}, effort="max"),
+        ThinkingRequest(thinking={"type": "disabled"}, effort="max"),
         "disabled",
         None,
     ),
     "thinking on takes its level from the effort": (
         "claude-opus-5",
-        ThinkingWish(thinking={"type": "adaptive"}, effort="low"),
+        ThinkingRequest(thinking={"type": "adaptive"}, effort="low"),
         "adaptive",
         "low",
     ),
     "thinking on takes its level from the name": (
         "claude-opus-5-low",
-        ThinkingWish(thinking={"type": "adaptive"}),
+        ThinkingRequest(thinking={"type": "adaptive"}),
         "adaptive",
         "low",
     ),
     "thinking on beats effort none": (
         "claude-opus-5",
-        ThinkingWish(thinking={"type": "adaptive"}, effort="none"),
+        ThinkingRequest(thinking={"type": "adaptive"}, effort="none"),
         "adaptive",
         None,
     ),
     "a budget beats an effort": (
         "claude-opus-5",
-        ThinkingWish(thinking={"type": "enabled", "budget_tokens": 5000}, effort="max"),
+        ThinkingRequest(thinking={"type": "enabled", "budget_tokens": 5000}, effort="max"),
         "adaptive",
         "low",
     ),
     "enabled false beats an effort": (
         "claude-opus-5",
-        ThinkingWish(enabled=False, effort="max"),
+        ThinkingRequest(enabled=False, effort="max"),
         "disabled",
         None,
     ),
     "a reasoning budget beats a name that says none": (
         "claude-opus-5-none",
-        ThinkingWish(budget=5000),
+        ThinkingRequest(budget=5000),
         "adaptive",
         "low",
     ),
     "effort none beats the name": (
         "claude-opus-5-thinking-high",
-        ThinkingWish(effort="none"),
+        ThinkingRequest(effort="none"),
         "disabled",
         None,
     ),
     "the name beats the configured default": (
         "claude-opus-5-low",
-        ThinkingWish(),
+        ThinkingRequest(),
         "adaptive",
         "low",
     ),
     "a name that says none beats the configured default": (
         "claude-opus-5-none",
-        ThinkingWish(),
+        ThinkingRequest(),
         "disabled",
         None,
     ),
     "the configured default is the last resort": (
         "claude-opus-4-8",
-        ThinkingWish(),
+        ThinkingRequest(),
         "adaptive",
         "xhigh",
     ),
     "thinking in the name takes the default's level": (
         "claude-opus-4-8-thinking",
-        ThinkingWish(),
+        ThinkingRequest(),
         "adaptive",
         "xhigh",
     ),
@@ -193,10 +194,12 @@ PRECEDENCE = {
 
 @pytest.mark.parametrize("case", PRECEDENCE)
 def test_precedence(case: str) -> None:
-    name, wish, kind, wanted = PRECEDENCE[case]
+    name, thinking_request, kind, wanted = PRECEDENCE[case]
     if kind == "adaptive" and wanted is None:
         wanted = "xhigh"  # the default's
-    request = prepare(name, wish, options=ThinkingOptions(default_effort="xhigh")).request
+    request = prepare(
+        name, thinking_request, options=ThinkingOptions(default_effort="xhigh")
+    ).request
     assert (request["thinking"]["type"], effort(request)) == (kind, wanted)
 
 
@@ -220,7 +223,7 @@ def test_effort_of_the_body_goes_with_thinking_left_off() -> None:
 
 
 def test_effort_above_high_is_lowered_when_thinking_is_off() -> None:
-    off = ThinkingWish(thinking={"type": "disabled"})
+    off = ThinkingRequest(thinking={"type": "disabled"})
     assert effort(prepare("claude-opus-5", off, output_config={"effort": "max"}).request) == "high"
 
 
@@ -242,16 +245,16 @@ def test_v103_budget_becomes_the_nearest_effort() -> None:
         (40_000, "medium"),
         (63_999, "high"),
     ]:
-        wish = ThinkingWish(thinking={"type": "enabled", "budget_tokens": budget})
-        assert effort(prepare("claude-opus-5", wish).request) == wanted
+        thinking_request = ThinkingRequest(thinking={"type": "enabled", "budget_tokens": budget})
+        assert effort(prepare("claude-opus-5", thinking_request).request) == wanted
 
 
 @pytest.mark.parametrize(
     ("asked", "sent"), [(200_000, 63_999), (64_000, 63_999), (30_000, 30_000), (5, 1024)]
 )
 def test_v103_budget_fits_below_max_tokens(asked: int, sent: int) -> None:
-    wish = ThinkingWish(thinking={"type": "enabled", "budget_tokens": asked})
-    assert prepare("claude-opus-4-5", wish).request["thinking"] == {
+    thinking_request = ThinkingRequest(thinking={"type": "enabled", "budget_tokens": asked})
+    assert prepare("claude-opus-4-5", thinking_request).request["thinking"] == {
         "type": "enabled",
         "budget_tokens": sent,
     }
@@ -259,7 +262,9 @@ def test_v103_budget_fits_below_max_tokens(asked: int, sent: int) -> None:
 
 @pytest.mark.parametrize("max_tokens", [1, 500, 20_000, 64_000, 1_000_000])
 def test_v103_max_tokens_is_raised_to_the_maximum_for_a_budget(max_tokens: int) -> None:
-    request = prepare("claude-opus-4-5", ThinkingWish(effort="high"), max_tokens=max_tokens).request
+    request = prepare(
+        "claude-opus-4-5", ThinkingRequest(effort="high"), max_tokens=max_tokens
+    ).request
     assert (request["max_tokens"], request["thinking"]["budget_tokens"]) == (64_000, 63_999)
 
 
@@ -318,9 +323,9 @@ def test_a_paused_answer_that_began_with_thinking_goes_on_thinking() -> None:
 def test_budgets_are_the_operators() -> None:
     options = ThinkingOptions(budgets=Budgets(high=30_000, medium=9000, low=100))
     budgets = [
-        prepare("claude-opus-4-5", ThinkingWish(effort=level), options=options).request["thinking"][
-            "budget_tokens"
-        ]
+        prepare("claude-opus-4-5", ThinkingRequest(effort=level), options=options).request[
+            "thinking"
+        ]["budget_tokens"]
         for level in ("max", "medium", "low")
     ]
     assert budgets == [30_000, 9000, 1024]
@@ -458,24 +463,24 @@ def test_fast_only_when_allowed() -> None:
 
 
 DISPLAY = {
-    "asked of the model that omits": ("claude-opus-5", ThinkingWish(), True, "summarized"),
-    "not asked of the model that shows": ("claude-opus-4-6-high", ThinkingWish(), True, None),
-    "not asked when nobody looks": ("claude-opus-5", ThinkingWish(), False, None),
+    "asked of the model that omits": ("claude-opus-5", ThinkingRequest(), True, "summarized"),
+    "not asked of the model that shows": ("claude-opus-4-6-high", ThinkingRequest(), True, None),
+    "not asked when nobody looks": ("claude-opus-5", ThinkingRequest(), False, None),
     "the client's omitted is kept": (
         "claude-opus-5",
-        ThinkingWish(display="omitted"),
+        ThinkingRequest(display="omitted"),
         True,
         "omitted",
     ),
     "thinking's own display wins": (
         "claude-opus-5",
-        ThinkingWish(thinking={"type": "adaptive", "display": "omitted"}, display="summarized"),
+        ThinkingRequest(thinking={"type": "adaptive", "display": "omitted"}, display="summarized"),
         True,
         "omitted",
     ),
     "a budget can have one too": (
         "claude-opus-4-5-high",
-        ThinkingWish(display="omitted"),
+        ThinkingRequest(display="omitted"),
         True,
         "omitted",
     ),
@@ -484,8 +489,8 @@ DISPLAY = {
 
 @pytest.mark.parametrize("case", DISPLAY)
 def test_display(case: str) -> None:
-    name, wish, show, display = DISPLAY[case]
-    request = prepare(name, wish, options=ThinkingOptions(show_reasoning=show)).request
+    name, thinking_request, show, display = DISPLAY[case]
+    request = prepare(name, thinking_request, options=ThinkingOptions(show_reasoning=show)).request
     assert request["thinking"].get("display") == display
 
 
@@ -500,7 +505,7 @@ def test_display(case: str) -> None:
 )
 def test_thinking_that_makes_no_sense_is_refused(thinking: dict[str, Any], param: str) -> None:
     with pytest.raises(BadRequest) as caught:
-        prepare("claude-opus-5", ThinkingWish(thinking=thinking))
+        prepare("claude-opus-5", ThinkingRequest(thinking=thinking))
     assert caught.value.param == param
 
 
@@ -520,7 +525,7 @@ def test_unknown_model_is_treated_as_the_newest() -> None:
         "tools": TOOLS,
     }
     prepared = apply_thinking(
-        request, ThinkingWish(), model, ThinkingOptions(), max_tokens_given=False, choice=choice
+        request, ThinkingRequest(), model, ThinkingOptions(), max_tokens_given=False, choice=choice
     )
     assert prepared.request["thinking"]["type"] == "adaptive"
     assert prepared.request["tool_choice"] == {"type": "auto"}

@@ -8,55 +8,59 @@ import pytest
 
 from addon.claude.names import parse
 from addon.claude.thinking import ThinkingOptions, apply_thinking
-from addon.claude.thinking_request import ThinkingWish
+from addon.claude.thinking_request import ThinkingRequest
 from tests.claude.support import CATALOGUE, user
 
 GOLDEN = Path(__file__).parent / "golden" / "thinking.json"
 
 # way → (suffix of the name, wish, fields of the request)
-WAYS: dict[str, tuple[str, ThinkingWish, dict[str, Any]]] = {
-    "nothing": ("", ThinkingWish(), {}),
+WAYS: dict[str, tuple[str, ThinkingRequest, dict[str, Any]]] = {
+    "nothing": ("", ThinkingRequest(), {}),
     **{
-        f"name -{s}": (f"-{s}", ThinkingWish(), {})
+        f"name -{s}": (f"-{s}", ThinkingRequest(), {})
         for s in ("thinking", "high-thinking", "thinking-low", "max", "none", "fast")
     },
     **{
-        f"effort {level}": ("", ThinkingWish(effort=level), {})
+        f"effort {level}": ("", ThinkingRequest(effort=level), {})
         for level in ("none", "minimal", "low", "medium", "high", "xhigh", "max")
     },
     **{
-        f"thinking {kind}": ("", ThinkingWish(thinking={"type": kind}), {})
+        f"thinking {kind}": ("", ThinkingRequest(thinking={"type": kind}), {})
         for kind in ("enabled", "adaptive", "disabled", "between_tools")
     },
     **{
         f"thinking budget {budget}": (
             "",
-            ThinkingWish(thinking={"type": "enabled", "budget_tokens": budget}),
+            ThinkingRequest(thinking={"type": "enabled", "budget_tokens": budget}),
             {},
         )
         for budget in (1024, 20_000, 200_000)
     },
-    "reasoning enabled": ("", ThinkingWish(enabled=True), {}),
-    "reasoning disabled": ("", ThinkingWish(enabled=False), {}),
-    "reasoning budget 8000": ("", ThinkingWish(budget=8000), {}),
-    "reasoning excluded": ("", ThinkingWish(effort="low", display="omitted"), {}),
-    "output_config effort max": ("", ThinkingWish(), {"output_config": {"effort": "max"}}),
-    "max_tokens 16": ("", ThinkingWish(), {"max_tokens": 16}),
-    "max_tokens 500, effort high": ("", ThinkingWish(effort="high"), {"max_tokens": 500}),
-    "max_tokens 200000, effort high": ("", ThinkingWish(effort="high"), {"max_tokens": 200_000}),
-    "forced tool, effort high": ("", ThinkingWish(effort="high"), {"tool_choice": {"type": "any"}}),
-    "temperature 0": ("", ThinkingWish(), {"temperature": 0}),
+    "reasoning enabled": ("", ThinkingRequest(enabled=True), {}),
+    "reasoning disabled": ("", ThinkingRequest(enabled=False), {}),
+    "reasoning budget 8000": ("", ThinkingRequest(budget=8000), {}),
+    "reasoning excluded": ("", ThinkingRequest(effort="low", display="omitted"), {}),
+    "output_config effort max": ("", ThinkingRequest(), {"output_config": {"effort": "max"}}),
+    "max_tokens 16": ("", ThinkingRequest(), {"max_tokens": 16}),
+    "max_tokens 500, effort high": ("", ThinkingRequest(effort="high"), {"max_tokens": 500}),
+    "max_tokens 200000, effort high": ("", ThinkingRequest(effort="high"), {"max_tokens": 200_000}),
+    "forced tool, effort high": (
+        "",
+        ThinkingRequest(effort="high"),
+        {"tool_choice": {"type": "any"}},
+    ),
+    "temperature 0": ("", ThinkingRequest(), {"temperature": 0}),
 }
 
 
 def fields(model_id: str, way: str) -> dict[str, Any]:
-    suffix, wish, extra = WAYS[way]
+    suffix, thinking_request, extra = WAYS[way]
     choice = parse(model_id + suffix)
     assert choice is not None
     request = {"messages": [user("hi")], "tools": [{"name": "read"}], **extra}
     prepared = apply_thinking(
         request,
-        wish,
+        thinking_request,
         CATALOGUE.get(choice.id),
         ThinkingOptions(allow_fast=True),
         max_tokens_given="max_tokens" in extra,

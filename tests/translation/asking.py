@@ -127,7 +127,7 @@ def finished(translation: Translation) -> JsonObject:
     model = CATALOGUE.get(translation.request["model"])
     prepared = apply_thinking(
         translation.request,
-        translation.wish,
+        translation.thinking_request,
         model,
         ThinkingOptions(),
         max_tokens_given=translation.max_tokens_given,

@@ -51,7 +51,7 @@ def sent(body: dict[str, Any], dialect: str) -> dict[str, Any]:
         translation = translate(body, model, RequestOptions())
         prepared = apply_thinking(
             translation.request,
-            translation.wish,
+            translation.thinking_request,
             model,
             OPTIONS,
             max_tokens_given=translation.max_tokens_given,

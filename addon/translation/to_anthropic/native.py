@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from addon.claude.model import Model
-from addon.claude.thinking_request import ThinkingWish
+from addon.claude.thinking_request import ThinkingRequest
 from addon.core.errors import BadRequest
 from addon.core.types import JsonObject
 from addon.translation.to_anthropic.fields import expect_object, located
@@ -64,7 +64,7 @@ def native_translation(body: JsonObject, model: Model) -> Translation:
     return Translation(
         request=request,
         reply=Reply(model=model.id),
-        wish=ThinkingWish(),
+        thinking_request=ThinkingRequest(),
         ignored=[],
         notes=repair(request, model),
         conversation=None,

@@ -7,7 +7,7 @@ from hashlib import sha256
 from typing import Any
 
 from addon.claude.model import Model
-from addon.claude.thinking_request import FULL_OUTPUT, ThinkingWish, check_level
+from addon.claude.thinking_request import FULL_OUTPUT, ThinkingRequest, check_level
 from addon.core.types import JsonObject
 from addon.translation.to_anthropic.fields import Fields
 from addon.translation.types import RequestOptions
@@ -78,7 +78,7 @@ def cache_ttl(fields: Fields, options: RequestOptions) -> str | None:
     return "1h" if long or (ttl == "30m" and options.hour_cache) else None
 
 
-def thinking_wish(fields: Fields) -> ThinkingWish:
+def read_thinking_request(fields: Fields) -> ThinkingRequest:
     """Raises BadRequest for an unknown effort."""
     reasoning = fields.nested("reasoning")
     efforts = (
@@ -86,7 +86,7 @@ def thinking_wish(fields: Fields) -> ThinkingWish:
         _effort(fields, "reasoning_effort"),
         _effort(fields.nested("output_config"), "effort"),
     )
-    return ThinkingWish(
+    return ThinkingRequest(
         thinking=fields.mapping("thinking"),
         effort=next((effort for effort in efforts if effort is not None), None),
         budget=reasoning.positive("max_tokens"),

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from addon.claude.model import Model
-from addon.claude.thinking_request import ThinkingWish
+from addon.claude.thinking_request import ThinkingRequest
 from addon.core.errors import BadRequest
 from addon.core.types import JsonObject
 from addon.translation.to_anthropic import parameters
@@ -53,7 +53,7 @@ from addon.translation.types import Reply, RequestOptions, Translation
 
 __all__ = [
     "RequestOptions",
-    "ThinkingWish",
+    "ThinkingRequest",
     "Translation",
     "repair",
     "translate_chat",
@@ -140,7 +140,7 @@ class _Asked:
     choice: ToolChoice | None
     legacy: bool
     form: OutputFormat
-    wish: ThinkingWish
+    thinking_request: ThinkingRequest
 
     @property
     def context(self) -> Context:
@@ -161,7 +161,7 @@ def _translate(
     return Translation(
         request=request,
         reply=_reply(asked),
-        wish=asked.wish,
+        thinking_request=asked.thinking_request,
         ignored=ignored_fields(fields, source.field, request, options),
         notes=list(dict.fromkeys(notes)),
         conversation=fields.text("prompt_cache_key"),
@@ -188,7 +188,7 @@ def _read(
         choice=read_tool_choice(fields, toolbox, legacy=legacy),
         legacy=legacy,
         form=output_format(fields, model),
-        wish=parameters.thinking_wish(fields),
+        thinking_request=parameters.read_thinking_request(fields),
     )
 
 
@@ -258,7 +258,11 @@ def _reply(asked: _Asked) -> Reply:
         legacy_functions=asked.legacy,
         json_object=asked.form.loose,
     )
-    return replace(reply, reasoning_fields=()) if asked.wish.display == "omitted" else reply
+    return (
+        replace(reply, reasoning_fields=())
+        if asked.thinking_request.display == "omitted"
+        else reply
+    )
 
 
 def _betas(request: JsonObject) -> set[str]:

@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from addon.claude.thinking_request import ThinkingWish
+from addon.claude.thinking_request import ThinkingRequest
 from addon.core.errors import BadRequest
 from tests.translation.asking import (
     CATALOGUE,
@@ -205,7 +205,11 @@ OPTIONAL = [
 def test_v096_null_is_absent_everywhere() -> None:
     nulls = chat(U("a"), **dict.fromkeys(OPTIONAL))
     plain = chat(U("a"))
-    assert (nulls.request, nulls.ignored, nulls.wish) == (plain.request, plain.ignored, plain.wish)
+    assert (nulls.request, nulls.ignored, nulls.thinking_request) == (
+        plain.request,
+        plain.ignored,
+        plain.thinking_request,
+    )
 
 
 WITHOUT_COUNTERPART = {
@@ -249,9 +253,9 @@ def test_v097_what_has_no_counterpart_is_listed() -> None:
     ],
     ids=lambda value: str(value)[:60],
 )
-def test_v099_what_is_said_of_thinking(fields: dict, wish: dict) -> None:
+def test_v099_what_is_said_of_thinking(fields: dict, thinking_request: dict) -> None:
     translation = chat(U("a"), **fields)
-    assert translation.wish == ThinkingWish(**wish)
+    assert translation.thinking_request == ThinkingRequest(**thinking_request)
     assert translation.request == BARE
     finished(translation)
 

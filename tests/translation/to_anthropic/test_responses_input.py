@@ -205,7 +205,10 @@ def test_v108_cursors_body() -> None:
     assert translation.request["messages"] == [user("hi")]
     assert translation.request["system"] == [text("s")]
     assert translation.reply.include_usage
-    assert (translation.wish.effort, translation.wish.display) == ("high", "summarized")
+    assert (translation.thinking_request.effort, translation.thinking_request.display) == (
+        "high",
+        "summarized",
+    )
     assert translation.ignored == ["include", "metadata"]
     finished(translation)
 

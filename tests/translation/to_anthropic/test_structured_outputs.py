@@ -227,7 +227,7 @@ def test_anthropics_form() -> None:
     assert translation.request["output_config"] == {
         "format": {"type": "json_schema", "schema": POINT}
     }
-    assert translation.wish.effort == "low"
+    assert translation.thinking_request.effort == "low"
     assert finished(translation)["output_config"] == {**config, "effort": "low"}
 
 
