@@ -20,7 +20,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from addon.claude.catalogue import Catalogue
-from addon.claude.digest import fingerprint, message_digest
+from addon.claude.digest import fingerprint_of, message_digest
 from addon.context.tokens.counter import TokenCounter
 from addon.context.tokens.vocabulary import Vocabulary
 
@@ -125,12 +125,12 @@ async def main(tokens: int) -> None:
     report("cold, in the worker", cold)
     report("the same again", warm)
     report("the next turn", following)
-    prints = [message_digest(message) for message in request["messages"]]
+    fingerprint = [message_digest(message) for message in request["messages"]]
     began = time.perf_counter()
-    fingerprint(request)
+    fingerprint_of(request)
     print(f"{'of which digests of all messages':<34}{(time.perf_counter() - began) * 1e3:8.1f} ms")
     began = time.perf_counter()
-    fingerprint(request, prints)
+    fingerprint_of(request, fingerprint)
     print(f"{'digests when the caller has them':<34}{(time.perf_counter() - began) * 1e3:8.1f} ms")
 
 

@@ -51,7 +51,7 @@ class ContextWindow:
         call.fitted = fitted
         call.request = fitted.request
         call.prompt_tokens = fitted.count.total
-        call.conversation = call.conversation or fitted.chat.key.hex()[:16]
+        call.conversation = call.conversation or fitted.conversation.key.hex()[:16]
         if fitted.action != "none":
             exchange.notes.append(f"context: {fitted.action}")
         for note in fitted.notes:

@@ -109,7 +109,7 @@ class Fingerprint:
         return chain(b"conversation", self.messages)
 
 
-def fingerprint(request: JsonObject, messages: Sequence[bytes] | None = None) -> Fingerprint:
+def fingerprint_of(request: JsonObject, messages: Sequence[bytes] | None = None) -> Fingerprint:
     """The digests of an Anthropic request; `messages`: those of its messages when the caller has them already."""
     if messages is None:
         messages = [message_digest(message) for message in request["messages"]]

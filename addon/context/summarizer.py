@@ -24,7 +24,7 @@ from addon.context.summary_memory import Summary, SummaryMemory
 from addon.context.tokens.count import kilo
 from addon.context.tokens.counter import TokenCounter
 from addon.context.transcript import summary_request
-from addon.context.view import Chat, View, through
+from addon.context.view import Conversation, SummarizedView, apply_summary
 from addon.core.errors import CCProxyError
 from addon.core.lru import Lru
 from addon.core.types import JsonObject
@@ -114,90 +114,107 @@ class Summarizer:
         self._running: dict[bytes, asyncio.Task[Made | None]] = {}
         self._paused: Lru[bytes, float] = Lru(256)
 
-    async def fit(self, chat: Chat, limits: Limits) -> tuple[View, list[Made]]:
+    async def fit(
+        self, conversation: Conversation, limits: Limits
+    ) -> tuple[SummarizedView, list[Made]]:
         """The chat through a summary, if it needs one, and the summaries made for it now (for their cost).
 
         The view may still be over the limit: nothing to summarize, no key, the call failed. Never raises for those.
         """
         made: list[Made] = []
         goal = limits.limit
-        view = await self.remembered(chat, limits.limit)
+        view = await self.remembered(conversation, limits.limit)
         while view.count.total > goal and len(made) < ROUNDS:
-            if running := self._running.get(chat.key):
+            if running := self._running.get(conversation.key):
                 await asyncio.wait({running})
-            elif plan := self._plan(chat, view, limits, view.count.total):
-                now = await self._share(chat, plan)
+            elif plan := self._plan(conversation, view, limits, view.count.total):
+                now = await self._share(conversation, plan)
                 if now is None:
                     break
                 made.append(now)
-                goal = self._target(chat, limits).target
+                goal = self._target(conversation, limits).target
             else:
                 break
-            view = await self.remembered(chat, limits.limit)
+            view = await self.remembered(conversation, limits.limit)
         if view.summary and view.summary.used_at is None:
-            await self._memory.mark_used(view.summary, len(chat.messages))
+            await self._memory.mark_used(view.summary, len(conversation.messages))
         return view, made
 
-    def nears(self, chat: Chat, limits: Limits, total: int) -> bool:
+    def is_near_limit(self, conversation: Conversation, limits: Limits, total: int) -> bool:
         """Whether the next turns of a chat with `total` tokens may need a summary."""
-        margin = max(_AHEAD_TURNS * chat.growth, round(_AHEAD_SHARE * limits.limit))
+        margin = max(_AHEAD_TURNS * conversation.growth, round(_AHEAD_SHARE * limits.limit))
         return total + margin > limits.limit
 
-    async def prepare(self, chat: Chat, limits: Limits) -> Made | None:
+    async def prepare(self, conversation: Conversation, limits: Limits) -> Made | None:
         """Make the summary that the next turns will need, if the chat is near the limit and has none ready."""
-        view = await self.remembered(chat, limits.limit)
-        ready = next(iter(await self._known(chat)), None)
+        view = await self.remembered(conversation, limits.limit)
+        ready = next(iter(await self._known(conversation)), None)
         # From here on nothing is awaited: two that prepare at the same time would both pay.
-        if not self.nears(chat, limits, view.count.total) or chat.key in self._running:
+        if (
+            not self.is_near_limit(conversation, limits, view.count.total)
+            or conversation.key in self._running
+        ):
             return None
         if ready and (view.summary is None or ready.end > view.summary.end):
             return None
-        plan = self._plan(chat, view, limits, max(view.count.total, limits.limit + chat.growth))
-        return await self._share(chat, plan) if plan else None
+        plan = self._plan(
+            conversation, view, limits, max(view.count.total, limits.limit + conversation.growth)
+        )
+        return await self._share(conversation, plan) if plan else None
 
-    async def remembered(self, chat: Chat, limit: int) -> View:
+    async def remembered(self, conversation: Conversation, limit: int) -> SummarizedView:
         """The chat as it was last sent; through the longest summary known if it is over the limit that way."""
-        view = View(request=chat.request, prints=chat.prints, count=chat.count)
-        known = await self._known(chat)
+        view = SummarizedView(
+            request=conversation.request,
+            fingerprint=conversation.fingerprint,
+            count=conversation.count,
+        )
+        known = await self._known(conversation)
         used = next((summary for summary in known if summary.used_at is not None), None)
-        if used and chat.count.total >= STICKY_SHARE * limit:
-            view = await self._counted(chat, used)
+        if used and conversation.count.total >= STICKY_SHARE * limit:
+            view = await self._counted(conversation, used)
         if view.count.total > limit and known and known[0] != view.summary:
-            view = await self._counted(chat, known[0])
+            view = await self._counted(conversation, known[0])
         return view
 
-    async def _known(self, chat: Chat) -> list[Summary]:
-        return [s for s in await self._memory.along(chat.names) if chat.takes(s)]
+    async def _known(self, conversation: Conversation) -> list[Summary]:
+        return [
+            s
+            for s in await self._memory.for_prefixes(conversation.names)
+            if conversation.can_take(s)
+        ]
 
-    async def _counted(self, chat: Chat, summary: Summary) -> View:
-        view = through(chat, summary)
+    async def _counted(self, conversation: Conversation, summary: Summary) -> SummarizedView:
+        view = apply_summary(conversation, summary)
         count = await self._counter.count_soon(
-            view.request, chat.model, view.prints, factor=chat.count.factor
+            view.request, conversation.model, view.fingerprint, factor=conversation.count.factor
         )
         return replace(view, count=count)
 
-    def _target(self, chat: Chat, limits: Limits) -> Depth:
+    def _target(self, conversation: Conversation, limits: Limits) -> Depth:
         if limits.target is not None:
             return Depth(limits.target, 0.0, 0)
-        count = chat.count
+        count = conversation.count
         prefix = count.system + count.tools + sum(count.per_message[:FIRST_PROTECTED])
         return cheapest(
             Outlook(
                 limit=limits.limit,
                 prefix=prefix,
                 floor=prefix + sum(count.per_message[-LAST_PROTECTED:]) + SUMMARY_TOKENS[0],
-                growth=chat.growth,
-                turns=chat.turns,
-                prices=chat.model.prices,
+                growth=conversation.growth,
+                turns=conversation.turns,
+                prices=conversation.model.prices,
                 summarizer=self._model.prices,
             )
         )
 
-    def _plan(self, chat: Chat, view: View, limits: Limits, total: int) -> _Plan | None:
+    def _plan(
+        self, conversation: Conversation, view: SummarizedView, limits: Limits, total: int
+    ) -> _Plan | None:
         """What to summarize so that `total` tokens become the target; None when there is no way."""
-        if self._call is None or self._is_paused(chat):
+        if self._call is None or self._is_paused(conversation):
             return None
-        depth = self._target(chat, limits)
+        depth = self._target(conversation, limits)
         need = needed(total - depth.target)
         span = choose(view.request["messages"], view.count.per_message, need, after=view.covered)
         if span is None:
@@ -206,33 +223,35 @@ class Summarizer:
         if total - replaced + expected_tokens(replaced) > limits.limit:
             return None  # the rest alone is too much: it has to be trimmed anyway
         whole = Span(span.start, span.end + view.shift)
-        base = view.summary if view.summary and self._good(chat, view.summary) else None
+        base = view.summary if view.summary and self._good(conversation, view.summary) else None
         return _Plan(self._call, whole, base, None if limits.target else depth)
 
-    def _is_paused(self, chat: Chat) -> bool:
-        until = self._paused.get(chat.key)
+    def _is_paused(self, conversation: Conversation) -> bool:
+        until = self._paused.get(conversation.key)
         return until is not None and until > self._clock()
 
-    def _good(self, chat: Chat, summary: Summary) -> bool:
+    def _good(self, conversation: Conversation, summary: Summary) -> bool:
         """Whether to build on a summary; each merge loses something, and a thin one has lost too much."""
-        replaced = sum(chat.count.per_message[summary.start : summary.end])
+        replaced = sum(conversation.count.per_message[summary.start : summary.end])
         thin = summary.tokens_after < _LEAST_SHARE * replaced
         return summary.complete and summary.merges < MOST_MERGES and not thin
 
-    async def _share(self, chat: Chat, plan: _Plan) -> Made | None:
+    async def _share(self, conversation: Conversation, plan: _Plan) -> Made | None:
         """Run the call so that it outlives a client that leaves: it is paid for, and the next turn will need it."""
-        task = asyncio.create_task(self._make(chat, plan))
-        self._running[chat.key] = task
-        task.add_done_callback(lambda _: self._running.pop(chat.key, None))
+        task = asyncio.create_task(self._make(conversation, plan))
+        self._running[conversation.key] = task
+        task.add_done_callback(lambda _: self._running.pop(conversation.key, None))
         self._background.add(task)
         task.add_done_callback(self._background.discard)
         await asyncio.wait({task})
         return task.result()
 
-    async def _make(self, chat: Chat, plan: _Plan) -> Made | None:
+    async def _make(self, conversation: Conversation, plan: _Plan) -> Made | None:
         """Call out and remember; None (and a pause) when it failed."""
-        added = chat.messages[plan.base.end if plan.base else plan.span.start : plan.span.end]
-        tokens = sum(chat.count.per_message[slice(*plan.span)])
+        added = conversation.messages[
+            plan.base.end if plan.base else plan.span.start : plan.span.end
+        ]
+        tokens = sum(conversation.count.per_message[slice(*plan.span)])
         previous = plan.base.text if plan.base else None
         body = summary_request(added, tokens, self._model, previous)
         try:
@@ -240,20 +259,22 @@ class Summarizer:
                 answer = await plan.call(body)
             _check(answer, body)
         except (CCProxyError, TimeoutError) as error:
-            self._paused.put(chat.key, self._clock() + PAUSE_SECONDS)
+            self._paused.put(conversation.key, self._clock() + PAUSE_SECONDS)
             log.warning("🔄 No summary, trimming instead: %s", str(error) or "it took too long")
             return None
-        summary = self._summary(chat, plan, answer, tokens)
+        summary = self._summary(conversation, plan, answer, tokens)
         await self._memory.put(summary, added)
         return Made(summary, _tell(summary, plan.depth))
 
-    def _summary(self, chat: Chat, plan: _Plan, answer: SummaryAnswer, tokens: int) -> Summary:
+    def _summary(
+        self, conversation: Conversation, plan: _Plan, answer: SummaryAnswer, tokens: int
+    ) -> Summary:
         summary = Summary(
-            id=chat.names[plan.span.end].hex(),
+            id=conversation.names[plan.span.end].hex(),
             start=plan.span.start,
             end=plan.span.end,
             text=answer.text.strip(),
-            pins=tuple(pinned(chat.messages, plan.span)),
+            pins=tuple(pinned(conversation.messages, plan.span)),
             merges=plan.base.merges + 1 if plan.base else 0,
             complete=answer.complete,
             previous=plan.base.id if plan.base else None,
@@ -262,8 +283,10 @@ class Summarizer:
             tokens_before=tokens,
             cost=answer.cost,
         )
-        view = through(chat, summary)
-        count = self._counter.count(view.request, chat.model, view.prints, factor=chat.count.factor)
+        view = apply_summary(conversation, summary)
+        count = self._counter.count(
+            view.request, conversation.model, view.fingerprint, factor=conversation.count.factor
+        )
         return replace(summary, tokens_after=sum(count.per_message[summary.start : view.covered]))
 
 

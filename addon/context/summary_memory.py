@@ -87,7 +87,7 @@ class SummaryMemory:
         self._on_disk = {path.stem for path in self._files()}
         self._disk = ThreadPoolExecutor(max_workers=1, thread_name_prefix="summaries")
 
-    async def along(self, names: Sequence[bytes]) -> list[Summary]:
+    async def for_prefixes(self, names: Sequence[bytes]) -> list[Summary]:
         """The remembered summaries of a conversation's prefixes, longest first; `names[k]`: digest of k messages."""
         idents = [name.hex() for name in reversed(names)]
         unread = [

@@ -23,18 +23,18 @@ from addon.core.types import JsonObject
 
 
 @dataclass(frozen=True)
-class Chat:
+class Conversation:
     """A request as the client sent it, whole."""
 
     request: JsonObject
     model: Model
-    prints: Fingerprint
+    fingerprint: Fingerprint
     count: Count
 
     @property
     def names(self) -> Sequence[bytes]:
         """`names[k]` stands for the first k messages; the names of summaries."""
-        return self.prints.names
+        return self.fingerprint.names
 
     @property
     def messages(self) -> list[JsonObject]:
@@ -60,7 +60,7 @@ class Chat:
     def cuts(self) -> set[int]:
         return safe_cuts(self.messages)
 
-    def takes(self, summary: Summary) -> bool:
+    def can_take(self, summary: Summary) -> bool:
         """Whether the summary can stand in this conversation, which may have been taken back to an earlier point: it
         leaves the newest messages alone, and splits no tool call."""
         last = len(self.messages) - LAST_PROTECTED
@@ -68,11 +68,11 @@ class Chat:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class View:
+class SummarizedView:
     """A chat with a summary in the place of its beginning, or as it is."""
 
     request: JsonObject
-    prints: Fingerprint
+    fingerprint: Fingerprint
     count: Count
     summary: Summary | None = None
     covered: int = 0
@@ -81,7 +81,7 @@ class View:
     """What to add to an index from `covered` on, to have that of the same message in the chat."""
 
 
-def through(chat: Chat, summary: Summary) -> View:
+def apply_summary(conversation: Conversation, summary: Summary) -> SummarizedView:
     """The chat with `summary` in its place; not counted yet.
 
     The same chat and summary give the same bytes. On models that bind thinking to the exact prefix, what was thought
@@ -89,22 +89,22 @@ def through(chat: Chat, summary: Summary) -> View:
     """
     span = Span(summary.start, summary.end)
     text = summarized(span.end - span.start, summary.text)
-    made = replacement(chat.messages, span, text, summary.pins)
-    messages = chat.messages
-    if chat.model.preserved_thinking:
+    made = replacement(conversation.messages, span, text, summary.pins)
+    messages = conversation.messages
+    if conversation.model.preserved_thinking:
         fresh = len(messages) if summary.used_at is None else summary.used_at
         messages = [*without_thinking(messages[:fresh]), *messages[fresh:]]
-    digests = chat.prints.messages
-    return View(
+    digests = conversation.fingerprint.messages
+    return SummarizedView(
         request={
-            **chat.request,
+            **conversation.request,
             "messages": [*messages[: span.start], *made, *messages[span.end :]],
         },
-        prints=replace(
-            chat.prints,
+        fingerprint=replace(
+            conversation.fingerprint,
             messages=(*digests[: span.start], *map(message_digest, made), *digests[span.end :]),
         ),
-        count=chat.count,
+        count=conversation.count,
         summary=summary,
         covered=span.start + len(made),
         shift=span.end - span.start - len(made),

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from addon.claude.digest import Fingerprint, fingerprint
+from addon.claude.digest import Fingerprint, fingerprint_of
 from addon.claude.model import Model
 from addon.context import trim
 from addon.context.checks import check_messages
 from addon.context.summarizer import STICKY_SHARE, Limits, Summarizer
 from addon.context.tokens.count import Count, kilo, overflow, true_input
 from addon.context.tokens.counter import TokenCounter
-from addon.context.view import Chat, View
+from addon.context.view import Conversation, SummarizedView
 from addon.core.errors import BadRequest
 from addon.core.lru import Lru
 from addon.core.types import JsonObject
@@ -38,9 +38,9 @@ class Fitted:
     limit: int
     before: int
     """Tokens of the request as it came."""
-    prints: Fingerprint
-    chat: Chat
-    view: View
+    fingerprint: Fingerprint
+    conversation: Conversation
+    view: SummarizedView
     """The request before it was trimmed."""
     notes: tuple[str, ...] = ()
     """Lines for the log, with their 🔄 or ✂️."""
@@ -89,23 +89,23 @@ class ContextManager:
         """
         check_messages(request)
         limits = self._limits(model)
-        prints = fingerprint(request, messages)
+        fingerprint = fingerprint_of(request, messages)
         floor = round(STICKY_SHARE * limits.limit)
-        count = await self._counter.count_soon(request, model, prints, threshold=floor)
-        chat = Chat(request, model, prints, count)
-        whole = View(request=request, prints=prints, count=count)
+        count = await self._counter.count_soon(request, model, fingerprint, threshold=floor)
+        conversation = Conversation(request, model, fingerprint, count)
+        whole = SummarizedView(request=request, fingerprint=fingerprint, count=count)
         if self._strategy == "none" or count.total < floor:
-            return self._fitted(chat, whole, limits, "none")
+            return self._fitted(conversation, whole, limits, "none")
         if self._strategy == "trim":
-            return await self._trimmed(self._fitted(chat, whole, limits, "none"), limits)
-        return await self._summarized(chat, limits)
+            return await self._trimmed(self._fitted(conversation, whole, limits, "none"), limits)
+        return await self._summarized(conversation, limits)
 
     def may_prepare(self, fitted: Fitted) -> bool:
         """Whether `prepare_ahead` might have something to do."""
-        chat = fitted.chat
-        limits = self._limits(chat.model)
-        return self._strategy == "summarize" and self._summarizer.nears(
-            chat, limits, chat.count.total
+        conversation = fitted.conversation
+        limits = self._limits(conversation.model)
+        return self._strategy == "summarize" and self._summarizer.is_near_limit(
+            conversation, limits, conversation.count.total
         )
 
     async def prepare_ahead(self, fitted: Fitted) -> str | None:
@@ -115,13 +115,17 @@ class ContextManager:
         """
         if not self.may_prepare(fitted):
             return None
-        made = await self._summarizer.prepare(fitted.chat, self._limits(fitted.chat.model))
+        made = await self._summarizer.prepare(
+            fitted.conversation, self._limits(fitted.conversation.model)
+        )
         return made.line if made else None
 
     def learn(self, fitted: Fitted, usage: JsonObject) -> None:
         """Take in the `usage` of the answer to `fitted.request`."""
         if total := true_input(usage):
-            self._counter.learn(fitted.request, fitted.chat.model, total, fitted.prints)
+            self._counter.learn(
+                fitted.request, fitted.conversation.model, total, fitted.fingerprint
+            )
 
     async def after_refusal(self, fitted: Fitted, message: str) -> Fitted | None:
         """What to send once more after Anthropic's 400; None when it wasn't about the length.
@@ -131,12 +135,16 @@ class ContextManager:
         told = overflow(message)
         if told is None:
             return None
-        self._counter.learn(fitted.request, fitted.chat.model, told.tokens, fitted.prints)
+        self._counter.learn(
+            fitted.request, fitted.conversation.model, told.tokens, fitted.fingerprint
+        )
         if told.maximum - told.tokens >= LEAST_ANSWER:
             return replace(fitted, request=_clamped(fitted.request, told.maximum - told.tokens))
         # The estimate was too low by this much, so the cuts have to go as far below what would have been enough.
         off = min(1.0, fitted.count.total / told.tokens)
-        target = min(self._limits(fitted.chat.model).target or told.maximum, _below(told.maximum))
+        target = min(
+            self._limits(fitted.conversation.model).target or told.maximum, _below(told.maximum)
+        )
         try:
             return await self._cut_anew(fitted, Limits(int(told.maximum * off), int(target * off)))
         except BadRequest as error:
@@ -148,25 +156,27 @@ class ContextManager:
             return Limits(limit, None)
         return Limits(limit, self._target if self._target < limit else _below(limit))
 
-    async def _summarized(self, chat: Chat, limits: Limits) -> Fitted:
-        view, made = await self._summarizer.fit(chat, limits)
+    async def _summarized(self, conversation: Conversation, limits: Limits) -> Fitted:
+        view, made = await self._summarizer.fit(conversation, limits)
         action: Action = "summarized" if made else "reused" if view.summary else "none"
         fitted = replace(
-            self._fitted(chat, view, limits, action),
+            self._fitted(conversation, view, limits, action),
             notes=tuple(line for _, line in made),
             cost=sum(summary.cost for summary, _ in made),
         )
         return await self._trimmed(fitted, limits)
 
-    def _fitted(self, chat: Chat, view: View, limits: Limits, action: Action) -> Fitted:
+    def _fitted(
+        self, conversation: Conversation, view: SummarizedView, limits: Limits, action: Action
+    ) -> Fitted:
         return Fitted(
-            request=_clamped(view.request, chat.model.context - view.count.upper),
+            request=_clamped(view.request, conversation.model.context - view.count.upper),
             action=action,
             count=view.count,
             limit=limits.limit,
-            before=chat.count.total,
-            prints=view.prints,
-            chat=chat,
+            before=conversation.count.total,
+            fingerprint=view.fingerprint,
+            conversation=conversation,
             view=view,
         )
 
@@ -191,7 +201,7 @@ class ContextManager:
         return cut
 
     def _plan(self, fitted: Fitted, limits: Limits) -> trim.Cuts:
-        model = fitted.chat.model
+        model = fitted.conversation.model
 
         def tokens(request: JsonObject) -> list[int]:
             count = self._counter.count(request, model, factor=fitted.count.factor)
@@ -202,23 +212,25 @@ class ContextManager:
         return trim.plan(request, tokens, target, unthink=model.preserved_thinking)
 
     def _cut(self, fitted: Fitted, cuts: trim.Cuts) -> Fitted:
-        model = fitted.chat.model
+        model = fitted.conversation.model
         request = trim.apply(fitted.view.request, cuts)
-        prints = fingerprint(request)
-        count = self._counter.count(request, model, prints, factor=fitted.count.factor)
+        fingerprint = fingerprint_of(request)
+        count = self._counter.count(request, model, fingerprint, factor=fitted.count.factor)
         note = f"✂️ trimmed: {kilo(fitted.before)} → {kilo(count.total)} tokens"
         return replace(
             fitted,
             request=_clamped(request, model.context - count.upper),
             action="trimmed",
             count=count,
-            prints=prints,
+            fingerprint=fingerprint,
             notes=(*fitted.notes, note),
         )
 
 
 def _cuts_key(fitted: Fitted) -> bytes:
-    return fitted.chat.key + (fitted.view.summary.id if fitted.view.summary else "").encode()
+    return (
+        fitted.conversation.key + (fitted.view.summary.id if fitted.view.summary else "").encode()
+    )
 
 
 def _below(limit: int) -> int:

@@ -66,4 +66,4 @@ class Call:
         if self.fitted is None:
             return {}
         messages = self.fitted.request["messages"]
-        return dict(zip(map(id, messages), self.fitted.prints.messages, strict=True))
+        return dict(zip(map(id, messages), self.fitted.fingerprint.messages, strict=True))

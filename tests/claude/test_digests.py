@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from addon.claude.digest import chain, digest_json, fingerprint, message_digest
+from addon.claude.digest import chain, digest_json, fingerprint_of, message_digest
 from tests.context.builders import call, result, text
 
 IMAGE = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "AAAA"}}
@@ -56,9 +56,9 @@ def test_another_message(one: dict[str, Any], other: dict[str, Any]):
 
 def test_precomputed_digests_are_taken_over():
     request = {"messages": [text("user", "a"), text("assistant", "b")]}
-    own = fingerprint(request)
-    assert fingerprint(request, own.messages) == own
-    assert fingerprint(request, [b"x", b"y"]).messages == (b"x", b"y")
+    own = fingerprint_of(request)
+    assert fingerprint_of(request, own.messages) == own
+    assert fingerprint_of(request, [b"x", b"y"]).messages == (b"x", b"y")
 
 
 def test_chain_names_every_prefix():

@@ -33,15 +33,15 @@ def files(directory: Path) -> list[Path]:
 async def test_a_summary_is_found_again_after_a_restart(tmp_path: Path):
     kept = summary(pins=(4, 5), merges=2, cost=0.5, previous=NAMES[5].hex())
     await memory(tmp_path).put(kept, [text("user", "hello")])
-    assert await memory(tmp_path).along(NAMES) == [kept]
-    assert await memory(tmp_path).along(NAMES[:8]) == []
+    assert await memory(tmp_path).for_prefixes(NAMES) == [kept]
+    assert await memory(tmp_path).for_prefixes(NAMES[:8]) == []
 
 
 async def test_the_longest_comes_first(tmp_path: Path):
     subject = memory(tmp_path)
     for end in (6, 9, 7):
         await subject.put(summary(end), [])
-    assert [found.end for found in await subject.along(NAMES)] == [9, 7, 6]
+    assert [found.end for found in await subject.for_prefixes(NAMES)] == [9, 7, 6]
 
 
 async def test_use_is_remembered(tmp_path: Path):
@@ -49,7 +49,7 @@ async def test_use_is_remembered(tmp_path: Path):
     await subject.put(kept, [text("user", "hello")])
     await subject.mark_used(kept, 31)
     for again in (subject, memory(tmp_path)):
-        assert await again.along(NAMES) == [replace(kept, used_at=31)]
+        assert await again.for_prefixes(NAMES) == [replace(kept, used_at=31)]
         assert await again.show(kept.id) == {
             **replace(kept, used_at=31).to_json(),
             "replaced": [text("user", "hello")],
@@ -76,7 +76,7 @@ async def test_without_a_directory_it_lasts_as_long_as_the_process():
     subject = memory(None)
     await subject.put(summary(), [text("user", "x")])
     await subject.mark_used(summary(), 12)
-    assert (await subject.along(NAMES))[0].used_at == 12
+    assert (await subject.for_prefixes(NAMES))[0].used_at == 12
     assert await subject.show(summary().id) == {**summary(used_at=12).to_json(), "replaced": None}
     assert subject.ids() == []
 
@@ -87,7 +87,7 @@ async def test_an_unwritable_directory_is_no_more_than_a_warning(
     (tmp_path / "file").write_text("in the way")
     subject = memory(tmp_path / "file")
     await subject.put(summary(), [])
-    assert await subject.along(NAMES) == [summary()]
+    assert await subject.for_prefixes(NAMES) == [summary()]
     assert "Could not save" in caplog.text
 
 
@@ -114,10 +114,14 @@ async def test_a_slow_disk_holds_up_no_other_request(
     await memory(tmp_path).put(summary(), [])
     subject, ready = memory(tmp_path), threading.Event()
     threads = slow_disk(monkeypatch, ready)
-    work = [subject.along(NAMES), subject.show(summary().id), subject.mark_used(summary(), 9)]
+    work = [
+        subject.for_prefixes(NAMES),
+        subject.show(summary().id),
+        subject.mark_used(summary(), 9),
+    ]
     tasks = [asyncio.ensure_future(each) for each in (*work, subject.put(summary(9), []))]
     assert await asyncio.wait(tasks, timeout=0.05) == (set(), set(tasks))
-    assert [found.end for found in await subject.along(NAMES)] == [9, 8]
+    assert [found.end for found in await subject.for_prefixes(NAMES)] == [9, 8]
     ready.set()
     await asyncio.gather(*tasks)
     assert len(threads) == 1 and threading.main_thread() not in threads
@@ -135,7 +139,7 @@ async def test_what_a_client_that_left_had_asked_for_is_written_in_order_before_
         task.cancel()
     threading.Timer(0.1, ready.set).start()
     subject.close()
-    assert (await memory(tmp_path).along(NAMES))[0].used_at == 30
+    assert (await memory(tmp_path).for_prefixes(NAMES))[0].used_at == 30
 
 
 GOOD = {"version": 1, "summary": summary().to_json(), "replaced": []}
@@ -164,10 +168,10 @@ async def test_a_damaged_file_is_set_aside(tmp_path: Path, content: bytes):
     file = tmp_path / f"{summary().id}.json"
     file.write_bytes(content)
     subject = memory(tmp_path)
-    assert await subject.along(NAMES) == []
+    assert await subject.for_prefixes(NAMES) == []
     assert [path.suffix for path in files(tmp_path)] == [".corrupt"]
     await subject.put(summary(), [])
-    assert await memory(tmp_path).along(NAMES) == [summary()]
+    assert await memory(tmp_path).for_prefixes(NAMES) == [summary()]
 
 
 async def test_foreign_files_are_left_alone(tmp_path: Path):
@@ -185,7 +189,7 @@ async def test_a_file_that_went_away_is_forgotten(tmp_path: Path):
     await memory(tmp_path).put(summary(), [])
     subject = memory(tmp_path)
     (tmp_path / f"{summary().id}.json").unlink()
-    assert await subject.along(NAMES) == []
+    assert await subject.for_prefixes(NAMES) == []
 
 
 @pytest.mark.parametrize(

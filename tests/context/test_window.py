@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 
-from addon.claude.digest import fingerprint
+from addon.claude.digest import fingerprint_of
 from addon.claude.model import Model
 from addon.context import summarizer as summarizer_module
 from addon.context.selection import choose
@@ -76,7 +76,7 @@ class World:
         fitted = await self.manager.fit(request, model)
         assert problems(fitted.request) == []
         assert fitted.count.total <= fitted.limit
-        assert fitted.prints == fingerprint(fitted.request)
+        assert fitted.fingerprint == fingerprint_of(fitted.request)
         return fitted
 
 
@@ -119,10 +119,10 @@ def start(tmp_path: Path) -> Start:
 
 def long(turns: int = 24, seed: int = 1) -> Conversation:
     """Some 1,700 tokens a turn."""
-    chat = Conversation(seed)
+    conversation = Conversation(seed)
     for _ in range(turns):
-        chat.turn(loops=1, lines=40)
-    return chat
+        conversation.turn(loops=1, lines=40)
+    return conversation
 
 
 def same_start(one: Fitted, other: Fitted) -> bool:
@@ -190,22 +190,22 @@ async def test_the_same_request_again_costs_nothing_and_is_the_same(start: Start
 
 
 async def test_the_prefix_stays_while_the_conversation_grows(start: Start):
-    world, chat = start(), long(26)
-    before = await world.fit(chat.request())
+    world, conversation = start(), long(26)
+    before = await world.fit(conversation.request())
     for _ in range(2):
-        chat.turn(loops=1, lines=20)
-        after = await world.fit(chat.request())
+        conversation.turn(loops=1, lines=20)
+        after = await world.fit(conversation.request())
         assert after.action == "reused"
         assert same_start(before, after)
         before = after
 
 
 async def test_a_restart_pays_nothing_again(start: Start):
-    chat = long(26)
-    before = await start().fit(chat.request())
-    chat.turn(loops=1, lines=20)
+    conversation = long(26)
+    before = await start().fit(conversation.request())
+    conversation.turn(loops=1, lines=20)
     again = start()
-    after = await again.fit(chat.request())
+    after = await again.fit(conversation.request())
     assert not again.upstream.bodies
     assert same_start(before, after)
 
@@ -220,42 +220,42 @@ async def test_a_summary_in_use_stays_when_estimates_change(start: Start):
 
 
 async def test_growth_is_merged_and_only_what_is_new_is_read(start: Start):
-    world, chat = start(), long(26)
-    await world.fit(chat.request())
+    world, conversation = start(), long(26)
+    await world.fit(conversation.request())
     for _ in range(8):
-        chat.turn(loops=1, lines=40)
-        await world.fit(chat.request())
+        conversation.turn(loops=1, lines=40)
+        await world.fit(conversation.request())
     first, second, *_ = world.upstream.prompts
     assert "Summary number 1." in second
     assert "<earlier_summary>" not in first
-    mark = chat.messages[6]["content"][0]["content"][:200]
+    mark = conversation.messages[6]["content"][0]["content"][:200]
     assert (mark in first, mark in second) == (True, False)
 
 
 async def test_after_five_merges_the_whole_is_summarized_anew(start: Start):
-    world, chat = start(), long(26)
+    world, conversation = start(), long(26)
     for _ in range(60):
-        await world.fit(chat.request())
-        chat.turn(loops=1, lines=40)
+        await world.fit(conversation.request())
+        conversation.turn(loops=1, lines=40)
     merged = ["<earlier_summary>" in prompt for prompt in world.upstream.prompts]
     assert merged[:8] == [False, *[True] * 5, False, True]
 
 
 async def test_an_incomplete_summary_is_not_built_upon(start: Start):
-    world, chat = start(Upstream(complete=False)), long(26)
+    world, conversation = start(Upstream(complete=False)), long(26)
     for _ in range(12):
-        await world.fit(chat.request())
-        chat.turn(loops=1, lines=40)
+        await world.fit(conversation.request())
+        conversation.turn(loops=1, lines=40)
     assert len(world.upstream.prompts) >= 2
     assert not any("<earlier_summary>" in prompt for prompt in world.upstream.prompts)
 
 
 async def test_going_back_in_the_conversation_reuses_the_earlier_summary(start: Start):
-    world, chat = start(), long(26)
-    before = await world.fit(chat.request())
+    world, conversation = start(), long(26)
+    before = await world.fit(conversation.request())
     for _ in range(30):
-        chat.turn(loops=1, lines=40)
-        await world.fit(chat.request())
+        conversation.turn(loops=1, lines=40)
+        await world.fit(conversation.request())
     calls = len(world.upstream.bodies)
     back = long(25)
     back.messages[-1] = result(back.messages[-1]["content"][0]["tool_use_id"], "line\n" * 3_000)
@@ -266,12 +266,12 @@ async def test_going_back_in_the_conversation_reuses_the_earlier_summary(start: 
 
 
 async def test_calls_are_at_most_one_for_twenty_thousand_tokens_of_growth(start: Start):
-    world, chat, truth = start(limit=200_000, target=180_000), Conversation(3), Truth()
+    world, conversation, truth = start(limit=200_000, target=180_000), Conversation(3), Truth()
     totals, previous, breaks = [], None, 0
     for _ in range(75):
-        chat.turn(loops=2, lines=90)
-        fitted = await world.fit(chat.request())
-        totals.append(truth.count(chat.request()))
+        conversation.turn(loops=2, lines=90)
+        fitted = await world.fit(conversation.request())
+        totals.append(truth.count(conversation.request()))
         world.manager.learn(fitted, {"input_tokens": truth.count(fitted.request)})
         breaks += previous is not None and not same_start(previous, fitted)
         previous = fitted
@@ -284,19 +284,19 @@ async def test_calls_are_at_most_one_for_twenty_thousand_tokens_of_growth(start:
 async def test_auto_target_makes_fewer_and_deeper_summaries(start: Start, tmp_path: Path):
     counts = {}
     for target in (TARGET, "auto"):
-        world, chat = start(target=target, directory=tmp_path / str(target)), long(20)
+        world, conversation = start(target=target, directory=tmp_path / str(target)), long(20)
         for _ in range(30):
-            chat.turn(loops=1, lines=40)
-            await world.fit(chat.request())
+            conversation.turn(loops=1, lines=40)
+            await world.fit(conversation.request())
         counts[target] = len(world.upstream.bodies)
     assert counts["auto"] < counts[TARGET]
 
 
 async def test_parallel_requests_share_one_call(start: Start):
-    world, chat = start(Upstream(gate=asyncio.Event())), long(26)
-    one = chat.request()
-    chat.turn(loops=0)
-    other = chat.request()
+    world, conversation = start(Upstream(gate=asyncio.Event())), long(26)
+    one = conversation.request()
+    conversation.turn(loops=0)
+    other = conversation.request()
     running = [asyncio.create_task(world.fit(request)) for request in (one, other, one)]
     await until(lambda: bool(world.upstream.bodies))
     gate = world.upstream.gate
@@ -362,14 +362,14 @@ async def test_when_no_summary_comes_it_is_trimmed(start: Start, failure: str):
 
 
 async def test_a_failing_summarizer_is_left_in_peace_for_a_while(start: Start):
-    world, chat = start(Upstream(error=CCProxyError("down"))), long(26)
+    world, conversation = start(Upstream(error=CCProxyError("down"))), long(26)
     for _ in range(3):
-        await world.fit(chat.request())
-        chat.turn(loops=0)
+        await world.fit(conversation.request())
+        conversation.turn(loops=0)
     assert len(world.upstream.bodies) == 1
     world.clock.now += PAUSE_SECONDS + 1
     world.upstream.error = None
-    assert (await world.fit(chat.request())).action == "summarized"
+    assert (await world.fit(conversation.request())).action == "summarized"
 
 
 async def test_a_call_that_hangs_is_given_up(start: Start, monkeypatch: pytest.MonkeyPatch):
@@ -384,12 +384,12 @@ async def test_a_bug_in_the_call_is_not_swallowed(start: Start):
 
 
 async def test_made_ahead_the_crossing_turn_does_not_wait(start: Start):
-    world, chat = start(), long(10)
+    world, conversation = start(), long(10)
     prepared_at = 0
-    while (fitted := await world.fit(chat.request())).action == "none":
+    while (fitted := await world.fit(conversation.request())).action == "none":
         await world.manager.prepare_ahead(fitted)
         prepared_at = prepared_at or (len(world.upstream.bodies) and fitted.before)
-        chat.turn(loops=1, lines=40)
+        conversation.turn(loops=1, lines=40)
     assert (fitted.action, fitted.cost) == ("reused", 0)
     assert 0.75 * LIMIT < prepared_at <= LIMIT
     assert len(world.upstream.bodies) == 1
@@ -397,14 +397,14 @@ async def test_made_ahead_the_crossing_turn_does_not_wait(start: Start):
 
 
 async def test_ahead_of_need_is_still_once(start: Start):
-    world, chat, previous, breaks = start(limit=60_000, target=50_000), long(10), None, 0
+    world, conversation, previous, breaks = start(limit=60_000, target=50_000), long(10), None, 0
     for _ in range(50):
-        fitted = await world.fit(chat.request())
+        fitted = await world.fit(conversation.request())
         assert not fitted.cost
         await world.manager.prepare_ahead(fitted)
         breaks += previous is not None and not same_start(previous, fitted)
         previous = fitted
-        chat.turn(loops=1, lines=40)
+        conversation.turn(loops=1, lines=40)
     assert len(world.upstream.bodies) - 1 <= breaks <= len(world.upstream.bodies)
 
 
@@ -415,22 +415,22 @@ async def test_ahead_of_need_leaves_short_conversations_alone(start: Start):
 
 
 async def test_the_last_prompt_and_plan_survive_word_for_word(start: Start):
-    world, chat = start(), long(2)
+    world, conversation = start(), long(2)
     todo = {
         "type": "tool_use",
         "id": "todo",
         "name": "TodoWrite",
         "input": {"todos": ["polish the parser"]},
     }
-    chat.answer()
-    chat.messages += [
+    conversation.answer()
+    conversation.messages += [
         text("user", "Make it fast, in Österreich."),
         {"role": "assistant", "content": [todo]},
     ]
-    chat.messages += [result("todo", "ok")]
+    conversation.messages += [result("todo", "ok")]
     for _ in range(40):
-        chat.loop(lines=40)
-    fitted = await world.fit(chat.request())
+        conversation.loop(lines=40)
+    fitted = await world.fit(conversation.request())
     (standing,) = (
         m for m in fitted.request["messages"] if "[Context Summary - " in str(m["content"])
     )
@@ -440,25 +440,27 @@ async def test_the_last_prompt_and_plan_survive_word_for_word(start: Start):
 
 
 def thoughtful(turns: int) -> Conversation:
-    chat = long(turns)
-    for at, message in enumerate(chat.messages):
+    conversation = long(turns)
+    for at, message in enumerate(conversation.messages):
         if message["role"] == "assistant":
             thought = {"type": "thinking", "thinking": "", "signature": f"sig{at}"}
             blocks = message["content"]
             blocks = [{"type": "text", "text": blocks}] if isinstance(blocks, str) else blocks
             message["content"] = [thought, *blocks]
-    return chat
+    return conversation
 
 
 @pytest.mark.parametrize("key", [True, False], ids=["summarized", "trimmed"])
 async def test_thinking_bound_to_the_old_prefix_is_left_out(start: Start, key: bool):
-    world, chat = start(key=key), thoughtful(26)
-    fitted = await world.fit(chat.request(), PRESERVED)
+    world, conversation = start(key=key), thoughtful(26)
+    fitted = await world.fit(conversation.request(), PRESERVED)
     assert "signature" not in json.dumps(fitted.request["messages"])
     fresh = {"type": "thinking", "thinking": "", "signature": "new"}
-    chat.messages.append({"role": "assistant", "content": [fresh, {"type": "text", "text": "ok"}]})
-    chat.messages.append(text("user", "go on"))
-    after = await world.fit(chat.request(), PRESERVED)
+    conversation.messages.append(
+        {"role": "assistant", "content": [fresh, {"type": "text", "text": "ok"}]}
+    )
+    conversation.messages.append(text("user", "go on"))
+    after = await world.fit(conversation.request(), PRESERVED)
     assert json.dumps(after.request["messages"]).count("signature") == 1
     assert same_start(fitted, after)
 
@@ -476,11 +478,11 @@ async def test_strategy_none_touches_nothing(start: Start):
 
 
 async def test_strategy_trim_keeps_its_cuts_while_they_suffice(start: Start):
-    world, chat = start(strategy="trim"), long(26)
-    before, breaks = await world.fit(chat.request()), 0
+    world, conversation = start(strategy="trim"), long(26)
+    before, breaks = await world.fit(conversation.request()), 0
     for _ in range(16):
-        chat.turn(loops=1, lines=40)
-        after = await world.fit(chat.request())
+        conversation.turn(loops=1, lines=40)
+        after = await world.fit(conversation.request())
         breaks += not same_start(before, after)
         before = after
     assert 2 <= breaks <= 6
@@ -498,10 +500,10 @@ async def test_what_can_not_be_made_to_fit_is_an_error_with_both_numbers(start: 
 
 async def test_a_summary_that_could_not_help_is_not_paid_for(start: Start):
     """The newest messages alone are over the limit, so that they have to be cut anyway."""
-    world, chat = start(), long(3)
+    world, conversation = start(), long(3)
     for _ in range(12):
-        chat.loop(lines=200)
-    assert (await world.fit(chat.request())).action == "trimmed"
+        conversation.loop(lines=200)
+    assert (await world.fit(conversation.request())).action == "trimmed"
     assert not world.upstream.bodies
 
 
@@ -547,13 +549,13 @@ async def test_a_summarized_view_is_counted_by_its_own_conversation(start: Start
         other = long(4, seed).request()
         world.counter.count(other, NEW)
         world.counter.learn(other, NEW, round(truth.count(other) * 0.6))
-    chat = long(12)
+    conversation = long(12)
     for _ in range(60):
-        fitted = await world.fit(chat.request())
+        fitted = await world.fit(conversation.request())
         if fitted.action == "summarized":
             break
         world.manager.learn(fitted, {"input_tokens": truth.count(fitted.request)})
-        chat.turn(loops=1, lines=40)
+        conversation.turn(loops=1, lines=40)
     assert fitted.count.total == pytest.approx(truth.count(fitted.request), rel=0.05)
 
 
@@ -616,7 +618,7 @@ async def test_digests_that_the_caller_has_are_used(start: Start):
     fitted = await world.manager.fit(
         request, NEW, [bytes([at]) * 16 for at in range(len(request["messages"]))]
     )
-    assert fitted.prints.messages[2] == b"\x02" * 16
+    assert fitted.fingerprint.messages[2] == b"\x02" * 16
 
 
 async def test_a_call_whose_client_has_left_is_in_the_background_until_it_is_kept(start: Start):

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from addon.claude.digest import Fingerprint, fingerprint
+from addon.claude.digest import Fingerprint, fingerprint_of
 from addon.claude.model import Model
 from addon.context.tokens.count import Count, Source
 from addon.context.tokens.estimate import Anchor, Anchors, Calibration, Found, Sizes, estimate
@@ -72,7 +72,7 @@ class TokenCounter:
         self,
         request: JsonObject,
         model: Model,
-        prints: Fingerprint | None = None,
+        fingerprint: Fingerprint | None = None,
         *,
         factor: float | None = None,
     ) -> Count:
@@ -80,17 +80,19 @@ class TokenCounter:
 
         `factor`: that of the conversation which the request was made from, where there is one.
         """
-        prints = prints or fingerprint(request)
-        jobs = list(self._missing(request, prints))
+        fingerprint = fingerprint or fingerprint_of(request)
+        jobs = list(self._missing(request, fingerprint))
         if self._vocabulary.settled:
             self._measure(jobs)
-        return self._estimate(model, self._sizes(request, model, prints, jobs), prints, factor)
+        return self._estimate(
+            model, self._sizes(request, model, fingerprint, jobs), fingerprint, factor
+        )
 
     async def count_soon(
         self,
         request: JsonObject,
         model: Model,
-        prints: Fingerprint | None = None,
+        fingerprint: Fingerprint | None = None,
         *,
         factor: float | None = None,
         wait: float = WAIT_SECONDS,
@@ -102,8 +104,8 @@ class TokenCounter:
         class weights, and the worker finishes for the next turn. A request that can't have more than `threshold`
         tokens isn't waited for at all.
         """
-        prints = prints or fingerprint(request)
-        jobs = list(self._missing(request, prints))
+        fingerprint = fingerprint or fingerprint_of(request)
+        jobs = list(self._missing(request, fingerprint))
         volume = sum(size for _, _, size in jobs)
         if volume <= INLINE_BYTES and self._vocabulary.settled:
             self._measure(jobs)
@@ -112,7 +114,9 @@ class TokenCounter:
             # That much text needs no exact bound, and an image that seems as much is measured in no time.
             if volume > threshold or self.needs_count(request, model, threshold):
                 await asyncio.wait([asyncio.wrap_future(work)], timeout=wait)
-        return self._estimate(model, self._sizes(request, model, prints, jobs), prints, factor)
+        return self._estimate(
+            model, self._sizes(request, model, fingerprint, jobs), fingerprint, factor
+        )
 
     def needs_count(self, request: JsonObject, model: Model, threshold: int) -> bool:
         """Whether the request could have more than `threshold` tokens, from its bytes alone."""
@@ -123,19 +127,19 @@ class TokenCounter:
         request: JsonObject,
         model: Model,
         true_total: int,
-        prints: Fingerprint | None = None,
+        fingerprint: Fingerprint | None = None,
     ) -> bool:
         """Take in what `request`, as it was sent, really cost (`count.true_input`, or N of "prompt is too long").
 
         False when it isn't counted yet (the worker was too slow): nothing is learnt then.
         """
-        prints = prints or fingerprint(request)
-        if not self._vocabulary.settled or None in self._memo.many(_keys(prints)):
+        fingerprint = fingerprint or fingerprint_of(request)
+        if not self._vocabulary.settled or None in self._memo.many(_keys(fingerprint)):
             return False
-        sizes = self._sizes(request, model, prints, [])
+        sizes = self._sizes(request, model, fingerprint, [])
         now = Anchor(true_total, sizes.text, sizes.fixed)
-        self._calibrate(model, now, self._anchors.find(prints, model.tokenizer))
-        self._anchors.put(prints, model.tokenizer, now)
+        self._calibrate(model, now, self._anchors.find(fingerprint, model.tokenizer))
+        self._anchors.put(fingerprint, model.tokenizer, now)
         if self._clock() - self._saved >= SAVE_SECONDS:
             self.save()
         return True
@@ -152,9 +156,9 @@ class TokenCounter:
         self.save()
         self._disk.shutdown()
 
-    def _missing(self, request: JsonObject, prints: Fingerprint) -> Iterator[_Job]:
+    def _missing(self, request: JsonObject, fingerprint: Fingerprint) -> Iterator[_Job]:
         """What the memo lacks."""
-        keys = _keys(prints)
+        keys = _keys(fingerprint)
         for at, size in enumerate(self._memo.many(keys)):
             if size is None:
                 yield keys[at], *_part(request, at)
@@ -169,11 +173,11 @@ class TokenCounter:
                 self._memo.put(key, measure(self._vocabulary.count))
 
     def _sizes(
-        self, request: JsonObject, model: Model, prints: Fingerprint, jobs: list[_Job]
+        self, request: JsonObject, model: Model, fingerprint: Fingerprint, jobs: list[_Job]
     ) -> Sizes:
         """Sizes from the memo; by class weights where a job for it isn't done."""
         rough = {key: work(weigh) for key, work, _ in jobs if self._memo.get(key) is None}
-        keys = _keys(prints)
+        keys = _keys(fingerprint)
         sizes = [
             size or rough.get(key) or Size()
             for key, size in zip(keys, self._memo.many(keys), strict=True)
@@ -189,11 +193,11 @@ class TokenCounter:
         )
 
     def _estimate(
-        self, model: Model, sizes: Sizes, prints: Fingerprint, factor: float | None
+        self, model: Model, sizes: Sizes, fingerprint: Fingerprint, factor: float | None
     ) -> Count:
         learnt, basis = self._calibration.factor(model)
         source: Source = "weights" if sizes.rough else "calibrated" if factor else basis
-        found = self._anchors.find(prints, model.tokenizer)
+        found = self._anchors.find(fingerprint, model.tokenizer)
         return estimate(sizes, factor or learnt, source, found)
 
     def _calibrate(self, model: Model, now: Anchor, found: Found | None) -> None:
@@ -232,9 +236,9 @@ class TokenCounter:
         return made_by_us and self._clock() - state["saved"] < STALE_SECONDS
 
 
-def _keys(prints: Fingerprint) -> list[bytes]:
+def _keys(fingerprint: Fingerprint) -> list[bytes]:
     """The memo's keys for a request: system, tools, messages."""
-    return [prints.system, prints.tools, *prints.messages]
+    return [fingerprint.system, fingerprint.tools, *fingerprint.messages]
 
 
 def _part(request: JsonObject, at: int) -> tuple[Callable[[CountText], Size], int]:

@@ -34,16 +34,16 @@ class Anchors:
     def __init__(self, size: int = 512) -> None:
         self._anchors: Lru[bytes, Anchor] = Lru(2 * size)
 
-    def put(self, prints: Fingerprint, family: str, anchor: Anchor) -> None:
+    def put(self, fingerprint: Fingerprint, family: str, anchor: Anchor) -> None:
         """Remember what a whole request cost; `family`: the tokenizer that counted it."""
-        self._anchors.put(_whole(prints, family) + prints.names[-1], anchor)
-        self._anchors.put(_bare(family) + prints.names[-1], anchor)
+        self._anchors.put(_whole(fingerprint, family) + fingerprint.names[-1], anchor)
+        self._anchors.put(_bare(family) + fingerprint.names[-1], anchor)
 
-    def find(self, prints: Fingerprint, family: str) -> Found | None:
+    def find(self, fingerprint: Fingerprint, family: str) -> Found | None:
         """The longest known prefix; one under other tools or another system when there is none under these."""
-        if anchor := self._longest(_whole(prints, family), prints.names):
+        if anchor := self._longest(_whole(fingerprint, family), fingerprint.names):
             return Found(anchor, exact=True)
-        if anchor := self._longest(_bare(family), prints.names):
+        if anchor := self._longest(_bare(family), fingerprint.names):
             return Found(anchor, exact=False)
         return None
 
@@ -59,9 +59,9 @@ class Anchors:
             self._anchors.put(bytes.fromhex(name), Anchor(int(total), int(text), int(fixed)))
 
 
-def _whole(prints: Fingerprint, family: str) -> bytes:
+def _whole(fingerprint: Fingerprint, family: str) -> bytes:
     """What an anchor's key begins with; the name of the messages follows."""
-    return family.encode() + prints.system + prints.tools
+    return family.encode() + fingerprint.system + fingerprint.tools
 
 
 def _bare(family: str) -> bytes:
