@@ -21,7 +21,7 @@ from addon.exchange.routes import COUNT_TOKENS, deployment
 from addon.exchange.state import Exchange, Exchanges
 from addon.translation.from_anthropic.by_dialect import renderer_for, whole_answer
 from addon.translation.from_anthropic.headers import EVENT_STREAM_HEADERS, client_headers
-from addon.translation.to_anthropic.conversion_cache import Memo
+from addon.translation.to_anthropic.conversion_cache import ConversionCache
 from addon.translation.to_anthropic.native import native_translation
 from addon.translation.to_anthropic.request import translate_chat, translate_responses
 from addon.translation.types import RequestOptions, Translation
@@ -42,7 +42,7 @@ class Translate:
         self.models = models
         self.aliases = dict(settings.model_aliases)
         self.options = RequestOptions(strict=settings.strict, fast=settings.fast_mode)
-        self.memo = Memo()
+        self.cache = ConversionCache()
 
     async def request(self, flow: http.HTTPFlow) -> None:
         exchange = self.exchanges.open(flow)
@@ -104,9 +104,9 @@ class Translate:
     ) -> Translation:
         match dialect:
             case "chat":
-                translation = translate_chat(body, model, self.options, self.memo)
+                translation = translate_chat(body, model, self.options, self.cache)
             case "responses":
-                translation = translate_responses(body, model, self.options, self.memo)
+                translation = translate_responses(body, model, self.options, self.cache)
             case "messages":
                 translation = native_translation(body, model)
         translation.reply = replace(translation.reply, model=asked)

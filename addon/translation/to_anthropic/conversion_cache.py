@@ -18,7 +18,7 @@ OVERHEAD = 1024
 _FORM = 2
 
 
-class Memo:
+class ConversionCache:
     """Converted JSON, found again by a digest of all that it was made from; what was unused for longest goes first.
 
     Its values are shared between requests: whoever gets one never changes it."""

@@ -23,7 +23,7 @@ from addon.translation.to_anthropic.content import (
     result_block,
     text_block,
 )
-from addon.translation.to_anthropic.conversion_cache import Memo
+from addon.translation.to_anthropic.conversion_cache import ConversionCache
 from addon.translation.to_anthropic.fields import Fields, expect_object, located, sanitized, within
 from addon.translation.to_anthropic.tool_arguments import RAW, parse_arguments
 
@@ -198,7 +198,7 @@ OPENING = "Begin."
 
 
 @dataclass(frozen=True, slots=True)
-class Conversation:
+class AssembledMessages:
     system: Blocks
     messages: list[JsonObject]
     """Neighbours of one role are one message; system messages may be among them, wherever the client had them."""
@@ -210,9 +210,9 @@ def convert_turns(
     convert: Callable[[Any, Context], Turn],
     context: Context,
     field: str,
-    memo: Memo,
+    cache: ConversionCache,
 ) -> list[Turn]:
-    """`convert` sees one message at a time and nothing else, so what it makes of a message is kept in `memo`.
+    """`convert` sees one message at a time and nothing else, so what it makes of a message is kept in `cache`.
 
     Raises BadRequest with `param` `<field>[i]…`."""
     scope = (convert, context.fingerprint())
@@ -222,7 +222,7 @@ def convert_turns(
             if _is_plain(message):
                 turns.append(convert(message, context))
             else:
-                turns.append(memo.recall(lambda given: convert(given, context), message, scope))
+                turns.append(cache.recall(lambda given: convert(given, context), message, scope))
     except BadRequest as error:
         raise within(f"{field}[{len(turns)}]", error) from None
     return turns
@@ -235,7 +235,7 @@ def _is_plain(message: Any) -> bool:
     return isinstance(message.get("content"), str) or isinstance(message.get("output"), str)
 
 
-def assemble(turns: list[Turn], field: str) -> Conversation:
+def assemble(turns: list[Turn], field: str) -> AssembledMessages:
     """System turns before the first other one become `system`; empty turns vanish; neighbours are joined."""
     notes = [f"{field}[{index}]: {note}" for index, turn in enumerate(turns) for note in turn.notes]
     groups = _joined([(turn.role, turn.blocks) for turn in turns if turn.blocks])
@@ -243,7 +243,7 @@ def assemble(turns: list[Turn], field: str) -> Conversation:
     groups = groups if len(spoken) == len(groups) else _joined(spoken)
     system = groups.pop(0)[1] if groups and groups[0][0] == "system" else []
     messages = [{"role": role, "content": blocks} for role, blocks in groups]
-    return Conversation(
+    return AssembledMessages(
         system, messages or [{"role": "user", "content": [text_block(OPENING)]}], notes
     )
 

@@ -25,10 +25,10 @@ from addon.translation.to_anthropic.content import (
     content_blocks,
     text_block,
 )
-from addon.translation.to_anthropic.conversion_cache import Memo
+from addon.translation.to_anthropic.conversion_cache import ConversionCache
 from addon.translation.to_anthropic.fields import Fields, expect_object, located, sanitized
 from addon.translation.to_anthropic.messages import (
-    Conversation,
+    AssembledMessages,
     assemble,
     convert_turns,
     message_turn,
@@ -77,24 +77,24 @@ class _Source:
 
 
 def translate_chat(
-    body: JsonObject, model: Model, options: RequestOptions, memo: Memo | None = None
+    body: JsonObject, model: Model, options: RequestOptions, cache: ConversionCache | None = None
 ) -> Translation:
     """From a Chat Completions body, or a Responses body at the same address. `body` is decoded JSON and not changed.
-    What `memo` knows from earlier requests isn't converted again, and is shared with them: nobody may change an object
+    What `cache` knows from earlier requests isn't converted again, and is shared with them: nobody may change an object
     in the result.
 
     Raises BadRequest, with `param` naming the field, for what can't be translated."""
     with _explained():
-        return _translate(expect_object(body), _chat_source(body), model, options, memo)
+        return _translate(expect_object(body), _chat_source(body), model, options, cache)
 
 
 def translate_responses(
-    body: JsonObject, model: Model, options: RequestOptions, memo: Memo | None = None
+    body: JsonObject, model: Model, options: RequestOptions, cache: ConversionCache | None = None
 ) -> Translation:
     """From a Responses body, otherwise as `translate_chat`."""
     with _explained():
         refuse_stored_state(Fields(expect_object(body)))
-        translation = _translate(body, _input_source(body.get("input")), model, options, memo)
+        translation = _translate(body, _input_source(body.get("input")), model, options, cache)
         translation.reply = replace(translation.reply, echo=echo(body))
         return translation
 
@@ -148,12 +148,16 @@ class _Asked:
 
 
 def _translate(
-    body: JsonObject, source: _Source, model: Model, options: RequestOptions, memo: Memo | None
+    body: JsonObject,
+    source: _Source,
+    model: Model,
+    options: RequestOptions,
+    cache: ConversionCache | None,
 ) -> Translation:
-    memo = Memo() if memo is None else memo
-    asked = _read(body, source, model, options, memo)
+    cache = ConversionCache() if cache is None else cache
+    asked = _read(body, source, model, options, cache)
     fields = asked.fields
-    turns = convert_turns(source.items, source.convert, asked.context, source.field, memo)
+    turns = convert_turns(source.items, source.convert, asked.context, source.field, cache)
     conversation = assemble(turns, source.field)
     request, max_tokens_given = _request(asked, conversation)
     notes = [*asked.toolbox.notes, *conversation.notes, *normalize(request, model)]
@@ -172,13 +176,13 @@ def _translate(
 
 
 def _read(
-    body: JsonObject, source: _Source, model: Model, options: RequestOptions, memo: Memo
+    body: JsonObject, source: _Source, model: Model, options: RequestOptions, cache: ConversionCache
 ) -> _Asked:
     fields = Fields({name: _clean(name, value) for name, value in body.items()})
     parameters.refuse_unsupported(fields)
     legacy = "functions" in fields and not fields.items("tools")
     added = additional_tools(source.items) if source.field == "input" else []
-    toolbox = read_tools(fields, added, options, memo, legacy=legacy)
+    toolbox = read_tools(fields, added, options, cache, legacy=legacy)
     return _Asked(
         fields=fields,
         source=source,
@@ -192,7 +196,7 @@ def _read(
     )
 
 
-def _request(asked: _Asked, conversation: Conversation) -> tuple[JsonObject, bool]:
+def _request(asked: _Asked, conversation: AssembledMessages) -> tuple[JsonObject, bool]:
     """The Anthropic request before its history is put in order, and whether the client named a limit."""
     max_tokens, given = parameters.max_tokens(asked.fields, asked.model)
     system = _system(asked, conversation.system)

@@ -7,7 +7,7 @@ from typing import Any
 
 from addon.core.errors import BadRequest
 from addon.core.types import JsonObject
-from addon.translation.to_anthropic.conversion_cache import Memo
+from addon.translation.to_anthropic.conversion_cache import ConversionCache
 from addon.translation.to_anthropic.fields import Fields, expect_object, located
 from addon.translation.to_anthropic.tools import Toolbox, declare_functions, declare_tools
 from addon.translation.types import RequestOptions
@@ -101,7 +101,12 @@ def _disables_parallel(given: Any) -> bool:
 
 
 def read_tools(
-    fields: Fields, added: list[Any], options: RequestOptions, memo: Memo, *, legacy: bool
+    fields: Fields,
+    added: list[Any],
+    options: RequestOptions,
+    cache: ConversionCache,
+    *,
+    legacy: bool,
 ) -> Toolbox:
     """`fields`: of the body; `added`: tools from elsewhere in it; `legacy`: it has `functions` instead. The toolbox may
     be one of an earlier request. Raises BadRequest, with `param` naming the tool."""
@@ -111,7 +116,7 @@ def read_tools(
         declared = {"tools": [*(fields.items("tools") or []), *added]}
         if options.web_search and "web_search_options" in fields:
             declared["search"] = _web_search(fields.nested("web_search_options"))
-    return memo.recall(_toolbox, declared, _toolbox)
+    return cache.recall(_toolbox, declared, _toolbox)
 
 
 def _toolbox(declared: JsonObject) -> Toolbox:

@@ -14,7 +14,7 @@ from addon.claude.prompt_cache import place_breakpoints
 from addon.claude.subscription_request import for_subscription
 from addon.core.errors import BadRequest
 from addon.translation.to_anthropic.content import Context, Turn
-from addon.translation.to_anthropic.conversion_cache import OVERHEAD, Memo
+from addon.translation.to_anthropic.conversion_cache import OVERHEAD, ConversionCache
 from addon.translation.to_anthropic.messages import convert_turns, message_turn
 from addon.translation.to_anthropic.repair import repair
 from addon.translation.to_anthropic.request import translate_chat, translate_responses
@@ -50,9 +50,9 @@ class Maker:
 
 @given(json_values)
 def test_equal_json_is_made_once_whichever_objects_it_consists_of(value: Any) -> None:
-    memo, make = Memo(), Maker()
-    first = memo.recall(make, value, "scope")
-    assert memo.recall(make, json.loads(json.dumps(value)), "scope") is first
+    cache, make = ConversionCache(), Maker()
+    first = cache.recall(make, value, "scope")
+    assert cache.recall(make, json.loads(json.dumps(value)), "scope") is first
     assert len(make.made) == 1
 
 
@@ -69,23 +69,23 @@ DIFFERENT = {
 
 @pytest.mark.parametrize("values", DIFFERENT.values(), ids=DIFFERENT)
 def test_values_that_could_be_taken_for_each_other(values: tuple[Any, ...]) -> None:
-    memo, make = Memo(), Maker()
+    cache, make = ConversionCache(), Maker()
     for value in values:
-        memo.recall(make, [value], "scope")
+        cache.recall(make, [value], "scope")
     assert len(make.made) == len(values)
 
 
 def test_another_scope_is_another_value() -> None:
-    memo, make = Memo(), Maker()
-    assert memo.recall(make, "x", "a") is not memo.recall(make, "x", "b")
+    cache, make = ConversionCache(), Maker()
+    assert cache.recall(make, "x", "a") is not cache.recall(make, "x", "b")
 
 
 def test_what_is_refused_is_refused_each_time() -> None:
-    memo = Memo()
+    cache = ConversionCache()
     for _ in range(2):
         with pytest.raises(BadRequest):
-            memo.recall(_refuse, {}, "scope")
-    assert memo.held == 0
+            cache.recall(_refuse, {}, "scope")
+    assert cache.held == 0
 
 
 def _refuse(source: Any) -> None:
@@ -96,27 +96,27 @@ def test_what_is_nested_too_deeply_to_be_looked_up_is_made() -> None:
     deep: list[Any] = []
     for _ in range(3000):
         deep = [deep]
-    memo, make = Memo(), Maker()
-    memo.recall(make, deep, "scope")
+    cache, make = ConversionCache(), Maker()
+    cache.recall(make, deep, "scope")
     assert len(make.made) == 1
-    assert memo.held == 0
+    assert cache.held == 0
 
 
 def test_the_one_unused_for_longest_goes_first() -> None:
-    memo, make = Memo(room=3 * (OVERHEAD + 100)), Maker()
+    cache, make = ConversionCache(room=3 * (OVERHEAD + 100)), Maker()
     for source in ("a", "b", "c", "a", "d", "a", "b"):
-        memo.recall(make, source, "scope")
+        cache.recall(make, source, "scope")
     assert make.made == ["a", "b", "c", "d", "b"]
 
 
 def test_the_room_is_never_exceeded() -> None:
     room = 10 * OVERHEAD
-    memo, make = Memo(room), Maker()
+    cache, make = ConversionCache(room), Maker()
     for number in range(100):
-        memo.recall(make, f"{number}" * 300, "scope")
-        assert 0 < memo.held <= room
-    memo.recall(make, "x" * room, "scope")
-    assert memo.held == 0
+        cache.recall(make, f"{number}" * 300, "scope")
+        assert 0 < cache.held <= room
+    cache.recall(make, "x" * room, "scope")
+    assert cache.held == 0
 
 
 # ---------------------------------------------------------------------------------------------------- conversations
@@ -132,14 +132,16 @@ class Converter:
 
 
 def test_of_a_grown_conversation_only_what_is_new_is_converted() -> None:
-    convert, memo = Converter(), Memo()
+    convert, cache = Converter(), ConversionCache()
     history = [U([text("a")]), A(None, TC("c1")), U([text("b")])]
-    convert_turns(history, convert, context(), "messages", memo)
+    convert_turns(history, convert, context(), "messages", cache)
     convert.seen.clear()
     new = A("more", TC("c2"))
-    turns = convert_turns([*copy.deepcopy(history), new], convert, context(), "messages", memo)
+    turns = convert_turns([*copy.deepcopy(history), new], convert, context(), "messages", cache)
     assert convert.seen == [new]
-    assert turns == convert_turns([*history, new], message_turn, context(), "messages", Memo())
+    assert turns == convert_turns(
+        [*history, new], message_turn, context(), "messages", ConversionCache()
+    )
 
 
 CONTEXTS = {
@@ -152,17 +154,17 @@ CONTEXTS = {
 
 @pytest.mark.parametrize("other", CONTEXTS.values(), ids=CONTEXTS)
 def test_a_change_of_what_names_and_inputs_depend_on_converts_anew(other: Context) -> None:
-    convert, memo, message = Converter(), Memo(), A(None, TC("c1"))
-    convert_turns([message], convert, context(function()), "messages", memo)
-    convert_turns([message], convert, other, "messages", memo)
+    convert, cache, message = Converter(), ConversionCache(), A(None, TC("c1"))
+    convert_turns([message], convert, context(function()), "messages", cache)
+    convert_turns([message], convert, other, "messages", cache)
     assert len(convert.seen) == 2
 
 
 def test_a_tool_described_otherwise_does_not() -> None:
-    convert, memo, message = Converter(), Memo(), A(None, TC("c1"))
+    convert, cache, message = Converter(), ConversionCache(), A(None, TC("c1"))
     for description in ("a", "b"):
         tools = context(function(description=description))
-        convert_turns([message], convert, tools, "messages", memo)
+        convert_turns([message], convert, tools, "messages", cache)
     assert len(convert.seen) == 1
 
 
@@ -201,10 +203,10 @@ def sent(translation: Translation) -> Any:
 @given(chats, st.sampled_from([{}, {"tools": [function(), function("g h", **MARK)]}]))
 def test_a_remembered_conversation_is_translated_to_the_same(messages: Any, fields: Any) -> None:
     """At each of its turns, and although what became of the one before was sent on its way."""
-    memo = Memo()
+    cache = ConversionCache()
     for length in range(1, len(messages) + 1):
         body = {"model": OPUS, "messages": messages[:length], **fields}
-        told = translate_chat(copy.deepcopy(body), CATALOGUE.get(OPUS), RequestOptions(), memo)
+        told = translate_chat(copy.deepcopy(body), CATALOGUE.get(OPUS), RequestOptions(), cache)
         assert told == translate_chat(body, CATALOGUE.get(OPUS), RequestOptions())
         before = copy.deepcopy(told.request)
         sent(told)
@@ -213,10 +215,10 @@ def test_a_remembered_conversation_is_translated_to_the_same(messages: Any, fiel
 
 def test_items_and_messages_are_not_taken_for_each_other() -> None:
     """A result of the Responses API is no message, whatever was said before."""
-    memo = Memo()
+    cache = ConversionCache()
     item = {"type": "function_call_output", "call_id": "c1", "role": "user", "output": [text("x")]}
     model, options = CATALOGUE.get(OPUS), RequestOptions()
-    translate_chat({"model": OPUS, "messages": [item]}, model, options, memo)
+    translate_chat({"model": OPUS, "messages": [item]}, model, options, cache)
     given = {"model": OPUS, "input": [item]}
-    remembered = translate_responses(given, model, options, memo)
+    remembered = translate_responses(given, model, options, cache)
     assert remembered == translate_responses(given, model, options)
