@@ -20,7 +20,7 @@ from addon.translation.errors import from_upstream
 from addon.translation.message_stream import read_message
 from addon.usage.ledger import UsageLedger
 from addon.usage.purse import Purse
-from addon.usage.record import RequestRecord, picos
+from addon.usage.record import RequestRecord, picodollars
 
 
 class SummaryCall:
@@ -54,12 +54,12 @@ class SummaryCall:
             message = await self.send(body)
             usage = message.get("usage") or {}
             spent = cost_of_answer(model, usage)
-            self.book(model.id, started, tokens=Tokens.from_usage(usage), cost=picos(spent))
+            self.add(model.id, started, tokens=Tokens.from_usage(usage), cost=picodollars(spent))
         except CCProxyError as error:
-            self.book(model.id, started, status=error.status, error=error.code or error.type)
+            self.add(model.id, started, status=error.status, error=error.code or error.type)
             raise
         except asyncio.CancelledError:  # it took too long; Anthropic may bill it all the same
-            self.book(model.id, started, status=504, error="timeout")
+            self.add(model.id, started, status=504, error="timeout")
             raise
         finally:
             self.purse.budget.release(reservation)
@@ -69,7 +69,7 @@ class SummaryCall:
             complete=message.get("stop_reason") != "max_tokens",
         )
 
-    def book(self, model: str, started: float, **what: Any) -> None:
+    def add(self, model: str, started: float, **what: Any) -> None:
         latency = round((time.monotonic() - started) * 1000)
         record = RequestRecord(
             time=self.clock(), model=model, source="summary", latency_ms=latency, **what

@@ -14,11 +14,11 @@ from addon.core.terminal import Terminal, Tone, count, dollars
 from addon.core.types import JsonObject
 from addon.exchange.state import Exchange, Exchanges
 from addon.usage.budget import Budget, Reservation
-from addon.usage.conversations import Conversation
+from addon.usage.conversations import RecentConversation
 from addon.usage.ledger import UsageLedger
 from addon.usage.live import LiveHub
 from addon.usage.metrics import Metrics
-from addon.usage.record import RequestRecord, Source, picos, record_json, usd
+from addon.usage.record import RequestRecord, Source, picodollars, record_json, usd
 from addon.usage.subscription import Standing
 
 UNRECORDED = ("public", "page", "control")
@@ -105,7 +105,7 @@ class UsageRecorder:
         call = exchange.call
         if call is None or call.conversation is None or call.fitted is None:
             return
-        conversation = Conversation(
+        conversation = RecentConversation(
             id=call.conversation,
             model=record.model,
             tokens=record.tokens.prompt or call.prompt_tokens,
@@ -148,7 +148,7 @@ def _used(exchange: Exchange) -> list[JsonObject]:
 def _worth(exchange: Exchange, usage: JsonObject) -> int:
     """In pico-dollars; what another API asks is not known here."""
     call = exchange.call
-    return picos(cost_of_answer(call.model, usage)) if call else 0
+    return picodollars(cost_of_answer(call.model, usage)) if call else 0
 
 
 def _model(exchange: Exchange) -> str:

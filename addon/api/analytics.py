@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from addon.core.errors import BadRequest
 from addon.core.types import JsonObject
-from addon.usage.ledger import Cells, Key, Period, Totals, UsageLedger, add_up, parse_period
+from addon.usage.ledger import Key, Period, Totals, TotalsByKey, UsageLedger, add_up, parse_period
 from addon.usage.record import (
     COUNTED,
     PAID,
@@ -71,7 +71,7 @@ def total(cells: Mapping[Key, Totals], sources: frozenset[str] | set[str]) -> To
     return add_up(totals for (source, _), totals in cells.items() if source in sources)
 
 
-def _grouped(cells: Cells, group: Callable[[Key], str]) -> JsonObject:
+def _grouped(cells: TotalsByKey, group: Callable[[Key], str]) -> JsonObject:
     names = sorted({group(key) for key in cells})
     return {
         name: _totals_json(add_up(totals for key, totals in cells.items() if group(key) == name))

@@ -26,8 +26,8 @@ from dataclasses import dataclass
 from addon.api.analytics import ANTHROPIC, summary, total
 from addon.core.types import JsonObject
 from addon.usage.budget import Budget
-from addon.usage.conversations import Conversation
-from addon.usage.ledger import Cells, Period, UsageLedger, add_up, parse_period
+from addon.usage.conversations import RecentConversation
+from addon.usage.ledger import Period, TotalsByKey, UsageLedger, add_up, parse_period
 from addon.usage.record import PAID, SAVED, RequestRecord, record_json, usd
 from addon.usage.subscription import SubscriptionWindow, milliseconds
 
@@ -43,7 +43,7 @@ class DashboardState:
     """What the page shows beside the ledger and the budget."""
 
     windows: Sequence[SubscriptionWindow] = ()
-    conversations: Sequence[Conversation] = ()
+    conversations: Sequence[RecentConversation] = ()
     notices: Sequence[str] = ()
 
 
@@ -78,7 +78,7 @@ def _series(ledger: UsageLedger, period: Period) -> JsonObject:
     return {"step": step, "points": [_point(start, cells) for start, cells in points]}
 
 
-def _point(start: int, cells: Cells) -> JsonObject:
+def _point(start: int, cells: TotalsByKey) -> JsonObject:
     every = add_up(cells.values())
     tokens = total(cells, ANTHROPIC).tokens
     return {
@@ -142,7 +142,7 @@ def budget_json(budget: Budget) -> JsonObject:
 
 
 def conversations_json(
-    ledger: UsageLedger, conversations: Iterable[Conversation]
+    ledger: UsageLedger, conversations: Iterable[RecentConversation]
 ) -> list[JsonObject]:
     """`conversations` of the contract; the data of the `conversations` event is {conversations: this}."""
     newest = sorted(conversations, key=lambda each: -each.last_seen)[:CONVERSATIONS_SHOWN]

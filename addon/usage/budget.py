@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from addon.core.errors import BadRequest, RateLimited
 from addon.core.types import JsonObject
 from addon.usage.ledger import PERIODS, UsageLedger
-from addon.usage.record import picos, usd
+from addon.usage.record import picodollars, usd
 
 PERIOD_OF = {
     "hourly": PERIODS["hour"],
@@ -40,7 +40,7 @@ class BudgetSettings:
     def limits(self) -> list[tuple[str, int]]:
         """(`hourly` and so on, limit in pico-dollars) of the limits that are set."""
         values = ((name, getattr(self, name)) for name in PERIOD_OF)
-        return [(name, picos(value)) for name, value in values if value is not None]
+        return [(name, picodollars(value)) for name, value in values if value is not None]
 
     def changed(self, body: object) -> BudgetSettings:
         """With the fields of `body`, a JSON object with any of ours. Raises `BadRequest` naming the field."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Conversation:
+class RecentConversation:
     """A conversation that is going on, and how much of the model's context it fills."""
 
     id: str
@@ -25,16 +25,16 @@ MOST_CONVERSATIONS = 64
 
 
 @dataclass(slots=True)
-class Conversations:
+class RecentConversations:
     """The newest conversations."""
 
-    by_id: OrderedDict[str, Conversation] = field(default_factory=OrderedDict)
+    by_id: OrderedDict[str, RecentConversation] = field(default_factory=OrderedDict)
 
-    def see(self, conversation: Conversation) -> None:
+    def see(self, conversation: RecentConversation) -> None:
         self.by_id.pop(conversation.id, None)
         self.by_id[conversation.id] = conversation
         if len(self.by_id) > MOST_CONVERSATIONS:
             self.by_id.popitem(last=False)
 
-    def newest(self) -> list[Conversation]:
+    def newest(self) -> list[RecentConversation]:
         return list(reversed(self.by_id.values()))

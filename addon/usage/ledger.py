@@ -92,7 +92,7 @@ class Totals:
 
 ZERO = Totals()
 
-type Cells = dict[Key, Totals]
+type TotalsByKey = dict[Key, Totals]
 
 columns = attrgetter("requests", "failed", "cost", *(f"tokens.{f.name}" for f in fields(Tokens)))
 """The numbers of a `Totals` as one flat tuple."""
@@ -106,7 +106,7 @@ def add_up(every: Iterable[Totals]) -> Totals:
     return Totals(requests, failed, cost, Tokens(*tokens))
 
 
-def merge(many: Iterable[Mapping[Key, Totals]]) -> Cells:
+def merge_totals(many: Iterable[Mapping[Key, Totals]]) -> TotalsByKey:
     groups: defaultdict[Key, list[Totals]] = defaultdict(list)
     for cells in many:
         for key, totals in cells.items():
@@ -114,7 +114,7 @@ def merge(many: Iterable[Mapping[Key, Totals]]) -> Cells:
     return {key: add_up(group) for key, group in groups.items()}
 
 
-def book(cells: Cells, key: Key, totals: Totals) -> None:
+def add(cells: TotalsByKey, key: Key, totals: Totals) -> None:
     cells[key] = cells.get(key, ZERO) + totals
 
 
@@ -125,26 +125,26 @@ class Buckets:
     def __init__(self, width: int, keep: int) -> None:
         self.width = width
         self._keep = keep
-        self._cells: dict[int, Cells] = {}
+        self._cells: dict[int, TotalsByKey] = {}
 
     def floor(self, time: float) -> int:
         return int(time // self.width) * self.width
 
-    def book(self, time: float, added: Mapping[Key, Totals]) -> None:
+    def add(self, time: float, added: Mapping[Key, Totals]) -> None:
         """Add to the slice that `time` is in; it is made if need be."""
         at = self.floor(time)
         # A new one each time, so that `copy` need not copy thousands of them on the event loop.
         cells = dict(self._cells.get(at, {}))
         for key, totals in added.items():
-            book(cells, key, totals)
+            add(cells, key, totals)
         self._cells[at] = cells
         if len(self._cells) > self._keep:
             del self._cells[next(iter(self._cells))]
 
-    def since(self, start: int) -> Iterator[tuple[int, Cells]]:
+    def since(self, start: int) -> Iterator[tuple[int, TotalsByKey]]:
         return ((at, cells) for at, cells in self._cells.items() if at >= start)
 
-    def copy(self) -> tuple[tuple[int, Cells], ...]:
+    def copy(self) -> tuple[tuple[int, TotalsByKey], ...]:
         return tuple(self._cells.items())
 
 
@@ -156,8 +156,8 @@ class LedgerState:
     last_id: int = 0
     evicted_until: float | None = None
     """The latest time of a request that the ring has dropped."""
-    totals: Cells = field(default_factory=dict)
-    buckets: Mapping[int, tuple[tuple[int, Cells], ...]] = field(default_factory=dict)
+    totals: TotalsByKey = field(default_factory=dict)
+    buckets: Mapping[int, tuple[tuple[int, TotalsByKey], ...]] = field(default_factory=dict)
 
 
 class UsageLedger:
@@ -176,7 +176,7 @@ class UsageLedger:
         self._ring.clear()
         self._last_id = 0
         self._evicted_until: float | None = None
-        self._totals: Cells = {}
+        self._totals: TotalsByKey = {}
         self._models: set[str] = set()
         self._buckets = {width: Buckets(width, keep) for width, keep in BUCKETS_KEPT.items()}
         self.version += 1
@@ -193,9 +193,9 @@ class UsageLedger:
         self._last_id += 1
         record = replace(record, id=self._last_id, model=record.model[:MAX_NAME])
         key, totals = self._key(record), Totals.of(record)
-        book(self._totals, key, totals)
+        add(self._totals, key, totals)
         for buckets in self._buckets.values():
-            buckets.book(record.time, {key: totals})
+            buckets.add(record.time, {key: totals})
         self._push(record)
         self.version += 1
         for watcher in self._watchers:
@@ -223,11 +223,11 @@ class UsageLedger:
         """How many requests were added since the beginning, or the last reset."""
         return self._last_id
 
-    def cells(self, period: Period) -> Cells:
+    def cells(self, period: Period) -> TotalsByKey:
         """The sums of the last `period` until now, by source and model."""
-        return merge(self._slices(period))
+        return merge_totals(self._slices(period))
 
-    def _slices(self, period: Period) -> Iterator[Cells]:
+    def _slices(self, period: Period) -> Iterator[TotalsByKey]:
         if period.seconds is None:
             yield self._totals
             return
@@ -241,11 +241,11 @@ class UsageLedger:
     def _ring_holds(self, since: float) -> bool:
         return self._evicted_until is None or self._evicted_until < since
 
-    def _ring_cells(self, start: float, end: float) -> Cells:
-        found: Cells = {}
+    def _ring_cells(self, start: float, end: float) -> TotalsByKey:
+        found: TotalsByKey = {}
         for record in self._ring:
             if start <= record.time < end:
-                book(found, self._key(record), Totals.of(record))
+                add(found, self._key(record), Totals.of(record))
         return found
 
     def spent(self, period: Period) -> int:
@@ -254,7 +254,7 @@ class UsageLedger:
             total.cost for (source, _), total in self.cells(period).items() if source in PAID
         )
 
-    def series(self, period: Period) -> tuple[int, list[tuple[int, Cells]]]:
+    def series(self, period: Period) -> tuple[int, list[tuple[int, TotalsByKey]]]:
         """The chart of `period`: seconds between points, and each point's start (unix seconds) with its sums.
         Points without requests are there too, so that the time axis is even."""
         buckets = self._buckets[period.bucket]
@@ -262,11 +262,11 @@ class UsageLedger:
         start = now - period.seconds if period.seconds else self._first(buckets, now)
         step = self._step(period, now - start)
         first, last = int(start // step) * step, int(now // step) * step
-        points: dict[int, list[Cells]] = {at: [] for at in range(first, last + step, step)}
+        points: dict[int, list[TotalsByKey]] = {at: [] for at in range(first, last + step, step)}
         for at, cells in buckets.since(first):
             # What the clock once put into the future is shown at the right edge.
             points[min(at // step * step, last)].append(cells)
-        return step, [(at, merge(slices)) for at, slices in points.items()]
+        return step, [(at, merge_totals(slices)) for at, slices in points.items()]
 
     def _first(self, buckets: Buckets, now: float) -> float:
         return min([now, *(at for at, _ in buckets.since(0))])
@@ -298,6 +298,6 @@ class UsageLedger:
         self._models = {model for _, model in state.totals}
         for width, buckets in self._buckets.items():
             for at, cells in state.buckets.get(width, ()):
-                buckets.book(at, cells)
+                buckets.add(at, cells)
         for record in state.records:
             self._push(record)

@@ -6,7 +6,7 @@ from addon.claude.model import Model
 from addon.claude.pricing import Tokens, cost
 from addon.exchange.claude_request import Call
 from addon.usage.budget import Budget, Reservation
-from addon.usage.record import picos
+from addon.usage.record import picodollars
 
 BYTES_PER_TOKEN = 2.0
 """Prose has four, dense code and JSON not below two on the tokenizer of 2026: never too little is set aside."""
@@ -28,4 +28,4 @@ class Purse:
         """For a body of `size` bytes: all of it written to the cache, and every token of `max_tokens`."""
         prompt = prompt_tokens or round(size / BYTES_PER_TOKEN)
         most = Tokens(cache_write_1h=prompt, output=max_tokens)
-        return self.budget.reserve(picos(cost(model, most)))
+        return self.budget.reserve(picodollars(cost(model, most)))

@@ -35,12 +35,12 @@ PICO = 10**12
 """Money is counted in whole pico-dollars, so that sums are exact in any order."""
 
 
-def usd(picos: int) -> float:
+def usd(picodollars: int) -> float:
     """Pico-dollars as dollars, correctly rounded."""
-    return picos / PICO
+    return picodollars / PICO
 
 
-def picos(usd: float) -> int:
+def picodollars(usd: float) -> int:
     """Dollars as the nearest whole number of pico-dollars."""
     return round(usd * PICO)
 
@@ -61,7 +61,7 @@ class RequestRecord:
     """Why this source served it, for people: `subscription limit reached`, `no credentials`."""
     tokens: Tokens = field(default_factory=Tokens)
     cost: int = 0
-    """Pico-dollars at API prices, whoever paid: `picos` of what `addon.claude.pricing` says."""
+    """Pico-dollars at API prices, whoever paid: `picodollars` of what `addon.claude.pricing` says."""
     latency_ms: int | None = None
     """From the request's last byte to the answer's last byte."""
     ttft_ms: int | None = None

@@ -15,7 +15,7 @@ from addon.claude.pricing import Tokens
 from addon.core.errors import BadRequest
 from addon.core.types import Dialect, JsonObject
 from addon.usage.budget import BudgetSettings
-from addon.usage.ledger import Cells, LedgerState, Totals, columns
+from addon.usage.ledger import LedgerState, Totals, TotalsByKey, columns
 from addon.usage.record import RequestRecord, Source
 
 FORMAT = "ccproxy-usage"
@@ -98,7 +98,7 @@ def _dumps(row: list[Any]) -> bytes:
         return json.dumps(row, separators=(",", ":")).encode()
 
 
-def _cells_json(cells: Cells) -> list[list[Any]]:
+def _cells_json(cells: TotalsByKey) -> list[list[Any]]:
     return [[*key, *columns(totals)] for key, totals in cells.items()]
 
 
@@ -152,7 +152,7 @@ def _record(row: list[Any]) -> RequestRecord:
     return RequestRecord(**named, tokens=_tokens(tokens))
 
 
-def _cells(rows: list[list[Any]]) -> Cells:
+def _cells(rows: list[list[Any]]) -> TotalsByKey:
     return {
         (_typed(source, (str,)), _typed(model, (str,))): Totals(
             _count(requests), _count(failed), _count(cost), _tokens(tokens)

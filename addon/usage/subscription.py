@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from addon.core.types import JsonObject
 from addon.fallback.cooldowns import Cooldowns
 from addon.fallback.rate_limits import Windows
-from addon.usage.conversations import Conversations
+from addon.usage.conversations import RecentConversations
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +54,7 @@ class Standing:
     """As the newest answer told."""
     seen_at: float | None = None
     """Unix seconds of that answer."""
-    conversations: Conversations = field(default_factory=Conversations)
+    conversations: RecentConversations = field(default_factory=RecentConversations)
     login: int | None = None
     """Which login the rests and the windows are about."""
 

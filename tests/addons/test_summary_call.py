@@ -15,7 +15,7 @@ from addon.core.json_codec import dumps
 from addon.usage.budget import Budget, BudgetSettings
 from addon.usage.ledger import UsageLedger
 from addon.usage.purse import Purse
-from addon.usage.record import RequestRecord, picos
+from addon.usage.record import RequestRecord, picodollars
 from tests.claude.support import CATALOGUE
 from tests.usage.records import NOW
 
@@ -55,7 +55,7 @@ class World:
 
     def nothing_is_held(self) -> bool:
         """All of the limit that is not spent is free for two calls at a time."""
-        left = picos(100.0) - picos(self.budget.spent()["day"])
+        left = picodollars(100.0) - picodollars(self.budget.spent()["day"])
         self.budget.reserve(left - 1)
         self.budget.reserve(1)
         return True
@@ -74,7 +74,7 @@ async def test_what_was_used_is_recorded_as_paid() -> None:
     assert (answer.text, answer.complete) == ("What was said.", True)
     found = world.record()
     assert (found.source, found.model, found.status) == ("summary", HAIKU.id, 200)
-    assert found.cost == picos(answer.cost) > 0
+    assert found.cost == picodollars(answer.cost) > 0
     assert found.error is None
     assert world.nothing_is_held()
 

@@ -8,7 +8,7 @@ from addon.api.analytics import analytics, format_cost, parse_limit, recent_requ
 from addon.claude.pricing import Tokens
 from addon.core.errors import BadRequest
 from addon.usage.ledger import UsageLedger
-from addon.usage.record import picos
+from addon.usage.record import picodollars
 from addon.usage.subscription import SubscriptionWindow
 from tests.usage.records import NOW, Clock, random_record, record, seeded
 
@@ -71,7 +71,7 @@ def test_the_example_of_the_readme() -> None:
     ],
 )
 def test_costs_below_a_cent_are_told_in_cents(dollars: float, text: str) -> None:
-    assert format_cost(picos(dollars)) == text
+    assert format_cost(picodollars(dollars)) == text
 
 
 def test_parts_add_up_to_the_whole() -> None:

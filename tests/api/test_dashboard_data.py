@@ -11,7 +11,7 @@ from addon.claude.pricing import Tokens
 from addon.core.errors import BadRequest
 from addon.core.types import JsonObject
 from addon.usage.budget import Budget, BudgetSettings
-from addon.usage.conversations import Conversation
+from addon.usage.conversations import RecentConversation
 from addon.usage.ledger import PERIODS, UsageLedger
 from addon.usage.subscription import SubscriptionWindow
 from tests.usage.records import NOW, Clock, random_record, record, seeded
@@ -111,8 +111,8 @@ def test_conversations_are_newest_first_with_what_they_cost() -> None:
     ledger.add(record("claude_code", dollars=0.25, conversation="a", tokens=Tokens(1)))
     ledger.add(record(dollars=0.5, conversation="a"))
     ledger.add(record(dollars=9))
-    old = Conversation(id="b", model="m", tokens=1, limit=10, last_seen=NOW - 60)
-    new = Conversation(id="a", model="m", tokens=5, limit=10, last_seen=NOW, summarized=True)
+    old = RecentConversation(id="b", model="m", tokens=1, limit=10, last_seen=NOW - 60)
+    new = RecentConversation(id="a", model="m", tokens=5, limit=10, last_seen=NOW, summarized=True)
     found = data(ledger, conversations=[old, new])["conversations"]
     assert found[0] == {
         "id": "a",

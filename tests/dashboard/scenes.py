@@ -8,7 +8,7 @@ from random import Random
 
 from addon.claude.pricing import Tokens
 from addon.usage.budget import post_budget
-from addon.usage.conversations import Conversation
+from addon.usage.conversations import RecentConversation
 from addon.usage.ledger import UsageLedger
 from addon.usage.record import RequestRecord, Source
 from addon.usage.subscription import SubscriptionWindow
@@ -78,7 +78,7 @@ def busy_day(now: float | None = None) -> StandIn:
         ),
     ]
     conversations = [
-        Conversation(
+        RecentConversation(
             id="6f1a09c2b7",
             model="claude-opus-4-5",
             tokens=178_200,
@@ -86,14 +86,14 @@ def busy_day(now: float | None = None) -> StandIn:
             last_seen=now - 20,
             summarized=True,
         ),
-        Conversation(
+        RecentConversation(
             id="b07be2214d",
             model="claude-sonnet-4-5",
             tokens=64_000,
             limit=200_000,
             last_seen=now - 900,
         ),
-        Conversation(
+        RecentConversation(
             id="93c0ffee11",
             model="claude-haiku-4-5",
             tokens=9_100,

@@ -12,9 +12,9 @@ from addon.api.analytics import analytics
 from addon.api.dashboard_data import conversations_json
 from addon.claude.pricing import Tokens
 from addon.usage.budget import BudgetSettings
-from addon.usage.conversations import Conversation
+from addon.usage.conversations import RecentConversation
 from addon.usage.ledger import UsageLedger
-from addon.usage.record import picos
+from addon.usage.record import picodollars
 from addon.usage.subscription import SubscriptionWindow
 from tests.dashboard.scenes import busy_day
 from tests.dashboard.stand_in import StandIn
@@ -101,7 +101,7 @@ async def test_limits_and_conversations_follow_their_events(chromium: Browser) -
         await expect(page.get_by_role("meter", name="7 days")).to_have_attribute(
             "aria-valuenow", "0"
         )
-        talk = Conversation(id="abcdef0123", model="m", tokens=150, limit=200, last_seen=now)
+        talk = RecentConversation(id="abcdef0123", model="m", tokens=150, limit=200, last_seen=now)
         server.hub.publish(
             "conversations", {"conversations": conversations_json(server.ledger, [talk])}
         )
@@ -174,7 +174,7 @@ async def test_an_unknown_budget_is_confirmed_by_saving_it(chromium: Browser) ->
         await expect(page.locator("#budget-unknown")).to_be_visible()
         await page.get_by_role("button", name="Save").click()
         await expect(page.locator("#budget-unknown")).to_be_hidden()
-        server.budget.reserve(picos(1))
+        server.budget.reserve(picodollars(1))
 
 
 async def test_a_proxy_that_stops_is_told_and_one_that_returns_is_live_again(

@@ -9,7 +9,7 @@ import pytest
 from addon.core.errors import BadRequest, RateLimited
 from addon.usage.budget import Budget, BudgetSettings, get_budget, post_budget
 from addon.usage.ledger import UsageLedger
-from addon.usage.record import picos
+from addon.usage.record import picodollars
 from tests.usage.records import NOW, Clock, record, seeded
 
 OPEN = {
@@ -28,7 +28,7 @@ def budget_with(ledger: UsageLedger | None = None, **limits: float) -> Budget:
 def test_at_first_nothing_is_limited() -> None:
     budget = Budget(UsageLedger(Clock()))
     assert [*get_budget(budget).items()] == [*OPEN.items()]
-    budget.reserve(picos(1e6))
+    budget.reserve(picodollars(1e6))
 
 
 def test_a_post_changes_what_it_names_and_null_clears() -> None:
@@ -101,26 +101,26 @@ def test_zero_allows_nothing_and_disabled_allows_all() -> None:
     with pytest.raises(RateLimited, match=r"\$0\.00 / \$0\.00"):
         budget.reserve(0)
     post_budget(budget, {"enabled": False})
-    budget.reserve(picos(5))
+    budget.reserve(picodollars(5))
 
 
 def test_a_call_that_does_not_fit_beside_running_ones_is_refused_with_its_reason() -> None:
     ledger = UsageLedger(Clock())
     ledger.add(record(dollars=0.5))
     budget = budget_with(ledger, hourly=1)
-    budget.reserve(picos(0.2))
+    budget.reserve(picodollars(0.2))
     with pytest.raises(RateLimited) as caught:
-        budget.reserve(picos(0.4))
+        budget.reserve(picodollars(0.4))
     assert str(caught.value) == (
         "Hourly budget exceeded: $1.10 / $1.00 ($0.50 spent, $0.60 for this and running requests)"
     )
-    budget.reserve(picos(0.3))
+    budget.reserve(picodollars(0.3))
 
 
 def test_a_call_on_its_own_may_begin_below_the_limit() -> None:
     ledger = UsageLedger(Clock())
     budget = budget_with(ledger, hourly=1)
-    budget.release(budget.reserve(picos(1.6)))
+    budget.release(budget.reserve(picodollars(1.6)))
     ledger.add(record(dollars=1))
     with pytest.raises(RateLimited):
         budget.reserve(1)
@@ -128,10 +128,10 @@ def test_a_call_on_its_own_may_begin_below_the_limit() -> None:
 
 def test_a_released_reservation_is_free_again_once() -> None:
     budget = budget_with(hourly=1)
-    first, second = budget.reserve(picos(0.6)), budget.reserve(picos(0.4))
+    first, second = budget.reserve(picodollars(0.6)), budget.reserve(picodollars(0.4))
     budget.release(first)
     budget.release(first)
-    budget.reserve(picos(0.6))
+    budget.reserve(picodollars(0.6))
     with pytest.raises(RateLimited):
         budget.reserve(1)
     budget.release(second)
@@ -151,7 +151,7 @@ async def test_parallel_calls_never_overshoot() -> None:
 
     async def served() -> bool:
         await turns(rng.randrange(100))
-        estimate = rng.randrange(picos(0.05))
+        estimate = rng.randrange(picodollars(0.05))
         try:
             reservation = budget.reserve(estimate)
         except RateLimited:

@@ -21,7 +21,7 @@ from addon.usage.ledger import (
     Totals,
     UsageLedger,
 )
-from addon.usage.record import PAID, PICO, RequestRecord, picos
+from addon.usage.record import PAID, PICO, RequestRecord, picodollars
 from tests.usage.records import NOW, Clock, random_record, record, seeded
 
 
@@ -96,7 +96,7 @@ def test_a_clock_set_back_hides_nothing_that_was_spent() -> None:
     ledger.add(record(dollars=1))
     clock.now -= 2 * DAY
     ledger.add(record(dollars=2, time=clock.now))
-    assert ledger.spent(PERIODS["hour"]) == picos(3)
+    assert ledger.spent(PERIODS["hour"]) == picodollars(3)
 
 
 def test_a_clock_set_back_when_all_buckets_are_full_still_books() -> None:
@@ -107,7 +107,7 @@ def test_a_clock_set_back_when_all_buckets_are_full_still_books() -> None:
     before = ledger.spent(PERIODS["hour"])
     clock.now -= 90 * DAY
     ledger.add(record(dollars=1, time=clock.now))
-    assert ledger.spent(PERIODS["hour"]) - before == picos(1)
+    assert ledger.spent(PERIODS["hour"]) - before == picodollars(1)
 
 
 def test_buckets_are_bounded_and_the_oldest_goes_first() -> None:

@@ -14,7 +14,7 @@ import pytest
 from addon.core.errors import RateLimited
 from addon.usage.budget import Budget, post_budget
 from addon.usage.ledger import PERIODS, UsageLedger
-from addon.usage.record import picos
+from addon.usage.record import picodollars
 from addon.usage.snapshot import SnapshotFile
 from addon.usage.snapshot_format import Snapshot
 from addon.usage.store import SAVE_SECONDS, UsageStore
@@ -123,13 +123,13 @@ def test_a_second_instance_starts_with_what_is_known_and_says_so(tmp_path: Path)
     first.store.close()
     first = Instance(tmp_path)
     second = Instance(tmp_path)
-    assert second.ledger.spent(PERIODS["hour"]) == picos(2)
+    assert second.ledger.spent(PERIODS["hour"]) == picodollars(2)
     assert "another ccproxy" in (second.store.problem or "")
     second.ledger.add(record(dollars=5))
     second.store.close()
     first.store.close()
     third = Instance(tmp_path)
-    assert third.ledger.spent(PERIODS["hour"]) == picos(2)
+    assert third.ledger.spent(PERIODS["hour"]) == picodollars(2)
     third.store.close()
 
 
@@ -165,7 +165,7 @@ def test_an_unwritable_home_serves_from_memory_with_one_warning(
     (tmp_path / "file").touch()
     instance = Instance(tmp_path / "file" / "home")
     instance.ledger.add(record())
-    instance.budget.reserve(picos(1))
+    instance.budget.reserve(picodollars(1))
     instance.store.close()
     assert len(caplog.messages) == 1
     assert "memory only" in caplog.messages[0]
