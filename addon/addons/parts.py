@@ -21,7 +21,7 @@ from addon.context.window import ContextManager
 from addon.core.environment import ROOT
 from addon.core.settings import Settings
 from addon.credentials.login import Login
-from addon.credentials.open import Places, open_login
+from addon.credentials.open import LoginLocations, open_login
 from addon.replay_layer import Timing
 from addon.usage.ledger import UsageLedger
 from addon.usage.purse import Purse
@@ -50,8 +50,8 @@ def make_login(settings: Settings, http: httpx.AsyncClient) -> Login:
     return open_login(make_places(settings), token_url=settings.oauth_token_url, http=http)
 
 
-def make_places(settings: Settings) -> Places:
-    return Places(
+def make_places(settings: Settings) -> LoginLocations:
+    return LoginLocations(
         home=settings.home,
         user_home=Path.home(),
         platform=sys.platform,

@@ -21,7 +21,7 @@ from addon.core.retry_after import http_date
 from addon.core.settings import Settings
 from addon.credentials.credential import Credential, CredentialError
 from addon.credentials.login import Login
-from addon.credentials.open import Places
+from addon.credentials.open import LoginLocations
 
 type State = Literal["ok", "warn", "fail"]
 """fail: something will not work; warn: something may not, or is better otherwise."""
@@ -135,7 +135,7 @@ def api_key(settings: Settings) -> Finding:
     return Finding("API key", "ok", used)
 
 
-def locks(places: Places, now: float) -> Finding:
+def locks(places: LoginLocations, now: float) -> Finding:
     """The locks that Claude Code and its helpers hold for seconds while they refresh the login."""
     folder = places.folder
     paths = (folder / ".oauth_refresh.lock", folder / ".storage-write.lock")

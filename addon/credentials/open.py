@@ -12,15 +12,15 @@ from addon.credentials.keychain import SECURITY, KeychainStore, service_name
 from addon.credentials.locks import refresh_locks, write_lock
 from addon.credentials.login import Login, StaticLogin
 from addon.credentials.refresher import Refresher
-from addon.credentials.store import CredentialStore, FileStore, Vault
-from addon.credentials.stored_login import StoredLogin
+from addon.credentials.store import CredentialStore, FileStore, LoginStores
+from addon.credentials.stored_login import SharedLogin
 from addon.credentials.token_endpoint import TokenEndpoint
 
 CREDENTIALS_FILE = ".credentials.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Places:
+class LoginLocations:
     """Where a login may be on this machine."""
 
     home: Path
@@ -55,12 +55,12 @@ class Places:
 
 
 def open_login(
-    places: Places, *, token_url: str, http: httpx.AsyncClient, clock: Clock = SYSTEM
+    places: LoginLocations, *, token_url: str, http: httpx.AsyncClient, clock: Clock = SYSTEM
 ) -> Login:
     """The login of this machine. Reads nothing yet; `http` is used for refreshing only and stays open."""
     if places.token:
         return StaticLogin(places.token, clock)
-    vault = Vault(places.stores(clock))
+    vault = LoginStores(places.stores(clock))
     unsaved = f"{CREDENTIALS_FILE}.ccproxy-unsaved"
     refresher = Refresher(
         vault,
@@ -70,4 +70,4 @@ def open_login(
         emergency=(places.folder / unsaved, places.home / unsaved),
         clock=clock,
     )
-    return StoredLogin(vault, refresher, clock)
+    return SharedLogin(vault, refresher, clock)

@@ -20,7 +20,7 @@ from addon.credentials.credential import (
     parse,
 )
 from addon.credentials.locks import TryLock
-from addon.credentials.store import Stored, Vault, encoded
+from addon.credentials.store import LoginStores, StoredLogin, encoded
 from addon.credentials.token_endpoint import TokenEndpoint
 
 logger = logging.getLogger(__name__)
@@ -38,7 +38,7 @@ type Good = Callable[[Credential], bool]
 class Unsaved:
     """A grant that no store holds yet, and the login it renews."""
 
-    stored: Stored
+    stored: StoredLogin
     grant: Grant
     granted_at: float
     """Unix seconds."""
@@ -48,7 +48,7 @@ class Unsaved:
 class Refreshed:
     """The login to use from now on."""
 
-    stored: Stored
+    stored: StoredLogin
     lifetime: float | None = None
     """Seconds from now; None when the login was found, not refreshed by us."""
     unsaved: Unsaved | None = None
@@ -60,7 +60,7 @@ class Refresher:
 
     def __init__(
         self,
-        vault: Vault,
+        vault: LoginStores,
         endpoint: TokenEndpoint,
         *,
         locks: TryLock,
@@ -92,7 +92,7 @@ class Refresher:
         """Try to keep a login that could not be kept."""
         return await asyncio.to_thread(self._keep, unsaved)
 
-    async def _lock_unless_found(self, good: Good) -> Stored | None:
+    async def _lock_unless_found(self, good: Good) -> StoredLogin | None:
         """Take the locks, unless whoever holds them has meanwhile written a good login."""
         deadline = self._clock.monotonic() + LOCK_WAIT
         while not await asyncio.to_thread(self._locks.try_acquire):
@@ -109,7 +109,7 @@ class Refresher:
                     return found
         return None
 
-    async def _read(self) -> Stored:
+    async def _read(self) -> StoredLogin:
         return await asyncio.to_thread(self._vault.read, self._clock.wall())
 
     async def _refresh_locked(self, good: Good) -> Refreshed:
@@ -127,7 +127,7 @@ class Refresher:
                 raise
         return Refreshed(stored=newer) if good(newer.credential) else await self._rotate(newer)
 
-    async def _rotate(self, stored: Stored) -> Refreshed:
+    async def _rotate(self, stored: StoredLogin) -> Refreshed:
         if stored.credential.refresh_token is None:
             raise CredentialError(
                 "expired", f"The Claude login has expired and cannot be refreshed. {LOGIN_AGAIN}"
@@ -157,13 +157,13 @@ class Refresher:
         if document is None or current is None:
             raise CredentialError("missing", f"Logged out of {stored.store.name}. {LOGIN_AGAIN}")
         if current.refresh_token != stored.credential.refresh_token:
-            return Refreshed(stored=Stored(current, stored.store, document))
-        kept = self._with_grant(unsaved, Stored(current, stored.store, document))
+            return Refreshed(stored=StoredLogin(current, stored.store, document))
+        kept = self._with_grant(unsaved, StoredLogin(current, stored.store, document))
         stored.store.save(kept.document)
         self._remove_emergency_copies()
         return Refreshed(stored=kept, lifetime=unsaved.grant.expires_in)
 
-    def _with_grant(self, unsaved: Unsaved, stored: Stored) -> Stored:
+    def _with_grant(self, unsaved: Unsaved, stored: StoredLogin) -> StoredLogin:
         grant = unsaved.grant
         credential = replace(
             stored.credential,
@@ -171,7 +171,9 @@ class Refresher:
             refresh_token=grant.refresh_token or stored.credential.refresh_token,
             expires_at=unsaved.granted_at + grant.expires_in,
         )
-        return Stored(credential, stored.store, merged(stored.document, grant, unsaved.granted_at))
+        return StoredLogin(
+            credential, stored.store, merged(stored.document, grant, unsaved.granted_at)
+        )
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:

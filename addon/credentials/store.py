@@ -134,7 +134,7 @@ def encoded(document: JsonObject) -> bytes:
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
+class StoredLogin:
     """A login and where it was read, which is where it must be written back."""
 
     credential: Credential
@@ -142,7 +142,7 @@ class Stored:
     document: JsonObject = field(repr=False)
 
 
-class Vault:
+class LoginStores:
     """Reads all stores and takes the login that lives longest: a Mac may hold an old file beside the Keychain."""
 
     def __init__(self, stores: Sequence[CredentialStore]) -> None:
@@ -151,9 +151,9 @@ class Vault:
     def revision(self) -> Revision:
         return tuple(store.revision() for store in self._stores)
 
-    def read(self, now: float) -> Stored:
+    def read(self, now: float) -> StoredLogin:
         """Blocks. Raises CredentialError `missing` or `malformed`. `now`: unix seconds."""
-        found: list[Stored] = []
+        found: list[StoredLogin] = []
         failures: list[CredentialError] = []
         for store in self._stores:
             try:
@@ -168,7 +168,7 @@ class Vault:
         raise CredentialError("missing", f"No Claude login in {names}. {LOGIN_AGAIN}")
 
 
-def _read(store: CredentialStore, now: float) -> list[Stored]:
+def _read(store: CredentialStore, now: float) -> list[StoredLogin]:
     document = store.load()
     credential = parse(document, store.source, now) if document is not None else None
-    return [Stored(credential, store, document)] if document is not None and credential else []
+    return [StoredLogin(credential, store, document)] if document is not None and credential else []

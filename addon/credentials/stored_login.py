@@ -18,7 +18,7 @@ from addon.credentials.credential import (
 )
 from addon.credentials.login import FRESH_SECONDS, CredentialStatus
 from addon.credentials.refresher import Refreshed, Refresher, Unsaved
-from addon.credentials.store import Revision, Stored, Vault
+from addon.credentials.store import LoginStores, Revision, StoredLogin
 
 MARGIN, MARGIN_JITTER = 300.0, 60.0
 """Seconds before the end at which a refresh begins, in the background; many instances should not begin at once."""
@@ -42,7 +42,7 @@ BLOCK_SECONDS: Mapping[CredentialErrorKind, float] = {
 class _Held:
     """The login in memory. `ends` (monotonic) is known for a token that we refreshed ourselves."""
 
-    stored: Stored
+    stored: StoredLogin
     margin: float
     refreshed_at: float = -math.inf
     ends: float = math.inf
@@ -83,14 +83,14 @@ class _Pending:
     pause: float = SAVE_PAUSE_MIN
 
 
-class StoredLogin:
+class SharedLogin:
     """A `Login` (see there) in Claude Code's store.
 
     At most one task works on the store at any time: the flight. All requests that need it wait for the same one, and
     none of them can cancel it.
     """
 
-    def __init__(self, vault: Vault, refresher: Refresher, clock: Clock = SYSTEM) -> None:
+    def __init__(self, vault: LoginStores, refresher: Refresher, clock: Clock = SYSTEM) -> None:
         self._vault = vault
         self._refresher = refresher
         self._clock = clock
@@ -179,7 +179,7 @@ class StoredLogin:
         replaced = self._pending.unsaved.stored.credential
         return credential.refresh_token == replaced.refresh_token
 
-    def _hold(self, stored: Stored, lifetime: float | None = None) -> None:
+    def _hold(self, stored: StoredLogin, lifetime: float | None = None) -> None:
         """Use this login from now on. `lifetime`: seconds, when we have just refreshed it."""
         now, token = self._clock.monotonic(), stored.credential.access_token
         margin = MARGIN + MARGIN_JITTER * self._clock.random()

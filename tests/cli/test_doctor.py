@@ -16,7 +16,7 @@ from addon.cli.doctor import cost_of_live, live_model, tunnel_url
 from addon.cli.doctor_checks import Finding
 from addon.core.settings import Settings
 from addon.credentials.credential import Credential, CredentialError
-from addon.credentials.open import Places
+from addon.credentials.open import LoginLocations
 from tests.readable_login import ReadableLogin, stored
 
 NOW = 1_800_000_000.0
@@ -120,8 +120,10 @@ def test_the_api_key(env: dict[str, str], state: str) -> None:
     assert said(checks.api_key(settings(**env)))[0] == state
 
 
-def places(folder: Path) -> Places:
-    return Places(home=folder, user_home=folder, platform="linux", account="me", config_dir=folder)
+def places(folder: Path) -> LoginLocations:
+    return LoginLocations(
+        home=folder, user_home=folder, platform="linux", account="me", config_dir=folder
+    )
 
 
 def test_no_locks_are_well(tmp_path: Path) -> None:

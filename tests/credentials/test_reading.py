@@ -12,8 +12,8 @@ import pytest
 
 from addon.credentials.credential import CredentialError, parse
 from addon.credentials.keychain import service_name
-from addon.credentials.open import Places
-from addon.credentials.store import FileStore, Vault
+from addon.credentials.open import LoginLocations
+from addon.credentials.store import FileStore, LoginStores
 from tests.credentials.samples import HOUR, NOW, document, write
 
 
@@ -68,13 +68,13 @@ def test_expiry(stored: object, expires_at: float | None) -> None:
 def test_nobody_logged_in(content: dict[str, Any], tmp_path: Path) -> None:
     write(tmp_path / "c.json", content)
     with pytest.raises(CredentialError, match="claude /login") as caught:
-        Vault([FileStore(tmp_path / "c.json")]).read(NOW)
+        LoginStores([FileStore(tmp_path / "c.json")]).read(NOW)
     assert caught.value.kind == "missing"
 
 
 def test_a_missing_file_is_no_login(tmp_path: Path) -> None:
     with pytest.raises(CredentialError) as caught:
-        Vault([FileStore(tmp_path / "none" / "c.json")]).read(NOW)
+        LoginStores([FileStore(tmp_path / "none" / "c.json")]).read(NOW)
     assert caught.value.kind == "missing"
 
 
@@ -83,7 +83,7 @@ def test_nonsense_is_malformed_and_left_alone(content: str, tmp_path: Path) -> N
     path = tmp_path / "c.json"
     path.write_bytes(content.encode("latin-1"))
     with pytest.raises(CredentialError) as caught:
-        Vault([FileStore(path, pause=lambda _: None)]).read(NOW)
+        LoginStores([FileStore(path, pause=lambda _: None)]).read(NOW)
     assert caught.value.kind == "malformed"
     assert path.read_bytes() == content.encode("latin-1")
 
@@ -95,7 +95,7 @@ def test_a_file_that_others_can_read_is_warned_of(
     path = tmp_path / "c.json"
     write(path, document())
     path.chmod(mode)
-    Vault([FileStore(path)]).read(NOW)
+    LoginStores([FileStore(path)]).read(NOW)
     assert len(caplog.records) == warnings
 
 
@@ -108,13 +108,13 @@ def test_a_file_caught_half_written_is_read_again(tmp_path: Path) -> None:
         pauses.append(seconds)
         write(path, document("whole"))
 
-    stored = Vault([FileStore(path, pause=finish_writing)]).read(NOW)
+    stored = LoginStores([FileStore(path, pause=finish_writing)]).read(NOW)
     assert stored.credential.access_token == "whole"
     assert len(pauses) == 1
 
 
-def places(platform: str = "linux", **more: Any) -> Places:
-    return Places(
+def places(platform: str = "linux", **more: Any) -> LoginLocations:
+    return LoginLocations(
         home=Path("/ccproxy"), user_home=Path("/home/me"), platform=platform, account="me", **more
     )
 
@@ -151,9 +151,9 @@ class Mac:
     folder: Path
     security: Path
 
-    def vault(self) -> Vault:
+    def vault(self) -> LoginStores:
         there = places("darwin", credentials_dir=self.folder, security=self.security)
-        return Vault(there.stores())
+        return LoginStores(there.stores())
 
     def put(self, content: Any, account: str = "me") -> None:
         items = self.keychain / "items.json"

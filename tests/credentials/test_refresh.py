@@ -15,8 +15,8 @@ from addon.credentials.credential import CredentialError, Grant, merged
 from addon.credentials.locks import AllLocks
 from addon.credentials.login import StaticLogin
 from addon.credentials.refresher import Refresher
-from addon.credentials.store import FileStore, Vault
-from addon.credentials.stored_login import StoredLogin
+from addon.credentials.store import FileStore, LoginStores
+from addon.credentials.stored_login import SharedLogin
 from addon.credentials.token_endpoint import TokenEndpoint
 from tests.credentials.samples import HOUR, NOW, document, read, write
 from tests.credentials.world import World, error_of, says
@@ -39,10 +39,10 @@ class CountingStore(FileStore):
 async def test_a_valid_token_is_served_from_memory(world: World) -> None:
     world.log_in(HOUR)
     store, unlocked = CountingStore(world.file), AllLocks([])
-    vault = Vault([store])
+    vault = LoginStores([store])
     endpoint = TokenEndpoint("https://token.example", world.server.http)
     refresher = Refresher(vault, endpoint, locks=unlocked, write_lock=unlocked)
-    login = StoredLogin(vault, refresher, world.time.clock)
+    login = SharedLogin(vault, refresher, world.time.clock)
     tokens = await asyncio.gather(*(login.access_token() for _ in range(50)))
     assert tokens == ["access-1"] * 50
     assert store.loads == 1

@@ -14,7 +14,7 @@ from addon.core.clock import Clock
 from addon.core.types import JsonObject
 from addon.credentials.credential import CredentialError
 from addon.credentials.login import Login
-from addon.credentials.open import Places, open_login
+from addon.credentials.open import LoginLocations, open_login
 from tests.credentials.samples import NOW, document, read, write
 
 type Answer = Callable[[httpx.Request], httpx.Response | Awaitable[httpx.Response]]
@@ -107,7 +107,7 @@ class World:
         self.login = self.new_login()
 
     def new_login(self) -> Login:
-        places = Places(
+        places = LoginLocations(
             home=self.home,
             user_home=self.home,
             platform=self.platform,
