@@ -28,7 +28,7 @@ from addon.addons.mitmproxy_tuning import FlowLimit
 from addon.addons.model_list import ModelList, UpstreamModels
 from addon.addons.options import Options, given_at_start
 from addon.addons.parts import load_catalogue, make_counter, make_login, make_manager, timing
-from addon.addons.persistence import State
+from addon.addons.persistence import Persistence
 from addon.addons.progress import Progress
 from addon.addons.prompt_cache import PromptCache
 from addon.addons.safe_options import SafeOptions
@@ -52,7 +52,7 @@ from addon.context.summary_memory import SummaryMemory
 from addon.core.environment import environment
 from addon.core.errors import CCProxyError
 from addon.core.json_codec import FAST
-from addon.core.lazy_http import Later
+from addon.core.lazy_http import LazyTransport
 from addon.core.own_http import async_client
 from addon.core.secret import with_stored_secret
 from addon.core.settings import Settings, SettingsError
@@ -85,7 +85,7 @@ class Shared:
         snapshot = SnapshotFile(settings.home, time.time)
         self.store = UsageStore(snapshot, self.ledger, self.budget, monotonic=time.monotonic)
         self.purse = Purse(self.budget)
-        self.http = async_client(transport=Later(async_client), timeout=OWN_CALLS)
+        self.http = async_client(transport=LazyTransport(async_client), timeout=OWN_CALLS)
         self.login = make_login(settings, self.http)
         asking = UpstreamModels(settings, self.login, self.http)
         self.models = ModelList(self.catalogue, asking)
@@ -135,7 +135,7 @@ def build(settings: Settings, environ: Mapping[str, str]) -> list[Any]:
         # says what a request waits for
         Progress(exchanges, terminal),
         # keeps what was learnt and counted over restarts
-        State(
+        Persistence(
             settings,
             shared.store,
             shared.counter,

@@ -108,7 +108,7 @@ DRAIN_SECONDS = 75.0
 """The longest refresh: 30 s for the lock, 30 s for the answer, 10 s for the write."""
 
 
-class State:
+class Persistence:
     def __init__(
         self,
         settings: Settings,

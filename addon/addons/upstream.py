@@ -22,7 +22,7 @@ from addon.exchange.attempt import Failure, Source
 from addon.exchange.claude_request import Call, yield_if_large
 from addon.exchange.state import Exchange, Exchanges, Tried
 from addon.fallback.messages import both_failed, explained, resting
-from addon.fallback.policy import Decision, Outcome, State, decide, first
+from addon.fallback.policy import Decision, Outcome, RetryState, decide, first
 from addon.fallback.rate_limits import RateLimit, read_rate_limit, read_windows
 from addon.usage.subscription import Standing
 
@@ -194,9 +194,9 @@ class Upstream:
         self.try_api_key(exchange, call, exchange.attempts[-1].reason)
         return None
 
-    def state(self, exchange: Exchange, call: Call, source: Source) -> State:
+    def state(self, exchange: Exchange, call: Call, source: Source) -> RetryState:
         tried = exchange.tried
-        return State(
+        return RetryState(
             credential="api_key" if source == "api_key" else "claude_code",
             family=call.model.family,
             now=self.clock(),

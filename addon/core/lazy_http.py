@@ -14,7 +14,7 @@ _BAD_ENVIRONMENT = (ImportError, OSError, ValueError, httpx.InvalidURL)
 """How httpx refuses a proxy or certificates that the environment names: none of them is an httpx.HTTPError."""
 
 
-class Later(httpx.AsyncBaseTransport):
+class LazyTransport(httpx.AsyncBaseTransport):
     """Sends with a client that is made when there is something to send: reading the authorities' certificates takes
     20 to 30 ms, which neither the start nor the event loop has to spare. Many runs never need it."""
 

@@ -1,7 +1,7 @@
 """What to do next when an attempt failed: the one table. Pure: time, luck and what is known are arguments.
 
 An `Outcome` (what happened) is named by a `Cause`; `PLAN` lists for each cause the steps to try in order; a step is
-taken if the `State` (what was tried so far, what is allowed) permits. The last step always does.
+taken if the `RetryState` (what was tried so far, what is allowed) permits. The last step always does.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class State:
+class RetryState:
     """What was tried so far, and what is allowed."""
 
     credential: Credential
@@ -90,7 +90,7 @@ class Decision:
     """Why the API key was not used instead, when it could have helped."""
 
 
-type Step = Callable[[Cause, Outcome, State], Decision | None]
+type Step = Callable[[Cause, Outcome, RetryState], Decision | None]
 
 RETRIES: Mapping[Cause, int] = {
     "unreachable": 2,
@@ -108,7 +108,7 @@ DEFAULT_WAIT = 1.0
 """Seconds, when a passing 429 names none."""
 
 
-def decide(outcome: Outcome, state: State) -> Decision:
+def decide(outcome: Outcome, state: RetryState) -> Decision:
     """What to do next. Nothing is tried again once content has been delivered."""
     cause = cause_of(outcome, state.credential)
     steps = (_give_up,) if outcome.phase == "after_content" else PLAN[cause]
@@ -118,7 +118,7 @@ def decide(outcome: Outcome, state: State) -> Decision:
     return decision
 
 
-def first(state: State, *, claude_code_first: bool = True) -> Decision:
+def first(state: RetryState, *, claude_code_first: bool = True) -> Decision:
     """With which credential to begin: `send` (the subscription), `fall_back` (the API key) or `refuse`."""
     if claude_code_first:
         return Decision(action="send", reason="first_choice")
@@ -150,7 +150,7 @@ def _broken(outcome: Outcome) -> Cause:
     return "connection_lost"
 
 
-def _retry(cause: Cause, outcome: Outcome, state: State) -> Decision | None:
+def _retry(cause: Cause, outcome: Outcome, state: RetryState) -> Decision | None:
     if state.retries >= RETRIES[cause] or outcome.should_retry is False:
         return None
     # It may have been answered and billed already: nobody pays twice for one request.
@@ -168,17 +168,17 @@ def backoff(retries: int, jitter: float) -> float:
     return min(BACKOFF_BASE * 2.0**retries, BACKOFF_MAX) * (1 - BACKOFF_JITTER * jitter)
 
 
-def _reconnect(cause: Cause, outcome: Outcome, state: State) -> Decision | None:
+def _reconnect(cause: Cause, outcome: Outcome, state: RetryState) -> Decision | None:
     return None if state.reconnected else Decision(action="retry_same", reason=cause)
 
 
-def _refresh(cause: Cause, outcome: Outcome, state: State) -> Decision | None:
+def _refresh(cause: Cause, outcome: Outcome, state: RetryState) -> Decision | None:
     if state.credential == "api_key" or state.refreshed:
         return None
     return Decision(action="refresh_and_retry", reason=cause)
 
 
-def _wait(cause: Cause, outcome: Outcome, state: State) -> Decision | None:
+def _wait(cause: Cause, outcome: Outcome, state: RetryState) -> Decision | None:
     asked = outcome.rate_limit.retry_after
     seconds = DEFAULT_WAIT if asked is None else asked
     if state.waited or seconds > state.patience:
@@ -186,15 +186,15 @@ def _wait(cause: Cause, outcome: Outcome, state: State) -> Decision | None:
     return Decision(action="wait", reason=cause, seconds=seconds)
 
 
-def _trim(cause: Cause, outcome: Outcome, state: State) -> Decision | None:
+def _trim(cause: Cause, outcome: Outcome, state: RetryState) -> Decision | None:
     return None if state.trimmed else Decision(action="trim_and_retry", reason=cause)
 
 
-def _strip(cause: Cause, outcome: Outcome, state: State) -> Decision | None:
+def _strip(cause: Cause, outcome: Outcome, state: RetryState) -> Decision | None:
     return None if state.stripped else Decision(action="strip_thinking_and_retry", reason=cause)
 
 
-def _fall_back(cause: Cause, outcome: Outcome, state: State) -> Decision | None:
+def _fall_back(cause: Cause, outcome: Outcome, state: RetryState) -> Decision | None:
     if state.credential == "api_key" or _hindrance(state):
         return None
     # Remembered only when the key takes over: otherwise a new login would go unnoticed.
@@ -202,7 +202,7 @@ def _fall_back(cause: Cause, outcome: Outcome, state: State) -> Decision | None:
     return Decision(action="fall_back", reason=_reason(cause, outcome), rest=rest)
 
 
-def _hindrance(state: State) -> Hindrance | None:
+def _hindrance(state: RetryState) -> Hindrance | None:
     if not state.api_key:
         return "no_api_key"
     if state.fallback == "off":
@@ -210,7 +210,7 @@ def _hindrance(state: State) -> Hindrance | None:
     return None if state.budget_ok else "over_budget"
 
 
-def _give_up(cause: Cause, outcome: Outcome, state: State) -> Decision:
+def _give_up(cause: Cause, outcome: Outcome, state: RetryState) -> Decision:
     wanted = state.credential == "claude_code" and _fall_back in PLAN[cause]
     return Decision(
         action="relay" if outcome.answered else "refuse",

@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from addon.core.lazy_http import Later
+from addon.core.lazy_http import LazyTransport
 
 type Handler = Callable[[httpx.Request], httpx.Response]
 
@@ -39,7 +39,7 @@ def zipped(request: httpx.Request) -> httpx.Response:
 
 
 async def test_requests_and_answers_are_unchanged() -> None:
-    async with httpx.AsyncClient(transport=Later(Maker(zipped))) as client:
+    async with httpx.AsyncClient(transport=LazyTransport(Maker(zipped))) as client:
         answer = await client.post("http://up/x?y=1", content=b"body", headers={"x-mine": "2"})
     assert (answer.status_code, answer.headers["retry-after"]) == (429, "7")
     assert answer.text == "POST http://up/x?y=1 2 body"
@@ -47,7 +47,7 @@ async def test_requests_and_answers_are_unchanged() -> None:
 
 async def test_one_client_is_made_for_all_and_not_on_the_event_loop() -> None:
     make = Maker(lambda request: httpx.Response(200))
-    async with httpx.AsyncClient(transport=Later(make)) as client:
+    async with httpx.AsyncClient(transport=LazyTransport(make)) as client:
         assert make.threads == []
         await asyncio.gather(*(client.get("http://up/") for _ in range(5)))
     assert len(make.threads) == 1
@@ -58,14 +58,14 @@ async def test_what_goes_wrong_is_told_as_ever() -> None:
     def refuse(request: httpx.Request) -> httpx.Response:
         raise httpx.ConnectError("refused", request=request)
 
-    async with httpx.AsyncClient(transport=Later(Maker(refuse))) as client:
+    async with httpx.AsyncClient(transport=LazyTransport(Maker(refuse))) as client:
         with pytest.raises(httpx.ConnectError):
             await client.get("http://up/")
 
 
 async def test_without_a_request_nothing_is_made() -> None:
     make = Maker(lambda request: httpx.Response(200))
-    await httpx.AsyncClient(transport=Later(make)).aclose()
+    await httpx.AsyncClient(transport=LazyTransport(make)).aclose()
     assert make.threads == []
 
 
@@ -93,7 +93,7 @@ async def test_a_bad_environment_is_a_failed_connection_until_it_is_good(
 ) -> None:
     monkeypatch.setitem(sys.modules, "socksio", None)  # as if not installed
     make = FromEnvironment(lambda request: httpx.Response(200))
-    async with httpx.AsyncClient(transport=Later(make)) as client:
+    async with httpx.AsyncClient(transport=LazyTransport(make)) as client:
         with monkeypatch.context() as bad:
             bad.delenv(variable.lower(), raising=False)  # it would win
             bad.setenv(variable, value)
@@ -110,7 +110,7 @@ async def test_a_missing_file_is_told_with_its_reason(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "none"))
-    async with httpx.AsyncClient(transport=Later(httpx.AsyncClient)) as client:
+    async with httpx.AsyncClient(transport=LazyTransport(httpx.AsyncClient)) as client:
         with pytest.raises(httpx.ConnectError, match="No such file"):
             await client.get("http://up/")
 
@@ -119,6 +119,6 @@ async def test_a_defect_of_ours_is_not_taken_for_a_bad_environment() -> None:
     def defect() -> httpx.AsyncClient:
         raise KeyError("ours")
 
-    async with httpx.AsyncClient(transport=Later(defect)) as client:
+    async with httpx.AsyncClient(transport=LazyTransport(defect)) as client:
         with pytest.raises(KeyError):
             await client.get("http://up/")

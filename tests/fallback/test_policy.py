@@ -17,7 +17,7 @@ from addon.fallback.policy import (
     Decision,
     Outcome,
     Phase,
-    State,
+    RetryState,
     backoff,
     decide,
     first,
@@ -52,14 +52,14 @@ RESTS = Outcome(
     blocked=Blocked(family=None, until=NOW + 60, reason="rate_limited"),
 )
 
-PLAN_ONLY = State(credential="claude_code", family="opus", now=NOW, patience=9.0)
+PLAN_ONLY = RetryState(credential="claude_code", family="opus", now=NOW, patience=9.0)
 WITH_KEY = replace(PLAN_ONLY, api_key=True)
 KEY_OFF = replace(WITH_KEY, fallback="off")
 KEY_SPENT = replace(WITH_KEY, budget_ok=False)
 ON_KEY = replace(WITH_KEY, credential="api_key")
 
 
-def tried(state: State, **more: Any) -> State:
+def tried(state: RetryState, **more: Any) -> RetryState:
     return replace(state, **more)
 
 
@@ -142,20 +142,22 @@ ROWS = [
     ("outcome", "state", "action", "reason"),
     [pytest.param(*row[1:], id=row[0]) for row in ROWS],
 )
-def test_the_table(outcome: Outcome, state: State, action: str, reason: str) -> None:
+def test_the_table(outcome: Outcome, state: RetryState, action: str, reason: str) -> None:
     decision = decide(outcome, state)
     assert (decision.action, decision.reason) == (action, reason)
 
 
 @pytest.mark.parametrize("row", ROWS, ids=[row[0] for row in ROWS])
-def test_nothing_is_tried_again_after_content(row: tuple[str, Outcome, State, str, str]) -> None:
+def test_nothing_is_tried_again_after_content(
+    row: tuple[str, Outcome, RetryState, str, str],
+) -> None:
     decision = decide(replace(row[1], phase="after_content"), row[2])
     assert decision.action in ("relay", "refuse")
 
 
 @pytest.mark.parametrize("row", ROWS, ids=[row[0] for row in ROWS])
 def test_no_row_spends_with_fallback_off_or_over_budget(
-    row: tuple[str, Outcome, State, str, str],
+    row: tuple[str, Outcome, RetryState, str, str],
 ) -> None:
     for state in (replace(row[2], fallback="off"), replace(row[2], budget_ok=False)):
         assert decide(row[1], state).action != "fall_back"
@@ -219,7 +221,7 @@ def test_a_403_rests_for_this_family_for_ten_minutes_if_the_key_takes_over() -> 
         pytest.param(ON_KEY, None, id="the key itself failed"),
     ],
 )
-def test_a_failure_says_why_the_key_did_not_help(state: State, hindrance: str | None) -> None:
+def test_a_failure_says_why_the_key_did_not_help(state: RetryState, hindrance: str | None) -> None:
     assert decide(said(429, rate_limit=EXHAUSTED), state).hindrance == hindrance
 
 
@@ -238,7 +240,9 @@ def test_an_error_the_key_would_not_have_helped_with_names_no_hindrance() -> Non
         pytest.param(KEY_SPENT, False, "refuse", "over_budget", id="key only over budget"),
     ],
 )
-def test_the_first_choice(state: State, claude_code_first: bool, action: str, reason: str) -> None:
+def test_the_first_choice(
+    state: RetryState, claude_code_first: bool, action: str, reason: str
+) -> None:
     decision = first(state, claude_code_first=claude_code_first)
     assert (decision.action, decision.reason) == (action, reason)
 
