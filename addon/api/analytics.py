@@ -89,11 +89,11 @@ def _totals_json(totals: Totals) -> JsonObject:
     }
 
 
-def format_cost(picos: int) -> str:
+def format_cost(picodollars: int) -> str:
     """Pico-dollars for people: `$1.2340`, and below one cent in cents, `$0.1194¢`."""
-    if picos < PICO // 100:
-        return f"${usd(picos * 100):.4f}¢"
-    return f"${usd(picos):.4f}"
+    if picodollars < PICO // 100:
+        return f"${usd(picodollars * 100):.4f}¢"
+    return f"${usd(picodollars):.4f}"
 
 
 def recent_requests(ledger: UsageLedger, limit: str | None) -> JsonObject:

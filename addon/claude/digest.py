@@ -104,8 +104,8 @@ class Fingerprint:
     messages: tuple[bytes, ...]
 
     @cached_property
-    def names(self) -> list[bytes]:
-        """`names[k]` stands for the first k messages, whatever system and tools are."""
+    def prefix_digests(self) -> list[bytes]:
+        """`prefix_digests[k]` stands for the first k messages, whatever system and tools are."""
         return chain(b"conversation", self.messages)
 
 

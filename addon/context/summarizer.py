@@ -180,7 +180,7 @@ class Summarizer:
     async def _known(self, conversation: Conversation) -> list[Summary]:
         return [
             s
-            for s in await self._memory.for_prefixes(conversation.names)
+            for s in await self._memory.for_prefixes(conversation.prefix_digests)
             if conversation.can_take(s)
         ]
 
@@ -270,7 +270,7 @@ class Summarizer:
         self, conversation: Conversation, plan: _Plan, answer: SummaryAnswer, tokens: int
     ) -> Summary:
         summary = Summary(
-            id=conversation.names[plan.span.end].hex(),
+            id=conversation.prefix_digests[plan.span.end].hex(),
             start=plan.span.start,
             end=plan.span.end,
             text=answer.text.strip(),

@@ -32,9 +32,9 @@ class Conversation:
     count: Count
 
     @property
-    def names(self) -> Sequence[bytes]:
+    def prefix_digests(self) -> Sequence[bytes]:
         """`names[k]` stands for the first k messages; the names of summaries."""
-        return self.fingerprint.names
+        return self.fingerprint.prefix_digests
 
     @property
     def messages(self) -> list[JsonObject]:
@@ -44,7 +44,7 @@ class Conversation:
     @property
     def key(self) -> bytes:
         """Names the conversation: by its first messages, which stay when everything else is replaced."""
-        return self.names[min(FIRST_PROTECTED, len(self.messages))]
+        return self.prefix_digests[min(FIRST_PROTECTED, len(self.messages))]
 
     @property
     def turns(self) -> int:

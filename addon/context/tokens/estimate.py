@@ -36,14 +36,14 @@ class Anchors:
 
     def put(self, fingerprint: Fingerprint, family: str, anchor: Anchor) -> None:
         """Remember what a whole request cost; `family`: the tokenizer that counted it."""
-        self._anchors.put(_whole(fingerprint, family) + fingerprint.names[-1], anchor)
-        self._anchors.put(_bare(family) + fingerprint.names[-1], anchor)
+        self._anchors.put(_whole(fingerprint, family) + fingerprint.prefix_digests[-1], anchor)
+        self._anchors.put(_bare(family) + fingerprint.prefix_digests[-1], anchor)
 
     def find(self, fingerprint: Fingerprint, family: str) -> Found | None:
         """The longest known prefix; one under other tools or another system when there is none under these."""
-        if anchor := self._longest(_whole(fingerprint, family), fingerprint.names):
+        if anchor := self._longest(_whole(fingerprint, family), fingerprint.prefix_digests):
             return Found(anchor, exact=True)
-        if anchor := self._longest(_bare(family), fingerprint.names):
+        if anchor := self._longest(_bare(family), fingerprint.prefix_digests):
             return Found(anchor, exact=False)
         return None
 
