@@ -23,7 +23,7 @@ def conversation(count: int = 25) -> Conversation:
 
 
 @pytest.mark.parametrize(
-    ("start", "end", "takes"),
+    ("start", "end", "can_take"),
     [(3, 15, True), (3, 13, True), (3, 17, False), (4, 15, False), (3, 14, False)],
     ids=[
         "up-to-the-last-ten",

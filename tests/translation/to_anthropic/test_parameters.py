@@ -233,7 +233,7 @@ def test_v097_what_has_no_counterpart_is_listed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("fields", "wish"),
+    ("fields", "thinking_request"),
     [
         ({"reasoning_effort": "high"}, {"effort": "high"}),
         ({"reasoning": {"effort": "low"}, "reasoning_effort": "high"}, {"effort": "low"}),
