@@ -27,7 +27,7 @@ from addon.addons.context_window import ContextWindow
 from addon.addons.mitmproxy_tuning import FlowLimit
 from addon.addons.model_list import ModelList, UpstreamModels
 from addon.addons.options import Options, given_at_start
-from addon.addons.parts import load_catalogue, make_counter, make_login, make_manager, timing
+from addon.addons.parts import load_catalogue, make_counter, make_login, make_manager
 from addon.addons.persistence import Persistence
 from addon.addons.progress import Progress
 from addon.addons.prompt_cache import PromptCache
@@ -58,7 +58,7 @@ from addon.core.secret import with_stored_secret
 from addon.core.settings import Settings, SettingsError
 from addon.core.terminal import Terminal
 from addon.exchange.state import Exchanges
-from addon.replay_layer import Connections, Gate, ReverseLayer
+from addon.replay_layer import Connections, Gate, ReverseLayer, Timing
 from addon.usage.budget import Budget
 from addon.usage.ledger import UsageLedger
 from addon.usage.live import LiveHub
@@ -157,7 +157,7 @@ def request_path(shared: Shared, settings: Settings) -> list[Any]:
     access = AccessControl(settings, exchanges)
     return [
         # puts our upstream leg under every connection
-        ReverseLayer(exchanges, timing(settings)),
+        ReverseLayer(exchanges, Timing.from_settings(settings)),
         # first of the request's: nobody is served before this, and credentials come off the flow
         access,
         # what was asked, before anything changes it

@@ -22,7 +22,6 @@ from addon.core.environment import ROOT
 from addon.core.settings import Settings
 from addon.credentials.login import Login
 from addon.credentials.open import LoginLocations, open_login
-from addon.replay_layer import Timing
 from addon.usage.ledger import UsageLedger
 from addon.usage.purse import Purse
 
@@ -35,15 +34,6 @@ def load_catalogue(settings: Settings) -> Catalogue:
     if not override.is_file():
         return catalogue
     return catalogue.with_overrides(override.read_text(encoding="utf-8"))
-
-
-def timing(settings: Settings) -> Timing:
-    return Timing(
-        first_byte=settings.first_byte_seconds,
-        keepalive=settings.keepalive_seconds,
-        connect=settings.connect_seconds,
-        idle=settings.upstream_idle_seconds,
-    )
 
 
 def make_login(settings: Settings, http: httpx.AsyncClient) -> Login:

@@ -21,7 +21,7 @@ def lowered(headers: http.Headers) -> dict[str, str]:
     return found
 
 
-def twin[M: (http.Request, http.Response)](message: M) -> M:
+def copy_head[M: (http.Request, http.Response)](message: M) -> M:
     """The same message with headers and fields of its own; the body is shared, as bytes can't change.
 
     `Message.copy` takes a serialized form apart again and checks the type of each field: a tenth of a tiny request."""

@@ -20,7 +20,7 @@ from mitmproxy.proxy.layers.http._http1 import Http1Server
 
 from addon.core.errors import CCProxyError
 from addon.exchange.client import plain_error
-from addon.exchange.http_messages import twin
+from addon.exchange.http_messages import copy_head
 from addon.replay_layer.voice import Steps
 
 MAX_HEAD = 64 * 1024
@@ -167,7 +167,7 @@ class ClientConnection(Http1Server):
                 command, commands.Log
             ):  # it would log the raw head, credentials and all
                 if isinstance(command, ReceiveHttp) and isinstance(command.event, RequestHeaders):
-                    self.request = twin(command.event.request)
+                    self.request = copy_head(command.event.request)
                 yield command
         if self.state == self.read_headers and len(self.buf) > MAX_HEAD:
             yield commands.SendData(

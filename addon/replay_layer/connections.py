@@ -35,7 +35,7 @@ LOOK_EVERY = 5.0
 LOG_EVERY = 60.0
 
 
-class Seldom(logging.Filter):
+class RateLimitedLog(logging.Filter):
     """Lets the log say once a minute that there are no file descriptors left. asyncio tries to accept a hundred
     connections each second, and says so, with a traceback, for each."""
 
@@ -116,7 +116,7 @@ class Connections:
         self.logged = 0.0
 
     def running(self) -> None:
-        logging.getLogger("mitmproxy.master").addFilter(Seldom())
+        logging.getLogger("mitmproxy.master").addFilter(RateLimitedLog())
         self.ticker.start()
 
     def done(self) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from addon.core.settings import Settings
+
 LONGEST_TICK = 5.0
 """Seconds. A pending timer keeps a finished stream in memory, so none is long."""
 SHORTEST_TICK = 0.02
@@ -20,9 +22,18 @@ class Timing:
     connect: float = 10.0
     idle: float = 600.0
 
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Timing:
+        return cls(
+            first_byte=settings.first_byte_seconds,
+            keepalive=settings.keepalive_seconds,
+            connect=settings.connect_seconds,
+            idle=settings.upstream_idle_seconds,
+        )
+
 
 @dataclass(slots=True)
-class Pulse:
+class StreamTimers:
     """The times of one stream, all on one monotonic clock."""
 
     timing: Timing

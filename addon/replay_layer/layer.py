@@ -33,12 +33,12 @@ from addon.replay_layer.voice import GiveUp, Steps, Tick
 logger = logging.getLogger(__name__)
 
 
-class Alarm(commands.RequestWakeup):
+class LayerWakeup(commands.RequestWakeup):
     """The layer's own: no stream and no connection waits for it by itself."""
 
 
 class ReplayLayer(HttpLayer):
-    """mitmproxy's HTTP layer with our streams, our front, and connections that can be left behind."""
+    """mitmproxy's HTTP layer with our streams and client connection, and upstream connections that can be abandoned."""
 
     streams: dict[int, ReplayStream]  # type: ignore[assignment]
 
@@ -53,21 +53,21 @@ class ReplayLayer(HttpLayer):
         self.exchanges = exchanges
         self.timing = timing
         self.clock = clock
-        self.front = ClientConnection(context.fork())
+        self.client_connection = ClientConnection(context.fork())
         self.served: WeakSet[Connection] = WeakSet()
         """Upstream connections that have served a request: a failure on one may only mean that it was stale."""
-        self.alarm: Alarm | None = None
-        self.rings_at = inf
+        self.wakeup: LayerWakeup | None = None
+        self.wakes_at = inf
 
     def handle_event(self, event: events.Event) -> Steps[None]:
-        joined = Joined()
+        writes = WriteCoalescer()
         try:
             # not by way of Layer.handle_event, which keeps a layer waiting for its own commands: this one has none
-            yield from joined.of(self._handle_event(event))
+            yield from writes.joined(self._handle_event(event))
         except Exception:
             # mitmproxy would log it, forget the event, and leave the client waiting.
             logger.exception("ccproxy's replay layer failed")
-            yield from joined.rest()
+            yield from writes.flush()
             yield from self.collapse()
 
     def collapse(self) -> Steps[None]:
@@ -78,32 +78,32 @@ class ReplayLayer(HttpLayer):
                 yield from self.event_to_child(stream, GiveUp(error))
         except Exception:
             logger.exception("ccproxy's replay layer could not end its streams")
-        yield from self.front.bail_out(error)
+        yield from self.client_connection.bail_out(error)
 
     def _handle_event(self, event: events.Event) -> Steps[None]:
         if isinstance(event, events.ConnectionEvent) and event.connection in self.connections:
             yield from self.event_to_child(self.connections[event.connection], event)
-        elif isinstance(event, events.Wakeup) and isinstance(event.command, Alarm):
-            yield from self.ring(event.command)
+        elif isinstance(event, events.Wakeup) and isinstance(event.command, LayerWakeup):
+            yield from self.wake(event.command)
         elif isinstance(event, events.ConnectionEvent) and self.left_behind(event.connection):
             return
         else:
             if isinstance(event, events.Start):
-                self.connections[self.context.client] = self.front
+                self.connections[self.context.client] = self.client_connection
             yield from super()._handle_event(event)
 
     def wake_by(self, due: float) -> Steps[None]:
-        """One alarm for all streams of a connection: each is a task, and goes on after a request that is answered."""
-        if due < self.rings_at:
-            self.rings_at = due
-            self.alarm = Alarm(max(due - self.clock(), 0.0))
-            yield self.alarm
+        """One wake-up for all streams of a connection: each is a task, and goes on after a request that is answered."""
+        if due < self.wakes_at:
+            self.wakes_at = due
+            self.wakeup = LayerWakeup(max(due - self.clock(), 0.0))
+            yield self.wakeup
 
-    def ring(self, alarm: Alarm) -> Steps[None]:
-        self.command_sources.pop(alarm, None)
-        if alarm is not self.alarm:  # an earlier one took its place
+    def wake(self, wakeup: LayerWakeup) -> Steps[None]:
+        self.command_sources.pop(wakeup, None)
+        if wakeup is not self.wakeup:  # an earlier one took its place
             return
-        self.alarm, self.rings_at = None, inf
+        self.wakeup, self.wakes_at = None, inf
         now = self.clock()
         for stream in list(self.streams.values()):
             if stream.due <= now:
@@ -145,32 +145,32 @@ class ReplayLayer(HttpLayer):
             yield from super().register_connection(command)
 
 
-class Joined:
+class WriteCoalescer:
     """What goes to one connection with nothing between is sent in one piece: mitmproxy would make a system call (and a
     TLS record) for a head, for a body, and for every event of a stream that came in one packet."""
 
     def __init__(self) -> None:
-        self.to: Connection | None = None
+        self.connection: Connection | None = None
         self.pieces: list[bytes] = []
 
-    def of(self, steps: Steps[None]) -> Steps[None]:
+    def joined(self, steps: Steps[None]) -> Steps[None]:
         for command in steps:
             if not isinstance(command, commands.SendData):
-                yield from self.rest()
+                yield from self.flush()
                 yield command
                 continue
-            if command.connection is not self.to:
-                yield from self.rest()
-                self.to = command.connection
+            if command.connection is not self.connection:
+                yield from self.flush()
+                self.connection = command.connection
             self.pieces.append(command.data)
-        yield from self.rest()
+        yield from self.flush()
 
-    def rest(self) -> Steps[None]:
+    def flush(self) -> Steps[None]:
         """What is not sent yet."""
-        to, pieces = self.to, self.pieces
-        self.to, self.pieces = None, []
-        if to is not None:
-            yield commands.SendData(to, pieces[0] if len(pieces) == 1 else b"".join(pieces))
+        connection, pieces = self.connection, self.pieces
+        self.connection, self.pieces = None, []
+        if connection is not None:
+            yield commands.SendData(connection, pieces[0] if len(pieces) == 1 else b"".join(pieces))
 
 
 class Refused(layer.Layer):

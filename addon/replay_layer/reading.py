@@ -56,7 +56,7 @@ class Reading(Voice):
             yield from self.deliver(at_end)
 
     def deliver(self, at_end: bool) -> Steps[None]:
-        self.pulse.delivered = True
+        self.timers.delivered = True
         self.exchange.first_content = self.clock()
         body = b"".join(self.held)
         self.held.clear()
@@ -90,7 +90,7 @@ class Reading(Voice):
 
     def read(self, event: events.Event) -> tuple[bytes, bool]:
         """The client's bytes for an upstream event, and whether it was the last one."""
-        self.pulse.last_received = self.clock()
+        self.timers.last_received = self.clock()
         if isinstance(event, ResponseData):
             self.received += len(event.data)
             if self.received > MAX_ANSWER:
@@ -115,5 +115,5 @@ class Reading(Voice):
     def lingers(self, now: float) -> bool:
         """Whether all of the answer is here, but upstream does not end it."""
         answer = self.exchange.answer
-        waits = self.pulse.awaiting_upstream and answer is not None and answer.complete
-        return waits and now >= self.pulse.last_received + LINGER_SECONDS
+        waits = self.timers.awaiting_upstream and answer is not None and answer.complete
+        return waits and now >= self.timers.last_received + LINGER_SECONDS

@@ -30,7 +30,7 @@ from mitmproxy.proxy.layers.http._hooks import HttpResponseHook
 
 from addon.core.errors import BadGateway, CCProxyError
 from addon.exchange.attempt import Attempt, Failure, Phase
-from addon.exchange.http_messages import lowered, twin
+from addon.exchange.http_messages import copy_head, lowered
 from addon.replay_layer.errors import (
     CLOSING,
     IDLE,
@@ -80,7 +80,7 @@ class ReplayStream(Reading):
     def _handle_event(self, event: events.Event) -> Steps[None]:
         if not isinstance(event, RESPONSE_EVENTS):
             yield from super()._handle_event(event)
-        elif self.pulse.awaiting_upstream:
+        elif self.timers.awaiting_upstream:
             if isinstance(event, ResponseProtocolError):
                 yield from self.handle_protocol_error(event)
             else:
@@ -110,14 +110,14 @@ class ReplayStream(Reading):
 
     def state_consume_request_body(self, event: events.Event) -> Steps[None]:
         if isinstance(event, RequestEndOfMessage):
-            self.pulse.complete_at = self.pulse.last_sent = self.clock()
+            self.timers.complete_at = self.timers.last_sent = self.clock()
             yield from self.schedule()
         yield from super().state_consume_request_body(event)
 
     def state_wait_for_response_headers(self, event: ResponseHeaders) -> Steps[None]:
         # The head becomes ours, while the connection reads from its own when the body ends and whether it can serve
         # the next request: with one object for both, every answer that isn't streamed cost a new connection.
-        event.response = twin(event.response)
+        event.response = copy_head(event.response)
         yield from super().state_wait_for_response_headers(event)
 
     def check_invalid(self, request: bool) -> Steps[bool]:
@@ -154,20 +154,20 @@ class ReplayStream(Reading):
             return False
         self.exchange.attempts.append(attempt)
         _show(self.flow.request, attempt)
-        self.pulse.connecting_since = self.clock()
+        self.timers.connecting_since = self.clock()
         connected = yield from super().make_server_connection()
-        self.pulse.connecting_since = None
+        self.timers.connecting_since = None
         # The client may have left, or a deadline passed, while the connection was made.
         if connected and not self.ended and not (yield from self.check_killed(True)):
             yield from self.send(attempt)
         return False
 
     def send(self, attempt: Attempt) -> Steps[None]:
-        request = twin(self.flow.request)
+        request = copy_head(self.flow.request)
         request.headers[attempt.auth[0]] = attempt.auth[1]
         server = self.context.server
-        self.pulse.awaiting_upstream = True
-        self.pulse.last_received = self.clock()
+        self.timers.awaiting_upstream = True
+        self.timers.last_received = self.clock()
         self.server_state = self.state_wait_for_response_headers
         yield SendHttp(RequestHeaders(self.stream_id, request, not attempt.body), server)
         if attempt.body:
@@ -179,7 +179,7 @@ class ReplayStream(Reading):
         assert self.flow.response
         if self.exchange.attempts:
             yield from self.upstream_refused(self.flow.response)
-        elif self.pulse.committed:
+        elif self.timers.committed:
             yield from self.fail(self.exchange.error or unapproved())
         elif self.exchange.live is not None:
             yield from self.send_live(self.flow.response)
@@ -202,7 +202,7 @@ class ReplayStream(Reading):
     # -- when it fails ------------------------------------------------------------------------------------------
 
     def upstream_refused(self, response: http.Response) -> Steps[None]:
-        self.pulse.awaiting_upstream = False
+        self.timers.awaiting_upstream = False
         headers = lowered(response.headers)
         status = response.status_code
         error = self.exchange.client.upstream_error(status, response.raw_content or b"", headers)
@@ -258,7 +258,7 @@ class ReplayStream(Reading):
         yield from self.leave_upstream(reusable=bool(headers))
         if self.parent.exchanges.closing is not None:
             exchange.error = self.parent.exchanges.closing
-        elif not self.pulse.delivered:
+        elif not self.timers.delivered:
             self.forget_attempt()
             yield UpstreamFailedHook(self.flow)
             self.forget_queued()
@@ -272,7 +272,7 @@ class ReplayStream(Reading):
 
     def leave_upstream(self, *, reusable: bool) -> Steps[None]:
         """`reusable`: the answer was read to its end, so the connection can serve the next attempt."""
-        self.pulse.awaiting_upstream = False
+        self.timers.awaiting_upstream = False
         if reusable:
             self.parent.served.add(self.context.server)
         else:
@@ -300,7 +300,7 @@ class ReplayStream(Reading):
             return
         now = self.clock()
         hook = self.hook
-        if self.pulse.hook_hangs(hook, now) and hook is not None:
+        if self.timers.hook_hangs(hook, now) and hook is not None:
             logger.error("The hook %s hangs; its request was given up.", hook.name)
             yield from self.give_up(hanging())
             return
@@ -317,18 +317,18 @@ class ReplayStream(Reading):
 
     def look(self, now: float) -> Steps[None]:
         """Whatever is due now."""
-        closing, waiting = self.parent.exchanges.closing, self.pulse.connecting_since is not None
+        closing, waiting = self.parent.exchanges.closing, self.timers.connecting_since is not None
         if closing is not None and self.exchange.live is None and (self.hook or waiting):
             yield from self.give_up(closing)
-        elif self.pulse.connecting_too_long(now):
+        elif self.timers.connecting_too_long(now):
             yield from self.parent.abort_connecting()
-        elif closing is not None and self.pulse.awaiting_upstream:
+        elif closing is not None and self.timers.awaiting_upstream:
             end = ResponseProtocolError(self.stream_id, CLOSING, ErrorCode.GENERIC_SERVER_ERROR)
             yield from super().handle_event(end)
-        elif self.pulse.upstream_silent_too_long(now) or self.lingers(now):
+        elif self.timers.upstream_silent_too_long(now) or self.lingers(now):
             silence = ResponseProtocolError(self.stream_id, IDLE, ErrorCode.GENERIC_SERVER_ERROR)
             yield from super().handle_event(silence)
-        elif self.streaming and self.pulse.word_due(now):
+        elif self.streaming and self.timers.word_due(now):
             yield from self.say_something()
 
 

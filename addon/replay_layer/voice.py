@@ -21,7 +21,7 @@ from mitmproxy.proxy.layers.http._hooks import HttpErrorHook, HttpResponseHook
 
 from addon.core.errors import CCProxyError
 from addon.exchange.state import Exchange
-from addon.replay_layer.deadlines import Pulse
+from addon.replay_layer.deadlines import StreamTimers
 
 if TYPE_CHECKING:
     from addon.replay_layer.layer import ReplayLayer
@@ -56,7 +56,7 @@ class Voice(HttpStream):
         self.parent = parent
         self.clock = parent.clock
         now = self.clock()
-        self.pulse = Pulse(parent.timing, now, now, now)
+        self.timers = StreamTimers(parent.timing, now, now, now)
         self.keeps_body = bool(context.options.store_streamed_bodies)
         """Asked once: mitmproxy makes a deep copy of an option's value each time."""
         self.due = inf
@@ -83,7 +83,7 @@ class Voice(HttpStream):
 
     def schedule(self) -> Steps[None]:
         now = self.clock()
-        self.due = now + self.pulse.delay(now, audible=not self.ended and self.may_speak)
+        self.due = now + self.timers.delay(now, audible=not self.ended and self.may_speak)
         yield from self.parent.wake_by(self.due)
 
     @property
@@ -92,21 +92,21 @@ class Voice(HttpStream):
 
     def say_something(self) -> Steps[None]:
         client = self.exchange.client
-        if not self.pulse.committed:
+        if not self.timers.committed:
             self.early_head = http.Response.make(200, b"", client.early_headers())
             yield from self.commit(self.early_head)
         yield from self.write(client.keepalive)
 
     def commit(self, head: http.Response) -> Steps[None]:
-        self.pulse.committed = True
-        self.pulse.last_sent = self.clock()
+        self.timers.committed = True
+        self.timers.last_sent = self.clock()
         head.headers.pop("content-length", None)
         head.headers["transfer-encoding"] = "chunked"
         yield SendHttp(ResponseHeaders(self.stream_id, head, end_stream=False), self.context.client)
 
     def write(self, data: bytes) -> Steps[None]:
         if data:
-            self.pulse.last_sent = self.clock()
+            self.timers.last_sent = self.clock()
             if self.keeps_body:
                 self.response_body_buf += data
             yield SendHttp(ResponseData(self.stream_id, data), self.context.client)
@@ -114,7 +114,7 @@ class Voice(HttpStream):
     # -- ending -------------------------------------------------------------------------------------------------
 
     def finish(self, already_streamed: bool = False) -> Steps[None]:
-        self.pulse.awaiting_upstream = False
+        self.timers.awaiting_upstream = False
         self.ended = True
         self.parent.served.add(self.context.server)
         if already_streamed and self.keeps_body:
@@ -126,7 +126,7 @@ class Voice(HttpStream):
     def fail(self, error: CCProxyError) -> Steps[None]:
         """Tell the client, once: with a status where nothing was sent yet, else with one event."""
         self.exchange.error = error
-        if self.pulse.committed:
+        if self.timers.committed:
             yield from self.fail_in_stream(error)
             return
         self.flow.response = self.error_response(error)
@@ -166,7 +166,7 @@ class Voice(HttpStream):
         self.dropped = True
         self._paused = None
         self._paused_event_queue.clear()
-        if not self.pulse.committed:
+        if not self.timers.committed:
             self.exchange.error = error
             self.flow.response = self.error_response(error)
             self.flow.response.headers["connection"] = "close"

@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from addon.replay_layer.deadlines import LONGEST_TICK, SHORTEST_TICK, Pulse, Timing
+from addon.replay_layer.deadlines import LONGEST_TICK, SHORTEST_TICK, StreamTimers, Timing
 
 TIMING = Timing(first_byte=10, keepalive=15, connect=7, idle=600)
 
 
-def pulse(**more: object) -> Pulse:
-    made = Pulse(TIMING, complete_at=100.0, last_sent=100.0, last_received=100.0)
+def timers(**more: object) -> StreamTimers:
+    made = StreamTimers(TIMING, complete_at=100.0, last_sent=100.0, last_received=100.0)
     for name, value in more.items():
         setattr(made, name, value)
     return made
@@ -22,24 +22,24 @@ def pulse(**more: object) -> Pulse:
     ("now", "due"), [(100.0, False), (109.9, False), (110.0, True), (200.0, True)]
 )
 def test_the_first_word_is_due_after_first_byte_seconds(now: float, due: bool) -> None:
-    assert pulse().word_due(now) is due
+    assert timers().word_due(now) is due
 
 
 @pytest.mark.parametrize(("now", "due"), [(120.0, False), (134.9, False), (135.0, True)])
 def test_once_committed_silence_is_measured_from_the_last_word(now: float, due: bool) -> None:
-    assert pulse(committed=True, last_sent=120.0).word_due(now) is due
+    assert timers(committed=True, last_sent=120.0).word_due(now) is due
 
 
 @pytest.mark.parametrize(("now", "late"), [(106.9, False), (107.0, True)])
 def test_connecting_has_a_deadline(now: float, late: bool) -> None:
-    assert pulse(connecting_since=100.0).connecting_too_long(now) is late
-    assert pulse().connecting_too_long(now) is False
+    assert timers(connecting_since=100.0).connecting_too_long(now) is late
+    assert timers().connecting_too_long(now) is False
 
 
 @pytest.mark.parametrize(("now", "late"), [(699.9, False), (700.0, True)])
 def test_upstreams_silence_counts_only_while_it_is_waited_for(now: float, late: bool) -> None:
-    assert pulse(awaiting_upstream=True).upstream_silent_too_long(now) is late
-    assert pulse().upstream_silent_too_long(now) is False
+    assert timers(awaiting_upstream=True).upstream_silent_too_long(now) is late
+    assert timers().upstream_silent_too_long(now) is False
 
 
 @given(
@@ -52,7 +52,7 @@ def test_upstreams_silence_counts_only_while_it_is_waited_for(now: float, late: 
 def test_no_look_at_the_clock_is_far_or_busy(
     now: float, committed: bool, delivered: bool, awaiting: bool, connecting: float | None
 ) -> None:
-    made = pulse(
+    made = timers(
         committed=committed,
         delivered=delivered,
         awaiting_upstream=awaiting,
@@ -63,7 +63,7 @@ def test_no_look_at_the_clock_is_far_or_busy(
 
 @given(st.floats(100, 109), st.booleans())
 def test_the_next_look_comes_no_later_than_the_next_word(now: float, committed: bool) -> None:
-    made = pulse(committed=committed)
+    made = timers(committed=committed)
     after = now + made.delay(now, audible=True)
     due = 115.0 if committed else 110.0
     assert after <= max(due, now + SHORTEST_TICK) + 1e-6
