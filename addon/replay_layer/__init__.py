@@ -15,7 +15,7 @@ Each override names the behaviour of mitmproxy 12 that it answers.
 
 from addon.replay_layer.connections import Connections
 from addon.replay_layer.deadlines import Timing
+from addon.replay_layer.events import UpstreamFailedHook
 from addon.replay_layer.layer import Gate, ReplayLayer, ReverseLayer
-from addon.replay_layer.stream import UpstreamFailedHook
 
 __all__ = ["Connections", "Gate", "ReplayLayer", "ReverseLayer", "Timing", "UpstreamFailedHook"]

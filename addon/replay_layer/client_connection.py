@@ -21,7 +21,7 @@ from mitmproxy.proxy.layers.http._http1 import Http1Server
 from addon.core.errors import CCProxyError
 from addon.exchange.client import plain_error
 from addon.exchange.http_messages import copy_head
-from addon.replay_layer.voice import Steps
+from addon.replay_layer.events import Steps
 
 MAX_HEAD = 64 * 1024
 """Bytes of request line and headers; mitmproxy itself has no limit."""

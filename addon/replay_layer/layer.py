@@ -27,8 +27,8 @@ from addon.core.errors import CCProxyError
 from addon.exchange.state import Exchanges
 from addon.replay_layer.client_connection import ClientConnection
 from addon.replay_layer.deadlines import Timing
+from addon.replay_layer.events import GiveUp, Steps, Tick
 from addon.replay_layer.stream import ReplayStream
-from addon.replay_layer.voice import GiveUp, Steps, Tick
 
 logger = logging.getLogger(__name__)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from math import inf
 from typing import Any
 
@@ -13,7 +12,8 @@ from mitmproxy import http
 from mitmproxy.flow import Error
 from mitmproxy.net.http.validate import validate_headers
 from mitmproxy.proxy import commands, events
-from mitmproxy.proxy.layers.http import DropStream, SendHttp
+from mitmproxy.proxy.context import Context
+from mitmproxy.proxy.layers.http import DropStream, HttpStream, SendHttp
 from mitmproxy.proxy.layers.http._events import (
     ErrorCode,
     RequestData,
@@ -26,11 +26,13 @@ from mitmproxy.proxy.layers.http._events import (
     ResponseProtocolError,
     ResponseTrailers,
 )
-from mitmproxy.proxy.layers.http._hooks import HttpResponseHook
+from mitmproxy.proxy.layers.http._hooks import HttpErrorHook, HttpResponseHook
 
 from addon.core.errors import BadGateway, CCProxyError
 from addon.exchange.attempt import Attempt, Failure, Phase
 from addon.exchange.http_messages import copy_head, lowered
+from addon.exchange.state import Exchange
+from addon.replay_layer.deadlines import StreamTimers
 from addon.replay_layer.errors import (
     CLOSING,
     IDLE,
@@ -39,11 +41,21 @@ from addon.replay_layer.errors import (
     killed,
     unapproved,
 )
-from addon.replay_layer.reading import Reading
-from addon.replay_layer.voice import GiveUp, LiveDataHook, Steps, Tick
+from addon.replay_layer.events import (
+    GiveUp,
+    LiveDataHook,
+    Steps,
+    StreamOwner,
+    Tick,
+    UpstreamFailedHook,
+)
 
 logger = logging.getLogger(__name__)
 
+MAX_ANSWER = 64 << 20
+"""Bytes of one answer: Claude's longest is some MB, and it is kept whole until its end."""
+LINGER_SECONDS = 2.0
+"""For upstream to end an answer whose last event has come."""
 MAX_ERROR_BODY = 1 << 20
 """Bytes of an upstream error that are read; Anthropic's are a few hundred."""
 RESPONSE_EVENTS = (
@@ -53,15 +65,40 @@ UNREAD_BODY = 64 * 1024
 """Bytes of a refused request's body that are still read."""
 
 
-@dataclass
-class UpstreamFailedHook(commands.StartHook):
-    """The last attempt failed and nothing of it was delivered: an addon may approve another one."""
+class ReplayStream(HttpStream):
+    exchange: Exchange
 
-    flow: http.HTTPFlow
+    def __init__(self, context: Context, stream_id: int, owner: StreamOwner) -> None:
+        super().__init__(context, stream_id)
+        self.owner = owner
+        self.clock = owner.clock
+        now = self.clock()
+        self.timers = StreamTimers(owner.timing, now, now, now)
+        self.keeps_body = bool(context.options.store_streamed_bodies)
+        """Asked once: mitmproxy makes a deep copy of an option's value each time."""
+        self.due = inf
+        """When it looks at the clock again."""
+        self.early_head: http.Response | None = None
+        self.ended = False
+        """All has been written but the end itself, which waits for the last hook."""
+        self.dropped = False
+        """Given up: whatever still comes is none of its business."""
+        self.held: list[bytes] = []
+        """Bytes for the client that wait for the first content."""
+        self.received = 0
+        """Bytes of this attempt's answer."""
 
+    @property
+    def streaming(self) -> bool:
+        return self.exchange.client.streaming
 
-class ReplayStream(Reading):
-    """See the package's docstring for the rules it keeps."""
+    @property
+    def hook(self) -> commands.StartHook | None:
+        """The hook whose end it waits for. A dashboard's may take as long as nothing happens."""
+        waits_for = self._paused.command if self._paused else None
+        if isinstance(waits_for, LiveDataHook) or not isinstance(waits_for, commands.StartHook):
+            return None
+        return waits_for
 
     # -- what comes in ------------------------------------------------------------------------------------------
 
@@ -122,7 +159,7 @@ class ReplayStream(Reading):
 
     def check_invalid(self, request: bool) -> Steps[bool]:
         if request:  # the first thing that the base class does with a new flow, before any hook
-            self.exchange = self.parent.exchanges.begin(self.flow)
+            self.exchange = self.owner.exchanges.begin(self.flow)
             return (yield from super().check_invalid(True))
         assert self.flow.response
         try:
@@ -148,7 +185,7 @@ class ReplayStream(Reading):
 
     def make_server_connection(self) -> Steps[bool]:
         """Send the approved attempt. Always False, which tells the base class to send nothing itself."""
-        attempt, closing = self.exchange.take_approved(), self.parent.exchanges.closing
+        attempt, closing = self.exchange.take_approved(), self.owner.exchanges.closing
         if attempt is None or closing is not None:
             yield from self.fail(closing or self.exchange.error or unapproved())
             return False
@@ -198,6 +235,89 @@ class ReplayStream(Reading):
                 break
             yield from self.write(data)
         yield from self.finish(already_streamed=True)
+
+    # -- its answer --------------------------------------------------------------------------------------------------
+
+    def start_response_stream(self) -> Steps[None]:
+        # The base class would send the head now. An error event may still come before the first content, and
+        # counts as a status as long as nothing was sent.
+        self.server_state = self.state_hold
+        yield from ()
+
+    def state_hold(self, event: events.Event) -> Steps[None]:
+        answer = self.exchange.answer
+        assert answer
+        data, at_end = self.read(event)
+        self.held.append(data)
+        if answer.error and not (answer.began and self.streaming):
+            yield from self.attempt_failed(
+                "after_content" if answer.began else "before_content", answer.error
+            )
+        elif at_end or (answer.began and self.streaming):
+            yield from self.deliver(at_end)
+
+    def deliver(self, at_end: bool) -> Steps[None]:
+        self.timers.delivered = True
+        self.exchange.first_content = self.clock()
+        body = b"".join(self.held)
+        self.held.clear()
+        assert self.flow.response
+        if not self.streaming:
+            self.flow.response.raw_content = body
+            self.flow.response.headers["content-length"] = str(len(body))
+            yield from self.finish()
+            return
+        if self.early_head:
+            attempt = self.exchange.attempts[-1]
+            body = self.exchange.client.source_comment(attempt.source, attempt.reason) + body
+        else:
+            yield from self.commit(self.flow.response)
+        self.server_state = self.state_stream_response_body
+        yield from self.write(body)
+        yield from self.after_data(at_end)
+
+    def state_stream_response_body(self, event: events.Event) -> Steps[None]:
+        data, at_end = self.read(event)
+        yield from self.write(data)
+        yield from self.after_data(at_end)
+
+    def after_data(self, at_end: bool) -> Steps[None]:
+        answer = self.exchange.answer
+        assert answer
+        if answer.error:
+            yield from self.attempt_failed("after_content", answer.error)
+        elif at_end:
+            yield from self.finish(already_streamed=True)
+
+    def read(self, event: events.Event) -> tuple[bytes, bool]:
+        """The client's bytes for an upstream event, and whether it was the last one."""
+        self.timers.last_received = self.clock()
+        if isinstance(event, ResponseData):
+            self.received += len(event.data)
+            if self.received > MAX_ANSWER:
+                return self.too_long(), False
+            return self.translate(event.data), False
+        at_end = isinstance(event, ResponseEndOfMessage)
+        return (self.translate(None) if at_end else b""), at_end
+
+    def translate(self, data: bytes | None) -> bytes:
+        answer = self.exchange.answer
+        assert answer
+        return answer.close() if data is None else answer.feed(data)
+
+    def too_long(self) -> bytes:
+        answer = self.exchange.answer
+        assert answer
+        answer.break_off(
+            BadGateway(f"The answer is longer than {MAX_ANSWER} bytes.", code="upstream_invalid")
+        )
+        return b""
+
+    def lingers(self, now: float) -> bool:
+        """Whether all of the answer is here, but upstream does not end it."""
+        answer = self.exchange.answer
+        waits = self.timers.awaiting_upstream and answer is not None and answer.complete
+        return waits and now >= self.timers.last_received + LINGER_SECONDS
 
     # -- when it fails ------------------------------------------------------------------------------------------
 
@@ -253,11 +373,11 @@ class ReplayStream(Reading):
             error=error,
             headers=headers or {},
             answered=phase == "before_content" or headers is not None,
-            reused=self.context.server in self.parent.served,
+            reused=self.context.server in self.owner.served,
         )
         yield from self.leave_upstream(reusable=bool(headers))
-        if self.parent.exchanges.closing is not None:
-            exchange.error = self.parent.exchanges.closing
+        if self.owner.exchanges.closing is not None:
+            exchange.error = self.owner.exchanges.closing
         elif not self.timers.delivered:
             self.forget_attempt()
             yield UpstreamFailedHook(self.flow)
@@ -274,9 +394,9 @@ class ReplayStream(Reading):
         """`reusable`: the answer was read to its end, so the connection can serve the next attempt."""
         self.timers.awaiting_upstream = False
         if reusable:
-            self.parent.served.add(self.context.server)
+            self.owner.served.add(self.context.server)
         else:
-            yield from self.parent.abandon(self.context.server)
+            yield from self.owner.abandon(self.context.server)
 
     def forget_queued(self) -> None:
         """The rest of the failed answer came while the hook ran; the next attempt would take it for its own."""
@@ -290,6 +410,115 @@ class ReplayStream(Reading):
         self.held.clear()
         self.received = 0
         self.response_body_buf.clear()
+
+    # -- speaking -----------------------------------------------------------------------------------------------
+
+    def schedule(self) -> Steps[None]:
+        now = self.clock()
+        self.due = now + self.timers.delay(now, audible=not self.ended and self.may_speak)
+        yield from self.owner.wake_by(self.due)
+
+    @property
+    def may_speak(self) -> bool:
+        return self.client_state == self.state_done and self.streaming
+
+    def say_something(self) -> Steps[None]:
+        client = self.exchange.client
+        if not self.timers.committed:
+            self.early_head = http.Response.make(200, b"", client.early_headers())
+            yield from self.commit(self.early_head)
+        yield from self.write(client.keepalive)
+
+    def commit(self, head: http.Response) -> Steps[None]:
+        self.timers.committed = True
+        self.timers.last_sent = self.clock()
+        head.headers.pop("content-length", None)
+        head.headers["transfer-encoding"] = "chunked"
+        yield SendHttp(ResponseHeaders(self.stream_id, head, end_stream=False), self.context.client)
+
+    def write(self, data: bytes) -> Steps[None]:
+        if data:
+            self.timers.last_sent = self.clock()
+            if self.keeps_body:
+                self.response_body_buf += data
+            yield SendHttp(ResponseData(self.stream_id, data), self.context.client)
+
+    # -- ending -------------------------------------------------------------------------------------------------
+
+    def finish(self, already_streamed: bool = False) -> Steps[None]:
+        self.timers.awaiting_upstream = False
+        self.ended = True
+        self.owner.served.add(self.context.server)
+        if already_streamed and self.keeps_body:
+            assert self.flow.response
+            self.flow.response.data.content = bytes(self.response_body_buf)
+            self.response_body_buf.clear()
+        yield from super().send_response(already_streamed)
+
+    def fail(self, error: CCProxyError) -> Steps[None]:
+        """Tell the client, once: with a status where nothing was sent yet, else with one event."""
+        self.exchange.error = error
+        if self.timers.committed:
+            yield from self.fail_in_stream(error)
+            return
+        self.flow.response = self.error_response(error)
+        yield from self.finish()
+
+    def error_response(self, error: CCProxyError) -> http.Response:
+        headers = self.exchange.error_headers(error)
+        response = self.exchange.client.error_response(error, headers)
+        response.timestamp_start = time.time()
+        return response
+
+    def fail_in_stream(self, error: CCProxyError) -> Steps[None]:
+        yield from self.write_error(error)
+        yield HttpErrorHook(self.flow)
+        self.server_state = self.state_done
+        self.flow.live = False
+        yield DropStream(self.stream_id)
+        # A protocol error here would close without the chunked terminator, and look like a cut.
+        yield SendHttp(ResponseEndOfMessage(self.stream_id), self.context.client)
+
+    def write_error(self, error: CCProxyError) -> Steps[None]:
+        """The one event that ends a stream, and the flow as it then looks to people."""
+        answer = self.exchange.answer
+        yield from self.write(
+            answer.fail(error) if answer else self.exchange.client.error_event(error)
+        )
+        self.ended = True
+        self.flow.response = self.flow.response or self.early_head
+        assert self.flow.response
+        self.flow.response.data.content = bytes(self.response_body_buf)
+        self.flow.response.timestamp_end = time.time()
+        self.flow.error = Error(error.message)
+
+    def give_up(self, error: CCProxyError) -> Steps[None]:
+        """End it from outside, whatever it waits for: a hook that hangs, or this layer's own failure."""
+        client, in_last_hook = self.context.client, _is_last(self.hook)
+        self.dropped = True
+        self._paused = None
+        self._paused_event_queue.clear()
+        if not self.timers.committed:
+            self.exchange.error = error
+            self.flow.response = self.error_response(error)
+            self.flow.response.headers["connection"] = "close"
+            content = self.flow.response.raw_content or b""
+            head = ResponseHeaders(self.stream_id, self.flow.response, end_stream=False)
+            yield SendHttp(head, client)
+            yield SendHttp(ResponseData(self.stream_id, content), client)
+        elif not self.ended:
+            self.exchange.error = error
+            yield from self.write_error(error)
+        self.flow.live = False
+        if in_last_hook:
+            self.exchange.finished = True  # as far as it ever will be
+        else:
+            hook = HttpErrorHook(self.flow) if self.flow.error else HttpResponseHook(self.flow)
+            hook.blocking = False  # nobody is left to wait for it
+            yield hook
+        yield SendHttp(ResponseEndOfMessage(self.stream_id), client)
+        yield DropStream(self.stream_id)
+        yield commands.CloseConnection(client)
 
     # -- watching the clock --------------------------------------------------------------------------------------
 
@@ -317,11 +546,11 @@ class ReplayStream(Reading):
 
     def look(self, now: float) -> Steps[None]:
         """Whatever is due now."""
-        closing, waiting = self.parent.exchanges.closing, self.timers.connecting_since is not None
+        closing, waiting = self.owner.exchanges.closing, self.timers.connecting_since is not None
         if closing is not None and self.exchange.live is None and (self.hook or waiting):
             yield from self.give_up(closing)
         elif self.timers.connecting_too_long(now):
-            yield from self.parent.abort_connecting()
+            yield from self.owner.abort_connecting()
         elif closing is not None and self.timers.awaiting_upstream:
             end = ResponseProtocolError(self.stream_id, CLOSING, ErrorCode.GENERIC_SERVER_ERROR)
             yield from super().handle_event(end)
@@ -348,3 +577,7 @@ def _show(request: http.Request, attempt: Attempt) -> None:
     )
     data.content, data.trailers = attempt.body, None
     request.headers["content-length"] = str(len(attempt.body))
+
+
+def _is_last(hook: commands.StartHook | None) -> bool:
+    return isinstance(hook, HttpErrorHook | HttpResponseHook)

@@ -11,7 +11,7 @@ from mitmproxy import http
 from addon.core.errors import CCProxyError
 from addon.core.types import Dialect
 from addon.exchange.state import Exchange, Exchanges
-from addon.replay_layer import Timing, reading, stream
+from addon.replay_layer import Timing, stream
 from tests.replay_layer.harness import (
     QUICK,
     Play,
@@ -167,7 +167,7 @@ def test_what_comes_after_a_failure_in_the_stream_is_dropped() -> None:
 
 
 def test_an_answer_without_end_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reading, "MAX_ANSWER", 10_000)
+    monkeypatch.setattr(stream, "MAX_ANSWER", 10_000)
     for streaming in (True, False):
         play = Play(streaming=streaming, again=0)
         server = play.begin()

@@ -1,0 +1,67 @@
+"""The replay layer's own events and hooks, and what a stream may ask of the layer that owns it.
+
+They are apart from the stream and the layer, so that neither imports the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+from weakref import WeakSet
+
+from mitmproxy import http
+from mitmproxy.connection import Connection
+from mitmproxy.proxy import commands, events, layer
+
+from addon.core.errors import CCProxyError
+from addon.exchange.state import Exchanges
+from addon.replay_layer.deadlines import Timing
+
+type Steps[T] = layer.CommandGenerator[T]
+"""What a handler yields: commands for mitmproxy, which sends back the result of a blocking one."""
+
+
+@dataclass
+class UpstreamFailedHook(commands.StartHook):
+    """The last attempt failed and nothing of its response was delivered: an addon may approve another one."""
+
+    flow: http.HTTPFlow
+
+
+@dataclass
+class LiveDataHook(commands.StartHook):
+    """A local response goes on: an addon puts its next bytes into the exchange's outbox, or none to end it."""
+
+    flow: http.HTTPFlow
+
+
+@dataclass
+class Tick(events.Event):
+    """The time has come at which the stream wanted to look at the clock."""
+
+
+@dataclass
+class GiveUp(events.Event):
+    """The stream can't continue by itself: it tells its client, and ignores everything that still comes."""
+
+    error: CCProxyError
+
+
+class StreamOwner(Protocol):
+    """What a stream uses of the layer that owns it."""
+
+    exchanges: Exchanges
+    timing: Timing
+    clock: Callable[[], float]
+    served: WeakSet[Connection]
+    """Upstream connections that have served a request: a failure on one may only mean that it was stale."""
+
+    def wake_by(self, due: float) -> Steps[None]:
+        """Send the stream a `Tick` by then."""
+
+    def abandon(self, connection: Connection) -> Steps[None]:
+        """Close an upstream connection and ignore what still comes from it."""
+
+    def abort_connecting(self) -> Steps[None]:
+        """Give up the connections that are not established yet; whoever waits for one gets an error."""
