@@ -30,7 +30,7 @@ from addon.addons.options import Options, given_at_start
 from addon.addons.parts import load_catalogue, make_counter, make_login, make_manager
 from addon.addons.persistence import Persistence
 from addon.addons.progress import Progress
-from addon.addons.prompt_cache import PromptCache
+from addon.addons.prompt_cache import REMEMBERED, LastSent, PromptCache
 from addon.addons.safe_options import SafeOptions
 from addon.addons.shutdown import Shutdown
 from addon.addons.thinking import Continuity, Thinking
@@ -48,17 +48,22 @@ from addon.api.request_history import Explained
 from addon.api.views import Views
 from addon.claude.models_file import CatalogueError
 from addon.claude.thinking_store import ThinkingStore
+from addon.context.summarizer import SummaryTasks
 from addon.context.summary_memory import SummaryMemory
+from addon.context.window import CUTS_KEPT, KnownCuts
 from addon.core.environment import environment
 from addon.core.errors import CCProxyError
 from addon.core.json_codec import FAST
 from addon.core.lazy_http import LazyTransport
+from addon.core.lru import Lru
 from addon.core.own_http import async_client
 from addon.core.secret import with_stored_secret
 from addon.core.settings import Settings, SettingsError
 from addon.core.terminal import Terminal
+from addon.exchange.refusals import Blocked, Guesses
 from addon.exchange.state import Exchanges
 from addon.replay_layer import Connections, Gate, ReverseLayer, Timing
+from addon.translation.to_anthropic.conversion_cache import ConversionCache
 from addon.usage.budget import Budget
 from addon.usage.ledger import UsageLedger
 from addon.usage.live import LiveHub
@@ -78,7 +83,6 @@ class Shared:
     def __init__(self, settings: Settings) -> None:
         self.catalogue = load_catalogue(settings)
         self.exchanges = Exchanges()
-        self.background = self.exchanges.background
         self.terminal = Terminal(no_color=settings.no_color)
         self.ledger = UsageLedger(time.time)
         self.budget = Budget(self.ledger)
@@ -91,6 +95,13 @@ class Shared:
         self.models = ModelList(self.catalogue, asking)
         self.standing = Standing()
         self.memory = SummaryMemory(settings.home / "summaries", time.time)
+        self.summary_tasks = SummaryTasks(self.exchanges.background)
+        self.cuts: KnownCuts = Lru(CUTS_KEPT)
+        self.conversions = ConversionCache()
+        self.last_sent: LastSent = Lru(REMEMBERED)
+        self.blocked = Blocked()
+        self.guesses, self.dashboard_guesses = Guesses(time.monotonic), Guesses(time.monotonic)
+        self.api_log = ApiLog(settings, self.exchanges)
         self.continuity = Continuity(ThinkingStore(time.monotonic))
         self.counter = make_counter(settings)
         self.explained = Explained()
@@ -103,6 +114,16 @@ class Shared:
             metrics=self.metrics,
             hub=self.hub,
             standing=self.standing,
+        )
+        self.control = ControlApi(
+            self.exchanges,
+            self.ledger,
+            self.budget,
+            metrics=self.metrics,
+            hub=self.hub,
+            standing=self.standing,
+            memory=self.memory,
+            blocked=self.blocked,
         )
 
     def health(self, settings: Settings) -> Health:
@@ -148,46 +169,44 @@ def build(settings: Settings, environ: Mapping[str, str]) -> list[Any]:
 
 
 def request_path(shared: Shared, settings: Settings) -> list[Any]:
-    """The addons that a request meets, in this order; made anew when a setting changes."""
+    """The addons that a request meets, in this order. They are made anew when a setting changes, so what they remember
+    is `shared`'s."""
     exchanges, terminal, standing = shared.exchanges, shared.terminal, shared.standing
     models, ledger, budget, hub = shared.models, shared.ledger, shared.budget, shared.hub
-    terminal.quiet = settings.quiet
     window = ContextWindow(settings, exchanges, make_manager(settings, shared), terminal)
     attempts = Attempts(settings, shared.continuity)
-    access = AccessControl(settings, exchanges)
+    terminal.quiet = settings.quiet  # nothing from here on refuses the settings
     return [
         # puts our upstream leg under every connection
         ReverseLayer(exchanges, Timing.from_settings(settings)),
         # first of the request's: nobody is served before this, and credentials come off the flow
-        access,
+        AccessControl(settings, exchanges, shared.blocked, shared.guesses),
         # what was asked, before anything changes it
-        ApiLog(settings, exchanges),
+        shared.api_log,
         # the same for /explain and mitmweb
         Explain(settings, exchanges, shared.explained),
         # answers what needs no upstream
         LocalApi(settings, exchanges, models, shared.health(settings)),
         # usage, budget, metrics
-        ControlApi(
+        shared.control,
+        DashboardApi(
+            settings,
             exchanges,
             ledger,
             budget,
-            metrics=shared.metrics,
+            store=shared.store,
             hub=hub,
             standing=standing,
-            memory=shared.memory,
-            blocked=access.blocked,
-        ),
-        DashboardApi(
-            settings, exchanges, ledger, budget, store=shared.store, hub=hub, standing=standing
+            guesses=shared.dashboard_guesses,
         ),
         # from here on there is an Anthropic request; on the way back, the client's dialect
-        Translate(settings, exchanges, models),
+        Translate(settings, exchanges, models, shared.conversions),
         # needs the model and what the client asked; remembers thinking on the way back
         Thinking(settings, exchanges, shared.continuity),
         # what is counted and cut is what will be sent
         window,
         # marks the prefix that the window has made stable
-        PromptCache(settings, exchanges, terminal),
+        PromptCache(settings, exchanges, terminal, shared.last_sent),
         # last: its approval is what lets a request go upstream
         Upstream(
             settings,

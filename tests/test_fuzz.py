@@ -5,7 +5,6 @@ tests/e2e/test_fuzz.py sends a part of the same kind over sockets.
 
 from __future__ import annotations
 
-import asyncio
 import json
 import time
 from dataclasses import dataclass, field
@@ -27,9 +26,12 @@ from addon.addons.translate import Translate
 from addon.addons.upstream_request import Attempts
 from addon.claude.catalogue import Catalogue
 from addon.claude.thinking_store import ThinkingStore
+from addon.context.summarizer import SummaryTasks
 from addon.context.summary_memory import SummaryMemory
 from addon.context.tokens.counter import TokenCounter
 from addon.context.tokens.vocabulary import Vocabulary
+from addon.context.window import KnownCuts
+from addon.core.lru import Lru
 from addon.core.settings import Settings
 from addon.core.terminal import Terminal
 from addon.core.types import JsonObject
@@ -38,6 +40,7 @@ from addon.exchange.state import Exchange, Exchanges
 from addon.stand_in.credential import OAUTH_TOKEN
 from addon.stand_in.judge import Judge
 from addon.stand_in.refusal import Refusal
+from addon.translation.to_anthropic.conversion_cache import ConversionCache
 from addon.usage.budget import Budget
 from addon.usage.ledger import UsageLedger
 from addon.usage.purse import Purse
@@ -55,7 +58,8 @@ class Services:
     ledger: UsageLedger
     http: httpx.AsyncClient
     catalogue: Catalogue = CATALOGUE
-    background: set[asyncio.Task[Any]] = field(default_factory=set)
+    summary_tasks: SummaryTasks = field(default_factory=SummaryTasks)
+    cuts: KnownCuts = field(default_factory=lambda: Lru(8))
 
 
 async def no_list() -> JsonObject:
@@ -80,12 +84,12 @@ class RequestPath:
         )
         continuity = Continuity(ThinkingStore(time.monotonic))
         members = [
-            Translate(settings, self.exchanges, ModelList(CATALOGUE, no_list)),
+            Translate(settings, self.exchanges, ModelList(CATALOGUE, no_list), ConversionCache()),
             Thinking(settings, self.exchanges, continuity),
             ContextWindow(
                 settings, self.exchanges, make_manager(settings, services), Terminal(None)
             ),
-            PromptCache(settings, self.exchanges, Terminal(None)),
+            PromptCache(settings, self.exchanges, Terminal(None), Lru(8)),
         ]
         self.chain: Any = Chain(members)
         self.attempts = Attempts(settings, continuity)

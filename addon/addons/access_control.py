@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
-from collections.abc import Callable
 
 from mitmproxy import http
 
@@ -12,7 +10,7 @@ from addon.core.errors import CCProxyError, Misdirected, RateLimited, Unauthoriz
 from addon.core.settings import Settings
 from addon.exchange.access import Visitor, judge, origin_allowed
 from addon.exchange.http_messages import lowered
-from addon.exchange.refusals import Blocked, Guesses
+from addon.exchange.refusals import Blocked, Guesses, line_that_allows
 from addon.exchange.routes import find
 from addon.exchange.state import Exchange, Exchanges
 
@@ -29,12 +27,13 @@ class AccessControl:
         self,
         settings: Settings,
         exchanges: Exchanges,
-        clock: Callable[[], float] = time.monotonic,
+        blocked: Blocked,
+        guesses: Guesses,
     ) -> None:
         self.settings = settings
         self.exchanges = exchanges
-        self.blocked = Blocked(settings)
-        self.guesses = Guesses(clock)
+        self.blocked = blocked
+        self.guesses = guesses
 
     def requestheaders(self, flow: http.HTTPFlow) -> None:
         exchange = self.exchanges.get(flow)
@@ -64,8 +63,10 @@ class AccessControl:
         exchange.refuse(flow, error)
         if isinstance(error, RateLimited):
             return  # whoever guesses fills no log, and no list of the last that were refused
-        self.blocked.note(visitor.method, visitor.path, _address(visitor), error)
-        _log(visitor, error, self.blocked.entries[0]["allow"])
+        address = _address(visitor)
+        allow = line_that_allows(address, error, self.settings)
+        self.blocked.note(visitor.method, visitor.path, address, error, allow)
+        _log(visitor, error, allow)
 
 
 def _log(visitor: Visitor, error: CCProxyError, allow: str | None) -> None:

@@ -1,7 +1,7 @@
 """The settings as mitmproxy's options: `--set ccproxy_context_strategy=trim`, config.yaml, mitmweb's options page.
 
 What is given as an option goes before the environment, and that before `.env`. A change while running makes a new
-Settings, and with it new addons for the requests that come from then on.
+Settings, and with it new addons for the requests that come from then on; what addons remember is handed on.
 """
 
 from __future__ import annotations

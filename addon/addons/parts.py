@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 import getpass
 import sys
 import time
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import httpx
 
 from addon.addons.summary_call import SummaryCall
 from addon.claude.catalogue import Catalogue
-from addon.context.summarizer import Summarizer
+from addon.context.summarizer import Summarizer, SummaryTasks
 from addon.context.summary_memory import SummaryMemory
 from addon.context.tokens.counter import TokenCounter
 from addon.context.tokens.vocabulary import Vocabulary
-from addon.context.window import ContextManager
+from addon.context.window import ContextManager, KnownCuts
 from addon.core.environment import ROOT
 from addon.core.settings import Settings
 from addon.credentials.login import Login
@@ -68,7 +67,8 @@ class Services(Protocol):
     http: httpx.AsyncClient
     purse: Purse
     ledger: UsageLedger
-    background: set[asyncio.Task[Any]]
+    summary_tasks: SummaryTasks
+    cuts: KnownCuts
 
 
 def make_counter(settings: Settings) -> TokenCounter:
@@ -86,7 +86,7 @@ def make_manager(settings: Settings, services: Services) -> ContextManager:
         services.counter,
         model=model,
         clock=time.time,
-        background=services.background,
+        tasks=services.summary_tasks,
     )
     return ContextManager(
         services.counter,
@@ -94,6 +94,7 @@ def make_manager(settings: Settings, services: Services) -> ContextManager:
         strategy=settings.context_strategy,
         limit=settings.context_max_tokens,
         target=settings.context_target_tokens or "auto",
+        cuts=services.cuts,
     )
 
 

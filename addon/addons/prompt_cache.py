@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from typing import NamedTuple
 
 from mitmproxy import http
 
 from addon.claude.pricing import Tokens
 from addon.claude.prompt_cache import PartDigests, explain_miss, part_digests, place_breakpoints
+from addon.core.lru import Lru
 from addon.core.settings import Settings
 from addon.core.terminal import Terminal
 from addon.exchange.state import Exchanges
@@ -25,12 +25,18 @@ class Sent(NamedTuple):
     """Tokens that were read from the cache or written to it."""
 
 
+type LastSent = Lru[str, Sent]
+"""By conversation."""
+
+
 class PromptCache:
-    def __init__(self, settings: Settings, exchanges: Exchanges, terminal: Terminal) -> None:
+    def __init__(
+        self, settings: Settings, exchanges: Exchanges, terminal: Terminal, last: LastSent
+    ) -> None:
         self.on = settings.prompt_cache == "auto"
         self.exchanges = exchanges
         self.terminal = terminal
-        self.last: OrderedDict[str, Sent] = OrderedDict()
+        self.last = last
 
     def request(self, flow: http.HTTPFlow) -> None:
         exchange = self.exchanges.open(flow)
@@ -51,14 +57,9 @@ class PromptCache:
         if not cached or not exchange.answer.complete:
             return
         sent = Sent(part_digests(exchange.attempts[-1].request, call.digests), cached)
-        before = self.remember(f"{exchange.source}:{call.conversation}", sent)
+        conversation = f"{exchange.source}:{call.conversation}"
+        before = self.last.get(conversation)
+        self.last.put(conversation, sent)
         if before is not None and tokens.cache_read < HIT * before.cached:
             changed = explain_miss(before.digests, sent.digests) or "nothing; the entry has expired"
             self.terminal.line(f"   prompt cache missed; changed since the last turn: {changed}")
-
-    def remember(self, conversation: str, sent: Sent) -> Sent | None:
-        before = self.last.pop(conversation, None)
-        self.last[conversation] = sent
-        while len(self.last) > REMEMBERED:
-            self.last.popitem(last=False)
-        return before

@@ -36,13 +36,15 @@ VERIFY_SYSTEM = "You are a test assistant."
 
 
 class Translate:
-    def __init__(self, settings: Settings, exchanges: Exchanges, models: ModelList) -> None:
+    def __init__(
+        self, settings: Settings, exchanges: Exchanges, models: ModelList, cache: ConversionCache
+    ) -> None:
         self.settings = settings
         self.exchanges = exchanges
         self.models = models
         self.aliases = dict(settings.model_aliases)
         self.options = RequestOptions(strict=settings.strict, fast=settings.fast_mode)
-        self.cache = ConversionCache()
+        self.cache = cache
 
     async def request(self, flow: http.HTTPFlow) -> None:
         exchange = self.exchanges.open(flow)

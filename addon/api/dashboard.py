@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from urllib.parse import urlsplit
 
 from mitmproxy import connection, http
@@ -33,6 +32,7 @@ class DashboardApi(LocalEndpoints):
         store: UsageStore,
         hub: LiveHub,
         standing: Standing,
+        guesses: Guesses,
     ) -> None:
         super().__init__(exchanges)
         self.secret = settings.secret
@@ -42,7 +42,7 @@ class DashboardApi(LocalEndpoints):
         self.store = store
         self.hub = hub
         self.standing = standing
-        self.guesses = Guesses(time.monotonic)
+        self.guesses = guesses
         self.endpoints = {
             "dashboard_file": self.file,
             "dashboard_login": self.login,

@@ -87,12 +87,24 @@ class Made(NamedTuple):
     """For the log: what it replaced, what it cost, and where to look at it."""
 
 
+class SummaryTasks:
+    """The calls under way, and the conversations that wait after one has failed: what one summarizer hands on to the
+    next, so that a changed setting makes nobody pay twice."""
+
+    def __init__(self, background: set[asyncio.Task[Any]] | None = None) -> None:
+        """`background`: holds the calls under way too, which are paid for: the process should not end before them."""
+        self.background = set() if background is None else background
+        self.running: dict[bytes, asyncio.Task[Made | None]] = {}
+        """By `Conversation.key`."""
+        self.paused: Lru[tuple[bytes, str], float] = Lru(256)
+        """Until when, by `Conversation.key` and the id of the model whose call failed."""
+
+
 class Summarizer:
     """Finds or makes the summary that a conversation needs.
 
-    `call`: makes the paid request (None: no key, nothing is ever made); `model`: the summarizing one; `clock`: seconds;
-    `background`: holds the calls under way, which are paid for: the process should not end before them. Use from one
-    event loop.
+    `call`: makes the paid request (None: no key, nothing is ever made); `model`: the summarizing one; `clock`: seconds.
+    Use from one event loop.
     """
 
     def __init__(
@@ -103,16 +115,14 @@ class Summarizer:
         *,
         model: Model,
         clock: Callable[[], float],
-        background: set[asyncio.Task[Any]] | None = None,
+        tasks: SummaryTasks,
     ) -> None:
         self._call = call
         self._memory = memory
         self._counter = counter
         self._model = model
         self._clock = clock
-        self._background = set() if background is None else background
-        self._running: dict[bytes, asyncio.Task[Made | None]] = {}
-        self._paused: Lru[bytes, float] = Lru(256)
+        self._tasks = tasks
 
     async def fit(
         self, conversation: Conversation, limits: Limits
@@ -125,7 +135,7 @@ class Summarizer:
         goal = limits.limit
         view = await self.remembered(conversation, limits.limit)
         while view.count.total > goal and len(made) < ROUNDS:
-            if running := self._running.get(conversation.key):
+            if running := self._tasks.running.get(conversation.key):
                 await asyncio.wait({running})
             elif plan := self._plan(conversation, view, limits, view.count.total):
                 now = await self._share(conversation, plan)
@@ -152,7 +162,7 @@ class Summarizer:
         # From here on nothing is awaited: two that prepare at the same time would both pay.
         if (
             not self.is_near_limit(conversation, limits, view.count.total)
-            or conversation.key in self._running
+            or conversation.key in self._tasks.running
         ):
             return None
         if ready and (view.summary is None or ready.end > view.summary.end):
@@ -227,7 +237,7 @@ class Summarizer:
         return _Plan(self._call, whole, base, None if limits.target else depth)
 
     def _is_paused(self, conversation: Conversation) -> bool:
-        until = self._paused.get(conversation.key)
+        until = self._tasks.paused.get((conversation.key, self._model.id))
         return until is not None and until > self._clock()
 
     def _good(self, conversation: Conversation, summary: Summary) -> bool:
@@ -239,10 +249,10 @@ class Summarizer:
     async def _share(self, conversation: Conversation, plan: _Plan) -> Made | None:
         """Run the call so that it outlives a client that leaves: it is paid for, and the next turn will need it."""
         task = asyncio.create_task(self._make(conversation, plan))
-        self._running[conversation.key] = task
-        task.add_done_callback(lambda _: self._running.pop(conversation.key, None))
-        self._background.add(task)
-        task.add_done_callback(self._background.discard)
+        self._tasks.running[conversation.key] = task
+        task.add_done_callback(lambda _: self._tasks.running.pop(conversation.key, None))
+        self._tasks.background.add(task)
+        task.add_done_callback(self._tasks.background.discard)
         await asyncio.wait({task})
         return task.result()
 
@@ -259,7 +269,8 @@ class Summarizer:
                 answer = await plan.call(body)
             _check(answer, body)
         except (CCProxyError, TimeoutError) as error:
-            self._paused.put(conversation.key, self._clock() + PAUSE_SECONDS)
+            until = self._clock() + PAUSE_SECONDS
+            self._tasks.paused.put((conversation.key, self._model.id), until)
             log.warning("🔄 No summary, trimming instead: %s", str(error) or "it took too long")
             return None
         summary = self._summary(conversation, plan, answer, tokens)

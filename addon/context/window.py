@@ -53,11 +53,17 @@ class Fitted:
         return self.view.summary.id if self.view.summary else None
 
 
+type KnownCuts = Lru[tuple[bytes, str | None, Limits], trim.Cuts]
+"""How conversations were trimmed: by `Conversation.key`, the summary in it, and the limits."""
+CUTS_KEPT = 256
+
+
 class ContextManager:
     """Fits requests to a limit.
 
     `limit`: tokens, or "auto" for the model's whole window; `target`: tokens to come down to, or "auto" for the depth
     that costs least (trimming goes to 0.9 of the limit then). Raises ValueError for a target not below the limit.
+    `cuts`: what other managers have cut, so that a changed setting doesn't change a prompt that Anthropic has cached.
     """
 
     def __init__(
@@ -68,6 +74,7 @@ class ContextManager:
         strategy: Strategy = "summarize",
         limit: int | Literal["auto"] = 200_000,
         target: int | Literal["auto"] = 180_000,
+        cuts: KnownCuts | None = None,
     ) -> None:
         if limit != "auto" and target != "auto" and target >= limit:
             raise ValueError(f"CONTEXT_TARGET_TOKENS ({target}) must be below the limit ({limit})")
@@ -76,7 +83,7 @@ class ContextManager:
         self._strategy = strategy
         self._limit = limit
         self._target = target
-        self._cuts: Lru[bytes, trim.Cuts] = Lru(256)
+        self._cuts: KnownCuts = Lru(CUTS_KEPT) if cuts is None else cuts
 
     async def fit(
         self, request: JsonObject, model: Model, messages: Sequence[bytes] | None = None
@@ -182,7 +189,7 @@ class ContextManager:
 
     async def _trimmed(self, fitted: Fitted, limits: Limits) -> Fitted:
         """`fitted` within the limit; by the cuts of the turn before while they suffice."""
-        cuts = self._cuts.get(_cuts_key(fitted))
+        cuts = self._cuts.get(self._cuts_key(fitted))
         if cuts and trim.fits(fitted.view.request, cuts):
             cut = await asyncio.to_thread(self._cut, fitted, cuts)
             if cut.count.total <= limits.limit:
@@ -197,8 +204,11 @@ class ContextManager:
         cut = await asyncio.to_thread(self._cut, fitted, cuts)
         if cut.count.total > limits.limit:
             raise _too_large(cut.count.total, limits.limit)
-        self._cuts.put(_cuts_key(fitted), cuts)
+        self._cuts.put(self._cuts_key(fitted), cuts)
         return cut
+
+    def _cuts_key(self, fitted: Fitted) -> tuple[bytes, str | None, Limits]:
+        return fitted.conversation.key, fitted.summary, self._limits(fitted.conversation.model)
 
     def _plan(self, fitted: Fitted, limits: Limits) -> trim.Cuts:
         model = fitted.conversation.model
@@ -225,12 +235,6 @@ class ContextManager:
             fingerprint=fingerprint,
             notes=(*fitted.notes, note),
         )
-
-
-def _cuts_key(fitted: Fitted) -> bytes:
-    return (
-        fitted.conversation.key + (fitted.view.summary.id if fitted.view.summary else "").encode()
-    )
 
 
 def _below(limit: int) -> int:

@@ -61,13 +61,15 @@ def _known_as(caller: str) -> bytes:
 class Blocked:
     """For `GET /security/blocked`, newest first."""
 
-    def __init__(self, settings: Settings, clock: Callable[[], float] = time.time) -> None:
-        self.allowed = [str(network) for network in settings.allowed_ips or ()]
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self.clock = clock
         self.entries: deque[JsonObject] = deque(maxlen=BLOCKED_KEPT)
 
-    def note(self, method: str, path: str, address: str | None, error: CCProxyError) -> None:
-        """`address`: who called through a tunnel, as the tunnel says; None for this machine."""
+    def note(
+        self, method: str, path: str, address: str | None, error: CCProxyError, allow: str | None
+    ) -> None:
+        """`address`: who called through a tunnel, as the tunnel says; None for this machine. `allow`: the line of
+        `.env` that would let it in."""
         self.entries.appendleft(
             {
                 "time": round(self.clock() * 1000),
@@ -76,14 +78,17 @@ class Blocked:
                 "address": address[:64] if address else None,
                 "status": error.status,
                 "reason": error.message,
-                "allow": self.line_for(address) if error.code == NOT_ON_LIST else None,
+                "allow": allow,
             }
         )
 
-    def line_for(self, address: str | None) -> str | None:
-        """The `.env` line that would let this address in."""
-        try:
-            known = str(ipaddress.ip_address(address or ""))
-        except ValueError:
-            return None
-        return f"ALLOWED_IPS={','.join([*self.allowed, known])}"
+
+def line_that_allows(address: str | None, error: CCProxyError, settings: Settings) -> str | None:
+    """The `.env` line that would let this address in, if that is why it was refused."""
+    try:
+        known = ipaddress.ip_address(address or "")
+    except ValueError:
+        return None
+    if error.code != NOT_ON_LIST:
+        return None
+    return f"ALLOWED_IPS={','.join(map(str, [*(settings.allowed_ips or ()), known]))}"

@@ -9,12 +9,18 @@ from mitmproxy.test import tflow, tutils
 
 from addon.addons.access_control import AccessControl
 from addon.core.settings import Settings
+from addon.exchange.refusals import Blocked, Guesses
 from addon.exchange.state import Exchanges
 
 SECRET = "hush-hush"
 CURSOR = "52.44.113.131"
 OPEN: dict[str, str] = {}
 WITH_SECRET = {"PROXY_SECRET_KEY": SECRET}
+
+
+def made(env: dict[str, str], exchanges: Exchanges) -> AccessControl:
+    guesses = Guesses(lambda: 5.0)
+    return AccessControl(Settings.from_env(env), exchanges, Blocked(), guesses)
 
 
 class TestTheAddon:
@@ -38,7 +44,7 @@ class TestTheAddon:
             request.headers[name.replace("_", "-")] = value
         flow = tflow.tflow(req=request)
         exchange = exchanges.begin(flow)
-        (door or AccessControl(Settings.from_env(env), exchanges)).requestheaders(flow)
+        (door or made(env, exchanges)).requestheaders(flow)
         return flow, exchange
 
     @pytest.mark.parametrize(
@@ -67,8 +73,7 @@ class TestTheAddon:
     def test_of_many_guesses_the_last_are_told_to_stop_and_the_right_secret_comes_in(
         self, exchanges: Exchanges
     ) -> None:
-        env = WITH_SECRET | {"TUNNEL_PROVIDER": "cloudflare"}
-        door = AccessControl(Settings.from_env(env), exchanges, clock=lambda: 5.0)
+        door = made(WITH_SECRET | {"TUNNEL_PROVIDER": "cloudflare"}, exchanges)
         tunnel = {"cf_connecting_ip": CURSOR}
 
         def status(**headers: str) -> int | None:
@@ -84,7 +89,7 @@ class TestTheAddon:
         assert status(cf_connecting_ip="8.8.8.8", x_api_key="guess") == 401
 
     def test_a_forged_address_does_not_begin_the_count_anew(self, exchanges: Exchanges) -> None:
-        door = AccessControl(Settings.from_env(WITH_SECRET), exchanges, clock=lambda: 5.0)
+        door = made(WITH_SECRET, exchanges)
 
         def status(guess: int) -> int:
             forged = {"cf_connecting_ip": f"8.8.8.{guess}", "host": "evil.example"}
@@ -116,5 +121,5 @@ class TestTheAddon:
         flow.client_conn.peername = ("no address", 1)
         exchange = exchanges.begin(flow)
         with pytest.raises(ValueError, match="no address"):
-            AccessControl(Settings.from_env(OPEN), exchanges).requestheaders(flow)
+            made(OPEN, exchanges).requestheaders(flow)
         assert exchange.route is None

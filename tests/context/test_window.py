@@ -14,11 +14,12 @@ from addon.claude.digest import fingerprint_of
 from addon.claude.model import Model
 from addon.context import summarizer as summarizer_module
 from addon.context.selection import choose
-from addon.context.summarizer import PAUSE_SECONDS, Summarizer, SummaryAnswer
+from addon.context.summarizer import PAUSE_SECONDS, Summarizer, SummaryAnswer, SummaryTasks
 from addon.context.summary_memory import SummaryMemory
 from addon.context.tokens.counter import TokenCounter
-from addon.context.window import ContextManager, Fitted
+from addon.context.window import ContextManager, Fitted, KnownCuts
 from addon.core.errors import BadRequest, CCProxyError, RateLimited
+from addon.core.lru import Lru
 from tests.context.builders import (
     NEW,
     OLD,
@@ -102,7 +103,7 @@ def start(tmp_path: Path) -> Start:
             counter,
             model=OLD,
             clock=clock,
-            background=background,
+            tasks=SummaryTasks(background),
         )
         options = {"limit": LIMIT, "target": TARGET, **options}
         return World(
@@ -621,6 +622,21 @@ async def test_digests_that_the_caller_has_are_used(start: Start):
     assert fitted.fingerprint.messages[2] == b"\x02" * 16
 
 
+async def test_cuts_are_handed_on_for_the_same_limits_alone(start: Start):
+    cuts: KnownCuts = Lru(8)
+    chat = long(26)
+    trimmed = await start(strategy="trim", cuts=cuts).fit(chat.request())
+    chat.turn(loops=0)
+    went_on = await start(strategy="trim", cuts=cuts).fit(chat.request())
+    raised = await start(strategy="trim", cuts=cuts, limit=2 * LIMIT).fit(chat.request())
+    assert [fitted.action for fitted in (trimmed, went_on, raised)] == [
+        "trimmed",
+        "trimmed",
+        "none",
+    ]
+    assert same_start(trimmed, went_on)
+
+
 async def test_a_call_whose_client_has_left_is_in_the_background_until_it_is_kept(start: Start):
     world, request = start(Upstream(gate=asyncio.Event())), long(26).request()
     asking = asyncio.create_task(world.fit(request))
@@ -642,7 +658,9 @@ def test_whatever_comes_fits_or_is_a_clear_error(messages: list[dict[str, Any]])
         upstream, clock = Upstream(), Clock()
         counter = TokenCounter(vocabulary(), clock=clock)
         memory = SummaryMemory(None, clock)
-        summarizer = Summarizer(upstream, memory, counter, model=OLD, clock=clock)
+        summarizer = Summarizer(
+            upstream, memory, counter, model=OLD, clock=clock, tasks=SummaryTasks()
+        )
         manager = ContextManager(counter, summarizer, limit=20_000, target=16_000)
         request = {"messages": messages}
         try:

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from addon.core.errors import Forbidden, RateLimited, Unauthorized
+from addon.core.errors import CCProxyError, Forbidden, RateLimited, Unauthorized
 from addon.core.settings import Settings
 from addon.exchange.access import NOT_ON_LIST
-from addon.exchange.refusals import BLOCKED_KEPT, CALLERS, WRONG_ALLOWED, Blocked, Guesses
+from addon.exchange.refusals import (
+    BLOCKED_KEPT,
+    CALLERS,
+    WRONG_ALLOWED,
+    Blocked,
+    Guesses,
+    line_that_allows,
+)
 from addon.stand_in.clock import Clock
 
 WRONG = Unauthorized("Wrong.")
@@ -68,13 +75,10 @@ def test_many_callers_take_no_room(guesses: Guesses) -> None:
     assert guesses.wrong("10.0.0.1", WRONG) is WRONG
 
 
-def blocked(**env: str) -> Blocked:
-    return Blocked(Settings.from_env(env), clock=lambda: 1_000.0)
-
-
-def test_a_tunnel_address_comes_with_the_line_that_lets_it_in() -> None:
-    list_ = blocked(ALLOWED_IPS="1.2.3.4")
-    list_.note("POST", "/v1/messages?key=secret", "5.6.7.8", Forbidden("no", code=NOT_ON_LIST))
+def test_what_is_known_of_a_refused_request_is_listed() -> None:
+    list_ = Blocked(clock=lambda: 1_000.0)
+    path, line = "/v1/messages?key=secret", "ALLOWED_IPS=5.6.7.8"
+    list_.note("POST", path, "5.6.7.8", Forbidden("no", code=NOT_ON_LIST), line)
     assert list_.entries[0] == {
         "time": 1_000_000,
         "method": "POST",
@@ -82,22 +86,30 @@ def test_a_tunnel_address_comes_with_the_line_that_lets_it_in() -> None:
         "address": "5.6.7.8",
         "status": 403,
         "reason": "no",
-        "allow": "ALLOWED_IPS=1.2.3.4/32,5.6.7.8",
+        "allow": "ALLOWED_IPS=5.6.7.8",
     }
 
 
-def test_other_refusals_name_no_line() -> None:
-    list_ = blocked()
-    list_.note("GET", "/budget", "5.6.7.8", Unauthorized("no"))
-    list_.note("GET", "/budget", "5.6.7.8", Forbidden("a page's origin"))
-    list_.note("GET", "/budget", "not an address", Forbidden("no", code=NOT_ON_LIST))
-    list_.note("GET", "/budget", None, Forbidden("no", code=NOT_ON_LIST))
-    assert [entry["allow"] for entry in list_.entries] == [None] * 4
+@pytest.mark.parametrize(
+    ("address", "error", "line"),
+    [
+        ("5.6.7.8", Forbidden("no", code=NOT_ON_LIST), "ALLOWED_IPS=1.2.3.4/32,5.6.7.8"),
+        ("5.6.7.8", Unauthorized("no"), None),
+        ("5.6.7.8", Forbidden("a page's origin"), None),
+        ("not an address", Forbidden("no", code=NOT_ON_LIST), None),
+        (None, Forbidden("no", code=NOT_ON_LIST), None),
+    ],
+)
+def test_the_line_that_lets_a_tunnel_address_in(
+    address: str | None, error: CCProxyError, line: str | None
+) -> None:
+    settings = Settings.from_env({"ALLOWED_IPS": "1.2.3.4"})
+    assert line_that_allows(address, error, settings) == line
 
 
 def test_only_the_newest_are_kept() -> None:
-    list_ = blocked()
+    list_ = Blocked()
     for number in range(BLOCKED_KEPT + 5):
-        list_.note("GET", f"/{number}", None, Forbidden("no"))
+        list_.note("GET", f"/{number}", None, Forbidden("no"), None)
     assert len(list_.entries) == BLOCKED_KEPT
     assert list_.entries[0]["path"] == f"/{BLOCKED_KEPT + 4}"
