@@ -133,6 +133,7 @@ class Shared:
             self.standing,
             self.budget,
             usage_problem=lambda: self.store.problem,
+            counting_problem=lambda: self.counter.problem,
         )
 
 

@@ -31,14 +31,17 @@ class Health:
         budget: Budget,
         *,
         usage_problem: Problem,
+        counting_problem: Problem,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """`usage_problem`: why usage is not being saved, None when it is."""
+        """`usage_problem`: why usage is not being saved, None when it is; `counting_problem`: why token counts are
+        rough, None when they are not."""
         self.settings = settings
         self.login = login
         self.standing = standing
         self.budget = budget
         self.usage_problem = usage_problem
+        self.counting_problem = counting_problem
         self.clock = clock
 
     def __call__(self, detailed: bool) -> JsonObject:
@@ -110,9 +113,9 @@ class Health:
             yield NOBODY
         if not self.budget.known:
             yield UNCONFIRMED
-        problem = self.usage_problem()
-        if problem is not None:
-            yield problem
+        for problem in (self.usage_problem(), self.counting_problem()):
+            if problem is not None:
+                yield problem
 
 
 def authenticated(login: CredentialStatus, now: float) -> bool:

@@ -26,6 +26,7 @@ from addon.cli.launch import who_listens
 from addon.cli.own_proxy import DidNotStart, own_proxy, proxy
 from addon.cli.round_trip import ASK_STAND_IN, ASK_TO_CALL, try_tool
 from addon.cli.tunnel import CONFIG, TunnelError, make_plan
+from addon.context.tokens.vocabulary import Vocabulary
 from addon.core.environment import ROOT, environment
 from addon.core.own_http import async_client
 from addon.core.secret import secret_file, with_stored_secret
@@ -64,6 +65,7 @@ def own_house(settings: Settings, now: float) -> list[Finding]:
     return [
         checks.python(),
         checks.packages(requirements),
+        checks.token_counts(Vocabulary()),
         checks.state_folder(settings.home),
         checks.api_key(settings),
         checks.locks(make_places(settings), now),

@@ -16,6 +16,7 @@ import httpx
 from addon.cli.cursor import ADVICE, collides
 from addon.cli.launch import OURS, who_listens
 from addon.cli.tunnel_check import check_from_outside
+from addon.context.tokens.vocabulary import Vocabulary
 from addon.core.own_http import async_client
 from addon.core.retry_after import http_date
 from addon.core.settings import Settings
@@ -70,6 +71,14 @@ def packages(requirements: str, installed: Callable[[str], str] = metadata.versi
 
 def _numbers(version: str) -> tuple[int, ...]:
     return tuple(int(n) for n in re.findall(r"\d+", version)[:4])
+
+
+def token_counts(vocabulary: Vocabulary) -> Finding:
+    vocabulary.load()
+    if vocabulary.problem is not None:
+        todo = "Delete the folder .venv and run ./start.sh again; if that doesn't help, clone ccproxy anew."
+        return Finding("token counts", "warn", vocabulary.problem, todo)
+    return Finding("token counts", "ok", "by the vocabulary that comes with ccproxy")
 
 
 def state_folder(home: Path) -> Finding:

@@ -32,6 +32,7 @@ class World:
         self.standing = Standing()
         self.budget = Budget(UsageLedger(lambda: NOW))
         self.problem: str | None = None
+        self.counting_problem: str | None = None
 
     def spend(self, dollars: float, **limits: float) -> None:
         ledger = UsageLedger(lambda: NOW)
@@ -45,6 +46,7 @@ class World:
             self.standing,
             self.budget,
             usage_problem=lambda: self.problem,
+            counting_problem=lambda: self.counting_problem,
             clock=lambda: NOW,
         )
         return health(detailed)
@@ -110,9 +112,11 @@ def test_it_says_when_nothing_can_serve(
 def test_what_usage_and_budget_suffer_from_is_said() -> None:
     world = unknown_budget()
     world.problem = "Usage is kept in memory only: disk full"
+    world.counting_problem = "Token counts are estimates"
     said = world.says()
     assert said["status"] == "degraded" and said["budget"]["known"] is False
     assert "POST /budget" in said["problems"][0] and "disk full" in said["problems"][1]
+    assert "Token counts" in said["problems"][2]
 
 
 def test_a_sound_proxy_has_no_problems() -> None:

@@ -14,6 +14,7 @@ import pytest
 from addon.cli import doctor_checks as checks
 from addon.cli.doctor import cost_of_live, live_model, tunnel_url
 from addon.cli.doctor_checks import Finding
+from addon.context.tokens.vocabulary import Vocabulary
 from addon.core.settings import Settings
 from addon.credentials.credential import Credential, CredentialError
 from addon.credentials.open import LoginLocations
@@ -70,6 +71,12 @@ def test_packages_must_reach_their_floors(known: dict[str, str], state: str, tex
 def test_the_real_packages_are_well() -> None:
     requirements = (Path(__file__).parents[2] / "requirements.txt").read_text()
     assert checks.packages(requirements).state == "ok"
+
+
+def test_token_counts_are_exact_only_with_the_vocabulary(tmp_path: Path) -> None:
+    state, text = said(checks.token_counts(Vocabulary(tmp_path / "none.xz")))
+    assert (state, "can't be loaded (FileNotFoundError" in text) == ("warn", True)
+    assert said(checks.token_counts(Vocabulary()))[0] == "ok"
 
 
 def test_a_state_folder_that_cannot_be_made(tmp_path: Path) -> None:

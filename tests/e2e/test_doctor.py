@@ -60,6 +60,19 @@ def test_a_well_installation_is_all_ok(env: dict[str, str], fake: FakeAnthropic)
     assert fake.messages() == []
 
 
+def test_counts_without_a_vocabulary_are_told_by_log_health_and_doctor(
+    env: dict[str, str], start_proxy: StartProxy, tmp_path: Path
+) -> None:
+    (tmp_path / "tiktoken.py").write_text("raise ImportError('no wheel for this platform')")
+    path = f"{tmp_path}:{ROOT}"
+    proxy = start_proxy(PYTHONPATH=path)
+    (problem,) = proxy.get("/health").json()["problems"]
+    assert "no wheel for this platform" in problem and problem in proxy.output
+    ended = doctor({**env, "PYTHONPATH": path, "PORT": str(proxy.port)}, "--json")
+    assert findings(ended)["token counts"]["state"] == "warn"
+    assert "no wheel for this platform" in findings(ended)["token counts"]["text"]
+
+
 def test_json_is_one_object_and_what_fails_is_the_exit_code(env: dict[str, str]) -> None:
     ended = doctor({**env, "ALLOWED_IPS": "*"}, "--json")
     assert ended.returncode == 1

@@ -68,6 +68,11 @@ class TokenCounter:
         self._saved = clock()
         self._load()
 
+    @property
+    def problem(self) -> str | None:
+        """Why counts are rougher than they need be, for `/health`; None when they are not."""
+        return self._vocabulary.problem
+
     def count(
         self,
         request: JsonObject,

@@ -7,6 +7,7 @@ network it hangs for ever, holding a process-wide lock.
 from __future__ import annotations
 
 import hashlib
+import logging
 import lzma
 import string
 import threading
@@ -39,6 +40,8 @@ def weigh(text: str) -> int:
         total += weight * (len(data) - len(data.translate(None, characters)))
     return round(total)
 
+
+log = logging.getLogger(__name__)
 
 PACKED = Path(__file__).parent / "data" / "cl100k_base.bin.xz"
 RAW_SHA256 = "6bfd43f7b31b50b645b3228413547e662af1ae4801e9b192b9791680a71d650c"
@@ -92,7 +95,7 @@ def _cut(text: str, start: int, end: int) -> int:
 class Vocabulary:
     """Counts texts; `start()` loads the vocabulary in a thread (0.15 s), `weigh` answers until it is there.
 
-    Stays on the class weights for good (`missing`) when tiktoken or its data can't be loaded: it has no wheel for
+    Stays on the class weights for good, and logs why, when tiktoken or its data can't be loaded: it has no wheel for
     some platforms.
     """
 
@@ -101,7 +104,7 @@ class Vocabulary:
         self._encoding: tiktoken.Encoding | None = None
         self._settled = threading.Event()
         self.problem: str | None = None
-        """Why the class weights are all there is, for the log and the doctor."""
+        """Why the class weights are all there is, for `/health` and the doctor."""
 
     def start(self) -> None:
         """Load in the background; a daemon thread, so that it never keeps the process alive."""
@@ -112,7 +115,11 @@ class Vocabulary:
         try:
             self._encoding = _encoding(self._packed)
         except (ImportError, OSError, ValueError, lzma.LZMAError) as error:
-            self.problem = f"{type(error).__name__}: {error}"
+            self.problem = (
+                "Token counts are rough, by up to a quarter: the vocabulary can't be loaded "
+                f"({type(error).__name__}: {error})."
+            )
+            log.warning(self.problem)
         finally:
             self._settled.set()
 

@@ -127,13 +127,16 @@ def test_a_million_spaces_do_not_panic():
 @pytest.mark.parametrize(
     "content", [b"", b"no xz", lzma.compress(b"\x01a\x01b")], ids=["empty", "foreign", "other"]
 )
-def test_damaged_data_leaves_the_weights(tmp_path: Path, content: bytes):
+def test_damaged_data_leaves_the_weights_and_is_logged(
+    tmp_path: Path, content: bytes, caplog: pytest.LogCaptureFixture
+):
     (tmp_path / "v.xz").write_bytes(content)
     damaged = Vocabulary(tmp_path / "v.xz")
     damaged.load()
     assert damaged.settled
     assert not damaged.exact
-    assert damaged.problem
+    assert damaged.problem and "can't be loaded" in damaged.problem
+    assert caplog.messages == [damaged.problem]
     assert damaged.count("some text") == weigh("some text")
 
 
