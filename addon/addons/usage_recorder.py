@@ -9,7 +9,7 @@ from itertools import groupby
 from mitmproxy import http
 
 from addon.claude.pricing import Tokens, cost_of_answer
-from addon.core.redaction import redact
+from addon.core.redaction import excerpt
 from addon.core.terminal import Terminal, Tone, count, dollars
 from addon.core.types import JsonObject
 from addon.exchange.state import Exchange, Exchanges
@@ -85,7 +85,7 @@ class UsageRecorder:
         flow.comment = summary(exchange, record)
         if exchange.call or exchange.passthrough or record.source == "refused":
             line = f"{time.strftime('%H:%M:%S')} {record.model} {flow.comment}"
-            why = f": {redact(exchange.error.message)[:MESSAGE_SHOWN]}" if exchange.error else ""
+            why = f": {excerpt(exchange.error.message, MESSAGE_SHOWN)}" if exchange.error else ""
             self.terminal.line(line + why, _tone(exchange, record))
         exchange.forget()
 

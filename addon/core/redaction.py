@@ -7,11 +7,19 @@ import re
 import traceback
 from typing import Any
 
-_SECRETS = re.compile(
+_KEY = (
     r"sk-[A-Za-z0-9_-]{8,}"  # Anthropic's and OpenAI's keys and tokens
     r"|(?<=[Bb]earer )[A-Za-z0-9._~+/=-]{8,}"
-    r"|eyJ[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+"  # a JWT
 )
+_KEYS = re.compile(_KEY)
+# The last part takes what begins like a JWT and is none, so that it is not read again from each `eyJ` in it.
+_SECRETS = re.compile(
+    _KEY
+    + r"|eyJ[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+"  # a JWT
+    + r"|(?P<no_jwt>eyJ[A-Za-z0-9_-]*)"
+)
+LONGEST_SECRET = 2_000
+"""Characters; an excerpt is looked through so far beyond its end."""
 HIDDEN = "[hidden]"
 LONG_DATA = 200
 """Characters of base64 from which on only the length is shown."""
@@ -19,7 +27,17 @@ LONG_DATA = 200
 
 def redact(text: str) -> str:
     """The text with `[hidden]` for every key, token and JWT in it."""
-    return _SECRETS.sub(HIDDEN, text)
+    return _SECRETS.sub(_hidden, text)
+
+
+def _hidden(found: re.Match[str]) -> str:
+    no_jwt: str | None = found["no_jwt"]
+    return HIDDEN if no_jwt is None else _KEYS.sub(HIDDEN, no_jwt)
+
+
+def excerpt(text: str, length: int) -> str:
+    """The beginning of a text of any length, with secrets hidden, also one that goes on behind the cut."""
+    return redact(text[: length + LONGEST_SECRET])[:length]
 
 
 def redacted(value: Any) -> Any:

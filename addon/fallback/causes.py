@@ -48,7 +48,9 @@ _TEXTS: Mapping[Cause, re.Pattern[str]] = {
         "(?i)only authorized for use with Claude Code|Third-party apps now draw from your extra usage"
     ),
     "prompt_too_long": re.compile("(?i)prompt is too long|exceed context limit"),
-    "thinking_refused": re.compile("(?i)redacted_thinking|thinking`? blocks?|signature.*thinking"),
+    "thinking_refused": re.compile(
+        "(?i)redacted_thinking|thinking`? blocks?|signature.{0,200}thinking"
+    ),
 }
 """Refusals that Anthropic marks by their text alone (400, 403, 413)."""
 

@@ -92,6 +92,7 @@ class BlockAccumulator:
     def __init__(self, start: JsonObject) -> None:
         self._start = dict(start)
         self._pieces: list[str] = []
+        self._citations: list[JsonObject] = []
         kind = start.get("type")
         self._grows_by = f"{kind}_delta" if kind in ("text", "thinking") else "input_json_delta"
 
@@ -109,19 +110,22 @@ class BlockAccumulator:
                 raise BadGateway(
                     "Upstream sent a citation without content", code="upstream_invalid"
                 )
-            self._start["citations"] = [*(self._start.get("citations") or ()), delta["citation"]]
+            self._citations.append(delta["citation"])
         else:
             # signature_delta, compaction_delta and what may come later name the block's own fields
             overlay(self._start, {key: value for key, value in delta.items() if key != "type"})
 
     def value(self, loads: Callable[[bytes | str], Any]) -> JsonObject:
+        block = dict(self._start)
+        if self._citations:
+            block["citations"] = [*(block.get("citations") or ()), *self._citations]
         joined = "".join(self._pieces)
-        if not joined:
-            return dict(self._start)
-        if self._grows_by == "input_json_delta":
-            return {**self._start, "input": _tool_input(joined, loads)}
-        field = _GROWING[self._grows_by]
-        return {**self._start, field: (self._start.get(field) or "") + joined}
+        if joined and self._grows_by == "input_json_delta":
+            block["input"] = _tool_input(joined, loads)
+        elif joined:
+            field = _GROWING[self._grows_by]
+            block[field] = (block.get(field) or "") + joined
+        return block
 
 
 def _tool_input(text: str, loads: Callable[[bytes | str], Any]) -> Any:
@@ -136,18 +140,18 @@ def _tool_input(text: str, loads: Callable[[bytes | str], Any]) -> Any:
 
 def _complete_part(text: str) -> str:
     """JSON text that was cut off, up to its last member that is surely complete, closed."""
-    open_closers: list[str] = []
-    end, closers = 0, ""
+    closers: list[str] = []
+    end = 0
     for token in _JSON_TOKEN.finditer(text):
         char = token[0]
         if char in _CLOSERS:
-            open_closers.insert(0, _CLOSERS[char])
-        elif char in ("}", "]") and open_closers:
-            del open_closers[0]
+            closers.append(_CLOSERS[char])
+        elif char in ("}", "]") and closers:
+            closers.pop()
         elif char != ",":
             continue
-        end, closers = token.start() if char == "," else token.end(), "".join(open_closers)
-    return text[:end] + closers
+        end = token.start() if char == "," else token.end()
+    return text[:end] + "".join(reversed(closers))
 
 
 def overlay(target: JsonObject, changes: JsonObject) -> None:

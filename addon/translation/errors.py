@@ -91,7 +91,10 @@ _OPENAI_CAUSES = (
 _PROMPT_TOO_LONG = re.compile(r"prompt is too long: (\d+) tokens > (\d+) maximum")
 _MAX_MESSAGE = 10_000
 _MAX_EXCERPT = 300
-_HIDDEN_HTML = re.compile(r"<(script|style)\b.*?</\1\s*>|<!--.*?-->", re.DOTALL | re.IGNORECASE)
+# What is not closed goes to the end, or each further opening would be read to the end, too.
+_HIDDEN_HTML = re.compile(
+    r"<(script|style)\b.*?(</\1\s*>|\Z)|<!--.*?(-->|\Z)", re.DOTALL | re.IGNORECASE
+)
 _TAG = re.compile(r"<[^<>]*>")
 _SECRET = re.compile(r"sk-[A-Za-z0-9_-]{8,}")
 

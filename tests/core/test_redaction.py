@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from addon.core.redaction import RedactingFilter, redact, redacted
+from addon.core.redaction import RedactingFilter, excerpt, redact, redacted
 
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.abc-DEF_123"
 
@@ -23,6 +23,26 @@ JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.abc-DEF_123"
 )
 def test_keys_and_tokens_are_hidden(secret: str) -> None:
     assert redact(f"before {secret} after") == "before [hidden] after"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        (f"eyJno.{JWT}", "eyJno.[hidden]"),
+        (f"eyJ{JWT}", "[hidden]"),
+        ("eyJhbGciOi-sk-ant-api03-abcdefgh", "eyJhbGciOi-[hidden]"),
+        ("Bearer eyJhbGciOi", "Bearer [hidden]"),
+        ("eyJhbGciOi.eyJzdWIi and eyJ", "eyJhbGciOi.eyJzdWIi and eyJ"),
+    ],
+)
+def test_what_begins_like_a_jwt(text: str, shown: str) -> None:
+    assert redact(text) == shown
+
+
+def test_an_excerpt_shows_no_half_of_a_secret() -> None:
+    assert excerpt("word " * 100, 10) == "word word "
+    for length in range(1, 20):
+        assert excerpt(f"key {JWT} {'x' * 90_000}", length) == "key [hidden] xxxxxxx"[:length]
 
 
 def test_bearer_values_are_hidden() -> None:
