@@ -6,9 +6,10 @@ import asyncio
 
 from mitmproxy.addons.view import View
 from mitmproxy.http import HTTPFlow
-from mitmproxy.test import taddons, tflow
+from mitmproxy.test import tflow
 
 from addon.addons.mitmproxy_tuning import DROP_AT_ONCE, FlowLimit
+from tests.masters import addon_context
 
 
 def flow_at(second: int, *, live: bool = False, marked: str = "") -> HTTPFlow:
@@ -22,7 +23,7 @@ def flow_at(second: int, *, live: bool = False, marked: str = "") -> HTTPFlow:
 
 async def test_only_finished_unmarked_and_old_flows_are_dropped() -> None:
     view, limit = View(), FlowLimit(most=10)
-    with taddons.context(view):
+    with addon_context(view):
         live, marked = flow_at(0, live=True), flow_at(1, marked=":star:")
         flows = [live, marked, *(flow_at(2 + n) for n in range(8 + DROP_AT_ONCE))]
         view.add(flows)
@@ -34,9 +35,9 @@ async def test_only_finished_unmarked_and_old_flows_are_dropped() -> None:
 
 def test_nothing_is_dropped_below_the_limit_or_without_a_list() -> None:
     view, limit = View(), FlowLimit(most=10)
-    with taddons.context(view):
+    with addon_context(view):
         view.add([flow_at(n) for n in range(10 + DROP_AT_ONCE - 1)])
         limit.error(flow_at(99))
         assert len(view) == 10 + DROP_AT_ONCE - 1
-    with taddons.context():
+    with addon_context():
         limit.response(flow_at(1))

@@ -20,14 +20,16 @@ from addon.addons.mitmproxy_tuning import (
     drop_idle_addons,
     silence_connections,
 )
+from tests.masters import masters_end
 
 
 @asynccontextmanager
 async def mitmdump(**given: Any) -> AsyncIterator[DumpMaster]:
-    master = DumpMaster(Options(), with_dumper=True)
-    master.options.update(**{"flow_detail": 0, "onboarding": False, **given})
-    yield master
-    await master.addons.trigger_event(DoneHook())
+    with masters_end():
+        master = DumpMaster(Options(), with_dumper=True)
+        master.options.update(**{"flow_detail": 0, "onboarding": False, **given})
+        yield master
+        await master.addons.trigger_event(DoneHook())
 
 
 async def remaining(**given: Any) -> set[str]:

@@ -20,6 +20,8 @@ with warnings.catch_warnings():  # its flowfilter and ldap3 use old names of oth
     warnings.simplefilter("ignore", DeprecationWarning)
     from mitmproxy.test import taddons
 
+    from tests.masters import addon_context
+
 
 class Made:
     """Remembers the settings that addons were made for."""
@@ -40,7 +42,7 @@ def loaded(
 ) -> Iterator[tuple[taddons.context, Options, Made]]:
     variables = {"CCPROXY_HOME": str(home), **(environ or {})}
     made = Made()
-    with taddons.context() as context:
+    with addon_context() as context:
         addon = Options(variables, Settings.from_env(variables), made)
         context.master.addons.add(addon)
         yield context, addon, made

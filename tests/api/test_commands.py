@@ -18,11 +18,12 @@ from addon.stand_in.anthropic import FakeAnthropic
 from addon.usage.budget import Budget
 from addon.usage.ledger import UsageLedger
 from addon.usage.subscription import Standing
+from tests.masters import addon_context
 
 
 @pytest.fixture
 def mitm(tmp_path: Path) -> Iterator[taddons.context]:
-    with FakeAnthropic() as fake, taddons.context() as context:
+    with FakeAnthropic() as fake, addon_context() as context:
         settings = Settings.from_env(
             {"CCPROXY_HOME": str(tmp_path), "ANTHROPIC_UPSTREAM_URL": fake.url}
         )

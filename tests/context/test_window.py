@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -85,7 +86,9 @@ type Start = Callable[..., World]
 
 
 @pytest.fixture
-def start(tmp_path: Path) -> Start:
+def start(tmp_path: Path) -> Iterator[Start]:
+    made = ExitStack()
+
     def make(
         upstream: Upstream | None = None,
         *,
@@ -95,6 +98,7 @@ def start(tmp_path: Path) -> Start:
     ) -> World:
         clock, upstream = Clock(), upstream or Upstream()
         counter = TokenCounter(vocabulary(), clock=clock)
+        made.callback(counter.close)
         memory = SummaryMemory(directory or tmp_path / "summaries", clock)
         background: set[asyncio.Task[Any]] = set()
         summarizer = Summarizer(
@@ -115,7 +119,8 @@ def start(tmp_path: Path) -> Start:
             memory,
         )
 
-    return make
+    with made:
+        yield make
 
 
 def long(turns: int = 24, seed: int = 1) -> Conversation:

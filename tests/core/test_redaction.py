@@ -71,10 +71,10 @@ def test_long_prose_is_kept() -> None:
 
 def test_log_records_lose_secrets_also_in_tracebacks(caplog: pytest.LogCaptureFixture) -> None:
     logger = logging.getLogger("test.redaction")
-    caplog.handler.addFilter(RedactingFilter("the proxy's own"))
-    try:
-        raise ValueError("sk-ant-api03-abcdefgh and the proxy's own")
-    except ValueError:
-        logger.exception("with %s", "sk-ant-oat01-abcdefgh")
+    with caplog.filtering(RedactingFilter("the proxy's own")):
+        try:
+            raise ValueError("sk-ant-api03-abcdefgh and the proxy's own")
+        except ValueError:
+            logger.exception("with %s", "sk-ant-oat01-abcdefgh")
     assert "abcdefgh" not in caplog.text and "the proxy's own" not in caplog.text
     assert "ValueError: [hidden] and [hidden]" in caplog.text
