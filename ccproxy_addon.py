@@ -10,7 +10,7 @@ import functools
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from addon.addons.context_window import ContextWindow
 from addon.addons.mitmproxy_tuning import FlowLimit
 from addon.addons.model_list import ModelList, UpstreamModels
 from addon.addons.options import Options, given_at_start
+from addon.addons.output import replace_streams
 from addon.addons.parts import load_catalogue, make_counter, make_login, make_manager
 from addon.addons.persistence import Persistence
 from addon.addons.progress import Progress
@@ -51,6 +52,7 @@ from addon.claude.thinking_store import ThinkingStore
 from addon.context.summarizer import SummaryTasks
 from addon.context.summary_memory import SummaryMemory
 from addon.context.window import CUTS_KEPT, KnownCuts
+from addon.core.background_writer import BackgroundWriter
 from addon.core.environment import environment
 from addon.core.errors import CCProxyError
 from addon.core.json_codec import FAST
@@ -80,7 +82,8 @@ OWN_CALLS = httpx.Timeout(120, connect=10)
 class Shared:
     """What lives as long as the process, whatever becomes of the settings. Raises CatalogueError."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, outputs: Sequence[BackgroundWriter]) -> None:
+        self.outputs = outputs
         self.catalogue = load_catalogue(settings)
         self.exchanges = Exchanges()
         self.terminal = Terminal(no_color=settings.no_color)
@@ -134,12 +137,15 @@ class Shared:
             self.budget,
             usage_problem=lambda: self.store.problem,
             counting_problem=lambda: self.counter.problem,
+            outputs=self.outputs,
         )
 
 
-def build(settings: Settings, environ: Mapping[str, str]) -> list[Any]:
+def build(
+    settings: Settings, environ: Mapping[str, str], outputs: Sequence[BackgroundWriter]
+) -> list[Any]:
     """The addons. `environ`: what the settings were read from, without mitmproxy's options. Raises CatalogueError."""
-    shared = Shared(settings)
+    shared = Shared(settings, outputs)
     exchanges, terminal = shared.exchanges, shared.terminal
     return [
         # at the end: lets running answers finish before anything behind it is closed
@@ -225,13 +231,15 @@ def request_path(shared: Shared, settings: Settings) -> list[Any]:
     ]
 
 
+outputs = list(replace_streams(ctx.master.addons)) if ctx.options.server else []
 try:
     variables = environment()
     settings = with_stored_secret(Settings.from_env(variables | given_at_start(ctx.options)))
-    addons = build(settings, variables)
+    addons = build(settings, variables, outputs)
 except (SettingsError, CatalogueError, CCProxyError) as error:
     # The process has to end, and at once: mitmproxy listens already, and without its addons it would forward
     # everything as it comes. `sys.exit` would let it serve what has come in.
     sys.stderr.write(f"ccproxy can't start:\n{error}\n")
-    sys.stderr.flush()
+    for output in outputs:
+        output.close()
     os._exit(1)

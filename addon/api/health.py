@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Literal
 
 from addon.api.dashboard_data import budget_json
+from addon.core.background_writer import BackgroundWriter
 from addon.core.settings import Settings
 from addon.core.types import JsonObject
 from addon.credentials.login import CredentialStatus
@@ -32,16 +33,18 @@ class Health:
         *,
         usage_problem: Problem,
         counting_problem: Problem,
+        outputs: Sequence[BackgroundWriter] = (),
         clock: Callable[[], float] = time.time,
     ) -> None:
         """`usage_problem`: why usage is not being saved, None when it is; `counting_problem`: why token counts are
-        rough, None when they are not."""
+        rough, None when they are not; `outputs`: what is written for people."""
         self.settings = settings
         self.login = login
         self.standing = standing
         self.budget = budget
         self.usage_problem = usage_problem
         self.counting_problem = counting_problem
+        self.outputs = outputs
         self.clock = clock
 
     def __call__(self, detailed: bool) -> JsonObject:
@@ -63,6 +66,7 @@ class Health:
             "fallback": self.settings.api_key is not None and self.settings.fallback == "auto",
             "fallbackState": self.fallback(login, now),
             "budget": budget_json(self.budget) | {"exhausted": self.budget.exhausted},
+            "droppedLines": {output.name: output.dropped for output in self.outputs},
             "openaiPassthrough": {
                 "enabled": self.settings.openai_api_key is not None,
                 "baseUrl": self.settings.openai_base_url,
@@ -113,7 +117,8 @@ class Health:
             yield NOBODY
         if not self.budget.known:
             yield UNCONFIRMED
-        for problem in (self.usage_problem(), self.counting_problem()):
+        outputs = (output.problem for output in self.outputs)
+        for problem in (self.usage_problem(), self.counting_problem(), *outputs):
             if problem is not None:
                 yield problem
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from addon.api.health import Health
+from addon.core.background_writer import BackgroundWriter
 from addon.core.settings import Settings
 from addon.core.types import JsonObject
 from addon.credentials.login import CredentialStatus
@@ -33,6 +34,7 @@ class World:
         self.budget = Budget(UsageLedger(lambda: NOW))
         self.problem: str | None = None
         self.counting_problem: str | None = None
+        self.outputs: list[BackgroundWriter] = []
 
     def spend(self, dollars: float, **limits: float) -> None:
         ledger = UsageLedger(lambda: NOW)
@@ -47,6 +49,7 @@ class World:
             self.budget,
             usage_problem=lambda: self.problem,
             counting_problem=lambda: self.counting_problem,
+            outputs=self.outputs,
             clock=lambda: NOW,
         )
         return health(detailed)
@@ -117,6 +120,20 @@ def test_what_usage_and_budget_suffer_from_is_said() -> None:
     assert said["status"] == "degraded" and said["budget"]["known"] is False
     assert "POST /budget" in said["problems"][0] and "disk full" in said["problems"][1]
     assert "Token counts" in said["problems"][2]
+
+
+def test_lines_that_could_not_be_written_are_counted_and_a_problem() -> None:
+    world = World()
+    with open("/dev/full", "wb", buffering=0) as full:  # noqa: PTH123
+        world.outputs = [BackgroundWriter("stdout", full.write)]
+        world.outputs[0].put(b"one\ntwo\n")
+        world.outputs[0].close()
+        world.outputs.append(BackgroundWriter("stderr", full.write))
+        world.outputs[1].close()
+    said = world.says()
+    assert said["status"] == "degraded"
+    assert said["problems"] == ["stdout: 2 lines could not be written: No space left on device."]
+    assert said["droppedLines"] == {"stdout": 2, "stderr": 0}
 
 
 def test_a_sound_proxy_has_no_problems() -> None:

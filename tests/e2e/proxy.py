@@ -33,7 +33,8 @@ class Proxy:
 
     By default both credentials are there and nothing of this machine's own environment is. `launch=False` is plain
     `mitmdump -s ccproxy_addon.py`, with `first` in front of the `script` and `mode` for `reverse:<upstream>`.
-    UPSTREAM and PORT in values stand for the upstream's URL and the proxy's port.
+    `stdout` is a descriptor for what it says, in place of a file. UPSTREAM and PORT in values stand for the upstream's
+    URL and the proxy's port.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class Proxy:
         mode: str = "reverse:UPSTREAM",
         first: Sequence[str] = (),
         script: Path = ROOT / "ccproxy_addon.py",
+        stdout: int | None = None,
         **env: str | None,
     ) -> None:
         self.port = free_port()
@@ -56,6 +58,7 @@ class Proxy:
         self.mode = self.filled_in(mode)
         self.first = list(first)
         self.script = script
+        self.stdout = stdout
         self.home = Path(tempfile.mkdtemp(prefix="ccproxy-test-"))
         defaults: dict[str, str | None] = {
             "HOME": str(self.home),
@@ -94,7 +97,11 @@ class Proxy:
     def __enter__(self) -> Self:
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                self.command(), env=self.env, cwd=self.home, stdout=log, stderr=subprocess.STDOUT
+                self.command(),
+                env=self.env,
+                cwd=self.home,
+                stdout=log if self.stdout is None else self.stdout,
+                stderr=subprocess.STDOUT,
             )
         try:
             self.wait_until_up()
