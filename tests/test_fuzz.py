@@ -112,8 +112,8 @@ async def test_v165_a_thousand_careless_requests(seed: int, tmp_path: Path) -> N
         flow, exchange = await path.take(request)
         if flow.response is not None:
             check_refusal(request.path, flow.response.status_code, flow.response.raw_content or b"")
-        elif exchange.call is not None:
-            attempt = path.attempts.subscription(exchange, exchange.call, OAUTH_TOKEN)
+        elif exchange.claude is not None:
+            attempt = path.attempts.subscription(exchange, exchange.claude, OAUTH_TOKEN)
             accepted += judged(judge, [*attempt.headers, attempt.auth], attempt.body, request)
         else:
             assert exchange.route is None, "neither refused nor ready to be sent"

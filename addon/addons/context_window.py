@@ -30,12 +30,12 @@ class ContextWindow:
 
     async def request(self, flow: http.HTTPFlow) -> None:
         exchange = self.exchanges.open(flow)
-        if exchange is None or exchange.call is None or exchange.call.counts_tokens:
+        if exchange is None or exchange.claude is None or exchange.claude.counts_tokens:
             return
         exchange.doing = "bringing the conversation within its limit"
-        await yield_if_large(exchange.call.size)
+        await yield_if_large(exchange.claude.size)
         try:
-            fitted = await self.manager.fit(exchange.call.request, exchange.call.model)
+            fitted = await self.manager.fit(exchange.claude.request, exchange.claude.model)
         except CCProxyError as error:
             exchange.refuse(flow, error)
             return
@@ -45,13 +45,13 @@ class ContextWindow:
         self.terminal.line(describe(fitted.count, fitted.limit), "faint")
 
     def take(self, exchange: Exchange, fitted: Fitted) -> None:
-        call = exchange.call
-        if call is None:
+        claude = exchange.claude
+        if claude is None:
             return
-        call.fitted = fitted
-        call.request = fitted.request
-        call.prompt_tokens = fitted.count.total
-        call.conversation = call.conversation or fitted.conversation.key.hex()[:16]
+        claude.fitted = fitted
+        claude.request = fitted.request
+        claude.prompt_tokens = fitted.count.total
+        claude.conversation = claude.conversation or fitted.conversation.key.hex()[:16]
         if fitted.action != "none":
             exchange.notes.append(f"context: {fitted.action}")
         for note in fitted.notes:
@@ -61,10 +61,10 @@ class ContextWindow:
         """After "prompt is too long": a shorter request to send once more. False when there is none.
 
         Raises BadRequest when it can't be made to fit."""
-        call = exchange.call
-        if call is None or call.fitted is None:
+        claude = exchange.claude
+        if claude is None or claude.fitted is None:
             return False
-        fitted = await self.manager.after_refusal(call.fitted, message)
+        fitted = await self.manager.after_refusal(claude.fitted, message)
         if fitted is None:
             return False
         self.take(exchange, fitted)
@@ -73,11 +73,11 @@ class ContextWindow:
     def response(self, flow: http.HTTPFlow) -> None:
         exchange = self.exchanges.get(flow)
         answer = exchange.answer if exchange else None
-        if exchange is None or exchange.call is None or exchange.call.fitted is None:
+        if exchange is None or exchange.claude is None or exchange.claude.fitted is None:
             return
         if answer is None or not answer.complete or exchange.error is not None:
             return
-        fitted = exchange.call.fitted
+        fitted = exchange.claude.fitted
         self.manager.learn(fitted, answer.usage)
         if self.ahead and self.manager.may_prepare(fitted):
             self.start(self.prepare(fitted))

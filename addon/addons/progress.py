@@ -47,7 +47,7 @@ class Progress:
 
 
 def _model(exchange: Exchange) -> str:
-    return exchange.call.model.id if exchange.call else "-"
+    return exchange.claude.model.id if exchange.claude else "-"
 
 
 def _what_for(exchange: Exchange) -> str:

@@ -40,24 +40,34 @@ class PromptCache:
 
     def request(self, flow: http.HTTPFlow) -> None:
         exchange = self.exchanges.open(flow)
-        if not self.on or exchange is None or exchange.call is None or exchange.call.counts_tokens:
+        if (
+            not self.on
+            or exchange is None
+            or exchange.claude is None
+            or exchange.claude.counts_tokens
+        ):
             return
-        call = exchange.call
-        call.request = place_breakpoints(
-            call.request, call.model, call.prompt_tokens, call.cache_ttl
+        claude = exchange.claude
+        claude.request = place_breakpoints(
+            claude.request, claude.model, claude.prompt_tokens, claude.cache_ttl
         )
 
     def response(self, flow: http.HTTPFlow) -> None:
         exchange = self.exchanges.get(flow)
-        call = exchange.call if exchange else None
-        if exchange is None or call is None or call.conversation is None or exchange.answer is None:
+        claude = exchange.claude if exchange else None
+        if (
+            exchange is None
+            or claude is None
+            or claude.conversation is None
+            or exchange.answer is None
+        ):
             return
         tokens = Tokens.from_usage(exchange.answer.usage)
         cached = tokens.cache_read + tokens.cache_write_5m + tokens.cache_write_1h
         if not cached or not exchange.answer.complete:
             return
-        sent = Sent(part_digests(exchange.attempts[-1].request, call.digests), cached)
-        conversation = f"{exchange.source}:{call.conversation}"
+        sent = Sent(part_digests(exchange.attempts[-1].request, claude.digests), cached)
+        conversation = f"{exchange.source}:{claude.conversation}"
         before = self.last.get(conversation)
         self.last.put(conversation, sent)
         if before is not None and tokens.cache_read < HIT * before.cached:

@@ -16,7 +16,7 @@ from addon.core.errors import CCProxyError
 from addon.core.settings import Settings
 from addon.core.types import JsonObject
 from addon.exchange.answer import StreamedAnswer
-from addon.exchange.claude_request import Call
+from addon.exchange.claude_request import ClaudeRequest
 from addon.exchange.state import Exchanges
 
 
@@ -25,14 +25,20 @@ class Continuity:
         self.store = store
 
     def prepare(
-        self, call: Call, request: JsonObject, principal: str, account: str, *, strip: bool
+        self,
+        claude: ClaudeRequest,
+        request: JsonObject,
+        principal: str,
+        account: str,
+        *,
+        strip: bool,
     ) -> tuple[JsonObject, ThinkingTicket]:
         """`request`, otherwise ready for `account`, with the thinking that may be put back; with `strip`, without
         any, for the one retry after Anthropic refused it."""
-        scope = Scope(principal, account, call.model.id)
+        scope = Scope(principal, account, claude.model.id)
         if strip:
             return strip_thinking(request), ThinkingTicket(scope, None)
-        restored = self.store.restore(scope, request, call.model, call.digests)
+        restored = self.store.restore(scope, request, claude.model, claude.digests)
         return restored.request, ThinkingTicket(scope, restored.mark)
 
     def record(self, ticket: ThinkingTicket, request: JsonObject, message: JsonObject) -> None:
@@ -55,15 +61,15 @@ class Thinking:
 
     def request(self, flow: http.HTTPFlow) -> None:
         exchange = self.exchanges.open(flow)
-        if exchange is None or exchange.call is None or exchange.call.counts_tokens:
+        if exchange is None or exchange.claude is None or exchange.claude.counts_tokens:
             return
         try:
-            prepared = self.prepare(exchange.call, native=exchange.dialect == "messages")
+            prepared = self.prepare(exchange.claude, native=exchange.dialect == "messages")
         except CCProxyError as error:
             exchange.refuse(flow, error)
             return
-        exchange.call.request = prepared.request
-        exchange.call.betas |= prepared.betas
+        exchange.claude.request = prepared.request
+        exchange.claude.betas |= prepared.betas
         exchange.notes += prepared.notes
 
     def responseheaders(self, flow: http.HTTPFlow) -> None:
@@ -74,20 +80,20 @@ class Thinking:
         if attempt.ticket is not None and isinstance(answer, StreamedAnswer):
             answer.keep = partial(self.continuity.record, attempt.ticket, attempt.request)
 
-    def prepare(self, call: Call, *, native: bool) -> Prepared:
+    def prepare(self, claude: ClaudeRequest, *, native: bool) -> Prepared:
         if native:
             return fix_native(
-                call.request,
-                call.model,
+                claude.request,
+                claude.model,
                 self.options,
-                choice=call.choice,
-                betas=frozenset(call.betas),
+                choice=claude.choice,
+                betas=frozenset(claude.betas),
             )
         return apply_thinking(
-            call.request,
-            call.thinking_request,
-            call.model,
+            claude.request,
+            claude.thinking_request,
+            claude.model,
             self.options,
-            max_tokens_given=call.max_tokens_given,
-            choice=call.choice,
+            max_tokens_given=claude.max_tokens_given,
+            choice=claude.choice,
         )

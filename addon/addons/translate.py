@@ -15,7 +15,7 @@ from addon.core.json_codec import FAST, read_body
 from addon.core.settings import Settings
 from addon.core.types import Dialect, JsonObject
 from addon.exchange.answer import Answer, PassedOn, StreamedAnswer, WholeAnswer
-from addon.exchange.claude_request import Call, yield_if_large
+from addon.exchange.claude_request import ClaudeRequest, yield_if_large
 from addon.exchange.http_messages import lowered
 from addon.exchange.routes import COUNT_TOKENS, deployment
 from addon.exchange.state import Exchange, Exchanges
@@ -75,11 +75,11 @@ class Translate:
         translation = self.translate(body, model, asked, exchange.dialect)
         exchange.ignored = translation.ignored
         exchange.notes += translation.notes
-        exchange.call = _call(asked, choice, model, translation)
-        exchange.call.size = len(raw)
+        exchange.claude = _call(asked, choice, model, translation)
+        exchange.claude.size = len(raw)
         if exchange.dialect == "messages":
-            _keep_native_headers(flow.request, exchange.call)
-            exchange.call.counts_tokens = exchange.route is COUNT_TOKENS
+            _keep_native_headers(flow.request, exchange.claude)
+            exchange.claude.counts_tokens = exchange.route is COUNT_TOKENS
 
     def meant(self, asked: str) -> str:
         """The name behind the user's own one."""
@@ -129,11 +129,11 @@ class Translate:
         flow.response.stream = True
 
     def answer(self, exchange: Exchange, headers: dict[str, str]) -> Answer:
-        call = exchange.call
-        if call is None or call.counts_tokens:
+        claude = exchange.claude
+        if claude is None or claude.counts_tokens:
             streams = headers.get("content-type", "").startswith("text/event-stream")
             return PassedOn(streams, exchange.client.error_event, FAST)
-        created, reply, dialect = int(exchange.arrived), call.reply, exchange.dialect
+        created, reply, dialect = int(exchange.arrived), claude.reply, exchange.dialect
         renderer = renderer_for(dialect, reply, created, FAST)
         if exchange.client.streaming:
             return StreamedAnswer(renderer, FAST)
@@ -149,26 +149,26 @@ class Translate:
             passed += EVENT_STREAM_HEADERS
         else:
             passed.append(("content-type", "application/json; charset=utf-8"))
-        call = exchange.call
-        if call and call.asked != call.model.id:
-            passed.append(("x-ccproxy-model", call.model.id))
+        claude = exchange.claude
+        if claude and claude.asked != claude.model.id:
+            passed.append(("x-ccproxy-model", claude.model.id))
         if exchange.ignored:
             passed.append(("x-ccproxy-ignored", ",".join(exchange.ignored)))
         return passed + list({**exchange.source_headers(), **(exchange.client.cors or {})}.items())
 
 
-def _keep_native_headers(request: http.Request, call: Call) -> None:
+def _keep_native_headers(request: http.Request, claude: ClaudeRequest) -> None:
     """An Anthropic client chooses its API version and betas itself."""
     version = request.headers.get("anthropic-version", "")
     if _VERSION.fullmatch(version):
-        call.version = version
+        claude.version = version
     named = request.headers.get("anthropic-beta", "").split(",")
-    call.betas |= {word.strip() for word in named if _BETA.fullmatch(word.strip())}
-    call.query = "?beta=true" if request.query.get("beta") == "true" else ""
+    claude.betas |= {word.strip() for word in named if _BETA.fullmatch(word.strip())}
+    claude.query = "?beta=true" if request.query.get("beta") == "true" else ""
 
 
-def _call(asked: str, choice: ModelChoice, model: Model, translation: Translation) -> Call:
-    return Call(
+def _call(asked: str, choice: ModelChoice, model: Model, translation: Translation) -> ClaudeRequest:
+    return ClaudeRequest(
         asked=asked,
         choice=choice,
         model=model,

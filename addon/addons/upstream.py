@@ -19,7 +19,7 @@ from addon.core.errors import CCProxyError, RateLimited, Unauthorized
 from addon.core.settings import Settings
 from addon.credentials.credential import CredentialError
 from addon.exchange.attempt import Failure, Source
-from addon.exchange.claude_request import Call, yield_if_large
+from addon.exchange.claude_request import ClaudeRequest, yield_if_large
 from addon.exchange.state import Exchange, Exchanges, Tried
 from addon.fallback.messages import both_failed, explained, resting
 from addon.fallback.policy import Decision, Outcome, RetryState, decide, first
@@ -46,7 +46,7 @@ class Login(Protocol):
 class Purse(Protocol):
     """Asked before every paid call."""
 
-    def reserve(self, call: Call) -> object:
+    def reserve(self, claude: ClaudeRequest) -> object:
         """Set the call's cost aside. Raises CCProxyError when the budget leaves no room."""
 
 
@@ -80,9 +80,9 @@ class Upstream:
             return
         if exchange.passthrough is not None:
             exchange.approve(self.attempts.passthrough(exchange, exchange.passthrough))
-        elif exchange.call is not None:
-            await yield_if_large(exchange.call.size)
-            await self.begin(exchange, exchange.call)
+        elif exchange.claude is not None:
+            await yield_if_large(exchange.claude.size)
+            await self.begin(exchange, exchange.claude)
             if exchange.error is not None:
                 exchange.refuse(flow, exchange.error)
 
@@ -90,16 +90,16 @@ class Upstream:
         exchange = self.exchanges.get(flow)
         if exchange is None or exchange.failure is None:
             return
-        failure, call = exchange.failure, exchange.call
-        if call is None:
+        failure, claude = exchange.failure, exchange.claude
+        if claude is None:
             exchange.error = failure.error
             return
-        outcome = self.outcome(failure, call, self.patience(exchange))
-        await self.go_on(exchange, call, outcome, failure.attempt.source)
+        outcome = self.outcome(failure, claude, self.patience(exchange))
+        await self.go_on(exchange, claude, outcome, failure.attempt.source)
 
     def responseheaders(self, flow: http.HTTPFlow) -> None:
         exchange = self.exchanges.get(flow)
-        if exchange is None or exchange.call is None or not flow.response:
+        if exchange is None or exchange.claude is None or not flow.response:
             return
         now, attempt = self.clock(), exchange.attempt
         if attempt is None or attempt.source != SUBSCRIPTION:
@@ -107,7 +107,7 @@ class Upstream:
         headers = attempt.told or flow.response.headers
         self.standing.see_windows(read_windows(headers, now), now)
         if flow.response.status_code not in REFUSALS:
-            self.standing.cooldowns.succeeded(SUBSCRIPTION, exchange.call.model.family, now)
+            self.standing.cooldowns.succeeded(SUBSCRIPTION, exchange.claude.model.family, now)
 
     def client_disconnected(self, client: connection.Client) -> None:
         for exchange in self.exchanges.of_client(client.id):
@@ -115,26 +115,26 @@ class Upstream:
 
     # -- deciding -----------------------------------------------------------------------------------------------
 
-    async def begin(self, exchange: Exchange, call: Call) -> None:
-        state = self.state(exchange, call, SUBSCRIPTION)
+    async def begin(self, exchange: Exchange, claude: ClaudeRequest) -> None:
+        state = self.state(exchange, claude, SUBSCRIPTION)
         decision = first(state, claude_code_first=self.settings.claude_code_first)
         if decision.action == "send":
-            outcome = await self.try_subscription(exchange, call)
+            outcome = await self.try_subscription(exchange, claude)
             if outcome is not None:
-                await self.go_on(exchange, call, outcome, SUBSCRIPTION)
+                await self.go_on(exchange, claude, outcome, SUBSCRIPTION)
         elif decision.action == "fall_back":
-            self.try_api_key(exchange, call, reason=None)
+            self.try_api_key(exchange, claude, reason=None)
         else:
             exchange.error = Unauthorized(
                 "No authentication method available: CLAUDE_CODE_FIRST=false needs ANTHROPIC_API_KEY."
             )
 
     async def go_on(
-        self, exchange: Exchange, call: Call, outcome: Outcome | None, source: Source
+        self, exchange: Exchange, claude: ClaudeRequest, outcome: Outcome | None, source: Source
     ) -> None:
         """Decide and act until an attempt is approved or the error is final."""
         while outcome is not None:
-            state = self.state(exchange, call, source)
+            state = self.state(exchange, claude, source)
             decision = decide(outcome, state)
             for limit in decision.rest:
                 self.standing.cooldowns.rest(
@@ -142,26 +142,31 @@ class Upstream:
                 )
             logger.debug("%s: %s (%s)", source, decision.action, decision.reason)
             if decision.action in ("relay", "refuse"):
-                exchange.error = self.final_error(exchange, call, outcome, decision)
+                exchange.error = self.final_error(exchange, claude, outcome, decision)
                 return
-            outcome = await self.act(exchange, call, outcome, decision, source)
+            outcome = await self.act(exchange, claude, outcome, decision, source)
             if exchange.error is not None or exchange.gone.is_set():
                 return
 
     async def act(
-        self, exchange: Exchange, call: Call, outcome: Outcome, decision: Decision, source: Source
+        self,
+        exchange: Exchange,
+        claude: ClaudeRequest,
+        outcome: Outcome,
+        decision: Decision,
+        source: Source,
     ) -> Outcome | None:
         tried, last = exchange.tried, exchange.attempt
         match decision.action:
             case "fall_back":
                 exchange.first_error = outcome.error
                 exchange.tried = Tried()
-                self.try_api_key(exchange, call, decision.reason)
+                self.try_api_key(exchange, claude, decision.reason)
                 return None
             case "refresh_and_retry":
                 tried.refreshed = True
                 refused = last.auth[1].removeprefix("Bearer ") if last else None
-                return await self.try_subscription(exchange, call, refused)
+                return await self.try_subscription(exchange, claude, refused)
             case "wait":
                 tried.waited = True
             case "strip_thinking_and_retry":
@@ -174,7 +179,7 @@ class Upstream:
                 tried.retries += 1
                 tried.reconnected = tried.reconnected or decision.reason == "stale_connection"
         await exchange.pause(decision.seconds)
-        return await self.again(exchange, call, source)
+        return await self.again(exchange, claude, source)
 
     async def shortened(self, exchange: Exchange, outcome: Outcome) -> bool:
         """Whether the request has been cut after Anthropic found it too long; else the error is final."""
@@ -186,19 +191,21 @@ class Upstream:
             exchange.error = error
         return False
 
-    async def again(self, exchange: Exchange, call: Call, source: Source) -> Outcome | None:
+    async def again(
+        self, exchange: Exchange, claude: ClaudeRequest, source: Source
+    ) -> Outcome | None:
         if exchange.gone.is_set():
             return None
         if source == SUBSCRIPTION:
-            return await self.try_subscription(exchange, call)
-        self.try_api_key(exchange, call, exchange.attempts[-1].reason)
+            return await self.try_subscription(exchange, claude)
+        self.try_api_key(exchange, claude, exchange.attempts[-1].reason)
         return None
 
-    def state(self, exchange: Exchange, call: Call, source: Source) -> RetryState:
+    def state(self, exchange: Exchange, claude: ClaudeRequest, source: Source) -> RetryState:
         tried = exchange.tried
         return RetryState(
             credential="api_key" if source == "api_key" else "claude_code",
-            family=call.model.family,
+            family=claude.model.family,
             now=self.clock(),
             patience=self.patience(exchange),
             jitter=random.random(),  # noqa: S311 (spreads retries, guards nothing)
@@ -215,7 +222,7 @@ class Upstream:
     def patience(self, exchange: Exchange) -> float:
         return max(0.0, exchange.clock + self.settings.first_byte_seconds - time.monotonic())
 
-    def outcome(self, failure: Failure, call: Call, patience: float) -> Outcome:
+    def outcome(self, failure: Failure, claude: ClaudeRequest, patience: float) -> Outcome:
         headers = failure.headers
         limited = failure.error.status == 429
         should = headers.get("x-should-retry")
@@ -225,7 +232,7 @@ class Upstream:
             answered=failure.answered,
             reused=failure.reused,
             rate_limit=read_rate_limit(
-                headers, family=call.model.family, now=self.clock(), patience=patience
+                headers, family=claude.model.family, now=self.clock(), patience=patience
             )
             if limited
             else RateLimit(),
@@ -233,14 +240,14 @@ class Upstream:
         )
 
     def final_error(
-        self, exchange: Exchange, call: Call, outcome: Outcome, decision: Decision
+        self, exchange: Exchange, claude: ClaudeRequest, outcome: Outcome, decision: Decision
     ) -> CCProxyError:
         now, wait = self.clock(), outcome.error.retry_after
         if exchange.first_error is None:
             if wait is None and outcome.rate_limit.until:  # Anthropic often names the reset alone
                 outcome.error.retry_after = outcome.rate_limit.until - now
             return explained(outcome.error, decision)
-        subscription = self.standing.limited_until(call.model.family, now)
+        subscription = self.standing.limited_until(claude.model.family, now)
         resets = (subscription, None if wait is None else now + wait)
         earliest = min((reset for reset in resets if reset is not None), default=None)
         return both_failed(exchange.first_error, outcome.error, reset=earliest, now=now)
@@ -248,13 +255,13 @@ class Upstream:
     # -- sending ------------------------------------------------------------------------------------------------
 
     async def try_subscription(
-        self, exchange: Exchange, call: Call, refused: str | None = None
+        self, exchange: Exchange, claude: ClaudeRequest, refused: str | None = None
     ) -> Outcome | None:
         """Approve an attempt by subscription, or give what stands against it."""
         self.standing.see_login(SUBSCRIPTION, await self.login.identity())
         now = self.clock()
         blocked = self.standing.cooldowns.admit(
-            SUBSCRIPTION, call.model.family, now, by=exchange.id
+            SUBSCRIPTION, claude.model.family, now, by=exchange.id
         )
         if blocked is not None:
             error = resting(blocked, now)
@@ -264,19 +271,19 @@ class Upstream:
         except CredentialError as failure:
             unauthorized = Unauthorized(failure.message)
             return Outcome(phase="connect", error=unauthorized, answered=False, login=failure.kind)
-        exchange.approve(self.attempts.subscription(exchange, call, token))
+        exchange.approve(self.attempts.subscription(exchange, claude, token))
         return None
 
-    def try_api_key(self, exchange: Exchange, call: Call, reason: str | None) -> None:
+    def try_api_key(self, exchange: Exchange, claude: ClaudeRequest, reason: str | None) -> None:
         """Approve an attempt by API key, if the budget has room for it; else the error is final."""
         try:
             # Counting is free. And one reservation is for all attempts: what is tried again was not billed.
-            if not call.counts_tokens and not exchange.reservations:
-                exchange.reserve(self.purse.reserve(call))
+            if not claude.counts_tokens and not exchange.reservations:
+                exchange.reserve(self.purse.reserve(claude))
         except CCProxyError as error:
-            exchange.error = self.over_budget(error, exchange, call)
+            exchange.error = self.over_budget(error, exchange, claude)
             return
-        attempt = self.attempts.api_key(exchange, call, self.api_key(exchange) or "")
+        attempt = self.attempts.api_key(exchange, claude, self.api_key(exchange) or "")
         attempt.reason = reason
         exchange.approve(attempt)
 
@@ -286,12 +293,14 @@ class Upstream:
             return exchange.client_key
         return self.settings.api_key
 
-    def over_budget(self, error: CCProxyError, exchange: Exchange, call: Call) -> CCProxyError:
+    def over_budget(
+        self, error: CCProxyError, exchange: Exchange, claude: ClaudeRequest
+    ) -> CCProxyError:
         """The budget's own words first, then why the budget was asked at all, and when it need not be."""
         first, now = exchange.first_error, self.clock()
         if first is None:
             return error
-        reset = self.standing.limited_until(call.model.family, now)
+        reset = self.standing.limited_until(claude.model.family, now)
         words = error.message.removesuffix(".")
         return RateLimited(
             f"{words}. The subscription was tried before: {first.message}",

@@ -12,7 +12,7 @@ from addon.core.own_http import USER_AGENT
 from addon.core.settings import Settings
 from addon.core.types import JsonObject
 from addon.exchange.attempt import Attempt, Source
-from addon.exchange.claude_request import Call
+from addon.exchange.claude_request import ClaudeRequest
 from addon.exchange.state import Exchange
 
 COUNT_TOKENS = "/v1/messages/count_tokens"
@@ -38,29 +38,29 @@ class Attempts:
         self.anthropic = urlsplit(settings.upstream_url)
         self.openai = urlsplit(settings.openai_base_url)
 
-    def subscription(self, exchange: Exchange, call: Call, token: str) -> Attempt:
-        request = for_subscription(call.request, self.settings.extra_instruction)
+    def subscription(self, exchange: Exchange, claude: ClaudeRequest, token: str) -> Attempt:
+        request = for_subscription(claude.request, self.settings.extra_instruction)
         credential = Credential(
             source="claude_code",
             name="subscription",
             header="authorization",
             secret=f"Bearer {token}",
         )
-        return self.claude(exchange, call, request, credential)
+        return self.claude(exchange, claude, request, credential)
 
-    def api_key(self, exchange: Exchange, call: Call, key: str) -> Attempt:
+    def api_key(self, exchange: Exchange, claude: ClaudeRequest, key: str) -> Attempt:
         name = "client key" if key == exchange.client_key else "ANTHROPIC_API_KEY"
         credential = Credential(source="api_key", name=name, header="x-api-key", secret=key)
-        return self.claude(exchange, call, call.request, credential)
+        return self.claude(exchange, claude, claude.request, credential)
 
     def claude(
-        self, exchange: Exchange, call: Call, request: JsonObject, credential: Credential
+        self, exchange: Exchange, claude: ClaudeRequest, request: JsonObject, credential: Credential
     ) -> Attempt:
         ticket = None
-        if not call.counts_tokens:
+        if not claude.counts_tokens:
             # Always streamed: the subscription path knows nothing else, and a long answer may take over ten minutes.
             request, ticket = self.continuity.prepare(
-                call,
+                claude,
                 {**request, "stream": True},
                 principal=exchange.principal,
                 account=credential.name,
@@ -68,14 +68,14 @@ class Attempts:
             )
         headers = [
             *_headers(self.anthropic),
-            ("accept", "application/json" if call.counts_tokens else "text/event-stream"),
-            ("anthropic-version", call.version),
+            ("accept", "application/json" if claude.counts_tokens else "text/event-stream"),
+            ("anthropic-version", claude.version),
         ]
-        betas = beta_header(call.betas, subscription=credential.source == "claude_code")
+        betas = beta_header(claude.betas, subscription=credential.source == "claude_code")
         if betas:
             headers.append(("anthropic-beta", betas))
-        path = COUNT_TOKENS if call.counts_tokens else "/v1/messages"
-        attempt = _attempt(self.anthropic, path + call.query, headers, request, credential)
+        path = COUNT_TOKENS if claude.counts_tokens else "/v1/messages"
+        attempt = _attempt(self.anthropic, path + claude.query, headers, request, credential)
         attempt.ticket = ticket
         return attempt
 

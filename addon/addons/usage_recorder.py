@@ -83,7 +83,7 @@ class UsageRecorder:
             self.release(exchange)
         self.note_conversation(exchange, record)
         flow.comment = summary(exchange, record)
-        if exchange.call or exchange.passthrough or record.source == "refused":
+        if exchange.claude or exchange.passthrough or record.source == "refused":
             line = f"{time.strftime('%H:%M:%S')} {record.model} {flow.comment}"
             why = f": {excerpt(exchange.error.message, MESSAGE_SHOWN)}" if exchange.error else ""
             self.terminal.line(line + why, _tone(exchange, record))
@@ -102,16 +102,16 @@ class UsageRecorder:
             self.hub.publish("totals", {})
 
     def note_conversation(self, exchange: Exchange, record: RequestRecord) -> None:
-        call = exchange.call
-        if call is None or call.conversation is None or call.fitted is None:
+        claude = exchange.claude
+        if claude is None or claude.conversation is None or claude.fitted is None:
             return
         conversation = RecentConversation(
-            id=call.conversation,
+            id=claude.conversation,
             model=record.model,
-            tokens=record.tokens.prompt or call.prompt_tokens,
-            limit=call.fitted.limit,
+            tokens=record.tokens.prompt or claude.prompt_tokens,
+            limit=claude.fitted.limit,
             last_seen=record.time,
-            summarized=call.fitted.summary is not None,
+            summarized=claude.fitted.summary is not None,
         )
         self.standing.conversations.see(conversation)
 
@@ -131,7 +131,7 @@ class UsageRecorder:
             latency_ms=round((now - exchange.clock) * 1000),
             ttft_ms=None if first is None else round((first - exchange.clock) * 1000),
             error=_error(flow, exchange),
-            conversation=exchange.call.conversation if exchange.call else None,
+            conversation=exchange.claude.conversation if exchange.claude else None,
             request_id=flow.response.headers.get("request-id") if flow.response else None,
         )
 
@@ -147,22 +147,22 @@ def _used(exchange: Exchange) -> list[JsonObject]:
 
 def _worth(exchange: Exchange, usage: JsonObject) -> int:
     """In pico-dollars; what another API asks is not known here."""
-    call = exchange.call
-    return picodollars(cost_of_answer(call.model, usage)) if call else 0
+    claude = exchange.claude
+    return picodollars(cost_of_answer(claude.model, usage)) if claude else 0
 
 
 def _model(exchange: Exchange) -> str:
-    if exchange.call:
-        return exchange.call.model.id
+    if exchange.claude:
+        return exchange.claude.model.id
     return str((exchange.passthrough or {}).get("model", "-"))
 
 
 def _source(exchange: Exchange) -> Source:
     if exchange.attempts:
         return exchange.attempts[-1].source
-    if exchange.call is None and exchange.error is None:
+    if exchange.claude is None and exchange.error is None:
         return "local"
-    return "error" if exchange.call else "refused"
+    return "error" if exchange.claude else "refused"
 
 
 def _status(flow: http.HTTPFlow, exchange: Exchange) -> int:

@@ -42,7 +42,7 @@ class Explain(LocalEndpoints):
         self.explained.put(
             {
                 **entry,
-                "model": exchange.call.model.id if exchange.call else entry["model"],
+                "model": exchange.claude.model.id if exchange.claude else entry["model"],
                 "status": exchange.error.status if exchange.error else status,
                 "error": redact(exchange.error.message) if exchange.error else None,
                 "notes": list(exchange.notes),

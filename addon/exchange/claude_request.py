@@ -30,7 +30,7 @@ async def yield_if_large(size: int) -> None:
 
 
 @dataclass(slots=True, kw_only=True)
-class Call:
+class ClaudeRequest:
     """What is asked of Claude, as the addons have shaped it so far."""
 
     asked: str

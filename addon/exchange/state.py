@@ -22,7 +22,7 @@ from addon.core.errors import CCProxyError
 from addon.core.types import Dialect, JsonObject
 from addon.exchange.answer import Answer
 from addon.exchange.attempt import Attempt, Failure, Source
-from addon.exchange.claude_request import Call
+from addon.exchange.claude_request import ClaudeRequest
 from addon.exchange.client import ClientSide
 from addon.exchange.http_messages import lowered
 from addon.exchange.refusals import TOO_MANY
@@ -69,7 +69,7 @@ class Exchange:
     """The request came through a tunnel."""
     route: Route | None = None
 
-    call: Call | None = None
+    claude: ClaudeRequest | None = None
     """What is asked of Claude; None for everything else."""
     passthrough: JsonObject | None = field(default=None, repr=False)
     """A body for another API's model, as the client sent it."""
@@ -163,7 +163,7 @@ class Exchange:
 
     def forget(self) -> None:
         """Let go of the bodies once the flow has ended: mitmweb keeps flows, and with them this object."""
-        self.call = self.passthrough = self.answer = self.failure = None
+        self.claude = self.passthrough = self.answer = self.failure = None
         for attempt in self.attempts:
             attempt.body, attempt.request, attempt.answer = b"", {}, None
         for error in (self.error, self.first_error):
@@ -222,7 +222,7 @@ class Exchanges:
         return [
             e
             for e in self._by_flow.values()
-            if e.call and not e.finished and not e.error and not (e.answer and e.answer.began)
+            if e.claude and not e.finished and not e.error and not (e.answer and e.answer.began)
         ]
 
     def busy(self) -> bool:

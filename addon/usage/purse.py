@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from addon.claude.model import Model
 from addon.claude.pricing import Tokens, cost
-from addon.exchange.claude_request import Call
+from addon.exchange.claude_request import ClaudeRequest
 from addon.usage.budget import Budget, Reservation
 from addon.usage.record import picodollars
 
@@ -16,7 +16,7 @@ class Purse:
     def __init__(self, budget: Budget) -> None:
         self.budget = budget
 
-    def reserve(self, call: Call) -> Reservation:
+    def reserve(self, call: ClaudeRequest) -> Reservation:
         """Set aside the most that `call` can cost. Raises RateLimited with the budget's message when there is no
         room for it."""
         most = call.request.get("max_tokens") or 0

@@ -17,7 +17,7 @@ from addon.claude.thinking_request import ThinkingRequest
 from addon.core.settings import Settings
 from addon.core.terminal import Terminal
 from addon.exchange.attempt import Attempt
-from addon.exchange.claude_request import Call
+from addon.exchange.claude_request import ClaudeRequest
 from addon.exchange.state import Exchange, Exchanges
 from addon.translation.types import Reply
 
@@ -37,7 +37,7 @@ def waiting(exchanges: Exchanges, clock: Clock) -> tuple[http.HTTPFlow, Exchange
     flow = tflow.tflow()
     exchange = exchanges.begin(flow)
     exchange.clock = clock.now
-    exchange.call = Call(
+    exchange.claude = ClaudeRequest(
         asked="claude-opus-5",
         choice=ModelChoice(id="claude-opus-5"),
         model=CATALOGUE.get("claude-opus-5"),

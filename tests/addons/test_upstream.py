@@ -21,7 +21,7 @@ from addon.core.settings import Settings
 from addon.core.terminal import Terminal
 from addon.credentials.login import StaticLogin
 from addon.exchange.attempt import Attempt, Source
-from addon.exchange.claude_request import Call
+from addon.exchange.claude_request import ClaudeRequest
 from addon.exchange.state import Exchange, Exchanges
 from addon.fallback import policy
 from addon.fallback.policy import Outcome
@@ -50,7 +50,7 @@ class World:
         self.budget = Budget(self.ledger, BudgetSettings(**budget, enabled=bool(budget)))
         self.flow = tflow.tflow()
         self.exchange: Exchange = self.exchanges.begin(self.flow)
-        self.call = a_call()
+        self.claude = a_call()
         self.upstream = Upstream(
             settings,
             self.exchanges,
@@ -81,7 +81,7 @@ class World:
         self.sent(source)
         limited = RateLimit(limits=limits, retry_after=error.retry_after)
         outcome = Outcome(phase="before_headers", error=error, rate_limit=limited)
-        await self.upstream.go_on(self.exchange, self.call, outcome, source)
+        await self.upstream.go_on(self.exchange, self.claude, outcome, source)
 
     @property
     def told(self) -> CCProxyError:
@@ -100,9 +100,9 @@ class NoManager(ContextManager):
 NO_MANAGER = NoManager()
 
 
-def a_call(**fields: Any) -> Call:
+def a_call(**fields: Any) -> ClaudeRequest:
     request = {"model": OPUS.id, "max_tokens": 1000, "messages": []}
-    call = Call(
+    call = ClaudeRequest(
         asked=OPUS.id,
         choice=ModelChoice(id=OPUS.id),
         model=OPUS,
@@ -162,7 +162,7 @@ async def test_a_spent_budget_keeps_the_first_cause_and_its_reset() -> None:
 
 async def test_counting_tokens_is_free_and_needs_no_budget() -> None:
     world = World(daily=1.0)
-    world.call = a_call(counts_tokens=True)
+    world.claude = a_call(counts_tokens=True)
     await world.failed("claude_code", LIMIT, Limit(None, NOW + HOUR))
     assert world.exchange.error is None
     assert world.exchange.approved and world.exchange.approved.source == "api_key"
@@ -178,7 +178,7 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 async def handed_to_the_key(**budget: float) -> World:
     """Its reservation of $0.30 is held, besides the dollar that was spent before."""
     world = World(**budget)
-    world.call.request["max_tokens"] = 12_000
+    world.claude.request["max_tokens"] = 12_000
     await world.failed("claude_code", LIMIT, Limit(None, NOW + HOUR))
     world.exchange.take_approved()
     return world
@@ -210,7 +210,7 @@ async def test_a_request_goes_on_with_its_reservation_when_others_spend_the_rest
 async def test_other_requests_find_its_reservation_held() -> None:
     world = await handed_to_the_key(daily=1.5)
     with pytest.raises(RateLimited, match="Daily budget exceeded"):
-        world.upstream.purse.reserve(world.call)
+        world.upstream.purse.reserve(world.claude)
 
 
 @pytest.mark.parametrize(

@@ -103,7 +103,7 @@ def test_a_flow_that_ended_holds_no_body() -> None:
     _, _, exchange = begun()
     exchange.attempts.append(attempt())
     exchange.forget()
-    assert exchange.attempts[0].body == b"" and exchange.call is None
+    assert exchange.attempts[0].body == b"" and exchange.claude is None
 
 
 def test_an_exchange_lives_as_long_as_its_flow() -> None:
