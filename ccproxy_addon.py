@@ -37,7 +37,7 @@ from addon.addons.shutdown import Shutdown
 from addon.addons.thinking import Continuity, Thinking
 from addon.addons.translate import Translate
 from addon.addons.upstream import Upstream
-from addon.addons.upstream_request import Attempts
+from addon.addons.upstream_request import UpstreamRequestBuilder
 from addon.addons.usage_recorder import UsageRecorder
 from addon.api.commands import Commands
 from addon.api.control import ControlApi
@@ -181,7 +181,7 @@ def request_path(shared: Shared, settings: Settings) -> list[Any]:
     exchanges, terminal, standing = shared.exchanges, shared.terminal, shared.standing
     models, ledger, budget, hub = shared.models, shared.ledger, shared.budget, shared.hub
     window = ContextWindow(settings, exchanges, make_manager(settings, shared), terminal)
-    attempts = Attempts(settings, shared.continuity)
+    builder = UpstreamRequestBuilder(settings, shared.continuity)
     terminal.quiet = settings.quiet  # nothing from here on refuses the settings
     return [
         # puts our upstream leg under every connection
@@ -218,7 +218,7 @@ def request_path(shared: Shared, settings: Settings) -> list[Any]:
         Upstream(
             settings,
             exchanges,
-            attempts,
+            builder,
             shared.login,
             standing,
             purse=shared.purse,

@@ -6,13 +6,13 @@ import pytest
 from mitmproxy.test import tflow
 
 from addon.addons.thinking import Continuity
-from addon.addons.upstream_request import Attempts, Credential
+from addon.addons.upstream_request import UpstreamCredential, UpstreamRequestBuilder
 from addon.claude.thinking_store import ThinkingStore
 from addon.core.errors import CCProxyError
 from addon.core.settings import Settings
 from addon.exchange.access import Visitor
 from addon.exchange.attempt import Attempt, Failure
-from addon.exchange.client import ClientSide
+from addon.exchange.client import Client
 from addon.exchange.state import Exchange, Exchanges
 
 CANARY = "sk-ant-canary-00000000"
@@ -28,12 +28,12 @@ SETTINGS = Settings.from_env(
 
 def attempt() -> Attempt:
     exchange = Exchanges().begin(tflow.tflow())
-    attempts = Attempts(SETTINGS, Continuity(ThinkingStore(lambda: 0.0)))
+    attempts = UpstreamRequestBuilder(SETTINGS, Continuity(ThinkingStore(lambda: 0.0)))
     return attempts.passthrough(exchange, {"model": "gpt-5"})
 
 
 def exchange() -> Exchange:
-    made = Exchange(id="x", arrived=0, clock=0, client=ClientSide("chat"), client_key=CANARY)
+    made = Exchange(id="x", arrived=0, clock=0, client=Client("chat"), client_key=CANARY)
     made.approve(attempt())
     made.attempts.append(attempt())
     made.failure = Failure(attempt=attempt(), phase="connect", error=CCProxyError("oh"))
@@ -44,7 +44,7 @@ def exchange() -> Exchange:
     "holder",
     [
         SETTINGS,
-        Credential(source="api_key", name="key", header="x-api-key", secret=CANARY),
+        UpstreamCredential(source="api_key", name="key", header="x-api-key", secret=CANARY),
         Visitor(peer="::1", method="GET", path="/", authority="", headers={"x-api-key": CANARY}),
         attempt(),
         exchange(),

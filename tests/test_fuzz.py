@@ -23,7 +23,7 @@ from addon.addons.parts import make_manager
 from addon.addons.prompt_cache import PromptCache
 from addon.addons.thinking import Continuity, Thinking
 from addon.addons.translate import Translate
-from addon.addons.upstream_request import Attempts
+from addon.addons.upstream_request import UpstreamRequestBuilder
 from addon.claude.catalogue import Catalogue
 from addon.claude.thinking_store import ThinkingStore
 from addon.context.summarizer import SummaryTasks
@@ -92,7 +92,7 @@ class RequestPath:
             PromptCache(settings, self.exchanges, Terminal(None), Lru(8)),
         ]
         self.chain: Any = Chain(members)
-        self.attempts = Attempts(settings, continuity)
+        self.attempts = UpstreamRequestBuilder(settings, continuity)
 
     async def take(self, request: Sent) -> tuple[http.HTTPFlow, Exchange]:
         flow = tflow.tflow(

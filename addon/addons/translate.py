@@ -14,7 +14,7 @@ from addon.core.errors import BadRequest, CCProxyError, NotFound
 from addon.core.json_codec import FAST, read_body
 from addon.core.settings import Settings
 from addon.core.types import Dialect, JsonObject
-from addon.exchange.answer import Answer, PassedOn, StreamedAnswer, WholeAnswer
+from addon.exchange.answer import AnswerStream, BufferedAnswer, PassthroughAnswer, StreamedAnswer
 from addon.exchange.claude_request import ClaudeRequest, yield_if_large
 from addon.exchange.http_messages import lowered
 from addon.exchange.routes import COUNT_TOKENS, deployment
@@ -121,23 +121,23 @@ class Translate:
         if flow.response.status_code != 200 or exchange.finished:
             return
         headers = lowered(flow.response.headers)
-        exchange.attempts[-1].told = headers
+        exchange.attempts[-1].response_headers = headers
         exchange.answer = self.answer(exchange, headers)
         flow.response.headers = http.Headers(
             [(name.encode(), value.encode()) for name, value in self.head(exchange, headers)]
         )
         flow.response.stream = True
 
-    def answer(self, exchange: Exchange, headers: dict[str, str]) -> Answer:
+    def answer(self, exchange: Exchange, headers: dict[str, str]) -> AnswerStream:
         claude = exchange.claude
         if claude is None or claude.counts_tokens:
             streams = headers.get("content-type", "").startswith("text/event-stream")
-            return PassedOn(streams, exchange.client.error_event, FAST)
+            return PassthroughAnswer(streams, exchange.client.error_event, FAST)
         created, reply, dialect = int(exchange.arrived), claude.reply, exchange.dialect
         renderer = renderer_for(dialect, reply, created, FAST)
         if exchange.client.streaming:
             return StreamedAnswer(renderer, FAST)
-        return WholeAnswer(
+        return BufferedAnswer(
             renderer,
             FAST,
             lambda message: FAST.dumps(whole_answer(dialect, message, reply, created, FAST)),

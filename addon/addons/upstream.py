@@ -14,7 +14,7 @@ from typing import Protocol
 from mitmproxy import connection, http
 
 from addon.addons.context_window import ContextWindow
-from addon.addons.upstream_request import Attempts
+from addon.addons.upstream_request import UpstreamRequestBuilder
 from addon.core.errors import CCProxyError, RateLimited, Unauthorized
 from addon.core.settings import Settings
 from addon.credentials.credential import CredentialError
@@ -55,7 +55,7 @@ class Upstream:
         self,
         settings: Settings,
         exchanges: Exchanges,
-        attempts: Attempts,
+        builder: UpstreamRequestBuilder,
         login: Login,
         standing: Standing,
         *,
@@ -65,7 +65,7 @@ class Upstream:
     ) -> None:
         self.settings = settings
         self.exchanges = exchanges
-        self.attempts = attempts
+        self.builder = builder
         self.login = login
         self.standing = standing
         self.purse = purse
@@ -79,7 +79,7 @@ class Upstream:
         if exchange is None:
             return
         if exchange.passthrough is not None:
-            exchange.approve(self.attempts.passthrough(exchange, exchange.passthrough))
+            exchange.approve(self.builder.passthrough(exchange, exchange.passthrough))
         elif exchange.claude is not None:
             await yield_if_large(exchange.claude.size)
             await self.begin(exchange, exchange.claude)
@@ -104,7 +104,7 @@ class Upstream:
         now, attempt = self.clock(), exchange.attempt
         if attempt is None or attempt.source != SUBSCRIPTION:
             return
-        headers = attempt.told or flow.response.headers
+        headers = attempt.response_headers or flow.response.headers
         self.standing.see_windows(read_windows(headers, now), now)
         if flow.response.status_code not in REFUSALS:
             self.standing.cooldowns.succeeded(SUBSCRIPTION, exchange.claude.model.family, now)
@@ -271,7 +271,7 @@ class Upstream:
         except CredentialError as failure:
             unauthorized = Unauthorized(failure.message)
             return Outcome(phase="connect", error=unauthorized, answered=False, login=failure.kind)
-        exchange.approve(self.attempts.subscription(exchange, claude, token))
+        exchange.approve(self.builder.subscription(exchange, claude, token))
         return None
 
     def try_api_key(self, exchange: Exchange, claude: ClaudeRequest, reason: str | None) -> None:
@@ -283,7 +283,7 @@ class Upstream:
         except CCProxyError as error:
             exchange.error = self.over_budget(error, exchange, claude)
             return
-        attempt = self.attempts.api_key(exchange, claude, self.api_key(exchange) or "")
+        attempt = self.builder.api_key(exchange, claude, self.api_key(exchange) or "")
         attempt.reason = reason
         exchange.approve(attempt)
 

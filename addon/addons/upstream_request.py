@@ -19,7 +19,7 @@ COUNT_TOKENS = "/v1/messages/count_tokens"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Credential:
+class UpstreamCredential:
     """Who pays, and how that is told to upstream."""
 
     source: Source
@@ -29,7 +29,7 @@ class Credential:
     secret: str = field(repr=False)
 
 
-class Attempts:
+class UpstreamRequestBuilder:
     """Builds attempts; the headers are made from nothing, so none of the client's slips through."""
 
     def __init__(self, settings: Settings, continuity: Continuity) -> None:
@@ -40,7 +40,7 @@ class Attempts:
 
     def subscription(self, exchange: Exchange, claude: ClaudeRequest, token: str) -> Attempt:
         request = for_subscription(claude.request, self.settings.extra_instruction)
-        credential = Credential(
+        credential = UpstreamCredential(
             source="claude_code",
             name="subscription",
             header="authorization",
@@ -50,11 +50,15 @@ class Attempts:
 
     def api_key(self, exchange: Exchange, claude: ClaudeRequest, key: str) -> Attempt:
         name = "client key" if key == exchange.client_key else "ANTHROPIC_API_KEY"
-        credential = Credential(source="api_key", name=name, header="x-api-key", secret=key)
+        credential = UpstreamCredential(source="api_key", name=name, header="x-api-key", secret=key)
         return self.claude(exchange, claude, claude.request, credential)
 
     def claude(
-        self, exchange: Exchange, claude: ClaudeRequest, request: JsonObject, credential: Credential
+        self,
+        exchange: Exchange,
+        claude: ClaudeRequest,
+        request: JsonObject,
+        credential: UpstreamCredential,
     ) -> Attempt:
         ticket = None
         if not claude.counts_tokens:
@@ -86,7 +90,7 @@ class Attempts:
         if "openrouter" in self.openai.netloc:  # its rankings and its bill name the app
             headers.append(("HTTP-Referer", self.settings.openrouter_referer))
             headers.append(("X-Title", self.settings.openrouter_title))
-        credential = Credential(
+        credential = UpstreamCredential(
             source="openai",
             name="OPENAI_API_KEY",
             header="authorization",
@@ -112,7 +116,7 @@ def _attempt(
     path: str,
     headers: list[tuple[str, str]],
     request: JsonObject,
-    credential: Credential,
+    credential: UpstreamCredential,
 ) -> Attempt:
     return Attempt(
         source=credential.source,

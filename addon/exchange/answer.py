@@ -69,7 +69,7 @@ class StreamedAnswer:
         self.stream.error = error
 
 
-class WholeAnswer(StreamedAnswer):
+class BufferedAnswer(StreamedAnswer):
     """Claude's stream, put together for a client that wants one JSON body.
 
     Upstream is always asked for a stream: the subscription path knows nothing else, and Anthropic's SDKs refuse a
@@ -99,7 +99,7 @@ _RESPONSES_ENDS = ("response.completed", "response.incomplete", "response.failed
 """Types of the events that end a Responses stream (`openai.types.responses.ResponseStreamEvent`): no [DONE] follows."""
 
 
-class PassedOn:
+class PassthroughAnswer:
     """Another API's answer, handed through as it is: whole events of a stream, or a plain body."""
 
     def __init__(
@@ -188,7 +188,7 @@ class PassedOn:
         self.error = error
 
 
-class Answer(Protocol):
+class AnswerStream(Protocol):
     """One attempt's answer on its way from upstream's bytes to the client's. Made anew for each attempt."""
 
     @property

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from addon.core.errors import CCProxyError
 from addon.core.types import JsonObject
-from addon.exchange.answer import Answer
+from addon.exchange.answer import AnswerStream
 
 if TYPE_CHECKING:
     from addon.claude.thinking_store import ThinkingTicket
@@ -41,9 +41,9 @@ class Attempt:
     """What is needed to remember its answer's thinking."""
     outcome: str = ""
     """What became of it when it failed: a status, or a word."""
-    told: Mapping[str, str] = field(default_factory=dict, repr=False)
+    response_headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     """The headers of its answer, lower-case, before they are made into the client's."""
-    answer: Answer | None = field(default=None, repr=False)
+    answer: AnswerStream | None = field(default=None, repr=False)
     """What came of its answer, also when another attempt followed: it may be billed all the same."""
 
     @property

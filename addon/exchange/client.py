@@ -28,7 +28,7 @@ STREAM_HEADERS = {
 
 
 @dataclass(slots=True)
-class ClientSide:
+class Client:
     """One client. `streaming` is known once its body has been read."""
 
     dialect: Dialect

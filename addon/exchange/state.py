@@ -20,10 +20,10 @@ from mitmproxy import http
 
 from addon.core.errors import CCProxyError
 from addon.core.types import Dialect, JsonObject
-from addon.exchange.answer import Answer
+from addon.exchange.answer import AnswerStream
 from addon.exchange.attempt import Attempt, Failure, Source
 from addon.exchange.claude_request import ClaudeRequest
-from addon.exchange.client import ClientSide
+from addon.exchange.client import Client
 from addon.exchange.http_messages import lowered
 from addon.exchange.refusals import TOO_MANY
 from addon.exchange.routes import Route, dialect_of
@@ -58,7 +58,7 @@ class Exchange:
     """Unix seconds."""
     clock: float
     """The same moment on the monotonic clock."""
-    client: ClientSide
+    client: Client
     carried: Mapping[str, str] = field(default_factory=dict, repr=False)
     """The credential headers that the request came with, by lower-case name."""
     client_key: str | None = field(default=None, repr=False)
@@ -82,7 +82,7 @@ class Exchange:
     """May go upstream; put here by an addon as its last act, used up by the replay layer."""
     attempts: list[Attempt] = field(default_factory=list)
     """What was sent, in order."""
-    answer: Answer | None = None
+    answer: AnswerStream | None = None
     failure: Failure | None = None
     tried: Tried = field(default_factory=Tried)
     first_error: CCProxyError | None = None
@@ -195,7 +195,7 @@ class Exchanges:
             id=uuid4().hex,
             arrived=time.time(),
             clock=time.monotonic(),
-            client=ClientSide(dialect_of(request.path, headers.get("anthropic-version"))),
+            client=Client(dialect_of(request.path, headers.get("anthropic-version"))),
             carried={name: headers[name] for name in CREDENTIAL_HEADERS if name in headers},
         )
         # before any hook sees the flow: it may be shown, saved and copied from then on

@@ -11,7 +11,7 @@ from mitmproxy.test import tflow
 from addon.addons.context_window import ContextWindow
 from addon.addons.thinking import Continuity
 from addon.addons.upstream import Upstream
-from addon.addons.upstream_request import Attempts
+from addon.addons.upstream_request import UpstreamRequestBuilder
 from addon.claude.names import ModelChoice
 from addon.claude.thinking_request import ThinkingRequest
 from addon.claude.thinking_store import ThinkingStore
@@ -54,7 +54,7 @@ class World:
         self.upstream = Upstream(
             settings,
             self.exchanges,
-            Attempts(settings, Continuity(ThinkingStore(time.monotonic))),
+            UpstreamRequestBuilder(settings, Continuity(ThinkingStore(time.monotonic))),
             StaticLogin("sk-ant-oat01-test"),
             self.standing,
             purse=Purse(self.budget),

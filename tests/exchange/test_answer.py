@@ -11,8 +11,8 @@ from addon.claude.pricing import Tokens
 from addon.core.errors import BadGateway
 from addon.core.json_codec import FAST
 from addon.core.types import Dialect, JsonObject
-from addon.exchange.answer import PassedOn, StreamedAnswer, WholeAnswer
-from addon.exchange.client import ClientSide
+from addon.exchange.answer import BufferedAnswer, PassthroughAnswer, StreamedAnswer
+from addon.exchange.client import Client
 from addon.stand_in.openai import chunks, completion, response, response_events
 from addon.stand_in.script import Answer, broken, say
 from addon.stand_in.stream import encode
@@ -29,8 +29,8 @@ def streamed() -> StreamedAnswer:
     return StreamedAnswer(renderer_for(**RENDERER_OF), FAST)  # type: ignore[arg-type]
 
 
-def whole() -> WholeAnswer:
-    return WholeAnswer(renderer_for(**RENDERER_OF), FAST, lambda message: b"{}")  # type: ignore[arg-type]
+def whole() -> BufferedAnswer:
+    return BufferedAnswer(renderer_for(**RENDERER_OF), FAST, lambda message: b"{}")  # type: ignore[arg-type]
 
 
 def test_what_is_kept_is_kept_before_the_client_knows_the_end() -> None:
@@ -65,8 +65,8 @@ def test_half_an_answer_is_not_kept(answer: StreamedAnswer) -> None:
 # ---- another API's
 
 
-def passed_on(dialect: Dialect = "responses", streaming: bool = True) -> PassedOn:
-    return PassedOn(streaming, ClientSide(dialect).error_event, FAST)
+def passed_on(dialect: Dialect = "responses", streaming: bool = True) -> PassthroughAnswer:
+    return PassthroughAnswer(streaming, Client(dialect).error_event, FAST)
 
 
 def responses(answer: Answer | None = None) -> list[bytes]:

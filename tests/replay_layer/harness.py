@@ -29,7 +29,7 @@ from mitmproxy.proxy.mode_specs import ProxyMode
 from addon.core.errors import CCProxyError
 from addon.core.json_codec import FAST
 from addon.core.types import Dialect
-from addon.exchange.answer import StreamedAnswer, WholeAnswer
+from addon.exchange.answer import BufferedAnswer, StreamedAnswer
 from addon.exchange.attempt import Attempt
 from addon.exchange.state import Exchange, Exchanges
 from addon.replay_layer import ReplayLayer, Timing, UpstreamFailedHook
@@ -142,7 +142,7 @@ class Script:
         exchange.answer = (
             StreamedAnswer(renderer, FAST)
             if self.streaming
-            else WholeAnswer(
+            else BufferedAnswer(
                 renderer, FAST, lambda m: FAST.dumps(whole_answer(dialect, m, reply, 0, FAST))
             )
         )
