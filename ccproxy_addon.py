@@ -73,7 +73,7 @@ from addon.usage.metrics import Metrics
 from addon.usage.purse import Purse
 from addon.usage.snapshot import SnapshotFile
 from addon.usage.store import UsageStore
-from addon.usage.subscription import Standing
+from addon.usage.subscription import SubscriptionState
 
 OWN_CALLS = httpx.Timeout(120, connect=10)
 """Seconds, for what the proxy asks for itself: tokens, models, summaries."""
@@ -96,7 +96,7 @@ class Shared:
         self.login = make_login(settings, self.http)
         asking = UpstreamModels(settings, self.login, self.http)
         self.models = ModelList(self.catalogue, asking)
-        self.standing = Standing()
+        self.subscription = SubscriptionState()
         self.memory = SummaryMemory(settings.home / "summaries", time.time)
         self.summary_tasks = SummaryTasks(self.exchanges.background)
         self.cuts: KnownCuts = Lru(CUTS_KEPT)
@@ -116,7 +116,7 @@ class Shared:
             self.terminal,
             metrics=self.metrics,
             hub=self.hub,
-            standing=self.standing,
+            subscription=self.subscription,
         )
         self.control = ControlApi(
             self.exchanges,
@@ -124,7 +124,7 @@ class Shared:
             self.budget,
             metrics=self.metrics,
             hub=self.hub,
-            standing=self.standing,
+            subscription=self.subscription,
             memory=self.memory,
             blocked=self.blocked,
         )
@@ -133,7 +133,7 @@ class Shared:
         return Health(
             settings,
             self.login.status,
-            self.standing,
+            self.subscription,
             self.budget,
             usage_problem=lambda: self.store.problem,
             counting_problem=lambda: self.counter.problem,
@@ -159,7 +159,7 @@ def build(
         # the settings as options, and all that a request meets on its way
         Options(environ, settings, functools.partial(request_path, shared)),
         # the same questions at mitmproxy's own prompt
-        Commands(settings, shared.ledger, shared.budget, shared.standing),
+        Commands(settings, shared.ledger, shared.budget, shared.subscription),
         # says what a request waits for
         Progress(exchanges, terminal),
         # keeps what was learnt and counted over restarts
@@ -178,7 +178,7 @@ def build(
 def request_path(shared: Shared, settings: Settings) -> list[Any]:
     """The addons that a request meets, in this order. They are made anew when a setting changes, so what they remember
     is `shared`'s."""
-    exchanges, terminal, standing = shared.exchanges, shared.terminal, shared.standing
+    exchanges, terminal, subscription = shared.exchanges, shared.terminal, shared.subscription
     models, ledger, budget, hub = shared.models, shared.ledger, shared.budget, shared.hub
     window = ContextWindow(settings, exchanges, make_manager(settings, shared), terminal)
     builder = UpstreamRequestBuilder(settings, shared.continuity)
@@ -203,7 +203,7 @@ def request_path(shared: Shared, settings: Settings) -> list[Any]:
             budget,
             store=shared.store,
             hub=hub,
-            standing=standing,
+            subscription=subscription,
             guesses=shared.dashboard_guesses,
         ),
         # from here on there is an Anthropic request; on the way back, the client's dialect
@@ -220,7 +220,7 @@ def request_path(shared: Shared, settings: Settings) -> list[Any]:
             exchanges,
             builder,
             shared.login,
-            standing,
+            subscription,
             purse=shared.purse,
             window=window,
         ),

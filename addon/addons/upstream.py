@@ -24,7 +24,7 @@ from addon.exchange.state import Exchange, Exchanges, Tried
 from addon.fallback.messages import both_failed, explained, resting
 from addon.fallback.policy import Decision, Outcome, RetryState, decide, first
 from addon.fallback.rate_limits import RateLimit, read_rate_limit, read_windows
-from addon.usage.subscription import Standing
+from addon.usage.subscription import SubscriptionState
 
 logger = logging.getLogger(__name__)
 
@@ -57,7 +57,7 @@ class Upstream:
         exchanges: Exchanges,
         builder: UpstreamRequestBuilder,
         login: Login,
-        standing: Standing,
+        subscription: SubscriptionState,
         *,
         purse: Purse,
         window: ContextWindow,
@@ -67,7 +67,7 @@ class Upstream:
         self.exchanges = exchanges
         self.builder = builder
         self.login = login
-        self.standing = standing
+        self.subscription = subscription
         self.purse = purse
         self.window = window
         self.clock = clock
@@ -105,9 +105,9 @@ class Upstream:
         if attempt is None or attempt.source != SUBSCRIPTION:
             return
         headers = attempt.response_headers or flow.response.headers
-        self.standing.see_windows(read_windows(headers, now), now)
+        self.subscription.note_windows(read_windows(headers, now), now)
         if flow.response.status_code not in REFUSALS:
-            self.standing.cooldowns.succeeded(SUBSCRIPTION, exchange.claude.model.family, now)
+            self.subscription.cooldowns.succeeded(SUBSCRIPTION, exchange.claude.model.family, now)
 
     def client_disconnected(self, client: connection.Client) -> None:
         for exchange in self.exchanges.of_client(client.id):
@@ -137,7 +137,7 @@ class Upstream:
             state = self.state(exchange, claude, source)
             decision = decide(outcome, state)
             for limit in decision.rest:
-                self.standing.cooldowns.rest(
+                self.subscription.cooldowns.rest(
                     SUBSCRIPTION, limit, reason=decision.reason, now=state.now
                 )
             logger.debug("%s: %s (%s)", source, decision.action, decision.reason)
@@ -247,7 +247,7 @@ class Upstream:
             if wait is None and outcome.rate_limit.until:  # Anthropic often names the reset alone
                 outcome.error.retry_after = outcome.rate_limit.until - now
             return explained(outcome.error, decision)
-        subscription = self.standing.limited_until(claude.model.family, now)
+        subscription = self.subscription.limited_until(claude.model.family, now)
         resets = (subscription, None if wait is None else now + wait)
         earliest = min((reset for reset in resets if reset is not None), default=None)
         return both_failed(exchange.first_error, outcome.error, reset=earliest, now=now)
@@ -258,9 +258,9 @@ class Upstream:
         self, exchange: Exchange, claude: ClaudeRequest, refused: str | None = None
     ) -> Outcome | None:
         """Approve an attempt by subscription, or give what stands against it."""
-        self.standing.see_login(SUBSCRIPTION, await self.login.identity())
+        self.subscription.note_login(SUBSCRIPTION, await self.login.identity())
         now = self.clock()
-        blocked = self.standing.cooldowns.admit(
+        blocked = self.subscription.cooldowns.admit(
             SUBSCRIPTION, claude.model.family, now, by=exchange.id
         )
         if blocked is not None:
@@ -300,7 +300,7 @@ class Upstream:
         first, now = exchange.first_error, self.clock()
         if first is None:
             return error
-        reset = self.standing.limited_until(claude.model.family, now)
+        reset = self.subscription.limited_until(claude.model.family, now)
         words = error.message.removesuffix(".")
         return RateLimited(
             f"{words}. The subscription was tried before: {first.message}",

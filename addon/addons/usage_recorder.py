@@ -19,7 +19,7 @@ from addon.usage.ledger import UsageLedger
 from addon.usage.live import LiveHub
 from addon.usage.metrics import Metrics
 from addon.usage.record import RequestRecord, Source, picodollars, record_json, usd
-from addon.usage.subscription import Standing
+from addon.usage.subscription import SubscriptionState
 
 UNRECORDED = ("public", "page", "control")
 """Kinds of routes that use nothing. An open dashboard asks after every record, and would never come to rest."""
@@ -40,7 +40,7 @@ class UsageRecorder:
         *,
         metrics: Metrics,
         hub: LiveHub,
-        standing: Standing,
+        subscription: SubscriptionState,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.exchanges = exchanges
@@ -49,7 +49,7 @@ class UsageRecorder:
         self.terminal = terminal
         self.metrics = metrics
         self.hub = hub
-        self.standing = standing
+        self.subscription = subscription
         self.clock = clock
         ledger.watch(self.tell)
 
@@ -113,7 +113,7 @@ class UsageRecorder:
             last_seen=record.time,
             summarized=claude.fitted.summary is not None,
         )
-        self.standing.conversations.see(conversation)
+        self.subscription.conversations.note(conversation)
 
     def record(self, flow: http.HTTPFlow, exchange: Exchange) -> RequestRecord:
         now, first = time.monotonic(), exchange.first_content

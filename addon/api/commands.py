@@ -16,19 +16,23 @@ from addon.core.settings import Settings
 from addon.core.types import JsonObject
 from addon.usage.budget import Budget, get_budget
 from addon.usage.ledger import UsageLedger
-from addon.usage.subscription import Standing
+from addon.usage.subscription import SubscriptionState
 
 logger = logging.getLogger(__name__)
 
 
 class Commands:
     def __init__(
-        self, settings: Settings, ledger: UsageLedger, budget: Budget, standing: Standing
+        self,
+        settings: Settings,
+        ledger: UsageLedger,
+        budget: Budget,
+        subscription: SubscriptionState,
     ) -> None:
         self.settings = settings
         self.ledger = ledger
         self.budget = budget
-        self.standing = standing
+        self.subscription = subscription
         self.examining: asyncio.Task[None] | None = None
 
     def load(self, loader: Loader) -> None:
@@ -39,7 +43,7 @@ class Commands:
     def analytics(self, period: str = "day") -> str:
         """Usage, cost and savings of the last hour, day, week or month, or of all time."""
         try:
-            return _shown(analytics(self.ledger, period, self.standing.shown_windows()))
+            return _shown(analytics(self.ledger, period, self.subscription.shown_windows()))
         except CCProxyError as error:
             raise exceptions.CommandError(str(error)) from None
 

@@ -17,7 +17,7 @@ from addon.usage.budget import Budget, get_budget, post_budget
 from addon.usage.ledger import UsageLedger
 from addon.usage.live import LiveHub
 from addon.usage.metrics import Metrics
-from addon.usage.subscription import Standing
+from addon.usage.subscription import SubscriptionState
 
 
 class ControlApi(LocalEndpoints):
@@ -29,7 +29,7 @@ class ControlApi(LocalEndpoints):
         *,
         metrics: Metrics,
         hub: LiveHub,
-        standing: Standing,
+        subscription: SubscriptionState,
         memory: SummaryMemory,
         blocked: Blocked,
     ) -> None:
@@ -38,7 +38,7 @@ class ControlApi(LocalEndpoints):
         self.budget = budget
         self.metrics = metrics
         self.hub = hub
-        self.standing = standing
+        self.subscription = subscription
         self.memory = memory
         self.blocked = blocked
         self.endpoints = {
@@ -53,7 +53,7 @@ class ControlApi(LocalEndpoints):
         }
 
     def analytics(self, flow: http.HTTPFlow, exchange: Exchange) -> http.Response:
-        windows = self.standing.shown_windows()
+        windows = self.subscription.shown_windows()
         return json_response(analytics(self.ledger, query(flow, "period"), windows))
 
     def requests(self, flow: http.HTTPFlow, exchange: Exchange) -> http.Response:
@@ -73,8 +73,8 @@ class ControlApi(LocalEndpoints):
         return json_response(body)
 
     def show_metrics(self, flow: http.HTTPFlow, exchange: Exchange) -> http.Response:
-        self.metrics.set_cooldowns(self.standing.cooldown_seconds(time.time()))
-        self.metrics.set_windows(self.standing.shown_windows())
+        self.metrics.set_cooldowns(self.subscription.cooldown_seconds(time.time()))
+        self.metrics.set_windows(self.subscription.shown_windows())
         headers = {"content-type": Metrics.content_type}
         return http.Response.make(200, self.metrics.render(), headers)
 

@@ -18,7 +18,7 @@ from addon.usage.budget import Budget
 from addon.usage.ledger import UsageLedger
 from addon.usage.live import LiveHub
 from addon.usage.store import UsageStore
-from addon.usage.subscription import Standing
+from addon.usage.subscription import SubscriptionState
 
 
 class DashboardApi(LocalEndpoints):
@@ -31,7 +31,7 @@ class DashboardApi(LocalEndpoints):
         *,
         store: UsageStore,
         hub: LiveHub,
-        standing: Standing,
+        subscription: SubscriptionState,
         guesses: Guesses,
     ) -> None:
         super().__init__(exchanges)
@@ -41,7 +41,7 @@ class DashboardApi(LocalEndpoints):
         self.budget = budget
         self.store = store
         self.hub = hub
-        self.standing = standing
+        self.subscription = subscription
         self.guesses = guesses
         self.endpoints = {
             "dashboard_file": self.file,
@@ -69,8 +69,8 @@ class DashboardApi(LocalEndpoints):
 
     def data(self, flow: http.HTTPFlow, exchange: Exchange) -> http.Response:
         state = DashboardState(
-            windows=self.standing.shown_windows(),
-            conversations=self.standing.conversations.newest(),
+            windows=self.subscription.shown_windows(),
+            conversations=self.subscription.conversations.newest(),
             notices=[self.store.problem] if self.store.problem else [],
         )
         return json_response(dashboard_data(self.ledger, self.budget, query(flow, "period"), state))

@@ -12,7 +12,7 @@ from addon.core.settings import Settings
 from addon.core.types import JsonObject
 from addon.credentials.login import CredentialStatus
 from addon.usage.budget import Budget
-from addon.usage.subscription import Standing, milliseconds
+from addon.usage.subscription import SubscriptionState, milliseconds
 
 type LoginStatus = Callable[[], CredentialStatus]
 type Problem = Callable[[], str | None]
@@ -28,7 +28,7 @@ class Health:
         self,
         settings: Settings,
         login: LoginStatus,
-        standing: Standing,
+        subscription: SubscriptionState,
         budget: Budget,
         *,
         usage_problem: Problem,
@@ -40,7 +40,7 @@ class Health:
         rough, None when they are not; `outputs`: what is written for people."""
         self.settings = settings
         self.login = login
-        self.standing = standing
+        self.subscription = subscription
         self.budget = budget
         self.usage_problem = usage_problem
         self.counting_problem = counting_problem
@@ -58,10 +58,10 @@ class Health:
             "status": "degraded" if problems or login.degraded else "ok",
             "problems": problems,
             "claudeCode": self.claude_code(login, now),
-            "subscription": self.subscription(),
+            "subscription": self.windows_json(),
             "cooldowns": [
                 rest | {"until": milliseconds(rest["until"])}
-                for rest in self.standing.cooldowns.snapshot(now)
+                for rest in self.subscription.cooldowns.snapshot(now)
             ],
             "fallback": self.settings.api_key is not None and self.settings.fallback == "auto",
             "fallbackState": self.fallback(login, now),
@@ -85,12 +85,12 @@ class Health:
             "lastError": login.last_error,
         }
 
-    def subscription(self) -> JsonObject | None:
+    def windows_json(self) -> JsonObject | None:
         """As the newest answer told; None before the first one."""
-        windows = self.standing.windows
+        windows = self.subscription.windows
         if windows is None:
             return None
-        shown = [window.to_json() for window in self.standing.shown_windows()]
+        shown = [window.to_json() for window in self.subscription.shown_windows()]
         return windows.public() | {"reset": milliseconds(windows.reset), "windows": shown}
 
     def fallback(self, login: CredentialStatus, now: float) -> Fallback:
@@ -105,7 +105,7 @@ class Health:
             return "only"
         rests = any(
             rest["seconds"] > 0 and rest["family"] is None
-            for rest in self.standing.cooldowns.snapshot(now)
+            for rest in self.subscription.cooldowns.snapshot(now)
         )
         return "ready" if usable(login, now) and not rests else "active"
 

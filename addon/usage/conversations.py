@@ -30,7 +30,7 @@ class RecentConversations:
 
     by_id: OrderedDict[str, RecentConversation] = field(default_factory=OrderedDict)
 
-    def see(self, conversation: RecentConversation) -> None:
+    def note(self, conversation: RecentConversation) -> None:
         self.by_id.pop(conversation.id, None)
         self.by_id[conversation.id] = conversation
         if len(self.by_id) > MOST_CONVERSATIONS:

@@ -48,7 +48,7 @@ LABELS = {"5h": "5 hours", "7d": "7 days", "7d_oi": "7 days, Fable", "7d_opus": 
 
 
 @dataclass(slots=True)
-class Standing:
+class SubscriptionState:
     cooldowns: Cooldowns = field(default_factory=Cooldowns)
     windows: Windows | None = None
     """As the newest answer told."""
@@ -58,7 +58,7 @@ class Standing:
     login: int | None = None
     """Which login the rests and the windows are about."""
 
-    def see_login(self, credential: str, login: int) -> None:
+    def note_login(self, credential: str, login: int) -> None:
         """What was refused to one login says nothing of the next."""
         if self.login not in (None, login):
             self.cooldowns.forget(credential)
@@ -76,7 +76,7 @@ class Standing:
         ]
         return max(ends, default=None)
 
-    def see_windows(self, windows: Windows | None, now: float) -> None:
+    def note_windows(self, windows: Windows | None, now: float) -> None:
         if windows is not None:
             self.windows, self.seen_at = windows, now
 

@@ -30,7 +30,7 @@ from addon.translation.types import Reply
 from addon.usage.budget import Budget, BudgetSettings
 from addon.usage.ledger import UsageLedger
 from addon.usage.purse import Purse
-from addon.usage.subscription import Standing
+from addon.usage.subscription import SubscriptionState
 from tests.claude.support import CATALOGUE
 from tests.usage.records import NOW, record
 
@@ -44,7 +44,7 @@ class World:
     def __init__(self, **budget: float) -> None:
         settings = Settings.from_env({"ANTHROPIC_API_KEY": "sk-ant-api03-test"})
         self.exchanges = Exchanges()
-        self.standing = Standing()
+        self.subscription = SubscriptionState()
         self.ledger = UsageLedger(lambda: NOW)
         self.ledger.add(record(dollars=1))
         self.budget = Budget(self.ledger, BudgetSettings(**budget, enabled=bool(budget)))
@@ -56,7 +56,7 @@ class World:
             self.exchanges,
             UpstreamRequestBuilder(settings, Continuity(ThinkingStore(time.monotonic))),
             StaticLogin("sk-ant-oat01-test"),
-            self.standing,
+            self.subscription,
             purse=Purse(self.budget),
             window=ContextWindow(settings, self.exchanges, NO_MANAGER, Terminal()),
             clock=lambda: NOW,
@@ -124,7 +124,7 @@ BAD_KEY = Unauthorized("invalid x-api-key")
 async def test_both_causes_and_the_reset_of_this_models_limit_are_named() -> None:
     world = World()
     # another family's rest ends sooner, and says nothing about this request
-    world.standing.cooldowns.rest(
+    world.subscription.cooldowns.rest(
         "claude_code", Limit("fable", NOW + 60), reason="rate_limited", now=NOW
     )
     await world.failed("claude_code", LIMIT, Limit(None, NOW + 2 * HOUR))

@@ -17,7 +17,7 @@ from addon.core.settings import Settings
 from addon.stand_in.anthropic import FakeAnthropic
 from addon.usage.budget import Budget
 from addon.usage.ledger import UsageLedger
-from addon.usage.subscription import Standing
+from addon.usage.subscription import SubscriptionState
 from tests.masters import addon_context
 
 
@@ -28,7 +28,7 @@ def mitm(tmp_path: Path) -> Iterator[taddons.context]:
             {"CCPROXY_HOME": str(tmp_path), "ANTHROPIC_UPSTREAM_URL": fake.url}
         )
         ledger = UsageLedger(lambda: 1_800_000_000.0)
-        context.master.addons.add(Commands(settings, ledger, Budget(ledger), Standing()))
+        context.master.addons.add(Commands(settings, ledger, Budget(ledger), SubscriptionState()))
         yield context
 
 

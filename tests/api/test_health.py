@@ -14,7 +14,7 @@ from addon.credentials.login import CredentialStatus
 from addon.fallback.rate_limits import Limit, read_windows
 from addon.usage.budget import Budget, BudgetSettings
 from addon.usage.ledger import UsageLedger
-from addon.usage.subscription import Standing
+from addon.usage.subscription import SubscriptionState
 from tests.usage.records import NOW, record
 
 KEY = {"ANTHROPIC_API_KEY": "sk-ant-api03-canary"}
@@ -30,7 +30,7 @@ class World:
     def __init__(self, env: dict[str, str] | None = None, login: CredentialStatus = GOOD) -> None:
         self.settings = Settings.from_env(KEY if env is None else env)
         self.login = login
-        self.standing = Standing()
+        self.subscription = SubscriptionState()
         self.budget = Budget(UsageLedger(lambda: NOW))
         self.problem: str | None = None
         self.counting_problem: str | None = None
@@ -45,7 +45,7 @@ class World:
         health = Health(
             self.settings,
             lambda: self.login,
-            self.standing,
+            self.subscription,
             self.budget,
             usage_problem=lambda: self.problem,
             counting_problem=lambda: self.counting_problem,
@@ -57,7 +57,7 @@ class World:
 
 def resting(family: str | None, until: float = NOW + 60) -> World:
     world = World()
-    world.standing.cooldowns.rest(
+    world.subscription.cooldowns.rest(
         "claude_code", Limit(family, until), reason="rate_limited", now=NOW
     )
     return world
@@ -160,8 +160,8 @@ def test_windows_cooldowns_and_budget_are_shown_with_their_resets() -> None:
         "anthropic-ratelimit-unified-5h-reset": str(NOW + 7200),
         "anthropic-ratelimit-unified-5h-status": "allowed_warning",
     }
-    world.standing.see_windows(read_windows(headers, NOW), NOW - 5)
-    world.standing.cooldowns.rest(
+    world.subscription.note_windows(read_windows(headers, NOW), NOW - 5)
+    world.subscription.cooldowns.rest(
         "claude_code", Limit("fable", NOW + 60), reason="rate_limited", now=NOW
     )
     said = world.says()

@@ -437,10 +437,10 @@ async def test_the_last_prompt_and_plan_survive_word_for_word(start: Start):
     for _ in range(40):
         conversation.loop(lines=40)
     fitted = await world.fit(conversation.request())
-    (standing,) = (
+    (subscription,) = (
         m for m in fitted.request["messages"] if "[Context Summary - " in str(m["content"])
     )
-    shown = [block["text"] for block in standing["content"]]
+    shown = [block["text"] for block in subscription["content"]]
     assert "Make it fast, in Österreich." in shown
     assert 'TodoWrite: {"todos": ["polish the parser"]}' in shown
 
