@@ -21,7 +21,7 @@ from addon.credentials.credential import CredentialError
 from addon.exchange.attempt import Failure, Source
 from addon.exchange.claude_request import ClaudeRequest, yield_if_large
 from addon.exchange.state import Exchange, Exchanges, Tried
-from addon.fallback.messages import both_failed, explained, resting
+from addon.fallback.messages import both_failed, cooling_down, explained
 from addon.fallback.policy import Decision, Outcome, RetryState, decide, first
 from addon.fallback.rate_limits import RateLimit, read_rate_limit, read_windows
 from addon.usage.subscription import SubscriptionState
@@ -136,8 +136,8 @@ class Upstream:
         while outcome is not None:
             state = self.state(exchange, claude, source)
             decision = decide(outcome, state)
-            for limit in decision.rest:
-                self.subscription.cooldowns.rest(
+            for limit in decision.cooldowns:
+                self.subscription.cooldowns.start(
                     SUBSCRIPTION, limit, reason=decision.reason, now=state.now
                 )
             logger.debug("%s: %s (%s)", source, decision.action, decision.reason)
@@ -264,7 +264,7 @@ class Upstream:
             SUBSCRIPTION, claude.model.family, now, by=exchange.id
         )
         if blocked is not None:
-            error = resting(blocked, now)
+            error = cooling_down(blocked, now)
             return Outcome(phase="connect", error=error, answered=False, blocked=blocked)
         try:
             token = await self.login.access_token(force_refresh_of=refused)

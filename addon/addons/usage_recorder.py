@@ -18,7 +18,7 @@ from addon.usage.conversations import RecentConversation
 from addon.usage.ledger import UsageLedger
 from addon.usage.live import LiveHub
 from addon.usage.metrics import Metrics
-from addon.usage.record import RequestRecord, Source, picodollars, record_json, usd
+from addon.usage.record import RecordSource, RequestRecord, picodollars, record_json, usd
 from addon.usage.subscription import SubscriptionState
 
 UNRECORDED = ("public", "page", "control")
@@ -157,7 +157,7 @@ def _model(exchange: Exchange) -> str:
     return str((exchange.passthrough or {}).get("model", "-"))
 
 
-def _source(exchange: Exchange) -> Source:
+def _source(exchange: Exchange) -> RecordSource:
     if exchange.attempts:
         return exchange.attempts[-1].source
     if exchange.claude is None and exchange.error is None:

@@ -24,7 +24,7 @@ from addon.credentials.credential import Credential, CredentialError
 from addon.credentials.login import Login
 from addon.credentials.open import LoginLocations
 
-type State = Literal["ok", "warn", "fail"]
+type Severity = Literal["ok", "warn", "fail"]
 """fail: something will not work; warn: something may not, or is better otherwise."""
 
 LONG_ENOUGH = 22
@@ -40,7 +40,7 @@ LOGIN = "Run `claude /login`, or set CLAUDE_CODE_OAUTH_TOKEN (from `claude setup
 @dataclass(frozen=True, slots=True)
 class Finding:
     check: str
-    state: State
+    state: Severity
     text: str
     todo: str = ""
 
@@ -247,7 +247,7 @@ async def tunnel(
     seen = await check_from_outside(url, secret, listed=listed, tries=1, transport=transport)
     if seen.ok:
         return Finding("tunnel", "ok", f"{url}: {seen.text}")
-    state: State = "fail" if seen.text.startswith("DANGER") else "warn"
+    state: Severity = "fail" if seen.text.startswith("DANGER") else "warn"
     return Finding("tunnel", state, f"{url}: {seen.text}", "./start.sh tunnel runs it.")
 
 

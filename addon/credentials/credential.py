@@ -22,7 +22,7 @@ type CredentialErrorKind = Literal[
     "rate_limited",
     "network",
 ]
-type Source = Literal["environment", "file", "keychain"]
+type LoginSource = Literal["environment", "file", "keychain"]
 
 ENTRY = "claudeAiOauth"
 """The login's key in the document; its neighbours (`mcpOAuth`, ...) belong to Claude Code."""
@@ -52,7 +52,7 @@ class Credential:
     """A login. Times are unix seconds; None: unknown."""
 
     access_token: str = field(repr=False)
-    source: Source
+    source: LoginSource
     refresh_token: str | None = field(default=None, repr=False)
     expires_at: float | None = None
     refresh_token_expires_at: float | None = None
@@ -73,7 +73,7 @@ class Grant:
     """None: the old one stays valid."""
 
 
-def parse(document: JsonObject, source: Source, now: float) -> Credential | None:
+def parse(document: JsonObject, source: LoginSource, now: float) -> Credential | None:
     """The login in a document, None if nobody is logged in.
 
     Raises CredentialError `malformed` when there is one that cannot be understood.

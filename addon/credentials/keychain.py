@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from addon.core.types import JsonObject
-from addon.credentials.credential import LOGIN_AGAIN, CredentialError, Source
+from addon.credentials.credential import LOGIN_AGAIN, CredentialError, LoginSource
 from addon.credentials.store import Revision, encoded
 
 SERVICE = "Claude Code-credentials"
@@ -41,7 +41,7 @@ def service_name(config_dir: str | None) -> str:
 class KeychainStore:
     """One generic password. Asked for by account as well: an item of the account `unknown` holds other tokens."""
 
-    source: Source = "keychain"
+    source: LoginSource = "keychain"
 
     def __init__(
         self,

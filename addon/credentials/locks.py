@@ -33,7 +33,7 @@ class TryLock(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Timing:
+class LockTiming:
     """Seconds. The defaults are those of Claude Code's lock."""
 
     stale: float = 60.0
@@ -42,8 +42,8 @@ class Timing:
     """One heartbeat and a margin: a lock whose time does not change for so long has no living holder."""
 
 
-DEFAULT_TIMING = Timing()
-MARKER_TIMING = Timing(stale=30.0)
+DEFAULT_TIMING = LockTiming()
+MARKER_TIMING = LockTiming(stale=30.0)
 
 type Mark = tuple[object, ...]
 """What a lock looks like: equal marks mean that nobody has touched it in between."""
@@ -55,7 +55,7 @@ class _Watch:
     A lock dated in the future never gets old by the clock alone (claude-code#95739).
     """
 
-    def __init__(self, timing: Timing, clock: Clock) -> None:
+    def __init__(self, timing: LockTiming, clock: Clock) -> None:
         self._timing = timing
         self._clock = clock
         self._mark: Mark = ()
@@ -77,7 +77,7 @@ class FolderLock:
         path: Path,
         *,
         optional: bool = False,
-        timing: Timing = DEFAULT_TIMING,
+        timing: LockTiming = DEFAULT_TIMING,
         clock: Clock = SYSTEM,
     ) -> None:
         self.path = path
@@ -177,7 +177,7 @@ class MarkerLock:
     """The original ccproxy's lock: a file that holds the time of its making, in milliseconds."""
 
     def __init__(
-        self, path: Path, *, timing: Timing = MARKER_TIMING, clock: Clock = SYSTEM
+        self, path: Path, *, timing: LockTiming = MARKER_TIMING, clock: Clock = SYSTEM
     ) -> None:
         self.path = path
         self._clock = clock

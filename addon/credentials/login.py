@@ -7,7 +7,12 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from addon.core.clock import SYSTEM, Clock
-from addon.credentials.credential import Credential, CredentialError, CredentialErrorKind, Source
+from addon.credentials.credential import (
+    Credential,
+    CredentialError,
+    CredentialErrorKind,
+    LoginSource,
+)
 
 FRESH_SECONDS = 60.0
 """How long a token that was refused is not sent again, and a new one is not refreshed again."""
@@ -17,7 +22,7 @@ FRESH_SECONDS = 60.0
 class CredentialStatus:
     """For /health: no secrets. Times are unix seconds."""
 
-    source: Source | None = None
+    source: LoginSource | None = None
     """None: no login is known."""
     expires_at: float | None = None
     next_refresh: float | None = None

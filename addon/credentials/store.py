@@ -13,7 +13,13 @@ from typing import Protocol
 
 from addon.core.files import POSIX, Replace, check_writable, sweep_orphans, write_atomically
 from addon.core.types import JsonObject
-from addon.credentials.credential import LOGIN_AGAIN, Credential, CredentialError, Source, parse
+from addon.credentials.credential import (
+    LOGIN_AGAIN,
+    Credential,
+    CredentialError,
+    LoginSource,
+    parse,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -27,7 +33,7 @@ class CredentialStore(Protocol):
     """All methods but `revision` block; call them from a worker thread."""
 
     @property
-    def source(self) -> Source:
+    def source(self) -> LoginSource:
         """Its kind, for people."""
 
     @property
@@ -50,7 +56,7 @@ class CredentialStore(Protocol):
 class FileStore:
     """`.credentials.json`, as Claude Code keeps it on Linux and Windows."""
 
-    source: Source = "file"
+    source: LoginSource = "file"
 
     def __init__(
         self,

@@ -8,9 +8,9 @@ from typing import Literal
 
 from addon.core.errors import CCProxyError
 
-type Credential = Literal["claude_code", "api_key"]
+type CredentialKind = Literal["claude_code", "api_key"]
 type Cause = Literal[
-    "resting",
+    "cooling_down",
     "no_login",
     "unreachable",
     "stale_connection",
@@ -68,7 +68,7 @@ _STATUSES: Mapping[int, Cause] = {
 }
 
 
-def cause_of_answer(error: CCProxyError, credential: Credential, *, exhausted: bool) -> Cause:
+def cause_of_answer(error: CCProxyError, credential: CredentialKind, *, exhausted: bool) -> Cause:
     """The name of an error that upstream gave. `exhausted`: what its headers say of a 429."""
     if error.status == 429:
         return "rate_limited" if exhausted else "busy"
@@ -77,6 +77,6 @@ def cause_of_answer(error: CCProxyError, credential: Credential, *, exhausted: b
     return _STATUSES.get(error.status, "upstream_error" if error.status >= 500 else "refused")
 
 
-def _named(message: str, credential: Credential) -> Cause | None:
+def _named(message: str, credential: CredentialKind) -> Cause | None:
     cause = next((cause for cause, text in _TEXTS.items() if text.search(message)), None)
     return None if cause == "plan_policy" and credential == "api_key" else cause

@@ -15,7 +15,7 @@ _PROBE_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Blocked:
+class Cooldown:
     """Why a credential is left alone for now."""
 
     family: str | None
@@ -45,7 +45,7 @@ class Cooldowns:
     def __init__(self) -> None:
         self._entries: dict[tuple[str, str | None], _Cooldown] = {}
 
-    def rest(self, credential: str, limit: Limit, *, reason: str, now: float) -> float:
+    def start(self, credential: str, limit: Limit, *, reason: str, now: float) -> float:
         """Leave the credential alone; gives the unix time until when."""
         key = (credential, limit.family)
         before = self._entries.get(key)
@@ -61,7 +61,7 @@ class Cooldowns:
 
     def admit(
         self, credential: str, family: str, now: float, *, by: str | None = None
-    ) -> Blocked | None:
+    ) -> Cooldown | None:
         """None: go ahead (and if a rest has just ended, this request is its one probe).
 
         `by`: the request's id, so that its own retries are not held up by its own probe.
@@ -71,7 +71,7 @@ class Cooldowns:
         if resting:
             last = max(resting, key=lambda e: max(e.until, e.probed_until))
             until = max(last.until, last.probed_until)
-            return Blocked(family=last.family, until=until, reason=last.reason)
+            return Cooldown(family=last.family, until=until, reason=last.reason)
         for entry in entries:
             entry.probed_until, entry.prober = now + _PROBE_SECONDS, by
         return None

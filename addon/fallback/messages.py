@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from addon.core.errors import CCProxyError, Forbidden, RateLimited
-from addon.fallback.cooldowns import Blocked
+from addon.fallback.cooldowns import Cooldown
 from addon.fallback.policy import Decision
 
 HINTS: Mapping[str, str] = {
@@ -26,7 +26,7 @@ def explained(error: CCProxyError, decision: Decision) -> CCProxyError:
     return _like(error, " ".join([error.message, *dict.fromkeys(hints)]))
 
 
-def resting(blocked: Blocked, now: float) -> CCProxyError:
+def cooling_down(blocked: Cooldown, now: float) -> CCProxyError:
     """For a request that was not sent because its credential rests until `blocked.until`."""
     scope = f"{blocked.family} models" if blocked.family else "the subscription"
     until = _moment(blocked.until)

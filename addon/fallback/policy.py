@@ -11,8 +11,8 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from addon.core.errors import CCProxyError
-from addon.fallback.causes import LOGIN_REASONS, Cause, Credential, cause_of_answer
-from addon.fallback.cooldowns import Blocked
+from addon.fallback.causes import LOGIN_REASONS, Cause, CredentialKind, cause_of_answer
+from addon.fallback.cooldowns import Cooldown
 from addon.fallback.rate_limits import Limit, RateLimit
 
 type Phase = Literal["connect", "before_headers", "before_content", "after_content"]
@@ -47,7 +47,7 @@ class Outcome:
     """Upstream's `x-should-retry`."""
     login: str | None = None
     """Kind of the credential error, when the subscription has no usable login."""
-    blocked: Blocked | None = None
+    blocked: Cooldown | None = None
     """The credential rests."""
 
 
@@ -55,7 +55,7 @@ class Outcome:
 class RetryState:
     """What was tried so far, and what is allowed."""
 
-    credential: Credential
+    credential: CredentialKind
     family: str
     now: float
     """Unix seconds."""
@@ -84,7 +84,7 @@ class Decision:
     """A short machine word, for `x-ccproxy-reason`."""
     seconds: float = 0.0
     """To wait before the retry."""
-    rest: tuple[Limit, ...] = ()
+    cooldowns: tuple[Limit, ...] = ()
     """Limits of the credential that failed, to remember."""
     hindrance: Hindrance | None = None
     """Why the API key was not used instead, when it could have helped."""
@@ -114,7 +114,7 @@ def decide(outcome: Outcome, state: RetryState) -> Decision:
     steps = (_give_up,) if outcome.phase == "after_content" else PLAN[cause]
     decision = next(d for step in steps if (d := step(cause, outcome, state)))
     if state.credential == "claude_code" and cause == "rate_limited":
-        decision = replace(decision, rest=outcome.rate_limit.limits)
+        decision = replace(decision, cooldowns=outcome.rate_limit.limits)
     return decision
 
 
@@ -128,10 +128,10 @@ def first(state: RetryState, *, claude_code_first: bool = True) -> Decision:
     return Decision(action="fall_back", reason="api_key_only")
 
 
-def cause_of(outcome: Outcome, credential: Credential) -> Cause:
+def cause_of(outcome: Outcome, credential: CredentialKind) -> Cause:
     """The name of what happened."""
     if outcome.blocked:
-        return "resting"
+        return "cooling_down"
     if outcome.login:
         return "no_login"
     if not outcome.answered:
@@ -199,7 +199,7 @@ def _fall_back(cause: Cause, outcome: Outcome, state: RetryState) -> Decision | 
         return None
     # Remembered only when the key takes over: otherwise a new login would go unnoticed.
     rest = (Limit(state.family, state.now + FORBIDDEN_SECONDS),) if cause == "forbidden" else ()
-    return Decision(action="fall_back", reason=_reason(cause, outcome), rest=rest)
+    return Decision(action="fall_back", reason=_reason(cause, outcome), cooldowns=rest)
 
 
 def _hindrance(state: RetryState) -> Hindrance | None:
@@ -226,7 +226,7 @@ def _reason(cause: Cause, outcome: Outcome) -> str:
 
 
 PLAN: Mapping[Cause, tuple[Step, ...]] = {
-    "resting": (_fall_back, _give_up),
+    "cooling_down": (_fall_back, _give_up),
     "no_login": (_fall_back, _give_up),
     "unreachable": (_retry, _give_up),
     "stale_connection": (_reconnect, _retry, _give_up),

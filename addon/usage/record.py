@@ -9,7 +9,7 @@ from addon.claude.pricing import Tokens
 from addon.core.types import Dialect, JsonObject
 from addon.usage.subscription import milliseconds
 
-type Source = Literal[
+type RecordSource = Literal[
     "claude_code",
     "api_key",
     "error",
@@ -52,7 +52,7 @@ class RequestRecord:
     time: float
     """Unix seconds when it ended: that is when its cost is known."""
     model: str
-    source: Source
+    source: RecordSource
     dialect: Dialect | None = None
     stream: bool = False
     status: int = 200

@@ -16,7 +16,7 @@ from addon.core.errors import BadRequest
 from addon.core.types import Dialect, JsonObject
 from addon.usage.budget import BudgetSettings
 from addon.usage.ledger import LedgerState, Totals, TotalsByKey, columns
-from addon.usage.record import RequestRecord, Source
+from addon.usage.record import RecordSource, RequestRecord
 
 FORMAT = "ccproxy-usage"
 VERSION = 1
@@ -42,7 +42,10 @@ RECORD_TYPES: dict[str, tuple[type, ...]] = {
 record_columns = attrgetter(*RECORD_TYPES)
 token_columns = attrgetter(*(f.name for f in fields(Tokens)))
 
-CHOICES = {"source": get_args(Source.__value__), "dialect": (*get_args(Dialect.__value__), None)}
+CHOICES = {
+    "source": get_args(RecordSource.__value__),
+    "dialect": (*get_args(Dialect.__value__), None),
+}
 
 
 class Unreadable(Exception):

@@ -124,7 +124,7 @@ BAD_KEY = Unauthorized("invalid x-api-key")
 async def test_both_causes_and_the_reset_of_this_models_limit_are_named() -> None:
     world = World()
     # another family's rest ends sooner, and says nothing about this request
-    world.subscription.cooldowns.rest(
+    world.subscription.cooldowns.start(
         "claude_code", Limit("fable", NOW + 60), reason="rate_limited", now=NOW
     )
     await world.failed("claude_code", LIMIT, Limit(None, NOW + 2 * HOUR))

@@ -57,7 +57,7 @@ class World:
 
 def resting(family: str | None, until: float = NOW + 60) -> World:
     world = World()
-    world.subscription.cooldowns.rest(
+    world.subscription.cooldowns.start(
         "claude_code", Limit(family, until), reason="rate_limited", now=NOW
     )
     return world
@@ -161,7 +161,7 @@ def test_windows_cooldowns_and_budget_are_shown_with_their_resets() -> None:
         "anthropic-ratelimit-unified-5h-status": "allowed_warning",
     }
     world.subscription.note_windows(read_windows(headers, NOW), NOW - 5)
-    world.subscription.cooldowns.rest(
+    world.subscription.cooldowns.start(
         "claude_code", Limit("fable", NOW + 60), reason="rate_limited", now=NOW
     )
     said = world.says()

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from addon.credentials.credential import CredentialError
-from addon.credentials.locks import AllLocks, FolderLock, MarkerLock, OwnLock, Timing, TryLock
+from addon.credentials.locks import AllLocks, FolderLock, LockTiming, MarkerLock, OwnLock, TryLock
 from tests.credentials.samples import HOUR, NOW
 from tests.credentials.world import FakeClock
 
-FAST = Timing(heartbeat=0.02)
+FAST = LockTiming(heartbeat=0.02)
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from addon.credentials.locks import FolderLock, Timing
+from addon.credentials.locks import FolderLock, LockTiming
 from tests.credentials.world import FakeClock
 
 pytestmark = pytest.mark.node
@@ -105,7 +105,7 @@ def test_o1_what_node_holds_we_do_not_get(script: Path, path: Path) -> None:
 def test_o1_nodes_heartbeat_counts_as_life_for_us(script: Path, path: Path) -> None:
     """By our clock, which waits for its beats, we would take a lock that is still for a second and a half."""
     time_goes_by = FakeClock()
-    lock = FolderLock(path, timing=Timing(stale=1.5, watch=1.5), clock=time_goes_by.clock)
+    lock = FolderLock(path, timing=LockTiming(stale=1.5, watch=1.5), clock=time_goes_by.clock)
     with held_by_node(script, path, stale=2_000) as holder:
         for _ in range(3):
             assert not lock.try_acquire()
@@ -129,7 +129,7 @@ def test_o4_we_recover_a_lock_of_a_killed_node(script: Path, path: Path) -> None
     with held_by_node(script, path) as holder:
         holder.send_signal(signal.SIGKILL)
     os.utime(path, (time.time() - 61,) * 2)
-    lock = FolderLock(path, timing=Timing(watch=0.2))
+    lock = FolderLock(path, timing=LockTiming(watch=0.2))
     assert not lock.try_acquire()
     time.sleep(0.25)
     assert lock.try_acquire()
@@ -137,7 +137,7 @@ def test_o4_we_recover_a_lock_of_a_killed_node(script: Path, path: Path) -> None
 
 
 def test_o1_a_lock_that_node_steals_is_left_to_node(script: Path, path: Path) -> None:
-    lock = FolderLock(path, timing=Timing(heartbeat=0.1))
+    lock = FolderLock(path, timing=LockTiming(heartbeat=0.1))
     assert lock.try_acquire()
     path.rmdir()
     with held_by_node(script, path):

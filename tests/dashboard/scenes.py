@@ -10,13 +10,13 @@ from addon.claude.pricing import Tokens
 from addon.usage.budget import post_budget
 from addon.usage.conversations import RecentConversation
 from addon.usage.ledger import UsageLedger
-from addon.usage.record import RequestRecord, Source
+from addon.usage.record import RecordSource, RequestRecord
 from addon.usage.subscription import SubscriptionWindow
 from tests.dashboard.stand_in import StandIn
 from tests.usage.records import seeded, worth
 
 MODELS = ("claude-opus-4-5", "claude-opus-4-5", "claude-sonnet-4-5", "claude-haiku-4-5")
-REASONS: dict[Source, str | None] = {
+REASONS: dict[RecordSource, str | None] = {
     "claude_code": None,
     "api_key": "subscription limit reached",
     "summary": "conversation over 200,000 tokens",
@@ -25,7 +25,7 @@ REASONS: dict[Source, str | None] = {
 }
 
 
-def busy_record(rng: Random, when: float, source: Source) -> RequestRecord:
+def busy_record(rng: Random, when: float, source: RecordSource) -> RequestRecord:
     answered = source in {"claude_code", "api_key", "summary"}
     tokens = Tokens()
     if answered:
@@ -58,7 +58,7 @@ def busy_day(now: float | None = None) -> StandIn:
     now = now or time.time()
     rng = seeded(4)
     server = StandIn(UsageLedger(time.time))
-    sources: tuple[Source, ...] = (
+    sources: tuple[RecordSource, ...] = (
         ("claude_code",) * 16 + ("api_key",) * 3 + ("summary", "error", "refused")
     )
     for minute in range(1_435, 0, -1):

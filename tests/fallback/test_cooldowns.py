@@ -11,7 +11,7 @@ PLAN = "subscription"
 
 def resting(limit: Limit) -> Cooldowns:
     cooldowns = Cooldowns()
-    cooldowns.rest(PLAN, limit, reason="rate_limited", now=NOW)
+    cooldowns.start(PLAN, limit, reason="rate_limited", now=NOW)
     return cooldowns
 
 
@@ -53,7 +53,7 @@ def test_the_probes_own_retries_are_not_held_up_by_it() -> None:
 def test_a_probe_that_is_refused_starts_the_next_rest() -> None:
     cooldowns = resting(Limit(None, NOW + 60))
     cooldowns.admit(PLAN, "opus", NOW + 61)
-    cooldowns.rest(PLAN, Limit(None, NOW + 500), reason="rate_limited", now=NOW + 62)
+    cooldowns.start(PLAN, Limit(None, NOW + 500), reason="rate_limited", now=NOW + 62)
     blocked = cooldowns.admit(PLAN, "opus", NOW + 499)
     assert blocked is not None
     assert blocked.until == NOW + 500
@@ -75,7 +75,7 @@ def test_a_success_of_a_request_sent_before_the_rest_does_not_end_it() -> None:
 def test_rests_without_a_reset_double_from_one_minute_to_fifteen() -> None:
     cooldowns, now, rests = Cooldowns(), NOW, []
     for _ in range(6):
-        until = cooldowns.rest(PLAN, Limit(None, None), reason="rate_limited", now=now)
+        until = cooldowns.start(PLAN, Limit(None, None), reason="rate_limited", now=now)
         rests.append(until - now)
         now = until
     assert rests == [60, 120, 240, 480, 900, 900]
@@ -84,7 +84,7 @@ def test_rests_without_a_reset_double_from_one_minute_to_fifteen() -> None:
 def test_requests_refused_together_are_one_strike() -> None:
     cooldowns = Cooldowns()
     untils = [
-        cooldowns.rest(PLAN, Limit(None, None), reason="rate_limited", now=NOW) for _ in range(9)
+        cooldowns.start(PLAN, Limit(None, None), reason="rate_limited", now=NOW) for _ in range(9)
     ]
     assert untils == [NOW + 60] * 9
 

@@ -10,8 +10,8 @@ import pytest
 from addon.core.errors import BadGateway, CCProxyError, Forbidden, GatewayTimeout, Unauthorized
 from addon.credentials.credential import CredentialErrorKind
 from addon.fallback.causes import LOGIN_REASONS, Cause
-from addon.fallback.cooldowns import Blocked
-from addon.fallback.messages import both_failed, explained, resting
+from addon.fallback.cooldowns import Cooldown
+from addon.fallback.messages import both_failed, cooling_down, explained
 from addon.fallback.policy import (
     PLAN,
     Decision,
@@ -49,7 +49,7 @@ RESTS = Outcome(
     phase="connect",
     error=CCProxyError("rests"),
     answered=False,
-    blocked=Blocked(family=None, until=NOW + 60, reason="rate_limited"),
+    blocked=Cooldown(family=None, until=NOW + 60, reason="rate_limited"),
 )
 
 PLAN_ONLY = RetryState(credential="claude_code", family="opus", now=NOW, patience=9.0)
@@ -196,20 +196,20 @@ def test_the_wait_of_a_passing_429_is_upstreams_or_a_second() -> None:
 
 def test_an_exhausted_plan_rests_with_and_without_a_key() -> None:
     for state in (WITH_KEY, PLAN_ONLY, KEY_OFF):
-        assert decide(said(429, rate_limit=EXHAUSTED), state).rest == EXHAUSTED.limits
+        assert decide(said(429, rate_limit=EXHAUSTED), state).cooldowns == EXHAUSTED.limits
 
 
 def test_an_exhausted_key_does_not_rest() -> None:
-    assert decide(said(429, rate_limit=EXHAUSTED), ON_KEY).rest == ()
+    assert decide(said(429, rate_limit=EXHAUSTED), ON_KEY).cooldowns == ()
 
 
 def test_a_passing_429_leaves_no_rest() -> None:
-    assert decide(said(429), tried(WITH_KEY, waited=True)).rest == ()
+    assert decide(said(429), tried(WITH_KEY, waited=True)).cooldowns == ()
 
 
 def test_a_403_rests_for_this_family_for_ten_minutes_if_the_key_takes_over() -> None:
-    assert decide(said(403), WITH_KEY).rest == (Limit("opus", NOW + 600),)
-    assert decide(said(403), PLAN_ONLY).rest == ()
+    assert decide(said(403), WITH_KEY).cooldowns == (Limit("opus", NOW + 600),)
+    assert decide(said(403), PLAN_ONLY).cooldowns == ()
 
 
 @pytest.mark.parametrize(
@@ -289,10 +289,10 @@ def test_explained_adds_nothing_to_an_error_that_says_all() -> None:
 
 
 def test_a_request_that_was_not_sent_is_told_until_when() -> None:
-    error = resting(Blocked(family=None, until=NOW + 60, reason="rate_limited"), NOW)
+    error = cooling_down(Cooldown(family=None, until=NOW + 60, reason="rate_limited"), NOW)
     assert (error.status, error.retry_after) == (429, 60)
     assert "until 2026-11-22 00:01 UTC" in error.message
-    error = resting(Blocked(family="fable", until=NOW + 60, reason="forbidden"), NOW)
+    error = cooling_down(Cooldown(family="fable", until=NOW + 60, reason="forbidden"), NOW)
     assert error.status == 403
     assert "fable models" in error.message
 

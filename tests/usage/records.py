@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any, get_args
 
 from addon.claude.pricing import Tokens
-from addon.usage.record import PICO, RequestRecord, Source
+from addon.usage.record import PICO, RecordSource, RequestRecord
 
 NOW = 1_790_000_000.0
-SOURCES: tuple[Source, ...] = get_args(Source.__value__)
+SOURCES: tuple[RecordSource, ...] = get_args(RecordSource.__value__)
 MODELS = ("claude-opus-4-5", "claude-haiku-4-5", "gpt-5")
 
 
@@ -26,7 +26,7 @@ def seeded(seed: int) -> random.Random:
     return random.Random(seed)  # noqa: S311 - repeatable, not secret
 
 
-def record(source: Source = "api_key", *, dollars: float = 0, **fields: Any) -> RequestRecord:
+def record(source: RecordSource = "api_key", *, dollars: float = 0, **fields: Any) -> RequestRecord:
     usual: dict[str, Any] = {
         "time": NOW,
         "model": "claude-opus-4-5",

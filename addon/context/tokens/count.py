@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 
 from addon.core.types import JsonObject
 
-type Source = Literal["anchored", "calibrated", "prior", "weights"]
+type CountSource = Literal["anchored", "calibrated", "prior", "weights"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,7 +23,7 @@ class Count:
     """How far off the total may be, as a share of it."""
     factor: float
     """Claude's tokens for each local one, images and the like apart."""
-    source: Source
+    source: CountSource
     """anchored: on the true count of an earlier answer of this conversation; calibrated: on other conversations;
     prior: nothing learnt yet; weights: without the vocabulary."""
 

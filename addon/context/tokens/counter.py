@@ -11,7 +11,7 @@ from typing import Any
 
 from addon.claude.digest import Fingerprint, fingerprint_of
 from addon.claude.model import Model
-from addon.context.tokens.count import Count, Source
+from addon.context.tokens.count import Count, CountSource
 from addon.context.tokens.estimate import Anchor, Anchors, Calibration, Found, Sizes, estimate
 from addon.context.tokens.measure import (
     CountText,
@@ -201,7 +201,7 @@ class TokenCounter:
         self, model: Model, sizes: Sizes, fingerprint: Fingerprint, factor: float | None
     ) -> Count:
         learnt, basis = self._calibration.factor(model)
-        source: Source = "weights" if sizes.rough else "calibrated" if factor else basis
+        source: CountSource = "weights" if sizes.rough else "calibrated" if factor else basis
         found = self._anchors.find(fingerprint, model.tokenizer)
         return estimate(sizes, factor or learnt, source, found)
 

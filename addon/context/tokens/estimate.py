@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple
 
 from addon.claude.digest import Fingerprint
 from addon.claude.model import Model
-from addon.context.tokens.count import Count, Source
+from addon.context.tokens.count import Count, CountSource
 from addon.context.tokens.measure import Size
 from addon.core.lru import Lru
 
@@ -146,7 +146,7 @@ def _clamped(factor: float, model: Model) -> float:
 
 
 # Share of the not anchored tokens that the estimate may be off by.
-MARGINS: dict[Source, float] = {"calibrated": 0.08, "prior": 0.20, "weights": 0.30}
+MARGINS: dict[CountSource, float] = {"calibrated": 0.08, "prior": 0.20, "weights": 0.30}
 ANCHOR_MARGIN = 0.005
 
 
@@ -179,7 +179,7 @@ class Sizes:
         return [size.fixed_for(self.family) + thinking for size, thinking in parts]
 
 
-def estimate(sizes: Sizes, factor: float, source: Source, found: Found | None) -> Count:
+def estimate(sizes: Sizes, factor: float, source: CountSource, found: Found | None) -> Count:
     """The count by a `factor` that comes from `source`, on an anchor where one was found."""
     total = _total(sizes, factor, found)
     if found and found.exact:
@@ -201,7 +201,7 @@ def _total(sizes: Sizes, factor: float, found: Found | None) -> int:
     return max(0, round(anchor.total + sizes.fixed - anchor.fixed + factor * grown))
 
 
-def _count(sizes: Sizes, total: int, margin: float, source: Source) -> Count:
+def _count(sizes: Sizes, total: int, margin: float, source: CountSource) -> Count:
     """Share the total out over the parts: each its fixed price, and its part of the rest by its text."""
     factor = (total - sizes.fixed) / sizes.text if sizes.text else 0.0
 
