@@ -25,7 +25,7 @@ def hooks_of_addons() -> list[tuple[type, str]]:
     modules = [
         importlib.import_module(m.name)
         for m in pkgutil.walk_packages(addon.__path__, "addon.")
-        if not m.name.startswith(("addon.cli", "addon.stand_in"))
+        if m.name.startswith(("addon.addons.", "addon.api.", "addon.replay_layer."))
     ]
     classes = {
         cls
