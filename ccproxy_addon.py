@@ -66,11 +66,10 @@ from addon.exchange.refusals import Blocked, Guesses
 from addon.exchange.state import Exchanges
 from addon.replay_layer import Connections, Gate, ReverseLayer, Timing
 from addon.translation.to_anthropic.conversion_cache import ConversionCache
-from addon.usage.budget import Budget
+from addon.usage.budget import Budget, PaidCalls
 from addon.usage.ledger import UsageLedger
 from addon.usage.live import LiveHub
 from addon.usage.metrics import Metrics
-from addon.usage.purse import Purse
 from addon.usage.snapshot import SnapshotFile
 from addon.usage.store import UsageStore
 from addon.usage.subscription import SubscriptionState
@@ -91,10 +90,9 @@ class Shared:
         self.budget = Budget(self.ledger)
         snapshot = SnapshotFile(settings.home, time.time)
         self.store = UsageStore(snapshot, self.ledger, self.budget, monotonic=time.monotonic)
-        self.purse = Purse(self.budget)
         self.http = async_client(transport=LazyTransport(async_client), timeout=OWN_CALLS)
         self.login = make_login(settings, self.http)
-        asking = UpstreamModels(settings, self.login, self.http)
+        asking = UpstreamModels(settings, self.login, self.http, PaidCalls(settings, self.budget))
         self.models = ModelList(self.catalogue, asking)
         self.subscription = SubscriptionState()
         self.memory = SummaryMemory(settings.home / "summaries", time.time)
@@ -180,9 +178,11 @@ def request_path(shared: Shared, settings: Settings) -> list[Any]:
     is `shared`'s."""
     exchanges, terminal, subscription = shared.exchanges, shared.terminal, shared.subscription
     models, ledger, budget, hub = shared.models, shared.ledger, shared.budget, shared.hub
-    window = ContextWindow(settings, exchanges, make_manager(settings, shared), terminal)
+    paid = PaidCalls(settings, budget)
+    window = ContextWindow(settings, exchanges, make_manager(settings, shared, paid), terminal)
     builder = UpstreamRequestBuilder(settings, shared.continuity)
     terminal.quiet = settings.quiet  # nothing from here on refuses the settings
+    models.ask = UpstreamModels(settings, shared.login, shared.http, paid)
     return [
         # puts our upstream leg under every connection
         ReverseLayer(exchanges, Timing.from_settings(settings)),
@@ -221,7 +221,7 @@ def request_path(shared: Shared, settings: Settings) -> list[Any]:
             builder,
             shared.login,
             subscription,
-            purse=shared.purse,
+            paid=paid,
             window=window,
         ),
         # after everything: sees how each request ended

@@ -41,9 +41,8 @@ from addon.stand_in.credential import OAUTH_TOKEN
 from addon.stand_in.judge import Judge
 from addon.stand_in.refusal import Refusal
 from addon.translation.to_anthropic.conversion_cache import ConversionCache
-from addon.usage.budget import Budget
+from addon.usage.budget import Budget, PaidCalls
 from addon.usage.ledger import UsageLedger
-from addon.usage.purse import Purse
 from tests.claude.support import CATALOGUE
 from tests.damaged import MESSAGES, Sent, check_refusal, sent
 
@@ -54,7 +53,6 @@ class Services:
 
     memory: SummaryMemory
     counter: TokenCounter
-    purse: Purse
     ledger: UsageLedger
     http: httpx.AsyncClient
     catalogue: Catalogue = CATALOGUE
@@ -78,17 +76,15 @@ class RequestPath:
         services = Services(
             SummaryMemory(home, time.time),
             TokenCounter(vocabulary, clock=time.time),
-            Purse(Budget(ledger)),
             ledger,
             httpx.AsyncClient(),
         )
         continuity = Continuity(ThinkingStore(time.monotonic))
+        manager = make_manager(settings, services, PaidCalls(settings, Budget(ledger)))
         members = [
             Translate(settings, self.exchanges, ModelList(CATALOGUE, no_list), ConversionCache()),
             Thinking(settings, self.exchanges, continuity),
-            ContextWindow(
-                settings, self.exchanges, make_manager(settings, services), Terminal(None)
-            ),
+            ContextWindow(settings, self.exchanges, manager, Terminal(None)),
             PromptCache(settings, self.exchanges, Terminal(None), Lru(8)),
         ]
         self.chain: Any = Chain(members)

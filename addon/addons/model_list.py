@@ -17,6 +17,7 @@ from addon.core.settings import Settings
 from addon.core.types import JsonObject
 from addon.credentials.credential import CredentialError
 from addon.exchange.claude_request import ANTHROPIC_VERSION
+from addon.usage.budget import PaidCalls
 
 logger = logging.getLogger(__name__)
 
@@ -68,10 +69,14 @@ class Login(Protocol):
 
 
 class UpstreamModels:
-    """`GET /v1/models` of Anthropic, with the subscription or else our API key; it costs nothing."""
+    """`GET /v1/models` of Anthropic, with the subscription or else our API key. It costs nothing, but the key is used
+    only where `paid` allows it."""
 
-    def __init__(self, settings: Settings, login: Login, http: httpx.AsyncClient) -> None:
+    def __init__(
+        self, settings: Settings, login: Login, http: httpx.AsyncClient, paid: PaidCalls
+    ) -> None:
         self.settings = settings
+        self.paid = paid
         self.login = login
         self.http = http
 
@@ -99,6 +104,7 @@ class UpstreamModels:
             else:
                 betas = beta_header((), subscription=True)
                 return {"authorization": f"Bearer {token}", "anthropic-beta": betas}
-        if not self.settings.api_key:
-            raise LookupError("no credential")
-        return {"x-api-key": self.settings.api_key}
+        key = self.settings.api_key
+        if hindrance := self.paid.hindrance(key):
+            raise LookupError(hindrance)
+        return {"x-api-key": key or ""}

@@ -21,8 +21,8 @@ from addon.core.environment import ROOT
 from addon.core.settings import Settings
 from addon.credentials.login import Login
 from addon.credentials.open import LoginLocations, open_login
+from addon.usage.budget import PaidCalls
 from addon.usage.ledger import UsageLedger
-from addon.usage.purse import Purse
 
 
 def load_catalogue(settings: Settings) -> Catalogue:
@@ -65,7 +65,6 @@ class Services(Protocol):
     counter: TokenCounter
     memory: SummaryMemory
     http: httpx.AsyncClient
-    purse: Purse
     ledger: UsageLedger
     summary_tasks: SummaryTasks
     cuts: KnownCuts
@@ -77,9 +76,9 @@ def make_counter(settings: Settings) -> TokenCounter:
     return TokenCounter(vocabulary, clock=time.time, state=settings.home / "tokens.json")
 
 
-def make_manager(settings: Settings, services: Services) -> ContextManager:
+def make_manager(settings: Settings, services: Services, paid: PaidCalls) -> ContextManager:
     model = services.catalogue.get(settings.context_summarization_model)
-    call = make_summary_call(settings, services)
+    call = make_summary_call(settings, services, paid)
     summarizer = Summarizer(
         call,
         services.memory,
@@ -98,15 +97,17 @@ def make_manager(settings: Settings, services: Services) -> ContextManager:
     )
 
 
-def make_summary_call(settings: Settings, services: Services) -> SummaryCall | None:
-    """None without an API key: then conversations are trimmed."""
-    if settings.api_key is None:
+def make_summary_call(
+    settings: Settings, services: Services, paid: PaidCalls
+) -> SummaryCall | None:
+    """None when there is no API key that may be used: then conversations are trimmed."""
+    if settings.api_key is None or paid.hindrance(settings.api_key):
         return None
     return SummaryCall(
         settings.upstream_url,
         settings.api_key,
         services.http,
         catalogue=services.catalogue,
-        purse=services.purse,
+        paid=paid,
         ledger=services.ledger,
     )

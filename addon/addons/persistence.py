@@ -97,11 +97,9 @@ def _api_key(settings: Settings) -> str:
         return "none: nothing to fall back to, and long conversations are trimmed, not summarized"
     if not settings.claude_code_first:
         return "used for everything"
-    return (
-        "never used (FALLBACK=off)"
-        if settings.fallback == "off"
-        else "used when the subscription can't serve"
-    )
+    if not settings.key_allowed:
+        return "never used (FALLBACK=off): long conversations are trimmed, not summarized"
+    return "used when the subscription can't serve"
 
 
 DRAIN_SECONDS = 75.0

@@ -18,8 +18,8 @@ from addon.core.types import JsonObject
 from addon.exchange.claude_request import ANTHROPIC_VERSION
 from addon.translation.errors import from_upstream
 from addon.translation.message_stream import read_message
+from addon.usage.budget import PaidCalls
 from addon.usage.ledger import UsageLedger
-from addon.usage.purse import Purse
 from addon.usage.record import RequestRecord, picodollars
 
 
@@ -33,7 +33,7 @@ class SummaryCall:
         http: httpx.AsyncClient,
         *,
         catalogue: Catalogue,
-        purse: Purse,
+        paid: PaidCalls,
         ledger: UsageLedger,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -41,14 +41,14 @@ class SummaryCall:
         self.headers = {"x-api-key": api_key, "anthropic-version": ANTHROPIC_VERSION}
         self.http = http
         self.catalogue = catalogue
-        self.purse = purse
+        self.paid = paid
         self.ledger = ledger
         self.clock = clock
 
     async def __call__(self, request: JsonObject) -> SummaryAnswer:
         body = dumps(request)
         model = self.catalogue.get(request["model"])
-        reservation = self.purse.set_aside(model, len(body), request["max_tokens"])
+        reservation = self.paid.reserve(model, len(body), request["max_tokens"])
         started = time.monotonic()
         try:
             message = await self.send(body)
@@ -62,7 +62,7 @@ class SummaryCall:
             self.add(model.id, started, status=504, error="timeout")
             raise
         finally:
-            self.purse.budget.release(reservation)
+            self.paid.budget.release(reservation)
         return SummaryAnswer(
             text="".join(b.get("text", "") for b in message["content"] if b.get("type") == "text"),
             cost=spent,

@@ -24,6 +24,7 @@ from addon.exchange.state import Exchange, Exchanges, Tried
 from addon.fallback.messages import both_failed, cooling_down, explained
 from addon.fallback.policy import Decision, Outcome, RetryState, decide, first
 from addon.fallback.rate_limits import RateLimit, read_rate_limit, read_windows
+from addon.usage.budget import PaidCalls
 from addon.usage.subscription import SubscriptionState
 
 logger = logging.getLogger(__name__)
@@ -43,13 +44,6 @@ class Login(Protocol):
         """Another number as soon as another login took the place of this one."""
 
 
-class Purse(Protocol):
-    """Asked before every paid call."""
-
-    def reserve(self, claude: ClaudeRequest) -> object:
-        """Set the call's cost aside. Raises CCProxyError when the budget leaves no room."""
-
-
 class Upstream:
     def __init__(
         self,
@@ -59,7 +53,7 @@ class Upstream:
         login: Login,
         subscription: SubscriptionState,
         *,
-        purse: Purse,
+        paid: PaidCalls,
         window: ContextWindow,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -68,7 +62,7 @@ class Upstream:
         self.builder = builder
         self.login = login
         self.subscription = subscription
-        self.purse = purse
+        self.paid = paid
         self.window = window
         self.clock = clock
 
@@ -215,8 +209,7 @@ class Upstream:
             waited=tried.waited,
             trimmed=tried.trimmed,
             stripped=tried.stripped,
-            api_key=bool(self.api_key(exchange)),
-            fallback=self.settings.fallback,
+            hindrance=self.paid.hindrance(self.api_key(exchange)),
         )
 
     def patience(self, exchange: Exchange) -> float:
@@ -279,7 +272,10 @@ class Upstream:
         try:
             # Counting is free. And one reservation is for all attempts: what is tried again was not billed.
             if not claude.counts_tokens and not exchange.reservations:
-                exchange.reserve(self.purse.reserve(claude))
+                most = claude.request.get("max_tokens") or 0
+                exchange.reserve(
+                    self.paid.reserve(claude.model, claude.size, most, claude.prompt_tokens)
+                )
         except CCProxyError as error:
             exchange.error = self.over_budget(error, exchange, claude)
             return

@@ -97,7 +97,7 @@ class Health:
         settings = self.settings
         if settings.api_key is None:
             return "no_api_key"
-        if settings.claude_code_first and settings.fallback == "off":
+        if not settings.key_allowed:
             return "off"
         if self.budget.exhausted or not self.budget.known:
             return "over_budget"
@@ -111,9 +111,9 @@ class Health:
 
     def problems(self, login: CredentialStatus) -> Iterator[str]:
         """What a person should do something about."""
-        if self.settings.api_key is None and (
-            login.source is None or not self.settings.claude_code_first
-        ):
+        settings = self.settings
+        key = settings.api_key is not None and settings.key_allowed
+        if not key and (login.source is None or not settings.claude_code_first):
             yield NOBODY
         if not self.budget.known:
             yield UNCONFIRMED

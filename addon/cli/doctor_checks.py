@@ -94,7 +94,7 @@ def state_folder(home: Path) -> Finding:
 
 
 async def login(settings: Settings, login: Login, now: float) -> Finding:
-    key = settings.api_key is not None
+    key = settings.api_key is not None and settings.key_allowed
     if not settings.claude_code_first:
         if key:
             return Finding("login", "ok", "not used (CLAUDE_CODE_FIRST=false): the API key pays")
@@ -140,8 +140,8 @@ def api_key(settings: Settings) -> Finding:
     if not settings.api_key.startswith("sk-ant-api"):
         todo = "Copy it again from https://console.anthropic.com/settings/keys."
         return Finding("API key", "warn", "It does not look like one of Anthropic's.", todo)
-    used = "never used (FALLBACK=off)" if settings.fallback == "off" else "set"
-    return Finding("API key", "ok", used)
+    unused = "never used (FALLBACK=off); long conversations are trimmed, not summarized"
+    return Finding("API key", "ok", "set" if settings.key_allowed else unused)
 
 
 def locks(places: LoginLocations, now: float) -> Finding:

@@ -70,7 +70,7 @@ class Settings:
         "FALLBACK",
         choice("auto", "off"),
         "auto",
-        "off: never spend the API key when the subscription fails.",
+        "off: never use the API key, not even for summaries; no effect with CLAUDE_CODE_FIRST=false.",
     )
     claude_code_first: bool = setting(
         "CLAUDE_CODE_FIRST", boolean, True, "false: use the API key only, never the subscription."
@@ -303,6 +303,12 @@ class Settings:
         if isinstance(limit, int) and isinstance(target, int) and target >= limit:
             return [f"CONTEXT_TARGET_TOKENS: {target} must be below CONTEXT_MAX_TOKENS ({limit})"]
         return []
+
+    @property
+    def key_allowed(self) -> bool:
+        """Whether an API key may be used. FALLBACK says what happens when the subscription fails: where the key is the
+        first choice, it has no say."""
+        return self.fallback == "auto" or not self.claude_code_first
 
     @property
     def allowed_ips_given(self) -> bool:

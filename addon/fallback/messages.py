@@ -13,7 +13,6 @@ HINTS: Mapping[str, str] = {
     "plan_policy": "Anthropic does not let other apps use this plan; an API key is not bound by that.",
     "no_api_key": "No API key is set to fall back to: set ANTHROPIC_API_KEY to have one.",
     "fallback_off": "The API key was not used: FALLBACK=off.",
-    "over_budget": "The API key was not used: the budget is spent.",
 }
 """Reason or hindrance → what a person should know besides Anthropic's own words."""
 

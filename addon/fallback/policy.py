@@ -16,7 +16,7 @@ from addon.fallback.cooldowns import Cooldown
 from addon.fallback.rate_limits import Limit, RateLimit
 
 type Phase = Literal["connect", "before_headers", "before_content", "after_content"]
-type Hindrance = Literal["no_api_key", "fallback_off", "over_budget"]
+type Hindrance = Literal["no_api_key", "fallback_off"]
 type Action = Literal[
     "send",
     "relay",
@@ -70,9 +70,8 @@ class RetryState:
     waited: bool = False
     trimmed: bool = False
     stripped: bool = False
-    api_key: bool = False
-    fallback: Literal["auto", "off"] = "auto"
-    budget_ok: bool = True
+    hindrance: Hindrance | None = "no_api_key"
+    """Why the API key may not be used; None: it may."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,9 +121,8 @@ def first(state: RetryState, *, claude_code_first: bool = True) -> Decision:
     """With which credential to begin: `send` (the subscription), `fall_back` (the API key) or `refuse`."""
     if claude_code_first:
         return Decision(action="send", reason="first_choice")
-    if not state.api_key or not state.budget_ok:
-        hindrance: Hindrance = "over_budget" if state.api_key else "no_api_key"
-        return Decision(action="refuse", reason=hindrance, hindrance=hindrance)
+    if state.hindrance:
+        return Decision(action="refuse", reason=state.hindrance, hindrance=state.hindrance)
     return Decision(action="fall_back", reason="api_key_only")
 
 
@@ -195,19 +193,11 @@ def _strip(cause: Cause, outcome: Outcome, state: RetryState) -> Decision | None
 
 
 def _fall_back(cause: Cause, outcome: Outcome, state: RetryState) -> Decision | None:
-    if state.credential == "api_key" or _hindrance(state):
+    if state.credential == "api_key" or state.hindrance:
         return None
     # Remembered only when the key takes over: otherwise a new login would go unnoticed.
     rest = (Limit(state.family, state.now + FORBIDDEN_SECONDS),) if cause == "forbidden" else ()
     return Decision(action="fall_back", reason=_reason(cause, outcome), cooldowns=rest)
-
-
-def _hindrance(state: RetryState) -> Hindrance | None:
-    if not state.api_key:
-        return "no_api_key"
-    if state.fallback == "off":
-        return "fallback_off"
-    return None if state.budget_ok else "over_budget"
 
 
 def _give_up(cause: Cause, outcome: Outcome, state: RetryState) -> Decision:
@@ -215,7 +205,7 @@ def _give_up(cause: Cause, outcome: Outcome, state: RetryState) -> Decision:
     return Decision(
         action="relay" if outcome.answered else "refuse",
         reason=_reason(cause, outcome),
-        hindrance=_hindrance(state) if wanted else None,
+        hindrance=state.hindrance if wanted else None,
     )
 
 

@@ -8,8 +8,12 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
 
-from addon.core.errors import BadRequest, RateLimited
+from addon.claude.model import Model
+from addon.claude.pricing import Tokens, cost
+from addon.core.errors import BadRequest, Forbidden, RateLimited
+from addon.core.settings import Settings
 from addon.core.types import JsonObject
+from addon.fallback.policy import Hindrance
 from addon.usage.ledger import PERIODS, UsageLedger
 from addon.usage.record import picodollars, usd
 
@@ -22,6 +26,9 @@ PERIOD_OF = {
 """In the order that the limits are checked."""
 
 MAX_USD = 1_000_000_000
+
+BYTES_PER_TOKEN = 2.0
+"""Prose has four, dense code and JSON not below two on the tokenizer of 2026: never too little is set aside."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +162,32 @@ class Budget:
     def spent(self) -> dict[str, float]:
         """USD of real money spent, by the name of the period."""
         return {period.name: usd(self._ledger.spent(period)) for period in PERIOD_OF.values()}
+
+
+class PaidCalls:
+    """The one place that decides whether an API key may be used, and whether a call may be paid. All that would use a
+    key asks here: requests and their retries, counts, summaries, the list of models."""
+
+    def __init__(self, settings: Settings, budget: Budget) -> None:
+        self.settings = settings
+        self.budget = budget
+
+    def hindrance(self, key: str | None) -> Hindrance | None:
+        """Why `key` may not be used; None: it may."""
+        if not key:
+            return "no_api_key"
+        return None if self.settings.key_allowed else "fallback_off"
+
+    def reserve(
+        self, model: Model, body_bytes: int, max_tokens: int, prompt_tokens: int = 0
+    ) -> Reservation:
+        """Set aside the most that a call can cost: all of its body written to the cache, and every token of
+        `max_tokens`. Raises CCProxyError, with the budget's message when there is no room for it."""
+        if not self.settings.key_allowed:
+            raise Forbidden("The API key may not be used: FALLBACK=off.", code="fallback_off")
+        prompt = prompt_tokens or round(body_bytes / BYTES_PER_TOKEN)
+        most = Tokens(cache_write_1h=prompt, output=max_tokens)
+        return self.budget.reserve(picodollars(cost(model, most)))
 
 
 def _exceeded(name: str, spent: int, limit: int, detail: str = "") -> RateLimited:

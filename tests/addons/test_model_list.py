@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +13,8 @@ import pytest
 from addon.addons.model_list import ASK_AGAIN_SECONDS, ModelList, UpstreamModels
 from addon.core.settings import Settings
 from addon.credentials.credential import CredentialError
+from addon.usage.budget import Budget, PaidCalls
+from addon.usage.ledger import UsageLedger
 from tests.claude.support import CATALOGUE, Clock
 
 NEW = "claude-opus-9"
@@ -101,7 +104,8 @@ def asking(
 ) -> UpstreamModels:
     settings = Settings(**{"api_key": "sk-ant-api03-x", **given})
     http = httpx.AsyncClient(transport=httpx.MockTransport(answer))
-    return UpstreamModels(settings, Login(token), http)
+    paid = PaidCalls(settings, Budget(UsageLedger(time.time)))
+    return UpstreamModels(settings, Login(token), http, paid)
 
 
 @pytest.mark.parametrize(
@@ -126,6 +130,12 @@ async def test_who_asks(token: str | None, given: dict[str, Any], header: str, v
     assert {"authorization", "x-api-key"} & set(seen[0].headers) == {header}
 
 
+async def test_the_key_is_not_used_where_the_settings_forbid_it() -> None:
+    asked = asking(lambda _: httpx.Response(200, json={"data": []}), None, fallback="off")
+    with pytest.raises(LookupError, match="fallback_off"):
+        await asked()
+
+
 def refused(request: httpx.Request) -> httpx.Response:
     return httpx.Response(403, json={"type": "error"})
 
@@ -147,5 +157,5 @@ async def test_no_answer_is_a_lookup_error(
 
 
 async def test_without_a_credential_nobody_is_asked() -> None:
-    with pytest.raises(LookupError, match="no credential"):
+    with pytest.raises(LookupError, match="no_api_key"):
         await asking(refused, None, api_key=None)()

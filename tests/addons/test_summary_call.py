@@ -12,9 +12,9 @@ from addon.addons.summary_call import SummaryCall
 from addon.context.summarizer import SummaryAnswer
 from addon.core.errors import CCProxyError
 from addon.core.json_codec import dumps
-from addon.usage.budget import Budget, BudgetSettings
+from addon.core.settings import Settings
+from addon.usage.budget import Budget, BudgetSettings, PaidCalls
 from addon.usage.ledger import UsageLedger
-from addon.usage.purse import Purse
 from addon.usage.record import RequestRecord, picodollars
 from tests.claude.support import CATALOGUE
 from tests.usage.records import NOW
@@ -41,7 +41,7 @@ class World:
             "sk-ant-api03-test",
             httpx.AsyncClient(transport=httpx.MockTransport(handler)),
             catalogue=CATALOGUE,
-            purse=Purse(self.budget),
+            paid=PaidCalls(Settings(), self.budget),
             ledger=self.ledger,
             clock=lambda: NOW,
         )

@@ -27,9 +27,8 @@ from addon.fallback import policy
 from addon.fallback.policy import Outcome
 from addon.fallback.rate_limits import Limit, RateLimit
 from addon.translation.types import Reply
-from addon.usage.budget import Budget, BudgetSettings
+from addon.usage.budget import Budget, BudgetSettings, PaidCalls
 from addon.usage.ledger import UsageLedger
-from addon.usage.purse import Purse
 from addon.usage.subscription import SubscriptionState
 from tests.claude.support import CATALOGUE
 from tests.usage.records import NOW, record
@@ -57,7 +56,7 @@ class World:
             UpstreamRequestBuilder(settings, Continuity(ThinkingStore(time.monotonic))),
             StaticLogin("sk-ant-oat01-test"),
             self.subscription,
-            purse=Purse(self.budget),
+            paid=PaidCalls(settings, self.budget),
             window=ContextWindow(settings, self.exchanges, NO_MANAGER, Terminal()),
             clock=lambda: NOW,
         )
@@ -210,7 +209,7 @@ async def test_a_request_goes_on_with_its_reservation_when_others_spend_the_rest
 async def test_other_requests_find_its_reservation_held() -> None:
     world = await handed_to_the_key(daily=1.5)
     with pytest.raises(RateLimited, match="Daily budget exceeded"):
-        world.upstream.purse.reserve(world.claude)
+        world.upstream.paid.reserve(OPUS, world.claude.size, 12_000)
 
 
 @pytest.mark.parametrize(

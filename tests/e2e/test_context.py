@@ -245,6 +245,7 @@ def test_a_streaming_client_hears_from_us_while_a_summary_is_made(
     ("settings", "asked"),
     [
         pytest.param({"ANTHROPIC_API_KEY": None}, 0, id="there is no key"),
+        pytest.param({"FALLBACK": "off"}, 0, id="the key may not be used"),
         pytest.param({"CONTEXT_STRATEGY": "trim"}, 0, id="trimming is what was asked for"),
         pytest.param({}, 1, id="the summary fails"),
     ],
@@ -261,6 +262,15 @@ def test_it_is_trimmed_when(
     assert len(summaries(fake)) == asked
     assert "[Context Trimmed - " in str(before) and "✂️ trimmed" in proxy.output
     assert last_messages(fake)[: len(before)] == before
+
+
+def test_fallback_off_has_no_say_where_the_key_is_the_first_choice(
+    fake: FakeAnthropic, start_proxy: StartProxy
+) -> None:
+    script_summary(fake)
+    proxy = start_proxy(**NOT_AHEAD, FALLBACK="off", CLAUDE_CODE_FIRST="false")
+    ask(proxy, Talk("paid").grow(OVER))
+    assert len(summaries(fake)) == 1 and has_summary(last_messages(fake))
 
 
 def test_it_is_trimmed_when_the_budget_has_no_room(

@@ -76,6 +76,15 @@ def test_fallback_off_never_pays(fake: FakeAnthropic, start_proxy: StartProxy) -
     assert kinds(fake) == ["oauth"]
 
 
+def test_fallback_off_uses_the_key_for_nothing(
+    fake: FakeAnthropic, start_proxy: StartProxy
+) -> None:
+    """Not for what costs nothing either: counts, and the list of models."""
+    proxy = start_proxy(FALLBACK="off", CLAUDE_CODE_OAUTH_TOKEN=None)
+    counted = proxy.post("/v1/messages/count_tokens", message(model="claude-x-9"))
+    assert (counted.status_code, fake.requests) == (401, [])
+
+
 def test_without_a_key_the_error_says_how_to_set_one(
     fake: FakeAnthropic, start_proxy: StartProxy
 ) -> None:

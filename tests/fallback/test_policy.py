@@ -53,9 +53,8 @@ RESTS = Outcome(
 )
 
 PLAN_ONLY = RetryState(credential="claude_code", family="opus", now=NOW, patience=9.0)
-WITH_KEY = replace(PLAN_ONLY, api_key=True)
-KEY_OFF = replace(WITH_KEY, fallback="off")
-KEY_SPENT = replace(WITH_KEY, budget_ok=False)
+WITH_KEY = replace(PLAN_ONLY, hindrance=None)
+KEY_OFF = replace(WITH_KEY, hindrance="fallback_off")
 ON_KEY = replace(WITH_KEY, credential="api_key")
 
 
@@ -97,7 +96,6 @@ ROWS = [
     ("R9 exhausted with a key", said(429, rate_limit=EXHAUSTED), WITH_KEY, "fall_back", "rate_limited"),
     ("exhausted without a key", said(429, rate_limit=EXHAUSTED), PLAN_ONLY, "relay", "rate_limited"),
     ("exhausted, FALLBACK=off", said(429, rate_limit=EXHAUSTED), KEY_OFF, "relay", "rate_limited"),
-    ("exhausted, budget spent", said(429, rate_limit=EXHAUSTED), KEY_SPENT, "relay", "rate_limited"),
     ("R11 exhausted on the key too", said(429, rate_limit=EXHAUSTED), ON_KEY, "relay", "rate_limited"),
     ("R10 a passing 429 is waited out", said(429, rate_limit=PASSING), WITH_KEY, "wait", "busy"),
     ("a passing 429 without a wait named", said(429), WITH_KEY, "wait", "busy"),
@@ -156,11 +154,10 @@ def test_nothing_is_tried_again_after_content(
 
 
 @pytest.mark.parametrize("row", ROWS, ids=[row[0] for row in ROWS])
-def test_no_row_spends_with_fallback_off_or_over_budget(
+def test_no_row_spends_where_the_key_may_not_be_used(
     row: tuple[str, Outcome, RetryState, str, str],
 ) -> None:
-    for state in (replace(row[2], fallback="off"), replace(row[2], budget_ok=False)):
-        assert decide(row[1], state).action != "fall_back"
+    assert decide(row[1], replace(row[2], hindrance="fallback_off")).action != "fall_back"
 
 
 def test_every_cause_has_a_plan_that_ends() -> None:
@@ -217,7 +214,6 @@ def test_a_403_rests_for_this_family_for_ten_minutes_if_the_key_takes_over() -> 
     [
         pytest.param(PLAN_ONLY, "no_api_key", id="no key"),
         pytest.param(KEY_OFF, "fallback_off", id="FALLBACK=off"),
-        pytest.param(KEY_SPENT, "over_budget", id="over budget"),
         pytest.param(ON_KEY, None, id="the key itself failed"),
     ],
 )
@@ -235,9 +231,7 @@ def test_an_error_the_key_would_not_have_helped_with_names_no_hindrance() -> Non
         pytest.param(WITH_KEY, True, "send", "first_choice", id="the subscription first"),
         pytest.param(PLAN_ONLY, True, "send", "first_choice", id="the subscription without a key"),
         pytest.param(WITH_KEY, False, "fall_back", "api_key_only", id="key only"),
-        pytest.param(KEY_OFF, False, "fall_back", "api_key_only", id="key only is no fallback"),
         pytest.param(PLAN_ONLY, False, "refuse", "no_api_key", id="key only without a key"),
-        pytest.param(KEY_SPENT, False, "refuse", "over_budget", id="key only over budget"),
     ],
 )
 def test_the_first_choice(

@@ -6,10 +6,12 @@ import asyncio
 
 import pytest
 
-from addon.core.errors import BadRequest, RateLimited
-from addon.usage.budget import Budget, BudgetSettings, get_budget, post_budget
+from addon.core.errors import BadRequest, Forbidden, RateLimited
+from addon.core.settings import Settings
+from addon.usage.budget import Budget, BudgetSettings, PaidCalls, get_budget, post_budget
 from addon.usage.ledger import UsageLedger
 from addon.usage.record import picodollars
+from tests.claude.support import CATALOGUE
 from tests.usage.records import NOW, Clock, record, seeded
 
 OPEN = {
@@ -200,3 +202,43 @@ def test_spent_is_told_for_each_period() -> None:
     for dollars, age in ((1, 0), (2, 7_200), (4, 3 * 86_400), (8, 20 * 86_400)):
         ledger.add(record(dollars=dollars, time=NOW - age))
     assert Budget(ledger).spent() == {"hour": 1, "day": 3, "week": 7, "month": 15}
+
+
+HAIKU = CATALOGUE.get("claude-haiku-4-5")
+KEY = "sk-ant-api03-x"
+
+
+@pytest.mark.parametrize(
+    ("key", "env", "hindrance"),
+    [
+        pytest.param(KEY, {}, None, id="by default"),
+        pytest.param(None, {}, "no_api_key", id="no key"),
+        pytest.param("", {"CLAUDE_CODE_FIRST": "false"}, "no_api_key", id="an empty key"),
+        pytest.param(KEY, {"FALLBACK": "off"}, "fallback_off", id="FALLBACK=off"),
+        pytest.param(KEY, {"CLAUDE_CODE_FIRST": "false"}, None, id="the key first"),
+        pytest.param(
+            KEY, {"CLAUDE_CODE_FIRST": "false", "FALLBACK": "off"}, None, id="FALLBACK has no say"
+        ),
+    ],
+)
+def test_whether_a_key_may_be_used(
+    key: str | None, env: dict[str, str], hindrance: str | None
+) -> None:
+    paid = PaidCalls(Settings.from_env(env), budget_with(daily=1.0))
+    assert paid.hindrance(key) == hindrance
+
+
+def test_a_paid_call_has_the_most_that_it_can_cost_set_aside() -> None:
+    paid = PaidCalls(Settings(), budget_with(daily=1.0))
+    by_bytes = paid.reserve(HAIKU, 2_000_000, 0)  # a million tokens, written to the cache for $2
+    assert by_bytes.amount == picodollars(2.0)
+    with pytest.raises(RateLimited, match="Daily budget exceeded"):
+        paid.reserve(HAIKU, 0, 1)
+    paid.budget.release(by_bytes)
+    assert paid.reserve(HAIKU, 2_000_000, 100_000, prompt_tokens=1).amount == picodollars(0.500002)
+
+
+def test_no_call_is_paid_with_fallback_off() -> None:
+    paid = PaidCalls(Settings(fallback="off"), budget_with())
+    with pytest.raises(Forbidden, match="FALLBACK=off"):
+        paid.reserve(HAIKU, 1, 1)
