@@ -49,6 +49,7 @@ from addon.api.request_history import Explained
 from addon.api.views import Views
 from addon.claude.models_file import CatalogueError
 from addon.claude.thinking_store import ThinkingStore
+from addon.cli.doctor import examine
 from addon.context.summarizer import SummaryTasks
 from addon.context.summary_memory import SummaryMemory
 from addon.context.window import CUTS_KEPT, KnownCuts
@@ -157,7 +158,12 @@ def build(
         # the settings as options, and all that a request meets on its way
         Options(environ, settings, functools.partial(request_path, shared)),
         # the same questions at mitmproxy's own prompt
-        Commands(settings, shared.ledger, shared.budget, shared.subscription),
+        Commands(
+            shared.ledger,
+            shared.budget,
+            shared.subscription,
+            functools.partial(examine, settings),
+        ),
         # says what a request waits for
         Progress(exchanges, terminal),
         # keeps what was learnt and counted over restarts
@@ -193,7 +199,7 @@ def request_path(shared: Shared, settings: Settings) -> list[Any]:
         # the same for /explain and mitmweb
         Explain(settings, exchanges, shared.explained),
         # answers what needs no upstream
-        LocalApi(settings, exchanges, models, shared.health(settings)),
+        LocalApi(settings, exchanges, lambda: models.catalogue, shared.health(settings)),
         # usage, budget, metrics
         shared.control,
         DashboardApi(

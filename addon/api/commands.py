@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from collections.abc import AsyncIterator, Callable
+from typing import Protocol
 
 from mitmproxy import exceptions
 from mitmproxy.addonmanager import Loader
 
 from addon.api.analytics import analytics
-from addon.cli.doctor import examine
 from addon.core.errors import CCProxyError
-from addon.core.settings import Settings
 from addon.core.types import JsonObject
 from addon.usage.budget import Budget, get_budget
 from addon.usage.ledger import UsageLedger
@@ -21,18 +21,32 @@ from addon.usage.subscription import SubscriptionState
 logger = logging.getLogger(__name__)
 
 
+class Finding(Protocol):
+    """What the doctor found out about one thing."""
+
+    @property
+    def check(self) -> str: ...
+    @property
+    def state(self) -> str: ...
+    @property
+    def text(self) -> str: ...
+    @property
+    def todo(self) -> str: ...
+
+
 class Commands:
     def __init__(
         self,
-        settings: Settings,
         ledger: UsageLedger,
         budget: Budget,
         subscription: SubscriptionState,
+        examine: Callable[[], AsyncIterator[Finding]],
     ) -> None:
-        self.settings = settings
+        """`examine`: the doctor's examination of this machine."""
         self.ledger = ledger
         self.budget = budget
         self.subscription = subscription
+        self.examine_machine = examine
         self.examining: asyncio.Task[None] | None = None
 
     def load(self, loader: Loader) -> None:
@@ -58,7 +72,7 @@ class Commands:
         return "The doctor is at work; the findings go to the event log."
 
     async def examine(self) -> None:
-        async for finding in examine(self.settings):
+        async for finding in self.examine_machine():
             level = logging.INFO if finding.state == "ok" else logging.WARNING
             text = f"{finding.state} {finding.check}: {finding.text} {finding.todo}"
             logger.log(level, "%s", text.strip())

@@ -13,7 +13,7 @@ from addon.core.errors import NotFound, Unauthorized
 from addon.core.settings import Settings
 from addon.exchange.access import cookie_name, cookie_value, same_secret
 from addon.exchange.refusals import Guesses
-from addon.exchange.state import Exchange, Exchanges
+from addon.exchange.state import Exchange, Exchanges, LocalStream
 from addon.usage.budget import Budget
 from addon.usage.ledger import UsageLedger
 from addon.usage.live import LiveHub
@@ -76,23 +76,23 @@ class DashboardApi(LocalEndpoints):
         return json_response(dashboard_data(self.ledger, self.budget, query(flow, "period"), state))
 
     def events(self, flow: http.HTTPFlow, exchange: Exchange) -> http.Response:
-        exchange.subscription = self.hub.subscribe()
+        subscription = self.hub.subscribe()
         if flow.request.method == "HEAD":
-            exchange.subscription.close()
-        exchange.live = exchange.subscription.frames()
+            subscription.close()
+        exchange.local_stream = LocalStream(subscription.frames(), subscription.close)
         headers = {"content-type": "text/event-stream", "cache-control": "no-store"}
         return http.Response.make(200, b"", headers)
 
     async def live_data(self, flow: http.HTTPFlow) -> None:
         """The replay layer asks for the next bytes of a dashboard's stream; none end it."""
         exchange = self.exchanges.get(flow)
-        if exchange is not None and exchange.live is not None:
-            exchange.outbox = await anext(exchange.live, b"")
+        if exchange is not None and (local := exchange.local_stream):
+            local.outbox = await anext(local.pieces, b"")
 
     def client_disconnected(self, client: connection.Client) -> None:
         for exchange in self.exchanges.of_client(client.id):
-            if exchange.subscription is not None:
-                exchange.subscription.close()
+            if exchange.local_stream is not None:
+                exchange.local_stream.close()
 
     def done(self) -> None:
         self.hub.close()

@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 from mitmproxy import http
 
-from addon.addons.model_list import ModelList
 from addon.api.endpoints import LocalEndpoints, json_response
+from addon.claude.catalogue import Catalogue
 from addon.core.settings import Settings
 from addon.core.types import JsonObject
 from addon.exchange.state import Exchange, Exchanges
@@ -34,11 +34,15 @@ CORS_HEADERS = "Content-Type, Authorization, x-api-key, anthropic-version, anthr
 
 class LocalApi(LocalEndpoints):
     def __init__(
-        self, settings: Settings, exchanges: Exchanges, models: ModelList, health: Health
+        self,
+        settings: Settings,
+        exchanges: Exchanges,
+        catalogue: Callable[[], Catalogue],
+        health: Health,
     ) -> None:
         super().__init__(exchanges)
         self.aliases = [name for name, _ in settings.model_aliases]
-        self.known = models
+        self.catalogue = catalogue
         self.health = health
         self.endpoints = {
             "root": self.root,
@@ -65,7 +69,7 @@ class LocalApi(LocalEndpoints):
 
     def models(self, flow: http.HTTPFlow, exchange: Exchange) -> http.Response:
         """OpenAI's list, or Anthropic's for a client that names its version of that API."""
-        names = [*self.aliases, *self.known.catalogue.ids]
+        names = [*self.aliases, *self.catalogue().ids]
         if "anthropic-version" in flow.request.headers:
             return json_response(anthropic_models(names))
         return json_response(openai_models(names))

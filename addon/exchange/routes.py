@@ -10,7 +10,6 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from addon.api.dashboard_files import FILES
 from addon.core.types import Dialect
 
 type Kind = Literal["model", "count_tokens", "public", "page", "control"]
@@ -58,7 +57,6 @@ ROUTES: dict[tuple[str, str], Route] = {
     ("POST", "/dashboard/login"): Route("dashboard_login", "page"),
     ("GET", "/dashboard/data"): Route("dashboard_data", "control"),
     ("GET", "/dashboard/events"): Route("dashboard_events", "control"),
-    **{("GET", path): Route("dashboard_file", "page") for path in FILES},
 }
 
 CONTEXT = Route("context", "control")
@@ -66,6 +64,8 @@ CONTEXT = Route("context", "control")
 EXPLAINED = Route("explained", "control")
 """`/explain/<id>`: what became of a request."""
 BY_ID = {"context": CONTEXT, "explain": EXPLAINED}
+DASHBOARD_FILE = Route("dashboard_file", "page")
+_PAGE = re.compile(r"/dashboard(/[a-z.]*)?")
 _BY_ID = re.compile(r"/(context|explain)/([0-9a-f]{8,64})")
 
 # Azure's form, which Cursor and LiteLLM clients can be set to: the model's name is in the path.
@@ -83,7 +83,9 @@ def find(method: str, path: str) -> Route | None:
         return CHAT
     if method == "GET" and (named := _BY_ID.fullmatch(bare)):
         return BY_ID[named[1]]
-    return ROUTES.get((method, bare))
+    if route := ROUTES.get((method, bare)):
+        return route
+    return DASHBOARD_FILE if method == "GET" and _PAGE.fullmatch(bare) else None
 
 
 def deployment(path: str) -> str | None:

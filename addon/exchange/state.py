@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any
@@ -27,7 +27,6 @@ from addon.exchange.client import Client
 from addon.exchange.http_messages import lowered
 from addon.exchange.refusals import TOO_MANY
 from addon.exchange.routes import Route, dialect_of
-from addon.usage.live import Subscription
 
 CREDENTIAL_HEADERS = ("authorization", "x-api-key", "api-key", "proxy-authorization", "cookie")
 LONGEST_SDK_WAIT = 60.0
@@ -47,6 +46,17 @@ class Tried:
     waited: bool = False
     trimmed: bool = False
     stripped: bool = False
+
+
+@dataclass(slots=True)
+class LocalStream:
+    """A response that is made on this machine, piece by piece."""
+
+    pieces: AsyncIterator[bytes]
+    close: Callable[[], None]
+    """Called when the client has gone."""
+    outbox: bytes = b""
+    """The next piece, for the replay layer to send; empty ends the response."""
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -93,11 +103,8 @@ class Exchange:
     """Monotonic time of the first content sent to the client."""
     reservations: list[object] = field(default_factory=list)
     """What the budget has set aside for its paid attempts."""
-    live: AsyncIterator[bytes] | None = None
-    """A local answer that goes on for as long as the client listens."""
-    outbox: bytes = b""
-    """Its next bytes, for the replay layer to send."""
-    subscription: Subscription | None = None
+    local_stream: LocalStream | None = None
+    """A local response that goes on for as long as the client listens."""
     counted_open: bool = False
     """It is one of the open streams in the metrics."""
     finished: bool = False
@@ -229,5 +236,6 @@ class Exchanges:
         """Whether any request is still being served, or worked for; open dashboards don't count."""
         # an addon that failed may have kept the recorder from setting `finished`: the flow tells, too
         return bool(self.background) or any(
-            flow.live and not e.finished and e.live is None for flow, e in self._by_flow.items()
+            flow.live and not e.finished and e.local_stream is None
+            for flow, e in self._by_flow.items()
         )

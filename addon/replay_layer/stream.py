@@ -31,7 +31,7 @@ from mitmproxy.proxy.layers.http._hooks import HttpErrorHook, HttpResponseHook
 from addon.core.errors import BadGateway, CCProxyError
 from addon.exchange.attempt import Attempt, Failure, Phase
 from addon.exchange.http_messages import copy_head, lowered
-from addon.exchange.state import Exchange
+from addon.exchange.state import Exchange, LocalStream
 from addon.replay_layer.deadlines import StreamTimers
 from addon.replay_layer.errors import (
     CLOSING,
@@ -218,19 +218,19 @@ class ReplayStream(HttpStream):
             yield from self.upstream_refused(self.flow.response)
         elif self.timers.committed:
             yield from self.fail(self.exchange.error or unapproved())
-        elif self.exchange.live is not None:
-            yield from self.send_live(self.flow.response)
+        elif self.exchange.local_stream is not None:
+            yield from self.send_live(self.flow.response, self.exchange.local_stream)
         else:
             yield from self.finish()
 
-    def send_live(self, head: http.Response) -> Steps[None]:
+    def send_live(self, head: http.Response, local: LocalStream) -> Steps[None]:
         yield from self.commit(head)
         while True:
             yield LiveDataHook(self.flow)
             if (yield from self.check_killed(True)):
                 self.ended = True
                 return
-            data, self.exchange.outbox = self.exchange.outbox, b""
+            data, local.outbox = local.outbox, b""
             if not data:
                 break
             yield from self.write(data)
@@ -547,7 +547,7 @@ class ReplayStream(HttpStream):
     def look(self, now: float) -> Steps[None]:
         """Whatever is due now."""
         closing, waiting = self.owner.exchanges.closing, self.timers.connecting_since is not None
-        if closing is not None and self.exchange.live is None and (self.hook or waiting):
+        if closing is not None and self.exchange.local_stream is None and (self.hook or waiting):
             yield from self.give_up(closing)
         elif self.timers.connecting_too_long(now):
             yield from self.owner.abort_connecting()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import logging
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from mitmproxy import exceptions
 from mitmproxy.test import taddons
 
 from addon.api.commands import Commands
+from addon.cli.doctor import examine
 from addon.core.settings import Settings
 from addon.stand_in.anthropic import FakeAnthropic
 from addon.usage.budget import Budget
@@ -28,7 +30,11 @@ def mitm(tmp_path: Path) -> Iterator[taddons.context]:
             {"CCPROXY_HOME": str(tmp_path), "ANTHROPIC_UPSTREAM_URL": fake.url}
         )
         ledger = UsageLedger(lambda: 1_800_000_000.0)
-        context.master.addons.add(Commands(settings, ledger, Budget(ledger), SubscriptionState()))
+        context.master.addons.add(
+            Commands(
+                ledger, Budget(ledger), SubscriptionState(), functools.partial(examine, settings)
+            )
+        )
         yield context
 
 
