@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import NamedTuple
 
 from mitmproxy import http
 
@@ -20,6 +21,15 @@ from addon.exchange.claude_request import ClaudeRequest
 from addon.exchange.state import Exchanges
 
 
+class Continued(NamedTuple):
+    """A request as it is sent, with what it takes to remember its answer."""
+
+    request: JsonObject
+    ticket: ThinkingTicket
+    thinking_change: str
+    """As in `Attempt`."""
+
+
 class Continuity:
     def __init__(self, store: ThinkingStore) -> None:
         self.store = store
@@ -32,14 +42,18 @@ class Continuity:
         account: str,
         *,
         strip: bool,
-    ) -> tuple[JsonObject, ThinkingTicket]:
+    ) -> Continued:
         """`request`, otherwise ready for `account`, with the thinking that may be put back; with `strip`, without
         any, for the one retry after Anthropic refused it."""
         scope = Scope(principal, account, claude.model.id)
         if strip:
-            return strip_thinking(request), ThinkingTicket(scope, None)
+            stripped = strip_thinking(request)
+            is_off = "thinking" in request and "thinking" not in stripped
+            change = "off (refused)" if is_off else claude.thinking_change or "stripped (refused)"
+            return Continued(stripped, ThinkingTicket(scope, None), change)
         restored = self.store.restore(scope, request, claude.model, claude.digests)
-        return restored.request, ThinkingTicket(scope, restored.mark)
+        change = "off (lost_blocks)" if restored.thinking_off else claude.thinking_change
+        return Continued(restored.request, ThinkingTicket(scope, restored.mark), change)
 
     def record(self, ticket: ThinkingTicket, request: JsonObject, message: JsonObject) -> None:
         self.store.record(ticket.scope, request, message, ticket.mark)
@@ -70,6 +84,7 @@ class Thinking:
             return
         exchange.claude.request = prepared.request
         exchange.claude.betas |= prepared.betas
+        exchange.claude.thinking_change = prepared.thinking_change
         exchange.notes += prepared.notes
 
     def responseheaders(self, flow: http.HTTPFlow) -> None:

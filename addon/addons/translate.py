@@ -154,6 +154,8 @@ class Translate:
             passed.append(("x-ccproxy-model", claude.model.id))
         if exchange.ignored:
             passed.append(("x-ccproxy-ignored", ",".join(exchange.ignored)))
+        if change := exchange.attempts[-1].thinking_change:
+            passed.append(("x-ccproxy-thinking", change))
         return passed + list({**exchange.source_headers(), **(exchange.client.cors or {})}.items())
 
 

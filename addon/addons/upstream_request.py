@@ -60,10 +60,10 @@ class UpstreamRequestBuilder:
         request: JsonObject,
         credential: UpstreamCredential,
     ) -> Attempt:
-        ticket = None
+        ticket, change = None, ""
         if not claude.counts_tokens:
             # Always streamed: the subscription path knows nothing else, and a long answer may take over ten minutes.
-            request, ticket = self.continuity.prepare(
+            request, ticket, change = self.continuity.prepare(
                 claude,
                 {**request, "stream": True},
                 principal=exchange.principal,
@@ -80,7 +80,9 @@ class UpstreamRequestBuilder:
             headers.append(("anthropic-beta", betas))
         path = COUNT_TOKENS if claude.counts_tokens else "/v1/messages"
         attempt = _attempt(self.anthropic, path + claude.query, headers, request, credential)
-        attempt.ticket = ticket
+        attempt.ticket, attempt.thinking_change = ticket, change
+        if change:
+            exchange.note(f"thinking: {change}")
         return attempt
 
     def passthrough(self, exchange: Exchange, body: JsonObject) -> Attempt:

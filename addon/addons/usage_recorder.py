@@ -182,7 +182,8 @@ def _error(flow: http.HTTPFlow, exchange: Exchange) -> str | None:
 def _tone(exchange: Exchange, record: RequestRecord) -> Tone:
     if record.status >= 400 and record.status != CLIENT_CLOSED:
         return "bad"
-    return "odd" if record.reason or len(exchange.attempts) > 1 else "plain"
+    changed = exchange.attempt is not None and exchange.attempt.thinking_change
+    return "odd" if record.reason or len(exchange.attempts) > 1 or changed else "plain"
 
 
 def summary(exchange: Exchange, record: RequestRecord) -> str:
@@ -208,6 +209,8 @@ def summary(exchange: Exchange, record: RequestRecord) -> str:
         )
     if record.ttft_ms is not None:
         parts.append(f"first token {record.ttft_ms / 1000:.1f} s")
+    if exchange.attempt and exchange.attempt.thinking_change:
+        parts.append(f"thinking {exchange.attempt.thinking_change}")
     if record.error and record.error != str(record.status):
         parts.append(record.error)
     return " · ".join(parts)

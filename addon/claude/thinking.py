@@ -91,7 +91,9 @@ class Prepared(NamedTuple):
     betas: frozenset[str]
     """Values for the `anthropic-beta` header."""
     notes: tuple[str, ...]
-    """What was changed against the client's words, for logs and response headers."""
+    """What was changed against the client's words, for logs."""
+    thinking_change: str = ""
+    """As in `Attempt`."""
 
 
 def apply_thinking(
@@ -115,7 +117,8 @@ def apply_thinking(
         switch(out, _never_off(asked, model, out), model, options)
     else:
         switch_off(out, model)
-    return finish(out, request, model, options, fast=choice.fast)
+    prepared = finish(out, request, model, options, fast=choice.fast)
+    return prepared._replace(thinking_change=taken_off(asked.on, request, prepared.request, model))
 
 
 # ------------------------------------------------------------------------------------------------------- on or off
@@ -133,6 +136,13 @@ def _is_on(asked: ThinkingSource, model: Model, max_tokens: int) -> bool:
 def budget_refused(request: JsonObject, model: Model) -> bool:
     """An answer that the client began is gone on with rather than thought about: it can't be both."""
     return model.thinking == "manual" and goes_on_without_thinking(request.get("messages") or [])
+
+
+def taken_off(asked: bool | None, before: JsonObject, after: JsonObject, model: Model) -> str:
+    """Why thinking that was asked for is off in `after`, to be told; "" when it is on or wasn't asked for."""
+    if not asked or (after.get("thinking") or {}).get("type") in ("enabled", "adaptive"):
+        return ""
+    return "off (prefill)" if budget_refused(before, model) else "off (max_tokens)"
 
 
 def _never_off(asked: ThinkingSource, model: Model, out: JsonObject) -> ThinkingSource:

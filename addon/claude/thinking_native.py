@@ -18,6 +18,7 @@ from addon.claude.thinking import (
     relax_tool_choice,
     switch_adaptive,
     switch_off,
+    taken_off,
 )
 from addon.claude.thinking_request import (
     FULL_OUTPUT,
@@ -61,7 +62,13 @@ def fix_native(
     if "speed" in out and not model.fast:
         del out["speed"]
     changed = changes(request, out)
-    return Prepared(out, betas_for(out, model) if "thinking" in changed else frozenset(), changed)
+    kind = (request.get("thinking") or {}).get("type")
+    return Prepared(
+        out,
+        betas_for(out, model) if "thinking" in changed else frozenset(),
+        changed,
+        taken_off(kind in ("enabled", "adaptive"), request, out, model),
+    )
 
 
 def _only_the_name_asks(request: JsonObject, choice: ModelChoice) -> bool:

@@ -39,6 +39,9 @@ class Attempt:
     """Why this is not the first choice, in a machine's word: header `x-ccproxy-reason`."""
     ticket: ThinkingTicket | None = field(default=None, repr=False)
     """What is needed to remember its answer's thinking."""
+    thinking_change: str = ""
+    """What became of thinking that was asked for, header `x-ccproxy-thinking`: `off (<reason>)`, `stripped (<reason>)`
+    when only that of earlier turns was left out, "" when it is as it was asked for."""
     outcome: str = ""
     """What became of it when it failed: a status, or a word."""
     response_headers: Mapping[str, str] = field(default_factory=dict, repr=False)

@@ -56,6 +56,8 @@ class ClaudeRequest:
     """How long the client wants its prompt cached."""
     fitted: Fitted | None = field(default=None, repr=False)
     """How the conversation was brought within the limit."""
+    thinking_change: str = ""
+    """As in `Attempt`, before there is one."""
     counts_tokens: bool = False
     """It is `/v1/messages/count_tokens`: free, and answered in one piece."""
 

@@ -44,9 +44,10 @@ class Client:
         """For a stream that starts before upstream has answered, when who serves it is not known yet."""
         return {**STREAM_HEADERS, **(self.cors or {}), "x-ccproxy-source": "pending"}
 
-    def source_comment(self, source: str, reason: str | None) -> bytes:
+    def source_comment(self, source: str, reason: str | None, thinking: str = "") -> bytes:
         """What the early head could not say. Anthropic's own clients get it too: every SSE reader skips comments."""
-        return encode_comment(f"source={source} reason={reason or 'none'}")
+        change = f" thinking={thinking}" if thinking else ""
+        return encode_comment(f"source={source} reason={reason or 'none'}{change}")
 
     def error_event(self, error: CCProxyError) -> bytes:
         return renderer_for(self.dialect, Reply(model=""), 0, FAST).fail(error)

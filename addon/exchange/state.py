@@ -157,6 +157,11 @@ class Exchange:
         flow.request.headers.pop("expect", None)  # nobody wants the body any more
         flow.response = self.client.error_response(error, self.error_headers(error))
 
+    def note(self, text: str) -> None:
+        """Note it, once."""
+        if text not in self.notes:
+            self.notes.append(text)
+
     def approve(self, attempt: Attempt) -> None:
         self.approved = attempt
 

@@ -269,7 +269,10 @@ class ReplayStream(HttpStream):
             return
         if self.early_head:
             attempt = self.exchange.attempts[-1]
-            body = self.exchange.client.source_comment(attempt.source, attempt.reason) + body
+            told = self.exchange.client.source_comment(
+                attempt.source, attempt.reason, attempt.thinking_change
+            )
+            body = told + body
         else:
             yield from self.commit(self.flow.response)
         self.server_state = self.state_stream_response_body
