@@ -30,6 +30,7 @@ MESSAGES = Route("messages", "model", "messages")
 COUNT_TOKENS = Route("count_tokens", "count_tokens", "messages")
 PREFLIGHT = Route("preflight", "public")
 MODELS = Route("models", "public", "chat")
+DASHBOARD_FILE = Route("dashboard_file", "page")
 
 
 def _careless(path: str) -> list[str]:
@@ -54,6 +55,7 @@ ROUTES: dict[tuple[str, str], Route] = {
     ("GET", "/security/blocked"): Route("blocked", "control"),
     ("GET", "/explain"): Route("explain", "control"),
     ("GET", "/metrics"): Route("metrics", "control"),
+    ("GET", "/dashboard"): DASHBOARD_FILE,
     ("POST", "/dashboard/login"): Route("dashboard_login", "page"),
     ("GET", "/dashboard/data"): Route("dashboard_data", "control"),
     ("GET", "/dashboard/events"): Route("dashboard_events", "control"),
@@ -64,8 +66,7 @@ CONTEXT = Route("context", "control")
 EXPLAINED = Route("explained", "control")
 """`/explain/<id>`: what became of a request."""
 BY_ID = {"context": CONTEXT, "explain": EXPLAINED}
-DASHBOARD_FILE = Route("dashboard_file", "page")
-_PAGE = re.compile(r"/dashboard(/[a-z.]*)?")
+_PAGE = re.compile(r"/dashboard/[a-z.]*")
 _BY_ID = re.compile(r"/(context|explain)/([0-9a-f]{8,64})")
 
 # Azure's form, which Cursor and LiteLLM clients can be set to: the model's name is in the path.
