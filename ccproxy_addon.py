@@ -28,12 +28,12 @@ from addon.addons.mitmproxy_tuning import FlowLimit
 from addon.addons.model_list import ModelList, UpstreamModels
 from addon.addons.options import Options, given_at_start
 from addon.addons.output import replace_streams
-from addon.addons.parts import load_catalogue, make_counter, make_login, make_manager
 from addon.addons.persistence import Persistence
 from addon.addons.progress import Progress
 from addon.addons.prompt_cache import REMEMBERED, LastSent, PromptCache
 from addon.addons.safe_options import SafeOptions
 from addon.addons.shutdown import Shutdown
+from addon.addons.summary_call import make_manager
 from addon.addons.thinking import Continuity, Thinking
 from addon.addons.translate import Translate
 from addon.addons.upstream import Upstream
@@ -47,14 +47,16 @@ from addon.api.health import Health
 from addon.api.local import LocalApi
 from addon.api.request_history import Explained
 from addon.api.views import Views
+from addon.claude.catalogue import Catalogue
 from addon.claude.models_file import CatalogueError
 from addon.claude.thinking_store import ThinkingStore
 from addon.cli.doctor import examine
 from addon.context.summarizer import SummaryTasks
 from addon.context.summary_memory import SummaryMemory
+from addon.context.tokens.counter import make_counter
 from addon.context.window import CUTS_KEPT, KnownCuts
 from addon.core.background_writer import BackgroundWriter
-from addon.core.environment import environment
+from addon.core.environment import environment, models_files
 from addon.core.errors import CCProxyError
 from addon.core.json_codec import FAST
 from addon.core.lazy_http import LazyTransport
@@ -63,6 +65,7 @@ from addon.core.own_http import async_client
 from addon.core.secret import with_stored_secret
 from addon.core.settings import Settings, SettingsError
 from addon.core.terminal import Terminal
+from addon.credentials.open import make_login
 from addon.exchange.refusals import Blocked, Guesses
 from addon.exchange.state import Exchanges
 from addon.replay_layer import Connections, Gate, ReverseLayer, Timing
@@ -84,7 +87,7 @@ class Shared:
 
     def __init__(self, settings: Settings, outputs: Sequence[BackgroundWriter]) -> None:
         self.outputs = outputs
-        self.catalogue = load_catalogue(settings)
+        self.catalogue = Catalogue.load(*models_files(settings.home))
         self.exchanges = Exchanges()
         self.terminal = Terminal(no_color=settings.no_color)
         self.ledger = UsageLedger(time.time)

@@ -19,8 +19,8 @@ from mitmproxy.test import tflow, tutils
 from addon.addons.chain import Chain
 from addon.addons.context_window import ContextWindow
 from addon.addons.model_list import ModelList
-from addon.addons.parts import make_manager
 from addon.addons.prompt_cache import PromptCache
+from addon.addons.summary_call import make_manager
 from addon.addons.thinking import Continuity, Thinking
 from addon.addons.translate import Translate
 from addon.addons.upstream_request import UpstreamRequestBuilder

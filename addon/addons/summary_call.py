@@ -5,15 +5,19 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import httpx
 
 from addon.claude.catalogue import Catalogue
 from addon.claude.pricing import Tokens, cost_of_answer
-from addon.context.summarizer import SummaryAnswer
+from addon.context.summarizer import Summarizer, SummaryAnswer, SummaryTasks
+from addon.context.summary_memory import SummaryMemory
+from addon.context.tokens.counter import TokenCounter
+from addon.context.window import ContextManager, KnownCuts
 from addon.core.errors import BadGateway, CCProxyError
 from addon.core.json_codec import FAST, dumps
+from addon.core.settings import Settings
 from addon.core.types import JsonObject
 from addon.exchange.claude_request import ANTHROPIC_VERSION
 from addon.translation.errors import from_upstream
@@ -89,3 +93,52 @@ class SummaryCall:
                 response.status_code, response.content, response.headers, self.clock()
             )
         return read_message(response.content, FAST)
+
+
+class Services(Protocol):
+    """What a context manager is made from, besides the settings."""
+
+    catalogue: Catalogue
+    counter: TokenCounter
+    memory: SummaryMemory
+    http: httpx.AsyncClient
+    ledger: UsageLedger
+    summary_tasks: SummaryTasks
+    cuts: KnownCuts
+
+
+def make_manager(settings: Settings, services: Services, paid: PaidCalls) -> ContextManager:
+    model = services.catalogue.get(settings.context_summarization_model)
+    call = make_summary_call(settings, services, paid)
+    summarizer = Summarizer(
+        call,
+        services.memory,
+        services.counter,
+        model=model,
+        clock=time.time,
+        tasks=services.summary_tasks,
+    )
+    return ContextManager(
+        services.counter,
+        summarizer,
+        strategy=settings.context_strategy,
+        limit=settings.context_max_tokens,
+        target=settings.context_target_tokens or "auto",
+        cuts=services.cuts,
+    )
+
+
+def make_summary_call(
+    settings: Settings, services: Services, paid: PaidCalls
+) -> SummaryCall | None:
+    """None when there is no API key that may be used: then conversations are trimmed."""
+    if settings.api_key is None or paid.hindrance(settings.api_key):
+        return None
+    return SummaryCall(
+        settings.upstream_url,
+        settings.api_key,
+        services.http,
+        catalogue=services.catalogue,
+        paid=paid,
+        ledger=services.ledger,
+    )

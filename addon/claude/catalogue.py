@@ -31,8 +31,8 @@ class Catalogue:
     """Ids that Anthropic no longer serves → the id to use instead."""
 
     @classmethod
-    def load(cls, text: str) -> Self:
-        """From the text of a complete models file. Raises CatalogueError."""
+    def load(cls, text: str, *overrides: str) -> Self:
+        """From the text of a complete models file, with the user's rows on top. Raises CatalogueError."""
         document = parse_models_file(text)
         defaults = document.get("defaults", {})
         rows = {
@@ -41,7 +41,10 @@ class Catalogue:
         }
         if not rows:
             raise CatalogueError("models file: has no [models.…] row")
-        return cls(rows, document.get("retired", {}))
+        catalogue = cls(rows, document.get("retired", {}))
+        for override in overrides:
+            catalogue = catalogue.with_overrides(override)
+        return catalogue
 
     def with_overrides(self, text: str) -> Self:
         """With the user's rows on top: a row changes the fields it names; one for an unknown id adds a model, based

@@ -16,7 +16,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from addon.addons.parts import load_catalogue, make_login, make_places
+from addon.claude.catalogue import Catalogue
 from addon.claude.models_file import CatalogueError
 from addon.claude.pricing import Tokens, cost
 from addon.cli import doctor_checks as checks
@@ -27,11 +27,12 @@ from addon.cli.own_proxy import DidNotStart, own_proxy, proxy
 from addon.cli.round_trip import ASK_STAND_IN, ASK_TO_CALL, try_tool
 from addon.cli.tunnel import CONFIG, TunnelError, make_plan
 from addon.context.tokens.vocabulary import Vocabulary
-from addon.core.environment import ROOT, environment
+from addon.core.environment import ROOT, environment, models_files
 from addon.core.own_http import async_client
 from addon.core.secret import secret_file, with_stored_secret
 from addon.core.settings import Settings, SettingsError
 from addon.core.terminal import Terminal, Tone
+from addon.credentials.open import make_login, make_places
 
 TONES: dict[str, Tone] = {"ok": "plain", "warn": "odd", "fail": "bad"}
 LABEL = 13
@@ -127,13 +128,13 @@ def running_proxy(settings: Settings) -> Iterator[str]:
 
 def live_model(settings: Settings) -> str:
     """The cheapest that is known."""
-    catalogue = load_catalogue(settings)
+    catalogue = Catalogue.load(*models_files(settings.home))
     models = [catalogue.get(model_id) for model_id in catalogue.ids]
     return min(models, key=lambda m: (m.prices.input, m.thinking_default)).id
 
 
 def cost_of_live(settings: Settings) -> str:
-    model = load_catalogue(settings).get(live_model(settings))
+    model = Catalogue.load(*models_files(settings.home)).get(live_model(settings))
     usd = cost(model, LIVE_TOKENS)
     return (
         f"--live asks Anthropic twice ({model.id}): a little of the subscription's limit, "
@@ -157,7 +158,9 @@ def cursor_lines(settings: Settings, private: bool) -> list[str]:
     key = settings.secret or "(./start.sh tunnel makes and shows it)"
     if settings.secret and not private:
         key = f"in {secret_file(settings.home)}, or your PROXY_SECRET_KEY"
-    return to_paste(url, key, names_that_work(settings, load_catalogue(settings)))
+    return to_paste(
+        url, key, names_that_work(settings, Catalogue.load(*models_files(settings.home)))
+    )
 
 
 async def run(settings: Settings, *, as_json: bool, live: bool) -> int:

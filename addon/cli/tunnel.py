@@ -16,12 +16,12 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from addon.addons.parts import load_catalogue
+from addon.claude.catalogue import Catalogue
 from addon.claude.models_file import CatalogueError
 from addon.cli.cursor import names_that_work, to_paste
 from addon.cli.launch import OURS, port_taken, read_settings
 from addon.cli.tunnel_check import check_from_outside
-from addon.core.environment import ROOT, inherited
+from addon.core.environment import ROOT, inherited, models_files
 from addon.core.own_http import async_client
 from addon.core.secret import keep_secret, secret_file
 from addon.core.settings import Settings, SettingsError
@@ -222,7 +222,7 @@ class Tunnel:
         found = await check_from_outside(url, self.secret, listed=self.settings.allowed_ips_given)
         self.say(found.text, "plain" if found.ok else "odd")
         key = self.secret if self.terminal.private else _where_the_key_is(self.settings)
-        names = names_that_work(self.settings, load_catalogue(self.settings))
+        names = names_that_work(self.settings, Catalogue.load(*models_files(self.settings.home)))
         self.say()
         for line in to_paste(url, key, names):
             self.say(line)

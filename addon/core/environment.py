@@ -24,6 +24,17 @@ def environment() -> dict[str, str]:
     )
 
 
+def models_files(home: Path) -> list[str]:
+    """The texts of the built-in models file and, where there is one, of the user's `models.toml` in `home`. Raises
+    SettingsError when the user's can't be read."""
+    texts = [(ROOT / "addon" / "claude" / "models.toml").read_text(encoding="utf-8")]
+    own = home / "models.toml"
+    try:
+        return [*texts, own.read_text(encoding="utf-8")] if own.is_file() else texts
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{own} cannot be read: {error}. Save it as text in UTF-8.") from None
+
+
 def env_file() -> Path:
     return Path(os.environ.get("CCPROXY_ENV_FILE", ROOT / ".env"))
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import getpass
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
 
 from addon.core.clock import SYSTEM, Clock
+from addon.core.settings import Settings
 from addon.credentials.keychain import SECURITY, KeychainStore, service_name
 from addon.credentials.locks import refresh_locks, write_lock
 from addon.credentials.login import Login, StaticLogin
@@ -71,3 +74,26 @@ def open_login(
         clock=clock,
     )
     return SharedLogin(vault, refresher, clock)
+
+
+def make_login(settings: Settings, http: httpx.AsyncClient) -> Login:
+    return open_login(make_places(settings), token_url=settings.oauth_token_url, http=http)
+
+
+def make_places(settings: Settings) -> LoginLocations:
+    return LoginLocations(
+        home=settings.home,
+        user_home=Path.home(),
+        platform=sys.platform,
+        account=_user(),
+        token=settings.oauth_token,
+        config_dir=settings.claude_config_dir,
+        credentials_dir=settings.claude_credentials_dir,
+    )
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except OSError:  # a container may have no name for its user
+        return ""

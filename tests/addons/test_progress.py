@@ -5,23 +5,23 @@ from __future__ import annotations
 import asyncio
 import io
 from dataclasses import dataclass
+from pathlib import Path
 
 from mitmproxy import http
 from mitmproxy.test import tflow
 
-from addon.addons.parts import load_catalogue
 from addon.addons.progress import Progress
 from addon.claude.catalogue import Catalogue
 from addon.claude.names import ModelChoice
 from addon.claude.thinking_request import ThinkingRequest
-from addon.core.settings import Settings
+from addon.core.environment import models_files
 from addon.core.terminal import Terminal
 from addon.exchange.attempt import Attempt
 from addon.exchange.claude_request import ClaudeRequest
 from addon.exchange.state import Exchange, Exchanges
 from addon.translation.types import Reply
 
-CATALOGUE: Catalogue = load_catalogue(Settings.from_env({"CCPROXY_HOME": "/nonexistent"}))
+CATALOGUE: Catalogue = Catalogue.load(*models_files(Path("/nonexistent")))
 
 
 @dataclass

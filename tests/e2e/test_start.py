@@ -195,9 +195,9 @@ def test_both_scripts_know_the_same_commands() -> None:
 
 
 def test_both_scripts_run_the_same_modules() -> None:
-    in_batch = set(re.findall(r"-m (addon\.\w+(?: mitm\w+)?)", BATCH))
-    in_shell = set(re.findall(r"-m (addon\.\w+(?: mitm\w+)?)", SHELL)) | {
-        f"addon.{name}" for name in ("tunnel", "doctor", "rerun")
+    in_batch = set(re.findall(r"-m (addon\.cli\.\w+(?: mitm\w+)?)", BATCH))
+    in_shell = set(re.findall(r"-m (addon\.cli\.\w+(?: mitm\w+)?)", SHELL)) | {
+        f"addon.cli.{name}" for name in ("tunnel", "doctor", "rerun")
     }
     assert in_batch == in_shell
     for module in in_batch:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -26,6 +27,7 @@ from addon.context.tokens.measure import (
 from addon.context.tokens.vocabulary import Vocabulary, weigh
 from addon.core.files import read_json, write_json
 from addon.core.lru import Lru
+from addon.core.settings import Settings
 from addon.core.types import JsonObject
 
 MEMO_ENTRIES = 10_000
@@ -265,3 +267,9 @@ def _volume(content: Any) -> int:
     if isinstance(content, dict):
         return sum(map(_volume, content.values()))
     return sum(map(_volume, content)) if isinstance(content, list) else 8
+
+
+def make_counter(settings: Settings) -> TokenCounter:
+    vocabulary = Vocabulary()
+    vocabulary.start()
+    return TokenCounter(vocabulary, clock=time.time, state=settings.home / "tokens.json")
