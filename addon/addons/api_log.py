@@ -10,6 +10,7 @@ from typing import Any
 
 from mitmproxy import http
 
+from addon.core.json_codec import JsonError, loads
 from addon.core.redaction import RedactingFilter, redact, redacted
 from addon.core.settings import Settings
 from addon.exchange.attempt import Attempt
@@ -85,6 +86,6 @@ def _told(attempt: Attempt) -> str:
 
 def _decoded(body: bytes) -> Any:
     try:
-        return json.loads(body)
-    except ValueError:
+        return loads(body)
+    except JsonError:
         return redact(body[:2000].decode("utf-8", "replace"))

@@ -12,7 +12,7 @@ import httpx
 
 from addon.claude.catalogue import Catalogue
 from addon.claude.subscription_request import beta_header
-from addon.core.json_codec import loads
+from addon.core.json_codec import JsonError, loads
 from addon.core.settings import Settings
 from addon.core.types import JsonObject
 from addon.credentials.credential import CredentialError
@@ -88,7 +88,7 @@ class UpstreamModels:
             async with asyncio.timeout(PATIENCE_SECONDS):
                 response = await self.http.get(url, params={"limit": 1000}, headers=headers)
             document = loads(response.content)
-        except (httpx.HTTPError, TimeoutError, ValueError) as error:
+        except (httpx.HTTPError, TimeoutError, JsonError) as error:
             raise LookupError(type(error).__name__) from error
         if response.status_code != 200 or not isinstance(document, dict):
             raise LookupError(f"answered {response.status_code}")

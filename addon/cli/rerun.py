@@ -20,6 +20,7 @@ import httpx
 
 from addon.api.request_history import as_text
 from addon.cli.own_proxy import DidNotStart, proxy
+from addon.core.json_codec import JsonError, loads
 from addon.core.own_http import sync_client
 from addon.core.types import JsonObject
 from addon.stand_in.anthropic import FakeAnthropic
@@ -49,10 +50,10 @@ def main(arguments: list[str]) -> int:
 def read(file: Path) -> JsonObject:
     """Raises Unusable."""
     try:
-        entry = json.loads(file.read_text(encoding="utf-8"))
+        entry = loads(file.read_bytes())
     except OSError as error:
         raise Unusable(f"{file} can't be read: {error.strerror}.") from None
-    except ValueError as error:
+    except JsonError as error:
         raise Unusable(f"{file} is not JSON: {error}") from None
     client = entry.get("client") if isinstance(entry, dict) else None
     if not isinstance(client, dict) or not isinstance(client.get("body"), dict):

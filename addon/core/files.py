@@ -12,6 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from addon.core.json_codec import JsonError, loads
+
 POSIX = os.name == "posix"
 
 _REPLACE_TRIES, _REPLACE_PAUSE = 10, 0.05
@@ -118,8 +120,8 @@ def read_json(path: Path) -> Any | None:
     try:
         if path.stat().st_size > MOST_BYTES:
             return None
-        return json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
+        return loads(path.read_bytes())
+    except (OSError, JsonError):
         return None
 
 

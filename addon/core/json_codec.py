@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import math
 import zlib
 from typing import Any, NoReturn
 
@@ -24,10 +25,19 @@ _SAMPLED = b"0" * (len(_LONG_NUMBER) // _STRIDE)
 """What is left of such a run in every fourth byte, wherever it begins."""
 
 
-def loads(text: bytes | str) -> Any:
-    """The value of a JSON text. Raises ValueError, also for NaN, Infinity and nesting beyond all reason.
+_MOST_DIGITS = 308
+"""Of an integer: each number that is read can become a float without an OverflowError."""
 
-    Lone surrogates and big integers are kept, as Python's own reader does."""
+
+class JsonError(ValueError):
+    """A text that is not JSON, or that nobody should have to work with."""
+
+
+def loads(text: bytes | str) -> Any:
+    """The value of a JSON text. Raises JsonError and nothing else: also for what is not UTF-8, for NaN, Infinity and
+    numbers that no float holds, and for nesting beyond all reason.
+
+    Escaped lone surrogates and big integers are kept, as Python's own reader does."""
     data = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
     if not _may_hold_long_number(data):
         try:
@@ -35,9 +45,16 @@ def loads(text: bytes | str) -> Any:
         except orjson.JSONDecodeError:
             pass  # may still be JSON that only the standard library takes: escaped lone surrogates
     try:
-        return json.loads(data.decode("utf-8-sig"), parse_constant=_refuse)
+        return json.loads(
+            data.decode("utf-8-sig"),
+            parse_constant=_refuse,
+            parse_float=_finite,
+            parse_int=_integer,
+        )
     except RecursionError:
-        raise ValueError("is nested too deeply") from None
+        raise JsonError("is nested too deeply") from None
+    except ValueError as error:
+        raise JsonError(str(error)) from None
 
 
 def _may_hold_long_number(data: bytes) -> bool:
@@ -48,6 +65,15 @@ def _may_hold_long_number(data: bytes) -> bool:
 
 def _refuse(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is not JSON")
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    return number if math.isfinite(number) else _refuse(digits)
+
+
+def _integer(digits: str) -> int:
+    return int(digits) if len(digits.lstrip("-")) <= _MOST_DIGITS else _refuse(f"{digits[:20]}…")
 
 
 def dumps(value: Any) -> bytes:

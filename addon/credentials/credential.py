@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -29,6 +29,7 @@ ENTRY = "claudeAiOauth"
 
 LOGIN_AGAIN = "Run `claude /login`."
 
+_WORD = re.compile(r"[!-~]+")
 _YEAR = 366 * 86400.0
 _MILLISECONDS_FROM = 1e11
 """As seconds this is the year 5138: any larger time is in milliseconds."""
@@ -86,15 +87,20 @@ def parse(document: JsonObject, source: LoginSource, now: float) -> Credential |
     access_token = _text(entry, "accessToken")
     if access_token is None:
         return None
+    if word(access_token) is None:
+        raise CredentialError(
+            "malformed",
+            f"`accessToken` in the {source} has characters that no token has. {LOGIN_AGAIN}",
+        )
     return Credential(
         access_token=access_token,
         source=source,
-        refresh_token=_text(entry, "refreshToken"),
+        refresh_token=word(entry.get("refreshToken")),
         expires_at=unix_seconds(entry.get("expiresAt"), now),
         refresh_token_expires_at=unix_seconds(entry.get("refreshTokenExpiresAt"), now),
         scopes=_scopes(entry.get("scopes")),
         subscription_type=_text(entry, "subscriptionType"),
-        client_id=_text(entry, "clientId"),
+        client_id=word(entry.get("clientId")),
     )
 
 
@@ -104,13 +110,11 @@ def merged(document: JsonObject, grant: Grant, now: float) -> JsonObject:
     Claude Code logs out when `scopes` or `expiresAt` are gone and turns to API billing when `subscriptionType` is
     (claude-code#85262, hermes-agent#83338).
     """
-    fresh = copy.deepcopy(document)
-    entry = fresh[ENTRY]
-    entry["accessToken"] = grant.access_token
+    entry = {**document[ENTRY], "accessToken": grant.access_token}
     if grant.refresh_token is not None:
         entry["refreshToken"] = grant.refresh_token
     entry["expiresAt"] = int((now + grant.expires_in) * 1000)
-    return fresh
+    return {**document, ENTRY: entry}
 
 
 def unix_seconds(value: object, now: float) -> float | None:
@@ -128,10 +132,16 @@ def digest(token: str | None) -> str:
     return hashlib.sha256((token or "").encode("utf-8", "replace")).hexdigest()[:16]
 
 
+def word(value: object) -> str | None:
+    """`value` if a header can carry it as it is: visible ASCII (RFC 6750, section 2.1). A line break in a token would
+    begin a header of its own."""
+    return value if isinstance(value, str) and _WORD.fullmatch(value) else None
+
+
 def _text(entry: Mapping[str, Any], key: str) -> str | None:
     value = entry.get(key)
     return value if isinstance(value, str) and value else None
 
 
 def _scopes(value: object) -> tuple[str, ...]:
-    return tuple(v for v in value if isinstance(v, str)) if isinstance(value, list) else ()
+    return tuple(filter(None, map(word, value))) if isinstance(value, list) else ()

@@ -7,13 +7,13 @@ may quote what it could not parse, so it is never shown.
 from __future__ import annotations
 
 import hashlib
-import json
 import subprocess
 import time
 import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 
+from addon.core.json_codec import loads
 from addon.core.types import JsonObject
 from addon.credentials.credential import LOGIN_AGAIN, CredentialError, LoginSource
 from addon.credentials.store import Revision, encoded
@@ -76,7 +76,7 @@ class KeychainStore:
     def _decoded(self, text: str) -> JsonObject:
         try:
             # Text that is not plain ASCII is printed in hexadecimal.
-            document = json.loads(text if text.startswith("{") else bytes.fromhex(text))
+            document = loads(text if text.startswith("{") else bytes.fromhex(text))
         except ValueError:
             document = None
         if not isinstance(document, dict):

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from addon.core.files import POSIX, Replace, check_writable, sweep_orphans, write_atomically
+from addon.core.json_codec import JsonError, loads
 from addon.core.types import JsonObject
 from addon.credentials.credential import (
     LOGIN_AGAIN,
@@ -95,14 +96,14 @@ class FileStore:
     def _read(self) -> JsonObject | None:
         try:
             self._warn_if_open()
-            document = json.loads(self.path.read_bytes())
+            document = loads(self.path.read_bytes())
         except FileNotFoundError:
             return None
         except OSError as error:
             raise CredentialError(
                 "malformed", f"{self.path} cannot be read: {error.strerror}."
             ) from error
-        except ValueError:
+        except JsonError:
             # Without the cause: it quotes the file.
             raise CredentialError("malformed", f"{self.path} is no JSON. {LOGIN_AGAIN}") from None
         if not isinstance(document, dict):

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import re
 from dataclasses import dataclass
 
 import httpx
 
 from addon.core.clock import SYSTEM, Clock
+from addon.core.json_codec import JsonError, loads
 from addon.core.retry_after import read_retry_after
 from addon.core.types import JsonObject
-from addon.credentials.credential import LOGIN_AGAIN, Credential, CredentialError, Grant
+from addon.credentials.credential import LOGIN_AGAIN, Credential, CredentialError, Grant, word
 
 CLIENT_ID = "9d1c250a-e61b-44d9-88ed-5944d1962f5e"
 """Claude Code's OAuth client: its refresh tokens are bound to it."""
@@ -115,12 +115,13 @@ def _request(credential: Credential) -> JsonObject:
 
 def _grant(body: bytes) -> Grant:
     answer = _json_object(body)
-    access_token, refresh_token = answer.get("access_token"), answer.get("refresh_token")
-    if not isinstance(access_token, str) or not access_token:
+    access_token, refresh_token = word(answer.get("access_token")), answer.get("refresh_token")
+    given = isinstance(refresh_token, str) and refresh_token
+    if access_token is None or (given and word(refresh_token) is None):
         raise _unknown("was not understood")
     return Grant(
         access_token=access_token,
-        refresh_token=refresh_token if isinstance(refresh_token, str) and refresh_token else None,
+        refresh_token=word(refresh_token),
         expires_in=_lifetime(answer.get("expires_in")),
     )
 
@@ -139,8 +140,8 @@ def _error_code(body: bytes) -> str:
 
 def _json_object(body: bytes) -> JsonObject:
     try:
-        value = json.loads(body)
-    except ValueError:
+        value = loads(body)
+    except JsonError:
         return {}
     return value if isinstance(value, dict) else {}
 

@@ -7,12 +7,13 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from operator import attrgetter
-from typing import Any, NoReturn, get_args
+from typing import Any, get_args
 
 import orjson
 
 from addon.claude.pricing import Tokens
 from addon.core.errors import BadRequest
+from addon.core.json_codec import JsonError, loads
 from addon.core.types import Dialect, JsonObject
 from addon.usage.budget import BudgetSettings
 from addon.usage.ledger import LedgerState, Totals, TotalsByKey, columns
@@ -108,9 +109,8 @@ def _cells_json(cells: TotalsByKey) -> list[list[Any]]:
 def decode(raw: bytes) -> Snapshot:
     """Raises `Unreadable`."""
     try:
-        document = json.loads(raw, parse_constant=_refuse)
-    # A hostile file can nest deeper than the reader goes, or hold a number too long to convert.
-    except (ValueError, RecursionError) as error:
+        document = loads(raw)
+    except JsonError as error:
         raise Unreadable(f"it is no JSON: {error}") from error
     if not isinstance(document, dict) or document.get("format") != FORMAT:
         raise Unreadable("it was not written by ccproxy")
@@ -122,10 +122,6 @@ def decode(raw: bytes) -> Snapshot:
         return _snapshot(document)
     except (KeyError, TypeError, ValueError, AttributeError, BadRequest) as error:
         raise Unreadable(f"its content is damaged: {error!r}") from error
-
-
-def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is no JSON")
 
 
 def _snapshot(document: JsonObject) -> Snapshot:

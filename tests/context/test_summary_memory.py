@@ -89,6 +89,7 @@ async def test_an_unwritable_directory_is_no_more_than_a_warning(
     await subject.put(summary(), [])
     assert await subject.for_prefixes(NAMES) == [summary()]
     assert "Could not save" in caplog.text
+    subject.close()  # the record of the log keeps the error, and the error the memory with its thread
 
 
 def slow_disk(monkeypatch: pytest.MonkeyPatch, ready: threading.Event) -> set[threading.Thread]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import math
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from addon.core.errors import BadRequest, CCProxyError, TooLarge, UnsupportedMedia
-from addon.core.json_codec import MAX_BODY, dumps, inflate, loads, read_body
+from addon.core.json_codec import MAX_BODY, JsonError, dumps, inflate, loads, read_body
 
 VALUES = st.recursive(
     st.none()
@@ -55,12 +56,26 @@ def test_lone_surrogates_are_read_and_written_as_replacement() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    [b"", b"{", b"NaN", b'{"a": Infinity}', b"[-Infinity]", b"\xff", b"[" * 200_000, b"1 2", b"{'a': 1}"],
-    ids=lambda text: repr(text[:12]),
+    [
+        b"", b"{", b"NaN", b'{"a": Infinity}', b"[-Infinity]", b"1 2", b"{'a': 1}",
+        b"\xff", b'"\xed\xa0\x80"', "\ud800", '"\ud800"',
+        b"[" * 200_000, b'{"a":' * 200_000, b"[" * 1_500 + b"]" * 1_500, b"[1234567890123456789," + b"[" * 200_000,
+        b"1e999", b"-1e999", b"[1234567890123456789, 1e999]", b"9" * 309, b"9" * 400, b"9" * 10_000,
+    ],
+    ids=lambda text: ascii(text[:22]),
 )  # fmt: skip
-def test_what_is_no_json_is_a_value_error(text: bytes) -> None:
-    with pytest.raises(ValueError):
+def test_what_cannot_be_read_has_one_error(text: bytes | str) -> None:
+    with pytest.raises(JsonError):
         loads(text)
+
+
+@pytest.mark.parametrize("text", [b"1.7e308", b"[12345678901234567890, 1.7e308]", b"9" * 308])
+def test_every_number_fits_a_float(text: bytes) -> None:
+    assert all(map(math.isfinite, numbers(loads(text))))
+
+
+def numbers(value: Any) -> list[float]:
+    return [float(number) for number in (value if isinstance(value, list) else [value])]
 
 
 def test_a_body_may_begin_with_a_byte_order_mark() -> None:

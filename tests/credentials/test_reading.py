@@ -78,7 +78,17 @@ def test_a_missing_file_is_no_login(tmp_path: Path) -> None:
     assert caught.value.kind == "missing"
 
 
-@pytest.mark.parametrize("content", ['{"claudeAi', "[]", "", '{"claudeAiOauth": 7}', "\xff"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        '{"claudeAi', "[]", "", '{"claudeAiOauth": 7}', "\xff", "[" * 200_000, '{"a":' * 200_000,
+        '{"claudeAiOauth": {"accessToken": "a", "expiresAt": 1e999}}',
+        '{"claudeAiOauth": {"accessToken": "a\\r\\nhost: b"}}',
+        '{"claudeAiOauth": {"accessToken": "a b"}}',
+        '{"claudeAiOauth": {"accessToken": "\\ud800"}}',
+    ],
+    ids=lambda content: content[-40:] or "empty",
+)  # fmt: skip
 def test_nonsense_is_malformed_and_left_alone(content: str, tmp_path: Path) -> None:
     path = tmp_path / "c.json"
     path.write_bytes(content.encode("latin-1"))

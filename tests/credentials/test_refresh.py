@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import json
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +18,7 @@ from addon.credentials.login import StaticLogin
 from addon.credentials.refresher import Refresher
 from addon.credentials.store import FileStore, LoginStores
 from addon.credentials.stored_login import SharedLogin
-from addon.credentials.token_endpoint import TokenEndpoint
+from addon.credentials.token_endpoint import CLIENT_ID, TokenEndpoint
 from tests.credentials.samples import HOUR, NOW, document, read, write
 from tests.credentials.world import World, error_of, says
 
@@ -250,6 +251,33 @@ async def test_a_token_from_the_environment_is_never_refreshed() -> None:
             await login.access_token(force)
         assert caught.value.kind == "expired"
     assert login.status().last_error == "expired"
+
+
+async def test_neighbours_as_deep_as_they_come_are_kept(world: World) -> None:
+    world.log_in()
+    deep = json.loads('{"a":' * 900 + "1" + "}" * 900)
+    write(world.file, read(world.file) | {"mcpOAuth": deep})
+    assert await world.login.access_token() == "access-2"
+    assert json.dumps(read(world.file)["mcpOAuth"]) == json.dumps(deep)
+
+
+async def test_a_stored_refresh_token_that_is_none_is_not_posted(world: World) -> None:
+    world.log_in()
+    content = read(world.file)
+    content["claudeAiOauth"] |= {"refreshToken": "\ud800"}
+    write(world.file, content)
+    assert (await error_of(world)).kind == "expired"
+    assert world.server.posts == []
+
+
+async def test_scopes_that_no_request_can_carry_are_left_out(world: World) -> None:
+    world.log_in()
+    content = read(world.file)
+    content["claudeAiOauth"] |= {"scopes": ["user:inference", "\ud800"], "clientId": "\ud800"}
+    write(world.file, content)
+    assert await world.login.access_token() == "access-2"
+    assert world.server.posts[0]["scope"] == "user:inference"
+    assert world.server.posts[0]["client_id"] == CLIENT_ID
 
 
 def test_merging_leaves_the_original_document_alone() -> None:

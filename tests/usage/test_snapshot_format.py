@@ -43,7 +43,8 @@ NOT_OURS = [
     pytest.param(b"\xff\xfe\xfd", "no JSON", id="no-text"),
     pytest.param(b"[" * 200_000, "no JSON", id="nested-too-deep"),
     pytest.param(b"9" * 10_000, "no JSON", id="a-number-too-long"),
-    pytest.param(b'{"x": NaN}', "NaN is no JSON", id="nan"),
+    pytest.param(b'{"x": 1e999}', "no JSON", id="a-number-without-end"),
+    pytest.param(b'{"x": NaN}', "NaN is not JSON", id="nan"),
     pytest.param(b"null", "not written by ccproxy", id="null"),
     pytest.param(b'{"numStartups": 3}', "not written by ccproxy", id="another-programs-file"),
     pytest.param(
