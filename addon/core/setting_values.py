@@ -15,6 +15,14 @@ def text(value: str) -> str:
     return value
 
 
+def key(value: str) -> str:
+    """Goes into a header. A file that a key is read from often ends in a line break, which is no part of it."""
+    stripped = value.strip()
+    if not stripped.isascii() or not stripped.isprintable() or " " in stripped:
+        raise ValueError("use a key without spaces and line breaks")
+    return stripped
+
+
 def boolean(value: str) -> bool:
     word = value.strip().lower()
     if word in ("true", "1", "yes", "on"):

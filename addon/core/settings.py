@@ -18,6 +18,7 @@ from addon.core.setting_values import (
     any_value,
     boolean,
     choice,
+    key,
     networks,
     path,
     port,
@@ -61,7 +62,7 @@ class Settings:
     )
     api_key: str | None = setting(
         "ANTHROPIC_API_KEY",
-        text,
+        key,
         None,
         "API key to fall back to when the subscription's limits are hit (paid); also makes summaries.",
         secret=True,
@@ -83,7 +84,7 @@ class Settings:
     )
     oauth_token: str | None = setting(
         "CLAUDE_CODE_OAUTH_TOKEN",
-        text,
+        key,
         None,
         "A token from `claude setup-token` (made for unattended use); wins over the credentials file.",
         secret=True,
@@ -135,7 +136,7 @@ class Settings:
         "true: requests from this machine need the secret as well.",
     )
     openai_api_key: str | None = setting(
-        "OPENAI_API_KEY", text, None, "Key for models that are not Claude's.", secret=True
+        "OPENAI_API_KEY", key, None, "Key for models that are not Claude's.", secret=True
     )
     openai_base_url: str = setting(
         "OPENAI_BASE_URL",

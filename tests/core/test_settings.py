@@ -24,6 +24,7 @@ GOOD = {
     "ALLOWED_ORIGINS": ("a, b,", ("a", "b")),
     "DEFAULT_EFFORT": ("High", "high"),
     "CLAUDE_CODE_EXTRA_INSTRUCTION": ("", ""),
+    "ANTHROPIC_API_KEY": ("sk-ant-api03-x\r\n", "sk-ant-api03-x"),
     "CCPROXY_HOME": ("/tmp/x", Path("/tmp/x")),
 }
 BAD = {
@@ -60,6 +61,17 @@ def test_good_values(name: str) -> None:
 def test_bad_values_are_named(name: str, value: str) -> None:
     with pytest.raises(SettingsError, match=re.escape(f"{name}: {value!r} is not allowed: ")):
         Settings.from_env({name: value})
+
+
+@pytest.mark.parametrize("name", ["ANTHROPIC_API_KEY", "CLAUDE_CODE_OAUTH_TOKEN", "OPENAI_API_KEY"])
+@pytest.mark.parametrize(
+    "value", ["sk-ant\nhost: x", "sk-ant\r-x", "sk ant", "sk\tant", "sk-ant-é"]
+)
+def test_a_key_that_no_header_can_carry_is_named_and_not_shown(name: str, value: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        Settings.from_env({name: value})
+    told = f"{name}: its value is not allowed: use a key without spaces and line breaks"
+    assert str(caught.value) == told
 
 
 def test_all_bad_values_are_named_at_once() -> None:
