@@ -14,6 +14,8 @@ LEVELS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 _FLAGS = frozenset((*LEVELS, "thinking", "fast"))
 _IGNORED = frozenset(("latest",))
 
+_PREFIX = "ak-"
+"""Users put it in front, so that Cursor does not take the name for a model of its own."""
 _PROVIDER = re.compile(r"^(?:[a-z]{2,6}\.)?anthropic\.")  # Bedrock: us.anthropic.claude-…
 _DECORATION = re.compile(r"\[1m\]|-v\d+(?::\d+)?$")  # Claude Code's window mark; Bedrock's revision
 _SEPARATOR = re.compile(
@@ -39,10 +41,10 @@ class ModelChoice:
 
 
 @lru_cache(256)
-def parse(name: str, prefixes: tuple[str, ...] = ("ak-",)) -> ModelChoice | None:
-    """None when `name` is not a Claude name. `prefixes`: put in front by users so that Cursor does not take the name
-    for its own model. Versions that nobody knows pass through: Anthropic then says that there is no such model."""
-    bare = _bare(name, prefixes)
+def parse(name: str) -> ModelChoice | None:
+    """None when `name` is not a Claude name. Unknown versions pass through: Anthropic then says that there is no such
+    model."""
+    bare = _bare(name)
     if not bare.startswith("claude"):
         return None
     words = [word for word in _SEPARATOR.split(bare) if word and word not in _IGNORED]
@@ -55,10 +57,8 @@ def parse(name: str, prefixes: tuple[str, ...] = ("ak-",)) -> ModelChoice | None
     )
 
 
-def _bare(name: str, prefixes: tuple[str, ...]) -> str:
-    bare = name.strip().lower().rsplit("/", 1)[-1]
-    for prefix in prefixes:
-        bare = bare.removeprefix(prefix)
+def _bare(name: str) -> str:
+    bare = name.strip().lower().rsplit("/", 1)[-1].removeprefix(_PREFIX)
     bare = _DECORATION.sub("", _PROVIDER.sub("", bare))
     return _VERSION_DOT.sub("-", bare)
 

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from addon.claude.blocks import blocks_of, is_thinking
-from addon.claude.digest import digest, message_digest, without_marks
+from addon.claude.digest import digest, digest_json, message_digest
 from addon.claude.model import Model
 from addon.claude.turns import has_thinking
 from addon.core.types import JsonObject
@@ -115,8 +115,8 @@ def part_digests(request: JsonObject, known: Mapping[int, bytes] = _NONE_KNOWN) 
     settings = [request.get(name) for name in ("tool_choice", "thinking", "output_config")]
     return PartDigests(
         model=digest([request.get("model"), request.get("speed")]),
-        tools=digest(without_marks(request.get("tools") or [])),
-        system=digest(without_marks(blocks_of(request.get("system")))),
+        tools=digest_json(request.get("tools") or []),
+        system=digest_json(blocks_of(request.get("system"))),
         settings=digest(settings),
         messages=tuple(_digest(message, known) for message in request.get("messages") or []),
     )

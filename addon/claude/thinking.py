@@ -76,12 +76,8 @@ class ThinkingOptions:
     budgets: Budgets = field(default_factory=Budgets)
     default_effort: str | None = None
     """Level for requests that name none."""
-    show_reasoning: bool = True
-    """The client is shown thinking, so models that omit its text by default are asked for a summary."""
     allow_fast: bool = False
     """`speed: fast` costs a multiple; without this it is taken off."""
-    binding_controls: bool = True
-    """Ask models with preserved thinking to drop blocks that no longer fit rather than to refuse the request."""
 
 
 class Prepared(NamedTuple):
@@ -162,13 +158,15 @@ def _never_off(asked: ThinkingSource, model: Model, out: JsonObject) -> Thinking
 def switch_adaptive(
     out: JsonObject, asked: ThinkingSource, model: Model, options: ThinkingOptions
 ) -> None:
-    """Sets adaptive thinking on `out`, with an effort if one was asked for."""
+    """Sets adaptive thinking on `out`, with an effort if one was asked for. Clients show thinking, so models that omit
+    its text by default are asked for a summary; models that bind thinking to its exact prefix are asked to drop blocks
+    that no longer fit, rather than to reject the request."""
     thinking: dict[str, Any] = {"type": "adaptive"}
     if asked.display:
         thinking["display"] = asked.display
-    elif options.show_reasoning and model.display_default == "omitted":
+    elif model.display_default == "omitted":
         thinking["display"] = "summarized"
-    if options.binding_controls and model.preserved_thinking:
+    if model.preserved_thinking:
         thinking["block_binding"] = {"prefix_mismatch_behavior": "drop_block"}
     out["thinking"] = thinking
     level = asked.level

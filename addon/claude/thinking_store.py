@@ -62,10 +62,6 @@ class Restored(NamedTuple):
     """What `restore` did."""
 
     request: JsonObject
-    restored: int = 0
-    """Turns whose thinking was put back."""
-    left_out: int = 0
-    """Turns before the run that could be restored."""
     thinking_off: bool = False
     """Thinking was turned off for this request: a budget inside a tool loop demands blocks that are lost."""
     mark: Position | None = None
@@ -153,8 +149,6 @@ class ThinkingStore:
             del result["thinking"]
         return Restored(
             result,
-            restored=sum(1 for record in run if _thought(record)),
-            left_out=len(turns) - len(run),
             thinking_off=off,
             mark=Position(prefix, run[0].serial if run else None),
         )

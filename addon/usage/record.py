@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Literal
 
 from addon.claude.pricing import Tokens
@@ -73,9 +73,6 @@ class RequestRecord:
     """Anthropic's `request-id`, for support."""
     id: int = 0
     """Counted from 1 by the ledger that the record is added to."""
-
-
-RECORD_FIELDS = tuple(f.name for f in fields(RequestRecord))
 
 
 def record_json(record: RequestRecord) -> JsonObject:

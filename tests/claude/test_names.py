@@ -78,11 +78,6 @@ def test_other_names_are_no_claude_names(name: str) -> None:
     assert parse(name) is None
 
 
-def test_configured_prefix_is_taken_off() -> None:
-    assert parse("home-claude-opus-5", prefixes=("home-",)) == ModelChoice(id="claude-opus-5")
-    assert parse("ak-claude-opus-5", prefixes=("home-",)) is None
-
-
 def test_parsing_a_parsed_id_changes_nothing() -> None:
     for name in NAMES:
         choice = parse(name)

@@ -433,12 +433,6 @@ def test_interleaving_needs_tools() -> None:
     assert not prepare("claude-opus-4-5-high").betas
 
 
-def test_binding_controls_can_be_switched_off() -> None:
-    prepared = prepare("claude-opus-5-5", options=ThinkingOptions(binding_controls=False))
-    assert prepared.request["thinking"] == {"type": "adaptive", "display": "summarized"}
-    assert not prepared.betas
-
-
 @pytest.mark.parametrize(
     ("name", "fields", "fast", "betas"),
     [
@@ -463,25 +457,21 @@ def test_fast_only_when_allowed() -> None:
 
 
 DISPLAY = {
-    "asked of the model that omits": ("claude-opus-5", ThinkingRequest(), True, "summarized"),
-    "not asked of the model that shows": ("claude-opus-4-6-high", ThinkingRequest(), True, None),
-    "not asked when nobody looks": ("claude-opus-5", ThinkingRequest(), False, None),
+    "asked of the model that omits": ("claude-opus-5", ThinkingRequest(), "summarized"),
+    "not asked of the model that shows": ("claude-opus-4-6-high", ThinkingRequest(), None),
     "the client's omitted is kept": (
         "claude-opus-5",
         ThinkingRequest(display="omitted"),
-        True,
         "omitted",
     ),
     "thinking's own display wins": (
         "claude-opus-5",
         ThinkingRequest(thinking={"type": "adaptive", "display": "omitted"}, display="summarized"),
-        True,
         "omitted",
     ),
     "a budget can have one too": (
         "claude-opus-4-5-high",
         ThinkingRequest(display="omitted"),
-        True,
         "omitted",
     ),
 }
@@ -489,8 +479,8 @@ DISPLAY = {
 
 @pytest.mark.parametrize("case", DISPLAY)
 def test_display(case: str) -> None:
-    name, thinking_request, show, display = DISPLAY[case]
-    request = prepare(name, thinking_request, options=ThinkingOptions(show_reasoning=show)).request
+    name, thinking_request, display = DISPLAY[case]
+    request = prepare(name, thinking_request).request
     assert request["thinking"].get("display") == display
 
 

@@ -106,7 +106,7 @@ def test_v149_thinking_is_put_back_at_the_head_unchanged(store: ThinkingStore) -
     talk.messages.append(results("a"))
     restored = talk.restore()
     assert restored.request["messages"][1] == {"role": "assistant", "content": content}
-    assert (restored.restored, restored.left_out, restored.thinking_off) == (1, 0, False)
+    assert not restored.thinking_off
 
 
 def test_each_step_of_a_tool_loop_gets_all_thinking_before_it(store: ThinkingStore) -> None:
@@ -160,7 +160,7 @@ def test_v150_edited_turn_is_not_restored(store: ThinkingStore, edit: list[dict[
     talk.messages[-1] = {"role": "assistant", "content": edit}
     talk.messages.append(results("a"))
     restored = talk.restore()
-    assert (thoughts_in(restored.request), restored.left_out) == ([], 1)
+    assert thoughts_in(restored.request) == []
     assert restored.request["messages"][1]["content"] == edit
 
 
@@ -378,7 +378,6 @@ def test_client_that_sends_thinking_itself_is_left_alone(store: ThinkingStore) -
     talk.messages[1] = {"role": "assistant", "content": [thought("its own"), call("a")]}
     restored = talk.restore()
     assert restored.request == talk.request()
-    assert restored.restored == 0
 
 
 def test_answer_recorded_without_a_mark_is_restored_the_same(store: ThinkingStore) -> None:
@@ -420,7 +419,7 @@ def test_three_thousand_messages_are_restored_in_a_fraction_of_a_second(
     talk.messages.append(results("d"))
     with cpu_below():
         restored = talk.store.restore(talk.scope, talk.request(), talk.model)
-    assert (restored.restored, restored.left_out) == (1, 1500)
+    assert thoughts_in(restored.request) == ["1"]
 
 
 # ------------------------------------------------------------------------------------------------------------ limits
