@@ -1,4 +1,4 @@
-"""When a stream has to say something, and when to give up: deadlines as a value, apart from what is done about them."""
+"""When a stream has to send something, and when to give up: deadlines as values, apart from what is done about them."""
 
 from __future__ import annotations
 
@@ -32,23 +32,18 @@ class Timing:
         )
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class StreamTimers:
-    """The times of one stream, all on one monotonic clock."""
+    """The times of one stream, all on one monotonic clock. What is None does not run."""
 
     timing: Timing
     complete_at: float
     """The client's request was complete."""
-    last_sent: float
-    """The client was sent something."""
-    last_received: float
-    """Upstream sent something, or was asked."""
+    last_sent: float | None = None
+    """The client was sent something; None: not even a head."""
     connecting_since: float | None = None
-    awaiting_upstream: bool = False
-    committed: bool = False
-    """A head was sent: from here on errors are events."""
-    delivered: bool = False
-    """Content was sent: from here on nothing is tried again."""
+    last_received: float | None = None
+    """Upstream sent something, or was asked; None: nothing is expected of it."""
     hook: object = None
     """The hook that it was seen waiting in, and since when."""
     hook_since: float = 0.0
@@ -58,7 +53,8 @@ class StreamTimers:
         return since is not None and now >= since + self.timing.connect
 
     def upstream_silent_too_long(self, now: float) -> bool:
-        return self.awaiting_upstream and now >= self.last_received + self.timing.idle
+        last = self.last_received
+        return last is not None and now >= last + self.timing.idle
 
     def hook_hangs(self, hook: object, now: float) -> bool:
         """`hook`: the one that is waited for at this moment, or None."""
@@ -66,25 +62,26 @@ class StreamTimers:
             self.hook, self.hook_since = hook, now
         return hook is not None and now >= self.hook_since + self.timing.idle
 
-    def word_due(self, now: float) -> bool:
-        """Whether the client has to hear something now: a first byte, or a keepalive."""
-        return now >= self._next_word()
+    def output_due(self, now: float) -> bool:
+        """Whether the client has to be sent something now: a first byte, or a keepalive."""
+        return now >= self._next_output()
 
-    def delay(self, now: float, *, audible: bool) -> float:
-        """Seconds until the next look at this clock. `audible`: the client wants to hear something meanwhile."""
-        due = [now + (LONGEST_TICK if self.delivered else WAITING_TICK)]
-        word = self._next_word()
-        if audible or word > now:
-            due.append(word)
+    def delay(self, now: float, *, audible: bool, delivered: bool) -> float:
+        """Seconds until the next look at this clock. `audible`: the client is sent keepalives meanwhile. `delivered`:
+        content was sent."""
+        due = [now + (LONGEST_TICK if delivered else WAITING_TICK)]
+        output = self._next_output()
+        if audible or output > now:
+            due.append(output)
         if self.connecting_since is not None:
             due.append(self.connecting_since + self.timing.connect)
-        if self.awaiting_upstream:
+        if self.last_received is not None:
             due.append(self.last_received + self.timing.idle)
         if self.hook is not None:
             due.append(self.hook_since + self.timing.idle)
         return max(min(due) - now, SHORTEST_TICK)
 
-    def _next_word(self) -> float:
-        if self.committed:
-            return self.last_sent + self.timing.keepalive
-        return self.complete_at + self.timing.first_byte
+    def _next_output(self) -> float:
+        if self.last_sent is None:
+            return self.complete_at + self.timing.first_byte
+        return self.last_sent + self.timing.keepalive

@@ -1,10 +1,87 @@
-"""One request and its answer, over as many attempts as it takes."""
+"""The state machine of one request and its response, over as many attempts as it takes.
+
+Theory of operation
+===================
+
+mitmproxy's `HttpStream` is two state machines: `client_state` says how much of the request was read, `server_state`
+how much of the response. It sends one request upstream and passes the response on as it comes. `ReplayStream` adds a
+third, `stage`, because with retries, held responses and deadlines those two don't say what may happen next:
+
+    RECEIVING   the client's request is coming in
+    PREPARING   addons decide what is sent: first in their `request` hook, after a failed attempt in `upstream_failed`
+    CONNECTING  an approved attempt waits for a connection to upstream
+    AWAITING    the attempt was sent; upstream's head is awaited, or the body of an error is read
+    HOLDING     a stream is coming in, and nothing of it was sent to the client: an error event may still come before
+                the first content, and counts as a status as long as nothing was sent
+    STREAMING   content was sent to the client: from here on nothing is tried again
+    LIVE        this proxy's own response without an end goes out (the dashboard's events)
+    ENDED       everything is written but the end itself, which waits for the last hook; or nobody is left to write to
+    GIVEN_UP    the stream was ended from outside; whatever still comes is ignored
+
+One thing does not depend on the stage: whether the client was sent a head (`self.head`). A client that reads a stream
+and waits is sent a 200 and keepalives in any stage from PREPARING to HOLDING. A failure before the head is a status;
+after it, one event in the stream. It never looks like a good end.
+
+What happens, and where it leads (`TRANSITIONS` has the same without the reasons, and `enter` holds the code to it):
+
+    RECEIVING   the request is complete                                 PREPARING
+                refused on its headers alone, or too large              ENDED
+    PREPARING   an attempt was approved                                 CONNECTING
+                `request` left a response: with an end; without         ENDED; LIVE
+                nothing was approved: the client is told the error      ENDED
+    CONNECTING  connected: the attempt is sent                          AWAITING
+                refused, or not connected in time                       PREPARING or ENDED, as below
+    AWAITING    the head of a stream that an addon has taken on         HOLDING
+                another response, read to its end; cut, or silence      PREPARING or ENDED, as below
+    HOLDING     the first content, for a client that reads a stream     STREAMING
+                the end of the response                                 ENDED
+                an error event; cut, or silence                         PREPARING or ENDED, as below
+    STREAMING   the end of the response; an error event; cut, silence   ENDED
+    LIVE        the addon has no more data                              ENDED
+    any         the client has left, or the flow was killed in a hook   ENDED
+    any         `GiveUp`; a hook that hangs; the flow was killed        GIVEN_UP
+                between hooks; the proxy is shutting down while a
+                hook runs or a connection is made
+
+A failed attempt is handed to the addons with `upstream_failed` (PREPARING), and the attempt that they approve is sent
+(CONNECTING); if they approve none, or the proxy is shutting down, the client is told the error (ENDED).
+
+Events
+------
+
+Events come from the layer: HTTP events of both connections, completed commands, and our own `Tick` and `GiveUp`. A
+command that blocks (a hook, a connection) pauses the stream: the base class queues what comes meanwhile and handles it
+afterwards. `Tick` and `GiveUp` are never queued, because deadlines run in a hook, too. Hence two rules:
+
+* After each hook and each connection, look whether the client has left meanwhile (`check_killed` looks into the queue),
+  before anything is sent.
+* After a hook that follows a failure, drop what is left of the failed response from the queue: both attempts have the
+  same stream id.
+
+Every stage that waits for upstream has a deadline, which starts when the stage is entered (`enter`, `StreamTimers`).
+
+Why each override of mitmproxy exists
+-------------------------------------
+
+    handle_event                     the base class would queue ticks while a hook runs
+    _handle_event                    chooses by stage what becomes of an upstream event
+    state_wait_for_request_headers   the base class reads a body that was already refused, of whoever sends it
+    state_consume_request_body       marks the end of RECEIVING
+    state_wait_for_response_headers  the connection and the flow would share one response object, which we change
+    check_invalid, check_body_size   answer a bad response with a retry instead of an HTML page; make the exchange
+    check_killed                     what the base class has ended is ENDED here, too
+    make_server_connection           sends nothing without an approval; puts the credential on a copy
+    start_response_stream            the base class would send the head at once; we hold it until there is content
+    send_response                    the base class would pass upstream's errors on; they are attempts that failed
+    handle_protocol_error            a failed connection ends the attempt, not the stream
+"""
 
 from __future__ import annotations
 
 import logging
 import time
 from collections.abc import Mapping
+from enum import Enum, auto
 from math import inf
 from typing import Any
 
@@ -29,6 +106,7 @@ from mitmproxy.proxy.layers.http._events import (
 from mitmproxy.proxy.layers.http._hooks import HttpErrorHook, HttpResponseHook
 
 from addon.core.errors import BadGateway, CCProxyError
+from addon.exchange.answer import AnswerStream
 from addon.exchange.attempt import Attempt, Failure, Phase
 from addon.exchange.http_messages import copy_head, lowered
 from addon.exchange.state import Exchange, LocalStream
@@ -53,16 +131,47 @@ from addon.replay_layer.events import (
 logger = logging.getLogger(__name__)
 
 MAX_ANSWER = 64 << 20
-"""Bytes of one answer: Claude's longest is some MB, and it is kept whole until its end."""
+"""Bytes of one response: Claude's longest is some MB, and it is kept whole until its end."""
 LINGER_SECONDS = 2.0
-"""For upstream to end an answer whose last event has come."""
+"""For upstream to end a response whose last event has come."""
 MAX_ERROR_BODY = 1 << 20
 """Bytes of an upstream error that are read; Anthropic's are a few hundred."""
+UNREAD_BODY = 64 * 1024
+"""Bytes of a refused request's body that are still read."""
 RESPONSE_EVENTS = (
     ResponseData, ResponseHeaders, ResponseTrailers, ResponseEndOfMessage, ResponseProtocolError,
 )  # fmt: skip
-UNREAD_BODY = 64 * 1024
-"""Bytes of a refused request's body that are still read."""
+
+
+class Stage(Enum):
+    """How far a stream has come. See the module's docstring."""
+
+    RECEIVING = auto()
+    PREPARING = auto()
+    CONNECTING = auto()
+    AWAITING = auto()
+    HOLDING = auto()
+    STREAMING = auto()
+    LIVE = auto()
+    ENDED = auto()
+    GIVEN_UP = auto()
+
+
+FROM_UPSTREAM = (Stage.AWAITING, Stage.HOLDING, Stage.STREAMING)
+"""Stages in which upstream's events are of interest."""
+SILENT = (Stage.RECEIVING, Stage.ENDED)
+"""Stages in which the client is sent no keepalives."""
+TRANSITIONS = {
+    Stage.RECEIVING: (Stage.PREPARING, Stage.ENDED, Stage.GIVEN_UP),
+    Stage.PREPARING: (Stage.CONNECTING, Stage.LIVE, Stage.ENDED, Stage.GIVEN_UP),
+    Stage.CONNECTING: (Stage.AWAITING, Stage.PREPARING, Stage.ENDED, Stage.GIVEN_UP),
+    Stage.AWAITING: (Stage.HOLDING, Stage.PREPARING, Stage.ENDED, Stage.GIVEN_UP),
+    Stage.HOLDING: (Stage.STREAMING, Stage.PREPARING, Stage.ENDED, Stage.GIVEN_UP),
+    Stage.STREAMING: (Stage.ENDED, Stage.GIVEN_UP),
+    Stage.LIVE: (Stage.ENDED, Stage.GIVEN_UP),
+    Stage.ENDED: (Stage.ENDED, Stage.GIVEN_UP),
+    Stage.GIVEN_UP: (),
+}
 
 
 class ReplayStream(HttpStream):
@@ -72,24 +181,30 @@ class ReplayStream(HttpStream):
         super().__init__(context, stream_id)
         self.owner = owner
         self.clock = owner.clock
-        now = self.clock()
-        self.timers = StreamTimers(owner.timing, now, now, now)
-        self.keeps_body = bool(context.options.store_streamed_bodies)
-        """Asked once: mitmproxy makes a deep copy of an option's value each time."""
+        self.stage = Stage.RECEIVING
+        self.timers = StreamTimers(timing=owner.timing, complete_at=self.clock())
         self.due = inf
         """When it looks at the clock again."""
-        self.early_head: http.Response | None = None
-        self.ended = False
-        """All has been written but the end itself, which waits for the last hook."""
-        self.dropped = False
-        """Given up: whatever still comes is none of its business."""
+        self.head: http.Response | None = None
+        """The head that the client was sent; from then on a failure is an event."""
         self.held: list[bytes] = []
         """Bytes for the client that wait for the first content."""
         self.received = 0
-        """Bytes of this attempt's answer."""
+        """Bytes of this attempt's response."""
+        self.keeps_body = bool(context.options.store_streamed_bodies)
+        """Asked once: mitmproxy makes a deep copy of an option's value each time."""
+
+    def enter(self, stage: Stage) -> None:
+        """Every change of the stage. A deadline of the new stage starts now, one of the old stage is off."""
+        assert stage in TRANSITIONS[self.stage], f"{self.stage} → {stage}"
+        now = self.clock()
+        self.stage = stage
+        self.timers.connecting_since = now if stage is Stage.CONNECTING else None
+        self.timers.last_received = now if stage in FROM_UPSTREAM else None
 
     @property
     def streaming(self) -> bool:
+        """The client reads a stream."""
         return self.exchange.client.streaming
 
     @property
@@ -100,12 +215,10 @@ class ReplayStream(HttpStream):
             return None
         return waits_for
 
-    # -- what comes in ------------------------------------------------------------------------------------------
+    # -- dispatch -----------------------------------------------------------------------------------------------
 
     def handle_event(self, event: events.Event) -> Steps[None]:
-        # A tick is handled at once, even while the stream is paused in a hook (summarizing, refreshing, waiting):
-        # the base class would queue it until the hook is done.
-        if self.dropped:
+        if self.stage is Stage.GIVEN_UP:
             return
         if isinstance(event, Tick):
             yield from self.tick()
@@ -117,12 +230,16 @@ class ReplayStream(HttpStream):
     def _handle_event(self, event: events.Event) -> Steps[None]:
         if not isinstance(event, RESPONSE_EVENTS):
             yield from super()._handle_event(event)
-        elif self.timers.awaiting_upstream:
-            if isinstance(event, ResponseProtocolError):
-                yield from self.handle_protocol_error(event)
-            else:
-                yield from self.server_state(event)
-        # else: the rest of what came along with the reason for giving the attempt up
+        elif self.stage not in FROM_UPSTREAM:
+            return  # the rest of what came along with the reason for giving the attempt up
+        elif isinstance(event, ResponseProtocolError):
+            yield from self.handle_protocol_error(event)
+        elif self.stage is Stage.AWAITING:
+            yield from self.server_state(event)
+        else:
+            yield from self.take_content(event)
+
+    # -- RECEIVING: the request ---------------------------------------------------------------------------------
 
     def state_wait_for_request_headers(self, event: RequestHeaders) -> Steps[None]:
         yield from self.schedule()
@@ -133,7 +250,7 @@ class ReplayStream(HttpStream):
 
     def refuse_unread(self, response: http.Response) -> Steps[None]:
         """Refused on its headers alone: mitmproxy would first read the whole body, of whoever sends it."""
-        self.ended = True
+        self.enter(Stage.ENDED)
         self.client_state = self.server_state = self.state_errored
         response.headers["connection"] = "close"
         response.timestamp_start = response.timestamp_end = time.time()
@@ -147,20 +264,15 @@ class ReplayStream(HttpStream):
 
     def state_consume_request_body(self, event: events.Event) -> Steps[None]:
         if isinstance(event, RequestEndOfMessage):
-            self.timers.complete_at = self.timers.last_sent = self.clock()
+            self.enter(Stage.PREPARING)
+            self.timers.complete_at = self.clock()
             yield from self.schedule()
         yield from super().state_consume_request_body(event)
-
-    def state_wait_for_response_headers(self, event: ResponseHeaders) -> Steps[None]:
-        # The head becomes ours, while the connection reads from its own when the body ends and whether it can serve
-        # the next request: with one object for both, every answer that isn't streamed cost a new connection.
-        event.response = copy_head(event.response)
-        yield from super().state_wait_for_response_headers(event)
 
     def check_invalid(self, request: bool) -> Steps[bool]:
         if request:  # the first thing that the base class does with a new flow, before any hook
             self.exchange = self.owner.exchanges.begin(self.flow)
-            return (yield from super().check_invalid(True))
+            return (yield from self.ended_if(super().check_invalid(True)))
         assert self.flow.response
         try:
             validate_headers(self.flow.response)
@@ -173,7 +285,7 @@ class ReplayStream(HttpStream):
 
     def check_body_size(self, request: bool) -> Steps[bool]:
         if request:
-            return (yield from super().check_body_size(True))
+            return (yield from self.ended_if(super().check_body_size(True)))
         if len(self.response_body_buf) <= MAX_ERROR_BODY:
             return False
         yield from self.attempt_failed(
@@ -181,7 +293,44 @@ class ReplayStream(HttpStream):
         )
         return True
 
-    # -- sending an attempt -------------------------------------------------------------------------------------
+    def check_killed(self, emit_error_hook: bool) -> Steps[bool]:
+        return (yield from self.ended_if(super().check_killed(emit_error_hook)))
+
+    def ended_if(self, check: Steps[bool]) -> Steps[bool]:
+        """A check of the base class, which has told the client, or has nobody to tell, if it returns True."""
+        ended = yield from check
+        if ended:
+            self.enter(Stage.ENDED)
+        return ended
+
+    # -- PREPARING: a response of our own -----------------------------------------------------------------------
+
+    def send_response(self, already_streamed: bool = False) -> Steps[None]:
+        """Called by the base class with a whole response: an addon's own, or an upstream error."""
+        assert self.flow.response
+        if self.exchange.attempts:
+            yield from self.upstream_refused(self.flow.response)
+        elif self.head is not None:
+            yield from self.fail(self.exchange.error or unapproved())
+        elif self.exchange.local_stream is not None:
+            yield from self.send_live(self.flow.response, self.exchange.local_stream)
+        else:
+            yield from self.finish()
+
+    def send_live(self, head: http.Response, local: LocalStream) -> Steps[None]:
+        self.enter(Stage.LIVE)
+        yield from self.commit(head)
+        while True:
+            yield LiveDataHook(self.flow)
+            if (yield from self.check_killed(True)):
+                return
+            data, local.outbox = local.outbox, b""
+            if not data:
+                break
+            yield from self.write(data)
+        yield from self.finish(already_streamed=True)
+
+    # -- CONNECTING: an attempt ---------------------------------------------------------------------------------
 
     def make_server_connection(self) -> Steps[bool]:
         """Send the approved attempt. Always False, which tells the base class to send nothing itself."""
@@ -191,11 +340,10 @@ class ReplayStream(HttpStream):
             return False
         self.exchange.attempts.append(attempt)
         _show(self.flow.request, attempt)
-        self.timers.connecting_since = self.clock()
+        self.enter(Stage.CONNECTING)
         connected = yield from super().make_server_connection()
-        self.timers.connecting_since = None
-        # The client may have left, or a deadline passed, while the connection was made.
-        if connected and not self.ended and not (yield from self.check_killed(True)):
+        # The client may have left while the connection was made.
+        if connected and not (yield from self.check_killed(True)):
             yield from self.send(attempt)
         return False
 
@@ -203,61 +351,59 @@ class ReplayStream(HttpStream):
         request = copy_head(self.flow.request)
         request.headers[attempt.auth[0]] = attempt.auth[1]
         server = self.context.server
-        self.timers.awaiting_upstream = True
-        self.timers.last_received = self.clock()
+        self.enter(Stage.AWAITING)
         self.server_state = self.state_wait_for_response_headers
         yield SendHttp(RequestHeaders(self.stream_id, request, not attempt.body), server)
         if attempt.body:
             yield SendHttp(RequestData(self.stream_id, attempt.body), server)
         yield SendHttp(RequestEndOfMessage(self.stream_id), server)
 
-    def send_response(self, already_streamed: bool = False) -> Steps[None]:
-        """Called by the base class with a whole response: an addon's own, or an upstream error."""
-        assert self.flow.response
-        if self.exchange.attempts:
-            yield from self.upstream_refused(self.flow.response)
-        elif self.timers.committed:
-            yield from self.fail(self.exchange.error or unapproved())
-        elif self.exchange.local_stream is not None:
-            yield from self.send_live(self.flow.response, self.exchange.local_stream)
-        else:
-            yield from self.finish()
+    # -- AWAITING, HOLDING, STREAMING: the response -------------------------------------------------------------
 
-    def send_live(self, head: http.Response, local: LocalStream) -> Steps[None]:
-        yield from self.commit(head)
-        while True:
-            yield LiveDataHook(self.flow)
-            if (yield from self.check_killed(True)):
-                self.ended = True
-                return
-            data, local.outbox = local.outbox, b""
-            if not data:
-                break
-            yield from self.write(data)
-        yield from self.finish(already_streamed=True)
-
-    # -- its answer --------------------------------------------------------------------------------------------------
+    def state_wait_for_response_headers(self, event: ResponseHeaders) -> Steps[None]:
+        # The head becomes ours, while the connection reads from its own when the body ends and whether it can serve
+        # the next request: with one object for both, every response that isn't streamed cost a new connection.
+        event.response = copy_head(event.response)
+        yield from super().state_wait_for_response_headers(event)
 
     def start_response_stream(self) -> Steps[None]:
-        # The base class would send the head now. An error event may still come before the first content, and
-        # counts as a status as long as nothing was sent.
-        self.server_state = self.state_hold
+        self.enter(Stage.HOLDING)
         yield from ()
 
-    def state_hold(self, event: events.Event) -> Steps[None]:
+    def take_content(self, event: events.Event) -> Steps[None]:
         answer = self.exchange.answer
         assert answer
-        data, at_end = self.read(event)
-        self.held.append(data)
-        if answer.error and not (answer.began and self.streaming):
-            yield from self.attempt_failed(
-                "after_content" if answer.began else "before_content", answer.error
-            )
-        elif at_end or (answer.began and self.streaming):
-            yield from self.deliver(at_end)
+        data = self.translate(answer, event)
+        at_end = isinstance(event, ResponseEndOfMessage)
+        if self.stage is Stage.HOLDING:
+            yield from self.hold(answer, data, at_end)
+        else:
+            yield from self.write(data)
+            yield from self.after_data(answer, at_end)
 
-    def deliver(self, at_end: bool) -> Steps[None]:
-        self.timers.delivered = True
+    def translate(self, answer: AnswerStream, event: events.Event) -> bytes:
+        """The client's bytes for an upstream event."""
+        self.timers.last_received = self.clock()
+        if isinstance(event, ResponseData):
+            self.received += len(event.data)
+            if self.received <= MAX_ANSWER:
+                return answer.feed(event.data)
+            message = f"The answer is longer than {MAX_ANSWER} bytes."
+            answer.break_off(BadGateway(message, code="upstream_invalid"))
+        elif isinstance(event, ResponseEndOfMessage):
+            return answer.close()
+        return b""
+
+    def hold(self, answer: AnswerStream, data: bytes, at_end: bool) -> Steps[None]:
+        self.held.append(data)
+        began = answer.began and self.streaming
+        if answer.error and not began:
+            phase: Phase = "after_content" if answer.began else "before_content"
+            yield from self.attempt_failed(phase, answer.error)
+        elif at_end or began:
+            yield from self.deliver(answer, at_end)
+
+    def deliver(self, answer: AnswerStream, at_end: bool) -> Steps[None]:
         self.exchange.first_content = self.clock()
         body = b"".join(self.held)
         self.held.clear()
@@ -267,65 +413,27 @@ class ReplayStream(HttpStream):
             self.flow.response.headers["content-length"] = str(len(body))
             yield from self.finish()
             return
-        if self.early_head:
+        self.enter(Stage.STREAMING)
+        if self.head is None:
+            yield from self.commit(self.flow.response)
+        else:  # it was sent before anybody knew whose response it would be
             attempt = self.exchange.attempts[-1]
             told = self.exchange.client.source_comment(
                 attempt.source, attempt.reason, attempt.thinking_change
             )
             body = told + body
-        else:
-            yield from self.commit(self.flow.response)
-        self.server_state = self.state_stream_response_body
         yield from self.write(body)
-        yield from self.after_data(at_end)
+        yield from self.after_data(answer, at_end)
 
-    def state_stream_response_body(self, event: events.Event) -> Steps[None]:
-        data, at_end = self.read(event)
-        yield from self.write(data)
-        yield from self.after_data(at_end)
-
-    def after_data(self, at_end: bool) -> Steps[None]:
-        answer = self.exchange.answer
-        assert answer
+    def after_data(self, answer: AnswerStream, at_end: bool) -> Steps[None]:
         if answer.error:
             yield from self.attempt_failed("after_content", answer.error)
         elif at_end:
             yield from self.finish(already_streamed=True)
 
-    def read(self, event: events.Event) -> tuple[bytes, bool]:
-        """The client's bytes for an upstream event, and whether it was the last one."""
-        self.timers.last_received = self.clock()
-        if isinstance(event, ResponseData):
-            self.received += len(event.data)
-            if self.received > MAX_ANSWER:
-                return self.too_long(), False
-            return self.translate(event.data), False
-        at_end = isinstance(event, ResponseEndOfMessage)
-        return (self.translate(None) if at_end else b""), at_end
-
-    def translate(self, data: bytes | None) -> bytes:
-        answer = self.exchange.answer
-        assert answer
-        return answer.close() if data is None else answer.feed(data)
-
-    def too_long(self) -> bytes:
-        answer = self.exchange.answer
-        assert answer
-        answer.break_off(
-            BadGateway(f"The answer is longer than {MAX_ANSWER} bytes.", code="upstream_invalid")
-        )
-        return b""
-
-    def lingers(self, now: float) -> bool:
-        """Whether all of the answer is here, but upstream does not end it."""
-        answer = self.exchange.answer
-        waits = self.timers.awaiting_upstream and answer is not None and answer.complete
-        return waits and now >= self.timers.last_received + LINGER_SECONDS
-
-    # -- when it fails ------------------------------------------------------------------------------------------
+    # -- failures -----------------------------------------------------------------------------------------------
 
     def upstream_refused(self, response: http.Response) -> Steps[None]:
-        self.timers.awaiting_upstream = False
         headers = lowered(response.headers)
         status = response.status_code
         error = self.exchange.client.upstream_error(status, response.raw_content or b"", headers)
@@ -339,20 +447,12 @@ class ReplayStream(HttpStream):
         self, event: RequestProtocolError | ResponseProtocolError
     ) -> Steps[None]:
         answer = self.exchange.answer
-        if (
-            isinstance(event, RequestProtocolError)
-            or self.client_state == self.state_errored
-            or self.ended
-        ):
-            self.ended = True
+        if isinstance(event, RequestProtocolError) or self.stage is Stage.ENDED:
+            self.enter(Stage.ENDED)
             yield from super().handle_protocol_error(event)
-        elif answer and answer.complete:
-            yield from self.leave_upstream(reusable=False)
-            yield from (
-                self.state_hold
-                if self.server_state == self.state_hold
-                else self.state_stream_response_body
-            )(ResponseEndOfMessage(self.stream_id))
+        elif answer and answer.complete:  # all of it has come: only the connection's end is missing
+            yield from self.owner.abandon(self.context.server)
+            yield from self.take_content(ResponseEndOfMessage(self.stream_id))
         else:
             yield from self.attempt_failed(self.phase(event), disconnected(event))
 
@@ -367,10 +467,34 @@ class ReplayStream(HttpStream):
     def attempt_failed(
         self, phase: Phase, error: CCProxyError, headers: Mapping[str, str] | None = None
     ) -> Steps[None]:
-        exchange = self.exchange
-        attempt = exchange.attempts[-1]
+        """Send another attempt if nothing was delivered and an addon approves one; otherwise tell the client.
+        `headers`: of an error response that was read to its end, so its connection can serve the next attempt."""
+        exchange, closing = self.exchange, self.owner.exchanges.closing
+        self.note_failure(phase, error, headers)
+        if headers:
+            self.owner.served.add(self.context.server)
+        else:
+            yield from self.owner.abandon(self.context.server)
+        if closing is not None:
+            exchange.error = closing
+        elif self.stage is not Stage.STREAMING:
+            self.enter(Stage.PREPARING)
+            self.forget_response()
+            yield UpstreamFailedHook(self.flow)
+            self.forget_queued()
+            if (yield from self.check_killed(True)):
+                return
+            if exchange.approved:
+                yield from self.make_server_connection()
+                return
+        yield from self.fail(exchange.error or error)
+
+    def note_failure(
+        self, phase: Phase, error: CCProxyError, headers: Mapping[str, str] | None
+    ) -> None:
+        attempt = self.exchange.attempts[-1]
         attempt.outcome = str(error.status) if headers else error.code or str(error.status)
-        exchange.failure = Failure(
+        self.exchange.failure = Failure(
             attempt=attempt,
             phase=phase,
             error=error,
@@ -378,62 +502,30 @@ class ReplayStream(HttpStream):
             answered=phase == "before_content" or headers is not None,
             reused=self.context.server in self.owner.served,
         )
-        yield from self.leave_upstream(reusable=bool(headers))
-        if self.owner.exchanges.closing is not None:
-            exchange.error = self.owner.exchanges.closing
-        elif not self.timers.delivered:
-            self.forget_attempt()
-            yield UpstreamFailedHook(self.flow)
-            self.forget_queued()
-            if (yield from self.check_killed(True)):
-                self.ended = True
-                return
-        if exchange.approved:
-            yield from self.make_server_connection()
-        else:
-            yield from self.fail(exchange.error or error)
 
-    def leave_upstream(self, *, reusable: bool) -> Steps[None]:
-        """`reusable`: the answer was read to its end, so the connection can serve the next attempt."""
-        self.timers.awaiting_upstream = False
-        if reusable:
-            self.owner.served.add(self.context.server)
-        else:
-            yield from self.owner.abandon(self.context.server)
-
-    def forget_queued(self) -> None:
-        """The rest of the failed answer came while the hook ran; the next attempt would take it for its own."""
-        kept = [e for e in self._paused_event_queue if not isinstance(e, RESPONSE_EVENTS)]
-        self._paused_event_queue.clear()
-        self._paused_event_queue.extend(kept)
-
-    def forget_attempt(self) -> None:
+    def forget_response(self) -> None:
         self.flow.response = self.flow.error = None
         self.exchange.answer = None
         self.held.clear()
         self.received = 0
         self.response_body_buf.clear()
 
-    # -- speaking -----------------------------------------------------------------------------------------------
+    def forget_queued(self) -> None:
+        """The rest of the failed response came while the hook ran; the next attempt would take it for its own."""
+        kept = [e for e in self._paused_event_queue if not isinstance(e, RESPONSE_EVENTS)]
+        self._paused_event_queue.clear()
+        self._paused_event_queue.extend(kept)
 
-    def schedule(self) -> Steps[None]:
-        now = self.clock()
-        self.due = now + self.timers.delay(now, audible=not self.ended and self.may_speak)
-        yield from self.owner.wake_by(self.due)
+    # -- what the client is sent --------------------------------------------------------------------------------
 
-    @property
-    def may_speak(self) -> bool:
-        return self.client_state == self.state_done and self.streaming
-
-    def say_something(self) -> Steps[None]:
+    def send_keepalive(self) -> Steps[None]:
         client = self.exchange.client
-        if not self.timers.committed:
-            self.early_head = http.Response.make(200, b"", client.early_headers())
-            yield from self.commit(self.early_head)
+        if self.head is None:
+            yield from self.commit(http.Response.make(200, b"", client.early_headers()))
         yield from self.write(client.keepalive)
 
     def commit(self, head: http.Response) -> Steps[None]:
-        self.timers.committed = True
+        self.head = head
         self.timers.last_sent = self.clock()
         head.headers.pop("content-length", None)
         head.headers["transfer-encoding"] = "chunked"
@@ -446,22 +538,10 @@ class ReplayStream(HttpStream):
                 self.response_body_buf += data
             yield SendHttp(ResponseData(self.stream_id, data), self.context.client)
 
-    # -- ending -------------------------------------------------------------------------------------------------
-
-    def finish(self, already_streamed: bool = False) -> Steps[None]:
-        self.timers.awaiting_upstream = False
-        self.ended = True
-        self.owner.served.add(self.context.server)
-        if already_streamed and self.keeps_body:
-            assert self.flow.response
-            self.flow.response.data.content = bytes(self.response_body_buf)
-            self.response_body_buf.clear()
-        yield from super().send_response(already_streamed)
-
     def fail(self, error: CCProxyError) -> Steps[None]:
         """Tell the client, once: with a status where nothing was sent yet, else with one event."""
         self.exchange.error = error
-        if self.timers.committed:
+        if self.head is not None:
             yield from self.fail_in_stream(error)
             return
         self.flow.response = self.error_response(error)
@@ -473,8 +553,32 @@ class ReplayStream(HttpStream):
         response.timestamp_start = time.time()
         return response
 
+    def write_error(self, error: CCProxyError) -> Steps[None]:
+        """The one event that ends a stream, and the flow as it then looks to people."""
+        answer = self.exchange.answer
+        yield from self.write(
+            answer.fail(error) if answer else self.exchange.client.error_event(error)
+        )
+        self.flow.response = self.flow.response or self.head
+        assert self.flow.response
+        self.flow.response.data.content = bytes(self.response_body_buf)
+        self.flow.response.timestamp_end = time.time()
+        self.flow.error = Error(error.message)
+
+    # -- ENDED, GIVEN_UP ----------------------------------------------------------------------------------------
+
+    def finish(self, already_streamed: bool = False) -> Steps[None]:
+        self.enter(Stage.ENDED)
+        self.owner.served.add(self.context.server)
+        if already_streamed and self.keeps_body:
+            assert self.flow.response
+            self.flow.response.data.content = bytes(self.response_body_buf)
+            self.response_body_buf.clear()
+        yield from super().send_response(already_streamed)
+
     def fail_in_stream(self, error: CCProxyError) -> Steps[None]:
         yield from self.write_error(error)
+        self.enter(Stage.ENDED)
         yield HttpErrorHook(self.flow)
         self.server_state = self.state_done
         self.flow.live = False
@@ -482,26 +586,14 @@ class ReplayStream(HttpStream):
         # A protocol error here would close without the chunked terminator, and look like a cut.
         yield SendHttp(ResponseEndOfMessage(self.stream_id), self.context.client)
 
-    def write_error(self, error: CCProxyError) -> Steps[None]:
-        """The one event that ends a stream, and the flow as it then looks to people."""
-        answer = self.exchange.answer
-        yield from self.write(
-            answer.fail(error) if answer else self.exchange.client.error_event(error)
-        )
-        self.ended = True
-        self.flow.response = self.flow.response or self.early_head
-        assert self.flow.response
-        self.flow.response.data.content = bytes(self.response_body_buf)
-        self.flow.response.timestamp_end = time.time()
-        self.flow.error = Error(error.message)
-
     def give_up(self, error: CCProxyError) -> Steps[None]:
         """End it from outside, whatever it waits for: a hook that hangs, or this layer's own failure."""
         client, in_last_hook = self.context.client, _is_last(self.hook)
-        self.dropped = True
+        all_written = self.stage is Stage.ENDED
+        self.enter(Stage.GIVEN_UP)
         self._paused = None
         self._paused_event_queue.clear()
-        if not self.timers.committed:
+        if self.head is None:
             self.exchange.error = error
             self.flow.response = self.error_response(error)
             self.flow.response.headers["connection"] = "close"
@@ -509,7 +601,7 @@ class ReplayStream(HttpStream):
             head = ResponseHeaders(self.stream_id, self.flow.response, end_stream=False)
             yield SendHttp(head, client)
             yield SendHttp(ResponseData(self.stream_id, content), client)
-        elif not self.ended:
+        elif not all_written:
             self.exchange.error = error
             yield from self.write_error(error)
         self.flow.live = False
@@ -523,12 +615,19 @@ class ReplayStream(HttpStream):
         yield DropStream(self.stream_id)
         yield commands.CloseConnection(client)
 
-    # -- watching the clock --------------------------------------------------------------------------------------
+    # -- the clock ----------------------------------------------------------------------------------------------
+
+    def schedule(self) -> Steps[None]:
+        now = self.clock()
+        audible = self.stage not in SILENT and self.streaming
+        delivered = self.stage in (Stage.STREAMING, Stage.ENDED)
+        self.due = now + self.timers.delay(now, audible=audible, delivered=delivered)
+        yield from self.owner.wake_by(self.due)
 
     def tick(self) -> Steps[None]:
         self.due = inf
         if not self.flow.live:
-            yield from self.notice_kill()
+            yield from self.end_if_killed()
             return
         now = self.clock()
         hook = self.hook
@@ -536,38 +635,53 @@ class ReplayStream(HttpStream):
             logger.error("The hook %s hangs; its request was given up.", hook.name)
             yield from self.give_up(hanging())
             return
-        if not self.ended and self.client_state != self.state_errored:
-            yield from self.look(now)
+        if self.stage is not Stage.ENDED:
+            yield from self.meet_deadlines(now)
         yield from self.schedule()
 
-    def notice_kill(self) -> Steps[None]:
+    def end_if_killed(self) -> Steps[None]:
         """Someone in mitmweb has killed or deleted the flow: mitmproxy notes that, and lets it run."""
-        error, told = self.flow.error, self.ended or self.client_state == self.state_errored
-        if error is not None and error.msg == Error.KILLED_MESSAGE and not told:
-            yield from self.leave_upstream(reusable=False)
+        error = self.flow.error
+        if self.stage is not Stage.ENDED and error and error.msg == Error.KILLED_MESSAGE:
+            yield from self.owner.abandon(self.context.server)
             yield from self.give_up(killed())
 
-    def look(self, now: float) -> Steps[None]:
-        """Whatever is due now."""
-        closing, waiting = self.owner.exchanges.closing, self.timers.connecting_since is not None
-        if closing is not None and self.exchange.local_stream is None and (self.hook or waiting):
+    def meet_deadlines(self, now: float) -> Steps[None]:
+        """Do whatever is due now."""
+        closing, connecting = self.owner.exchanges.closing, self.stage is Stage.CONNECTING
+        local = self.exchange.local_stream
+        if closing is not None and local is None and (self.hook or connecting):
             yield from self.give_up(closing)
         elif self.timers.connecting_too_long(now):
             yield from self.owner.abort_connecting()
-        elif closing is not None and self.timers.awaiting_upstream:
-            end = ResponseProtocolError(self.stream_id, CLOSING, ErrorCode.GENERIC_SERVER_ERROR)
-            yield from super().handle_event(end)
+        elif closing is not None and self.stage in FROM_UPSTREAM:
+            yield from self.cut(CLOSING)
         elif self.timers.upstream_silent_too_long(now) or self.lingers(now):
-            silence = ResponseProtocolError(self.stream_id, IDLE, ErrorCode.GENERIC_SERVER_ERROR)
-            yield from super().handle_event(silence)
-        elif self.streaming and self.timers.word_due(now):
-            yield from self.say_something()
+            yield from self.cut(IDLE)
+        elif self.streaming and self.timers.output_due(now):
+            yield from self.send_keepalive()
+
+    def cut(self, reason: str) -> Steps[None]:
+        """Go on as if upstream had closed the connection."""
+        end = ResponseProtocolError(self.stream_id, reason, ErrorCode.GENERIC_SERVER_ERROR)
+        yield from super().handle_event(end)
+
+    def lingers(self, now: float) -> bool:
+        """Whether all of the response is here, but upstream does not end it."""
+        answer, last = self.exchange.answer, self.timers.last_received
+        if last is None or answer is None or not answer.complete:
+            return False
+        return now >= last + LINGER_SECONDS
 
 
 def _is_large(request: http.Request) -> bool:
     """Too large to be read for nothing; a small body is read, so that the connection can serve the next request."""
     length = request.headers.get("content-length", "")
     return not length.isdecimal() or int(length) > UNREAD_BODY
+
+
+def _is_last(hook: commands.StartHook | None) -> bool:
+    return isinstance(hook, HttpErrorHook | HttpResponseHook)
 
 
 def _show(request: http.Request, attempt: Attempt) -> None:
@@ -580,7 +694,3 @@ def _show(request: http.Request, attempt: Attempt) -> None:
     )
     data.content, data.trailers = attempt.body, None
     request.headers["content-length"] = str(len(attempt.body))
-
-
-def _is_last(hook: commands.StartHook | None) -> bool:
-    return isinstance(hook, HttpErrorHook | HttpResponseHook)

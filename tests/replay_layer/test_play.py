@@ -214,6 +214,20 @@ def test_an_answer_that_upstream_does_not_end_is_ended_and_its_connection_left(
     assert play.opening and not play.failures
 
 
+def test_a_client_is_kept_alive_while_addons_think_about_a_refused_connection() -> None:
+    play = Play()
+    play.client_sends(client_request("chat"))
+    play.complete_hooks()
+    play.connect("refused")
+    ticks = 0
+    while play.timers[0][0] < 1045:
+        play.wait(play.timers[0][0] - play.now)
+        ticks += 1
+    assert names(play) == ["upstream_failed"]
+    assert play.sent.count(b": keepalive") == 3  # the first byte after 10 s, then each 15 s
+    assert ticks < 60
+
+
 def test_a_connection_whose_fate_is_never_told_is_given_up() -> None:
     play = Play()
     play.client_sends(client_request("chat"))
