@@ -1,16 +1,19 @@
-"""The upstream leg: mitmproxy's HTTP layer, taught to try again, to stay audible and to fail closed.
+"""The upstream leg: a subclass of mitmproxy's HTTP layer that retries, sends keepalives and fails closed.
 
-Nothing outside this package touches mitmproxy's internals. Addons see one more hook,
-`async def upstream_failed(self, flow)`: the attempt sent last has failed and nothing of its answer was delivered; an
-addon that calls `exchange.approve(attempt)` sends another one in the same flow.
+Nothing outside this package touches mitmproxy's internals. Addons see two more hooks:
+`upstream_failed(self, flow)`, when the last attempt has failed and nothing of its response was delivered: an addon that
+calls `exchange.approve(attempt)` sends another one in the same flow; and
+`live_data(self, flow)`, when a local response without an end wants its next bytes.
+
+The rules that it keeps:
 
 1. Closed by default: a request goes upstream only with an approved attempt, and an approval is good for one request.
 2. Secrets at the last moment: the credential is on the copy that is sent, never on `flow.request`.
 3. Never silent: a streaming client gets a real status, or a 200 and keepalives; a failure after that is one event.
-4. Never hang: connecting and waiting for upstream have deadlines of their own.
-5. Nothing is tried again once content was delivered.
+4. Never hang: connecting, waiting for upstream and waiting for a hook have deadlines of their own.
+5. Nothing is retried once content was delivered.
 
-Each override names the behaviour of mitmproxy 12 that it answers.
+Each override says which behaviour of mitmproxy 12 it is there for: those are what to check when mitmproxy is updated.
 """
 
 from addon.replay_layer.connections import Connections

@@ -1,4 +1,4 @@
-"""The client's side of the connection: mitmproxy's HTTP/1 server with JSON errors and a bounded head."""
+"""The client's side of a connection: mitmproxy's HTTP/1 server with JSON errors, a limit for heads, and deadlines."""
 
 from __future__ import annotations
 
@@ -25,23 +25,21 @@ from addon.replay_layer.events import Steps
 
 MAX_HEAD = 64 * 1024
 """Bytes of request line and headers; mitmproxy itself has no limit."""
-
-
 HEAD_SECONDS = 15.0
 """From the first byte of a head to its last."""
 BODY_SECONDS, BODY_BYTES = 30.0, 1024
-"""So many bytes of a body have to come in so many seconds."""
+"""A body has to come in at this rate at least: so many bytes in so many seconds."""
 KINDS = {413: "request_too_large"}
 MESSAGES = {
-    400: "This is no request that ccproxy serves: it is malformed, or meant for a forward proxy.",
+    400: "ccproxy doesn't serve this request: it is malformed, or meant for a forward proxy.",
     413: "The request's body is too large.",
 }
-"""mitmproxy's own words speak of its options."""
+"""In place of mitmproxy's own messages, which speak of its options."""
 
 
 class ClientConnection(Http1Server):
-    """mitmproxy answers errors of its own in HTML, with its version; ours are JSON in the client's dialect. And it
-    waits for ever for a request that comes drop by drop; this does not."""
+    """mitmproxy sends its own errors as HTML, with its version; here they are JSON in the client's dialect. And it
+    waits for ever for a request that comes in drop by drop; here that has a deadline."""
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
@@ -50,7 +48,7 @@ class ClientConnection(Http1Server):
         """`received` when the timer was set."""
         self.timer: commands.RequestWakeup | None = None
         self.chunked = False
-        """The answer's body is sent in chunks."""
+        """The response's body is sent in chunks."""
 
     def _handle_event(self, event: events.Event) -> Steps[None]:
         if isinstance(event, ResponseData):
@@ -64,13 +62,14 @@ class ClientConnection(Http1Server):
             self.received += len(event.data)
         yield from super()._handle_event(event)
         if self.state == self.wait and len(self.buf) > MAX_HEAD:
-            # sent ahead of an answer: mitmproxy would hold it without limit, and serve it although nobody listens
+            # Pipelined: mitmproxy would buffer it without limit while a response is going out, and serve it even if
+            # the client is gone by then.
             self.buf.maybe_extract_at_most(len(self.buf))
             yield commands.CloseConnection(self.conn)
         yield from self.expect_progress()
 
     def expect_progress(self) -> Steps[None]:
-        """While a request is coming in, a timer runs; between requests none does."""
+        """Run a timer while a request is coming in, and none between requests."""
         if self.timer is None and self.reading:
             self.mark = self.received
             self.timer = commands.RequestWakeup(
@@ -105,7 +104,7 @@ class ClientConnection(Http1Server):
         yield from self.give_up(408, "The request came in too slowly.")
 
     def give_up(self, status: int, message: str) -> Steps[None]:
-        """Answer a request that is not read to its end, and close the connection."""
+        """Send an error for a request that is not read to its end, and close the connection."""
         in_body = self.state == self.read_body
         self.state = self.done
         yield commands.SendData(self.conn, self.error(status, message))
@@ -115,7 +114,7 @@ class ClientConnection(Http1Server):
             yield ReceiveHttp(error)
 
     def bail_out(self, error: CCProxyError) -> Steps[None]:
-        """Close the connection, with an answer if none has begun."""
+        """Close the connection, with an error response if no response has begun."""
         if self.state == self.done:
             return
         if self.request and not self.response:
@@ -137,16 +136,17 @@ class ClientConnection(Http1Server):
             self.chunked = "chunked" in encoding.lower()
         yield from super().send(event)
         if self.response and self.response.status_code == 100:
-            self.response = None  # the answer itself is still to come, and may be an error of ours
+            self.response = None  # the final response is still to come, and may be an error of ours
 
     def framed(self, data: bytes) -> commands.SendData:
-        """A piece of the body, as the head has announced it. mitmproxy would look that up again for each piece."""
+        """A piece of the body, framed as the head says. mitmproxy would parse the head again for each piece."""
         return commands.SendData(
             self.conn, b"%x\r\n%b\r\n" % (len(data), data) if self.chunked else data
         )
 
     def fit(self, response: http.Response) -> None:
-        """The framing that the client asked for. The flow's request has become what was sent upstream."""
+        """Set the framing that the client's request allows. The base class would read it from the flow's request, which
+        is by now what was sent upstream."""
         request = self.request
         if request is None or response.status_code < 200:
             return
@@ -163,9 +163,7 @@ class ClientConnection(Http1Server):
                 yield commands.SendData(
                     self.conn, self.error(400, "The request's head is malformed.")
                 )
-            elif not isinstance(
-                command, commands.Log
-            ):  # it would log the raw head, credentials and all
+            elif not isinstance(command, commands.Log):  # it has the raw head, with credentials
                 if isinstance(command, ReceiveHttp) and isinstance(command.event, RequestHeaders):
                     self.request = copy_head(command.event.request)
                 yield command
@@ -179,9 +177,7 @@ class ClientConnection(Http1Server):
     def read_body(self, event: events.Event) -> Steps[None]:
         try:
             yield from super().read_body(event)
-        except (
-            NotImplementedError
-        ):  # mitmproxy knows no trailers, and would leave the client waiting
+        except NotImplementedError:  # from mitmproxy, for trailers; the client would wait for ever
             yield from self.give_up(400, "Trailers after a request's body are not supported.")
 
     def error(self, status: int, message: str) -> bytes:

@@ -1,4 +1,4 @@
-"""How many clients may be connected at once, and how long one may leave its answer unread."""
+"""How many clients may be connected at once, and how long one may leave its response unread."""
 
 from __future__ import annotations
 
@@ -23,25 +23,25 @@ if sys.platform != "win32":
 logger = logging.getLogger(__name__)
 
 MOST = 1000
-"""Connections, where there are descriptors for so many. An idle one costs about 20 KiB, one with a stream 35."""
+"""Connections, if there are enough descriptors. An idle one costs about 20 KiB, one with a stream 35."""
 FEWEST = 16
 RESERVED = 64
-"""Descriptors for all else: files, listeners, the proxy's own requests."""
+"""Descriptors for everything else: files, listeners, the proxy's own requests."""
 UNREAD_SECONDS = 60.0
-"""A client that reads nothing for so long is taken for gone. Keepalives would keep its connection open for ever."""
+"""A client that reads nothing for so long is treated as gone: keepalives would keep its connection open for ever."""
 AT_ONCE = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
-"""SO_LINGER for no seconds: what was not sent by then is thrown away."""
+"""SO_LINGER of zero seconds: closing discards what was not sent and resets the connection."""
 LOOK_EVERY = 5.0
 LOG_EVERY = 60.0
 
 
 class RateLimitedLog(logging.Filter):
-    """Lets the log say once a minute that there are no file descriptors left. asyncio tries to accept a hundred
-    connections each second, and says so, with a traceback, for each."""
+    """Logs once a minute that there are no file descriptors left. asyncio logs it, with a traceback, each time that it
+    can't accept a connection, which is a hundred times a second."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.said = -LOG_EVERY
+        self.logged = -LOG_EVERY
 
     def filter(self, record: logging.LogRecord) -> bool:
         error = record.exc_info[1] if record.exc_info else None
@@ -50,15 +50,15 @@ class RateLimitedLog(logging.Filter):
         record.msg, record.args = "No file descriptors are left; new connections wait.", ()
         record.exc_info = None
         now = time.monotonic()
-        if now - self.said < LOG_EVERY:
+        if now - self.logged < LOG_EVERY:
             return False
-        self.said = now
+        self.logged = now
         return True
 
 
 def descriptors(wanted: int) -> int:
-    """How many this process may have, raised to `wanted` if that is allowed: macOS gives 256 unless asked."""
-    if sys.platform == "win32":  # it has no such limit
+    """How many descriptors this process may have, after asking for `wanted`: on macOS the default is 256."""
+    if sys.platform == "win32":  # has no such limit
         return wanted
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY or soft >= wanted:
@@ -72,19 +72,19 @@ def descriptors(wanted: int) -> int:
 
 
 def room_for_connections() -> int:
-    """Each has two descriptors: the client's, and the one to Anthropic."""
+    """Each takes two descriptors: the client's, and the one to Anthropic."""
     return max(FEWEST, (descriptors(2 * MOST + RESERVED) - RESERVED) // 2)
 
 
 @dataclass(slots=True)
 class ClientSocket:
-    """A client's connection, which can outlive mitmproxy's handling of it: what was written is still to be read."""
+    """A client's connection. It can outlive mitmproxy's handling of it, until the client has read what was written."""
 
     handler: ConnectionHandler
     writer: asyncio.StreamWriter
     unread: int = 0
     since: float = 0.0
-    """When `unread` last became less, or began to be something, by the monotonic clock."""
+    """When `unread` last became less, or more than zero, by the monotonic clock."""
     gone: bool = False
     """mitmproxy is done with it."""
     upstream: dict[connection.Server, asyncio.StreamWriter] = field(default_factory=dict)
@@ -93,14 +93,14 @@ class ClientSocket:
         return not self.writer.transport.get_write_buffer_size()
 
     def stuck_for(self, now: float) -> float:
-        """Seconds in which the client has read nothing of what waits for it."""
+        """Seconds for which the client has read nothing of what waits for it."""
         before, self.unread = self.unread, self.writer.transport.get_write_buffer_size()
         if not before or self.unread < before:
             self.since = now
         return now - self.since if self.unread else 0.0
 
     def abort(self) -> None:
-        """Reset it: otherwise we, or the system, would keep what was written until the client has read it."""
+        """Reset it: otherwise this process, or the kernel, would keep what was written until the client reads it."""
         if self.handler.client in self.handler.transports:
             self.handler.close_connection(self.handler.client)
         reset(self.writer)
@@ -108,7 +108,7 @@ class ClientSocket:
 
 class Connections:
     def __init__(self, most: int | None = None, unread_seconds: float = UNREAD_SECONDS) -> None:
-        """`most`: connections at once; None: as many as there are descriptors for, MOST at most."""
+        """`most`: connections at once; None: as many as there are descriptors for, up to MOST."""
         self.most = room_for_connections() if most is None else most
         self.unread_seconds = unread_seconds
         self.open: dict[str, ClientSocket] = {}
@@ -154,7 +154,7 @@ class Connections:
                 await end(held.handler, data.server)
 
     def look(self) -> None:
-        """Close connections whose client has read nothing of what waits for it."""
+        """Close connections whose client has read nothing for too long."""
         now = time.monotonic()
         for client_id, held in list(self.open.items()):
             if held.stuck_for(now) >= self.unread_seconds:
@@ -168,13 +168,13 @@ class Connections:
 
 
 def reset(writer: asyncio.StreamWriter) -> None:
-    """Close now; what was not sent by then is thrown away."""
+    """Close now and discard what was not sent."""
     writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, AT_ONCE)
     writer.transport.abort()
 
 
 def shut(writer: asyncio.StreamWriter) -> None:
-    """Close a connection to Anthropic. The rest of a request whose client has left must not be sent, and billed."""
+    """Close a connection to Anthropic. The rest of a request is not sent once the client has left: it is billed."""
     if writer.transport.get_write_buffer_size():
         reset(writer)
     else:
@@ -182,8 +182,8 @@ def shut(writer: asyncio.StreamWriter) -> None:
 
 
 async def end(handler: ConnectionHandler, left_open: connection.Server) -> None:
-    """Finish what mitmproxy has not when something was just coming in: the task that reads a connection, cancelled
-    while it waits for its turn (`ConnectionHandler.server_event`), neither closes it nor tells the layer."""
+    """Tell the layer that a connection was closed, where mitmproxy does not: the task that reads from a connection,
+    cancelled while it waits for its turn (`ConnectionHandler.server_event`), neither closes it nor tells the layer."""
     del handler.transports[left_open]
     left_open.state = connection.ConnectionState.CLOSED
     await handler.server_event(events.ConnectionClosed(left_open))

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from addon.core.settings import Settings
 
 LONGEST_TICK = 5.0
-"""Seconds. A pending timer keeps a finished stream in memory, so none is long."""
+"""Seconds. A pending timer keeps a finished stream in memory, so no timer is long."""
 SHORTEST_TICK = 0.02
 WAITING_TICK = 1.0
-"""Until content flows, deadlines begin between ticks (a connection, a retry), so ticks are closer."""
+"""Until content flows, deadlines start between two ticks (a connection, a retry), so ticks are closer together."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""What clients are told when an attempt, or this proxy itself, fails."""
+"""The errors that clients get when an attempt, or this proxy itself, fails."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from mitmproxy.proxy.layers.http._events import ErrorCode, ResponseProtocolError
 from addon.core.errors import BadGateway, CCProxyError, GatewayTimeout
 
 IDLE = "idle"
-"""Message of the protocol error that our own deadline raises."""
+"""Message of the protocol error for a deadline of ours."""
 CLOSING = "closing"
-"""The same, when the proxy is going down."""
+"""The same, when the proxy is shutting down."""
 
 
 def unapproved() -> CCProxyError:
@@ -30,7 +30,7 @@ def killed() -> CCProxyError:
 
 def disconnected(event: ResponseProtocolError) -> CCProxyError:
     if event.code is ErrorCode.CONNECT_FAILED:
-        if "ertificate" in event.message:  # a company's own TLS inspection, most often
+        if "ertificate" in event.message:  # most often a company's TLS inspection
             return BadGateway(
                 f"Anthropic's certificate was not accepted: {event.message} If your network inspects "
                 "TLS, give its CA with --set ssl_verify_upstream_trusted_ca=FILE.",

@@ -1,4 +1,4 @@
-"""The layer under each client connection, and the addons that put it there and keep others out."""
+"""The layer under each client connection, the addon that puts it there, and the one that keeps other flows out."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ logger = logging.getLogger(__name__)
 
 
 class LayerWakeup(commands.RequestWakeup):
-    """The layer's own: no stream and no connection waits for it by itself."""
+    """A wake-up for the layer itself, not for one of its streams or connections."""
 
 
 class ReplayLayer(HttpLayer):
@@ -62,8 +62,8 @@ class ReplayLayer(HttpLayer):
     def handle_event(self, event: events.Event) -> Steps[None]:
         writes = WriteCoalescer()
         try:
-            # not by way of Layer.handle_event, which keeps a layer waiting for its own commands: this one has none
-            yield from writes.joined(self._handle_event(event))
+            # Not through Layer.handle_event, which makes a layer wait for its own blocking commands: this one has none.
+            yield from writes.coalesce(self._handle_event(event))
         except Exception:
             # mitmproxy would log it, forget the event, and leave the client waiting.
             logger.exception("ccproxy's replay layer failed")
@@ -71,7 +71,7 @@ class ReplayLayer(HttpLayer):
             yield from self.collapse()
 
     def collapse(self) -> Steps[None]:
-        """Tell the client what can still be told, and close its connection, and with it all others."""
+        """End every stream with an error, as far as possible, and close the client's connection, and so all others."""
         error = CCProxyError("ccproxy failed while serving this request. Its log says why.")
         try:
             for stream in list(self.streams.values()):
@@ -93,7 +93,7 @@ class ReplayLayer(HttpLayer):
             yield from super()._handle_event(event)
 
     def wake_by(self, due: float) -> Steps[None]:
-        """One wake-up for all streams of a connection: each is a task, and goes on after a request that is answered."""
+        """One wake-up for all streams of a connection: each is an asyncio task, which outlives the stream it is for."""
         if due < self.wakes_at:
             self.wakes_at = due
             self.wakeup = LayerWakeup(max(due - self.clock(), 0.0))
@@ -101,7 +101,7 @@ class ReplayLayer(HttpLayer):
 
     def wake(self, wakeup: LayerWakeup) -> Steps[None]:
         self.command_sources.pop(wakeup, None)
-        if wakeup is not self.wakeup:  # an earlier one took its place
+        if wakeup is not self.wakeup:  # an earlier one has replaced it
             return
         self.wakeup, self.wakes_at = None, inf
         now = self.clock()
@@ -112,8 +112,7 @@ class ReplayLayer(HttpLayer):
                 yield from self.wake_by(stream.due)
 
     def left_behind(self, connection: Connection) -> bool:
-        """Whether nobody listens to this connection any more. Its close must not kill the next attempt, which has
-        the same stream id."""
+        """Whether it was abandoned. Its close must not end the next attempt, which has the same stream id."""
         return connection not in self.connections and connection is not self.context.server
 
     def make_stream(self, stream_id: int) -> Steps[None]:
@@ -134,8 +133,8 @@ class ReplayLayer(HttpLayer):
             yield commands.CloseConnection(connection)
 
     def abort_connecting(self) -> Steps[None]:
-        """Give up connections that are not established yet. The waiting stream gets the error now: mitmproxy can lose
-        the event that tells how connecting went (`ConnectionHandler.server_event`, cancelled while it waits)."""
+        """Give up connections that are not established yet. The waiting stream gets its error now: mitmproxy can lose
+        the event that says how connecting went (`ConnectionHandler.server_event`, cancelled while it waits)."""
         for connection in list(self.waiting_for_establishment):
             yield from self.abandon(connection)
             yield from self.register_connection(RegisterHttpConnection(connection, "too slow"))
@@ -146,14 +145,14 @@ class ReplayLayer(HttpLayer):
 
 
 class WriteCoalescer:
-    """What goes to one connection with nothing between is sent in one piece: mitmproxy would make a system call (and a
-    TLS record) for a head, for a body, and for every event of a stream that came in one packet."""
+    """Joins consecutive writes to one connection: mitmproxy would make a system call (and a TLS record) for a head, for
+    a body, and for each event of a stream that came in one packet."""
 
     def __init__(self) -> None:
         self.connection: Connection | None = None
         self.pieces: list[bytes] = []
 
-    def joined(self, steps: Steps[None]) -> Steps[None]:
+    def coalesce(self, steps: Steps[None]) -> Steps[None]:
         for command in steps:
             if not isinstance(command, commands.SendData):
                 yield from self.flush()
@@ -166,15 +165,15 @@ class WriteCoalescer:
         yield from self.flush()
 
     def flush(self) -> Steps[None]:
-        """What is not sent yet."""
+        """Send what was held back."""
         connection, pieces = self.connection, self.pieces
         self.connection, self.pieces = None, []
         if connection is not None:
             yield commands.SendData(connection, pieces[0] if len(pieces) == 1 else b"".join(pieces))
 
 
-class Refused(layer.Layer):
-    """Closes the connection: for a client that speaks TLS to the plain port."""
+class RefuseTls(layer.Layer):
+    """Closes the connection of a client that speaks TLS to the plain port."""
 
     def _handle_event(self, event: events.Event) -> Steps[None]:
         if isinstance(event, events.Start | events.DataReceived):
@@ -182,7 +181,7 @@ class Refused(layer.Layer):
 
 
 class ReverseLayer:
-    """Chooses our layer for every reverse-proxy connection, before mitmproxy's own choice is asked."""
+    """Puts `ReplayLayer` under every reverse-proxy connection, before mitmproxy chooses a layer itself."""
 
     def __init__(self, exchanges: Exchanges, timing: Timing) -> None:
         self.exchanges = exchanges
@@ -193,7 +192,7 @@ class ReverseLayer:
         if len(context.layers) != 1 or not isinstance(context.layers[0], modes.ReverseProxy):
             return
         if nextlayer.data_client().startswith(b"\x16\x03"):  # a TLS hello
-            nextlayer.layer = Refused(context)
+            nextlayer.layer = RefuseTls(context)
             return
         stack = tunnel.LayerStack()
         mode = context.client.proxy_mode
@@ -204,32 +203,32 @@ class ReverseLayer:
 
 
 class Gate:
-    """Lets nobody in before every addon runs, and refuses every flow that did not come in through our layer.
+    """Lets no client in before every addon runs, and refuses every flow that did not come through `ReplayLayer`.
 
-    It stays when the script is unloaded: after a broken reload, and for mitmweb's replay, mitmproxy's own layer
-    would forward requests as they came, past every check.
+    It stays when the script is unloaded: after a failed reload, and for mitmweb's replay, mitmproxy's own layer would
+    forward requests as they came, past every check.
     """
 
     name = "ccproxy_gate"
 
     def __init__(self, exchanges: Exchanges) -> None:
-        """To be added behind all other addons: `running` is called in their order, and opens it."""
+        """To be added after all other addons: `running` is called in their order, and opens it."""
         self.exchanges = exchanges
         self.opened = asyncio.Event()
 
     def running(self) -> None:
-        # mitmproxy ends the process when an error has been logged by now, and looks one turn of the event loop after
-        # the last `running` (`ErrorCheck.shutdown_if_errored`). This is called in that turn just before it looks, and
-        # who waits goes on in the next one, so that no request's error is taken for one of the start.
+        # mitmproxy ends the process if an error was logged during startup, and checks that one turn of the event loop
+        # after the last `running` (`ErrorCheck.shutdown_if_errored`). This is called in that turn, before the check;
+        # waiting clients go on in the next one, so that no request's error is mistaken for one of the startup.
         asyncio.get_running_loop().call_soon(self.opened.set)
 
     async def client_connected(self, client: Client) -> None:
-        """mitmproxy reads nothing of a client before this has ended. Its ports are open before its addons run: until
-        then `TlsConfig`, for one, has no certificates and fails in each request."""
+        """mitmproxy reads nothing from a client before this returns. Its ports are open before its addons run: until
+        then `TlsConfig`, for example, has no certificates and fails for each request."""
         await self.opened.wait()
 
     def requestheaders(self, flow: http.HTTPFlow) -> None:
-        if flow.response is not None:  # read from a file: what has its answer is sent nowhere
+        if flow.response is not None:  # read from a file: it has its response, and is not sent
             return
         exchange = self.exchanges.get(flow)
         if exchange is None or exchange.finished:

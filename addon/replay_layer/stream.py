@@ -175,6 +175,8 @@ TRANSITIONS = {
 
 
 class ReplayStream(HttpStream):
+    """One flow: a request, its attempts and its response."""
+
     exchange: Exchange
 
     def __init__(self, context: Context, stream_id: int, owner: StreamOwner) -> None:
