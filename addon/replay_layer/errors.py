@@ -44,6 +44,6 @@ def disconnected(event: ResponseProtocolError) -> CCProxyError:
             "Anthropic has been silent for too long; the request was given up.", code="timeout"
         )
     return BadGateway(
-        "Anthropic closed the connection before the answer was complete.",
+        "Anthropic closed the connection before the response was complete.",
         code="upstream_disconnect",
     )

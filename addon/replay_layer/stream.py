@@ -68,7 +68,7 @@ Why each override of mitmproxy exists
     state_wait_for_request_headers   the base class reads a body that was already refused, of whoever sends it
     state_consume_request_body       marks the end of RECEIVING
     state_wait_for_response_headers  the connection and the flow would share one response object, which we change
-    check_invalid, check_body_size   answer a bad response with a retry instead of an HTML page; make the exchange
+    check_invalid, check_body_size   retry after a bad response; `check_invalid` is where the exchange begins
     check_killed                     what the base class has ended is ENDED here, too
     make_server_connection           sends nothing without an approval; puts the credential on a copy
     start_response_stream            the base class would send the head at once; we hold it until there is content
@@ -280,7 +280,7 @@ class ReplayStream(HttpStream):
             validate_headers(self.flow.response)
         except ValueError:
             yield from self.attempt_failed(
-                "before_headers", BadGateway("Anthropic's answer has malformed headers.")
+                "before_headers", BadGateway("Anthropic's response has malformed headers.")
             )
             return True
         return False
@@ -291,7 +291,7 @@ class ReplayStream(HttpStream):
         if len(self.response_body_buf) <= MAX_ERROR_BODY:
             return False
         yield from self.attempt_failed(
-            "before_headers", BadGateway("Anthropic's answer is too large.")
+            "before_headers", BadGateway("Anthropic's response is too large.")
         )
         return True
 
@@ -390,7 +390,7 @@ class ReplayStream(HttpStream):
             self.received += len(event.data)
             if self.received <= MAX_ANSWER:
                 return answer.feed(event.data)
-            message = f"The answer is longer than {MAX_ANSWER} bytes."
+            message = f"The response is longer than {MAX_ANSWER} bytes."
             answer.break_off(BadGateway(message, code="upstream_invalid"))
         elif isinstance(event, ResponseEndOfMessage):
             return answer.close()
@@ -439,9 +439,9 @@ class ReplayStream(HttpStream):
         headers = lowered(response.headers)
         status = response.status_code
         error = self.exchange.client.upstream_error(status, response.raw_content or b"", headers)
-        if status < 400:  # a redirect, an empty answer, or one that no addon has taken on
+        if status < 400:  # a redirect, an empty response, or one that no addon has taken on
             error = BadGateway(
-                f"Anthropic's answer ({status}) can't be read.", code="upstream_invalid"
+                f"Anthropic's response ({status}) can't be read.", code="upstream_invalid"
             )
         yield from self.attempt_failed("before_headers", error, headers)
 
