@@ -9,7 +9,7 @@ its own usage in memory only: two writers would undo each other's work.
 
 from __future__ import annotations
 
-import contextlib
+import math
 import os
 import stat
 from collections.abc import Callable
@@ -18,6 +18,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from addon.core.files import sweep_orphans, write_atomically
 from addon.usage.snapshot_format import Snapshot, Unreadable, decode, encode
 
 MAX_BYTES = 64 * 1024 * 1024
@@ -38,7 +39,6 @@ class SnapshotFile:
         self._home = home
         self._path = home / "usage.json"
         self._prev = home / "usage.json.prev"
-        self._temp = home / f"usage.json.{os.getpid()}.tmp"
         self._clock = clock
         self._lock = FileLock(home / "usage.lock", timeout=0, mode=0o600, thread_local=False)
         self.refusal: str | None = "not opened yet"
@@ -56,12 +56,7 @@ class SnapshotFile:
             self.refusal = f"{self._home} cannot be written: {error}"
         else:
             self.refusal = None
-            self._sweep()
-
-    def _sweep(self) -> None:
-        for orphan in self._home.glob("usage.json.*.tmp"):
-            with contextlib.suppress(OSError):
-                orphan.unlink()
+            sweep_orphans(self._path, now=math.inf)
 
     def load(self) -> Loaded:
         """The newest snapshot that can be read, or None."""
@@ -90,28 +85,21 @@ class SnapshotFile:
     def save(self, snapshot: Snapshot) -> None:
         """Write `snapshot`, if this process owns the directory. Any thread, one at a time. Raises `OSError`, and
         then the file is what it was."""
-        if self.refusal is not None:
-            return
-        try:
-            _write(self._temp, encode(snapshot, saved_at=self._clock()))
-            self._keep_previous()
-            self._temp.replace(self._path)
-        finally:
-            with contextlib.suppress(OSError):
-                self._temp.unlink()
-        _sync_directory(self._home)
+        if self.refusal is None:
+            data = encode(snapshot, saved_at=self._clock())
+            write_atomically(self._path, data, replace=self._keep_previous_and_replace)
 
-    def _keep_previous(self) -> None:
-        with contextlib.suppress(FileNotFoundError):
-            self._prev.unlink()
-        try:
-            os.link(self._path, self._prev)
-        except FileNotFoundError:
-            return
-        except OSError:
-            # No hard links here (FAT, some network drives): for a moment there is only the previous file, which
-            # `load` takes as well.
-            self._path.replace(self._prev)
+    def _keep_previous_and_replace(self, temporary: Path, path: Path) -> None:
+        # Called again when Windows refused: then the last file may be the previous one already.
+        if path.exists():
+            self._prev.unlink(missing_ok=True)
+            try:
+                os.link(path, self._prev)
+            except OSError:
+                # No hard links here (FAT, some network drives): for a moment there is only the previous file, which
+                # `load` takes as well.
+                path.replace(self._prev)
+        temporary.replace(path)
 
     def close(self) -> None:
         """Give the directory up. May be called twice."""
@@ -127,24 +115,3 @@ def _read(path: Path) -> bytes:
     if about.st_size > MAX_BYTES:
         raise Unreadable(f"it is bigger than {MAX_BYTES} bytes")
     return path.read_bytes()
-
-
-def _write(path: Path, data: bytes) -> None:
-    with contextlib.suppress(FileNotFoundError):
-        path.unlink()
-    # O_EXCL: never through a link that somebody else put there.
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sync_directory(path: Path) -> None:
-    # Makes the rename last through a power cut. Windows cannot open a directory; there it is done without.
-    with contextlib.suppress(OSError):
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

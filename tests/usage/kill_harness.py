@@ -66,7 +66,7 @@ def main(home: Path, rounds: int) -> None:
         file, ledger, problems = open_ledger(home)
         result["problems"] += len(problems)
         result["lost"] += max(0, saved - ledger.count())
-        result["orphans"] += len([*home.glob("*.tmp")])
+        result["orphans"] += len([*home.glob("*.ccproxy-*")])
         result["disagree"] += abs(ledger.spent(PERIODS["all"]) - ledger.count())
         file.close()
     result["written"] = saved

@@ -124,7 +124,7 @@ def test_a_kill_between_the_renames_leaves_the_previous_file(
 
 
 def test_orphans_of_killed_processes_are_swept(tmp_path: Path) -> None:
-    orphan, other = tmp_path / "usage.json.4711.tmp", tmp_path / "notes.tmp"
+    orphan, other = tmp_path / "usage.json.ccproxy-a1b2c3", tmp_path / "notes.ccproxy-a1b2c3"
     orphan.touch()
     other.touch()
     file = SnapshotFile(tmp_path, Clock())
@@ -190,7 +190,7 @@ def test_a_full_disk_leaves_the_old_file_and_no_rest(file: SnapshotFile, tmp_pat
     with disk_full_after(1_000), pytest.raises(OSError, match="too large"):
         file.save(snapshot(100))
     assert requests(file) == 1
-    assert not [*tmp_path.glob("*.tmp")]
+    assert not [*tmp_path.glob("*.ccproxy-*")]
     file.save(snapshot(2))
     assert requests(file) == 2
 
