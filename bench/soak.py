@@ -24,8 +24,8 @@ from typing import Any
 
 import httpx
 
+from addon.stand_in.access import OAUTH_TOKEN, REFRESH_TOKEN, kind_of
 from addon.stand_in.anthropic import FakeAnthropic
-from addon.stand_in.credential import OAUTH_TOKEN, REFRESH_TOKEN, kind_of
 from bench.plateau import ask
 from bench.run import RESULTS
 from bench.soak_judge import MOST_GROWTH, Evidence, Sample, judge, slope

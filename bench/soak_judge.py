@@ -7,9 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from addon.stand_in.bill import Used, used
-from addon.stand_in.credential import kind_of
-from addon.stand_in.record import Received
+from addon.stand_in.access import kind_of
+from addon.stand_in.record import Received, Used, used
 from bench.soak_load import Result, asked_by
 from tests.e2e.accounts import tokens_of
 

@@ -11,8 +11,8 @@ import time
 
 import httpx
 
+from addon.stand_in.access import API_KEY
 from addon.stand_in.anthropic import FakeAnthropic
-from addon.stand_in.credential import API_KEY
 from bench.run import write
 from bench.soak_judge import slope
 from bench.soak_load import LONGEST, Clients, script

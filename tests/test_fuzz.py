@@ -37,8 +37,8 @@ from addon.core.terminal import Terminal
 from addon.core.types import JsonObject
 from addon.exchange.routes import find
 from addon.exchange.state import Exchange, Exchanges
-from addon.stand_in.credential import OAUTH_TOKEN
-from addon.stand_in.judge import Judge
+from addon.stand_in.access import OAUTH_TOKEN
+from addon.stand_in.messages import Judge
 from addon.stand_in.refusal import Refusal
 from addon.translation.to_anthropic.conversion_cache import ConversionCache
 from addon.usage.budget import Budget, PaidCalls

@@ -17,8 +17,8 @@ import httpx
 from addon.cli.own_proxy import proxy
 from addon.cli.round_trip import TOOL
 from addon.core.own_http import sync_client
+from addon.stand_in.access import kind_of
 from addon.stand_in.anthropic import FakeAnthropic
-from addon.stand_in.credential import kind_of
 from addon.stand_in.record import Received
 from addon.stand_in.script import fail
 

@@ -21,23 +21,21 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from addon.stand_in.access import Access
+from addon.stand_in.access import Access, kind_of
 from addon.stand_in.api import Api
-from addon.stand_in.credential import kind_of
 from addon.stand_in.messages import Messages
 from addon.stand_in.models import FakeModel
 from addon.stand_in.oauth import OAuth
 from addon.stand_in.record import Log, Opened, Received
 from addon.stand_in.script import Answer, When
-from addon.stand_in.server import Greeting, HttpServer
-from addon.stand_in.thread import ServerThread
+from addon.stand_in.server import Greeting, HttpServer, ServerThread
 
 
 class FakeAnthropic:
     """`requests`, `connections`, `bytes_in` tell what came; `script` says what to answer.
 
-    `access` and `oauth` hold the credentials, `models` and `rules` what is accepted. `cert` is a (certificate, key) pair
-    of PEM files for TLS; `clock` gives the seconds that cache entries and tokens age by.
+    `access` and `oauth` hold the credentials, `models` and `rules` what is accepted. `cert` is a (certificate, key)
+    pair of PEM files for TLS; `clock` gives the seconds that cache entries and tokens age by.
     """
 
     def __init__(

@@ -7,8 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from addon.stand_in import openai
-from addon.stand_in.access import Access
-from addon.stand_in.credential import credential_of, kind_of
+from addon.stand_in.access import Access, credential_of, kind_of
 from addon.stand_in.delivery import Response
 from addon.stand_in.directives import directives
 from addon.stand_in.limits import usual

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+from itertools import count
 
-from addon.stand_in.access import Access
-from addon.stand_in.credential import Credential
+from addon.stand_in.access import Access, Credential, credential_of
 from addon.stand_in.directives import made_turn
 from addon.stand_in.models import FakeModel, table
 from addon.stand_in.prompt_cache import InputUsage, PromptCache, is_thought, pieces
@@ -15,7 +16,7 @@ from addon.stand_in.record import JsonObject, Received
 from addon.stand_in.refusal import Refusal, invalid
 from addon.stand_in.rules import VERSIONS, Asked, check
 from addon.stand_in.rules_shape import check_shape
-from addon.stand_in.stream import Reply, Turn
+from addon.stand_in.stream import Reply, Turn, message
 from addon.stand_in.thinking import BINDING_BETA, Thinking, takes_thinking
 from addon.stand_in.tokens import Counter, thought_tokens
 
@@ -24,7 +25,7 @@ MOST_BYTES = 32 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """A request that passed every check: as it came, and as the model sees it (thinking that it may not read dropped)."""
+    """A request that passed every check, as it came and as the model sees it: without the thinking it may not read."""
 
     body: JsonObject
     seen: JsonObject
@@ -165,3 +166,29 @@ def _stopped(turn: Turn, index: int, stop: str) -> Turn:
     kept = last["text"].partition(stop)[0]
     blocks = (*turn.blocks[:index], *([last | {"text": kept}] if kept else []))
     return replace(turn, blocks=blocks, stop_reason="stop_sequence", stop_sequence=stop)
+
+
+@dataclass(slots=True)
+class Judge:
+    messages: Messages = field(default_factory=lambda: Messages(Access(), time.time))
+    numbers: count[int] = field(default_factory=count)
+
+    def accept(self, headers: Iterable[tuple[str, str]], body: bytes) -> Accepted:
+        """Raises the `Refusal` that Anthropic would answer."""
+        received = Received(
+            number=next(self.numbers),
+            connection=0,
+            nth=1,
+            peer_port=1,
+            method="POST",
+            target="/v1/messages",
+            headers=list(headers),
+            body=body,
+            time=0,
+            wall=0,
+        )
+        return self.messages.accept(received, credential_of(received))
+
+    def answer(self, taken: Accepted, turn: Turn) -> JsonObject:
+        """The Message that answers an accepted request, its thinking signed."""
+        return message(self.messages.reply(taken, turn, next(self.numbers)))

@@ -7,8 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from urllib.parse import parse_qsl
 
-from addon.stand_in.access import Access
-from addon.stand_in.credential import OAUTH_TOKEN, REFRESH_TOKEN
+from addon.stand_in.access import OAUTH_TOKEN, REFRESH_TOKEN, Access
 from addon.stand_in.record import JsonObject, Received
 from addon.stand_in.refusal import Refusal
 

@@ -90,8 +90,8 @@ def response(body: JsonObject, answer: Answer) -> JsonObject:
 
 
 def response_events(body: JsonObject, answer: Answer) -> list[bytes]:
-    """The SSE events of a streamed response, numbered. `response.completed`, `.incomplete` or `.failed` is the last one:
-    there is no [DONE] (`openai.types.responses.ResponseStreamEvent`)."""
+    """The SSE events of a streamed response, numbered. The last one is `response.completed`, `.incomplete` or
+    `.failed`: there is no [DONE] (`openai.types.responses.ResponseStreamEvent`)."""
     events = [*_opening(body), *_text(_words(answer))]
     if failure := _failure(answer):
         events += _failing(body, failure)

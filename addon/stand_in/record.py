@@ -1,10 +1,10 @@
-"""What the fake saw, kept so that a test can assert the wire."""
+"""What the stand-in received, kept so that a test can assert the wire, and the usage that its responses stated."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from itertools import count
 from typing import Any, Literal
 
@@ -94,7 +94,7 @@ class Log:
     errors: list[BaseException] = field(default_factory=list)
     """Bugs of the fake itself: what its handlers raised."""
     keep_answers: bool = False
-    """Keep what was sent, to see what each answer said it used (`addon.stand_in.bill`)."""
+    """Keep the response bodies, so that `used` can read the usage that they state."""
     request_numbers: Iterator[int] = field(default_factory=count)
     connection_numbers: Iterator[int] = field(default_factory=count)
 
@@ -106,3 +106,40 @@ class Log:
         """Forget what came. Numbers go on, so that the ids made from them stay unique."""
         self.requests.clear()
         self.connections.clear()
+
+
+@dataclass(frozen=True, slots=True)
+class Used:
+    """Tokens, each in one field only; thinking is a part of output."""
+
+    input: int = 0
+    output: int = 0
+    written: int = 0
+    read: int = 0
+    thinking: int = 0
+
+    def __add__(self, other: Used) -> Used:
+        return Used(*map(sum, zip(astuple(self), astuple(other), strict=True)))
+
+
+def used(request: Received) -> Used:
+    """What an answer told, as far as it was sent: its start, and its newest delta. Nothing for an answer that told
+    nothing."""
+    usage: JsonObject = {}
+    for event in _events(bytes(request.answer)):
+        usage |= event.get("usage") or event.get("message", {}).get("usage") or {}
+    return Used(
+        input=usage.get("input_tokens", 0),
+        output=usage.get("output_tokens", 0),
+        written=usage.get("cache_creation_input_tokens", 0),
+        read=usage.get("cache_read_input_tokens", 0),
+        thinking=(usage.get("output_tokens_details") or {}).get("thinking_tokens", 0),
+    )
+
+
+def _events(answer: bytes) -> Iterator[Any]:
+    """The data of every event that was sent whole; or the one body of an answer that is no stream."""
+    if answer.startswith(b"{"):
+        yield json.loads(answer)
+    for event in answer.split(b"\n\n")[:-1]:
+        yield json.loads(event.partition(b"data: ")[2])

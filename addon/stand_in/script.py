@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from addon.stand_in.credential import Kind, kind_of
+from addon.stand_in.access import Kind, kind_of
 from addon.stand_in.delivery import Delivery
 from addon.stand_in.limits import windows
 from addon.stand_in.record import JsonObject, Received

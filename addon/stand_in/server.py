@@ -10,8 +10,10 @@ import asyncio
 import contextlib
 import socket
 import ssl
+import threading
 import time
 from collections.abc import Awaitable, Callable, Coroutine
+from concurrent.futures import Future
 from typing import Any, Literal
 
 from addon.stand_in.connection import Connection, reset_on_close
@@ -61,16 +63,15 @@ class HttpServer:
             self._socket.close()
 
     async def accept(self) -> None:
-        assert self._socket is not None
-        if self._acceptor is None:
+        if self._acceptor is None and self._socket is not None:
             self._socket.listen(512)
             self._acceptor = asyncio.create_task(self._accept_all(self._socket))
 
     async def refuse(self) -> None:
         """Further connects get ECONNREFUSED. The port stays ours: bound, but not listening."""
         await self._stop_accepting()
-        assert self._socket is not None
-        self._socket.close()
+        if self._socket is not None:
+            self._socket.close()
         self._bind(*self.address)
 
     @property
@@ -144,3 +145,40 @@ class HttpServer:
             await connection.serve(self.handler, self.idle_timeout)
         finally:
             self._open.discard(connection)
+
+
+class ServerThread:
+    def __init__(self, server: HttpServer, host: str, port: int) -> None:
+        self._server, self._host, self._port = server, host, port
+        self._started: Future[asyncio.AbstractEventLoop] = Future()
+        self._stopping = asyncio.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+        self._started.result(10)
+
+    def stop(self) -> None:
+        if self._thread.is_alive():
+            self._started.result().call_soon_threadsafe(self._stopping.set)
+            self._thread.join(10)
+
+    def join(self) -> None:
+        self._thread.join()
+
+    def call[T](self, work: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine in the server's loop and give back its result."""
+        return asyncio.run_coroutine_threadsafe(work, self._started.result()).result(10)
+
+    def _run(self) -> None:
+        asyncio.run(self._main())
+
+    async def _main(self) -> None:
+        try:
+            await self._server.start(self._host, self._port)
+        except OSError as error:
+            self._started.set_exception(error)
+            return
+        self._started.set_result(asyncio.get_running_loop())
+        await self._stopping.wait()
+        await self._server.stop()

@@ -18,9 +18,8 @@ from addon.claude.thinking_records import Scope, StoreLimits
 from addon.claude.thinking_store import Position, ThinkingStore
 from addon.claude.turns import has_thinking
 from addon.core.json_codec import FAST, dumps
-from addon.stand_in.credential import API_KEY, OAUTH_TOKEN
-from addon.stand_in.judge import Judge
-from addon.stand_in.messages import Accepted
+from addon.stand_in.access import API_KEY, OAUTH_TOKEN
+from addon.stand_in.messages import Accepted, Judge
 from addon.stand_in.record import JsonObject
 from addon.stand_in.stream import Turn, text, thinking, tool_use
 from addon.stand_in.thinking import takes_thinking

@@ -6,8 +6,7 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from addon.stand_in.bill import Used, used
-from addon.stand_in.record import Received
+from addon.stand_in.record import Received, Used, used
 from tests.claude.support import CATALOGUE
 from tests.e2e.proxy import Proxy
 

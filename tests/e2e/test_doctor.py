@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from addon.stand_in.access import kind_of
 from addon.stand_in.anthropic import FakeAnthropic
-from addon.stand_in.credential import kind_of
 from addon.stand_in.script import say
 from addon.stand_in.stream import tool_use
 from tests.e2e.conftest import StartProxy

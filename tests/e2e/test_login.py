@@ -15,8 +15,8 @@ from typing import Any
 import httpx
 import pytest
 
+from addon.stand_in.access import OAUTH_TOKEN, REFRESH_TOKEN, credential_of
 from addon.stand_in.anthropic import FakeAnthropic
-from addon.stand_in.credential import OAUTH_TOKEN, REFRESH_TOKEN, credential_of
 from addon.stand_in.delivery import Gate
 from addon.stand_in.record import Received
 from addon.stand_in.script import Answer, delivered, fail

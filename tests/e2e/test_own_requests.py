@@ -6,8 +6,8 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+from addon.stand_in.access import OAUTH_TOKEN, REFRESH_TOKEN
 from addon.stand_in.anthropic import FakeAnthropic
-from addon.stand_in.credential import OAUTH_TOKEN, REFRESH_TOKEN
 from tests.credentials.samples import document, write
 from tests.e2e.conftest import StartProxy
 from tests.e2e.talk import Talk, script_summary

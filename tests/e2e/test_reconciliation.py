@@ -15,11 +15,10 @@ from typing import Any
 import httpx
 import pytest
 
+from addon.stand_in.access import kind_of
 from addon.stand_in.anthropic import FakeAnthropic
-from addon.stand_in.bill import Used, used
-from addon.stand_in.credential import kind_of
 from addon.stand_in.delivery import Gate
-from addon.stand_in.record import Received
+from addon.stand_in.record import Received, Used, used
 from addon.stand_in.script import Answer, broken, delivered, fail, say
 from tests.e2e.accounts import settled, tokens_of, worth
 from tests.e2e.conftest import StartProxy

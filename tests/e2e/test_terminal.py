@@ -6,8 +6,8 @@ import json
 import re
 from pathlib import Path
 
+from addon.stand_in.access import kind_of
 from addon.stand_in.anthropic import FakeAnthropic
-from addon.stand_in.credential import kind_of
 from addon.stand_in.script import fail
 from tests.e2e.conftest import StartProxy
 from tests.e2e.proxy import chat, rejected

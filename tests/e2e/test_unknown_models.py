@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
+from addon.stand_in.access import kind_of
 from addon.stand_in.anthropic import FakeAnthropic
-from addon.stand_in.credential import kind_of
 from addon.stand_in.delivery import Delivery
 from addon.stand_in.script import Answer, fail
 from tests.e2e.conftest import StartProxy, World

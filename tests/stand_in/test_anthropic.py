@@ -18,14 +18,13 @@ from anthropic.types import MessageParam, ToolParam, ToolResultBlockParam
 from openai.types.chat import ChatCompletionMessageParam
 from openai.types.responses import Response, ResponseFailedEvent
 
-from addon.stand_in.access import SYSTEM_LINE
+from addon.stand_in.access import API_KEY, OAUTH_TOKEN, SYSTEM_LINE
 from addon.stand_in.anthropic import FakeAnthropic
-from addon.stand_in.client import BY_KEY, BY_TOKEN, LINE, VERSION, answered, asking, post, refusal
-from addon.stand_in.clock import Clock
-from addon.stand_in.credential import API_KEY, OAUTH_TOKEN
 from addon.stand_in.record import Received
 from addon.stand_in.script import Answer, broken, exhausted, fail, json_answer, say
 from addon.stand_in.stream import tool_use
+from tests.stand_in.client import BY_KEY, BY_TOKEN, LINE, VERSION, answered, asking, post, refusal
+from tests.stand_in.clock import Clock
 from tests.translation.client import assembled_response, read_sse, response_events
 
 MODEL = "claude-opus-4-8"

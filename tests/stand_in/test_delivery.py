@@ -16,9 +16,9 @@ import pytest
 import trustme
 
 from addon.stand_in.anthropic import FakeAnthropic
-from addon.stand_in.client import BY_KEY, answered, asking, connected, post, raw, read_all
 from addon.stand_in.delivery import Gate
 from addon.stand_in.script import Answer, broken, delivered, fail, html, say, sse
+from tests.stand_in.client import BY_KEY, answered, asking, connected, post, raw, read_all
 
 STREAM = asking("hi [[text one two three]]", stream=True)
 

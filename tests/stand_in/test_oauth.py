@@ -7,13 +7,13 @@ from typing import Any
 import httpx
 import pytest
 
+from addon.stand_in.access import OAUTH_TOKEN, REFRESH_TOKEN
 from addon.stand_in.anthropic import FakeAnthropic
-from addon.stand_in.client import BY_TOKEN, LINE, asking, post, refusal
-from addon.stand_in.clock import Clock
-from addon.stand_in.credential import OAUTH_TOKEN, REFRESH_TOKEN
 from addon.stand_in.oauth import CLIENT_ID
 from addon.stand_in.record import JsonObject
 from addon.stand_in.script import delivered, fail
+from tests.stand_in.client import BY_TOKEN, LINE, asking, post, refusal
+from tests.stand_in.clock import Clock
 
 PATH = "/v1/oauth/token"
 

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from addon.stand_in.anthropic import FakeAnthropic
-from addon.stand_in.client import BY_KEY, BY_TOKEN, LINE, answered, asking, post, refusal
 from addon.stand_in.record import JsonObject
 from addon.stand_in.script import say
 from addon.stand_in.stream import redacted, text, thinking, tool_use
+from tests.stand_in.client import BY_KEY, BY_TOKEN, LINE, answered, asking, post, refusal
 
 TOOLS = [{"name": "f", "input_schema": {"type": "object"}}]
 ADAPTIVE = {"type": "adaptive", "display": "summarized"}

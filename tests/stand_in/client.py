@@ -9,9 +9,8 @@ from typing import Any
 
 import httpx
 
-from addon.stand_in.access import OAUTH_BETA, SYSTEM_LINE
+from addon.stand_in.access import API_KEY, OAUTH_BETA, OAUTH_TOKEN, SYSTEM_LINE
 from addon.stand_in.anthropic import FakeAnthropic
-from addon.stand_in.credential import API_KEY, OAUTH_TOKEN
 from addon.stand_in.record import JsonObject
 
 VERSION = {"anthropic-version": "2023-06-01"}
