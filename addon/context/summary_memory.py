@@ -174,7 +174,7 @@ class SummaryMemory:
         self._on_disk.discard(path.stem)
         with contextlib.suppress(OSError):
             path.replace(path.with_suffix(".corrupt"))
-            log.warning("Set aside %s: it is damaged", path)
+            log.warning("Set aside %s: it is damaged, or a newer ccproxy wrote it.", path)
 
     def _write(self, summary: Summary, replaced: list[Any]) -> None:
         content = {"version": VERSION, "summary": summary.to_json(), "replaced": replaced}

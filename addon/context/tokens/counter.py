@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -29,6 +30,8 @@ from addon.core.files import read_json, write_json
 from addon.core.lru import Lru
 from addon.core.settings import Settings
 from addon.core.types import JsonObject
+
+log = logging.getLogger(__name__)
 
 MEMO_ENTRIES = 10_000
 INLINE_BYTES = 16 * 1024  # 2 ms of encoding: cheaper than a trip to the worker
@@ -226,19 +229,25 @@ class TokenCounter:
         }
 
     def _load(self) -> None:
-        """Take up an earlier run's state; anything odd in it is as good as none."""
-        state = read_json(self._state) if self._state else None
+        """Take up an earlier run's state; anything odd in it is as good as none, but a newer version's file is kept."""
+        if self._state is None:
+            return
+        state = read_json(self._state)
         anchors, calibration = Anchors(), Calibration()
         try:
-            if state is None or not self._is_current(state):
+            if state is None or not self._is_current(self._state, state):
                 return
             calibration.load(state["factors"])
             anchors.load(state["anchors"])
-        except (TypeError, ValueError, LookupError, AttributeError, OverflowError):
+        except (TypeError, ValueError, LookupError, AttributeError, OverflowError, OSError):
             return
         self._anchors, self._calibration = anchors, calibration
 
-    def _is_current(self, state: Any) -> bool:
+    def _is_current(self, path: Path, state: Any) -> bool:
+        if state["version"] > VERSION:
+            kept = path.with_name(f"{path.name}.version-{state['version']}")
+            log.warning("A newer ccproxy wrote %s: it is kept as %s.", path, kept.name)
+            path.replace(kept)
         made_by_us = (state["version"], state["encoding"]) == (VERSION, ENCODING)
         return made_by_us and self._clock() - state["saved"] < STALE_SECONDS
 
