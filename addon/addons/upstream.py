@@ -17,10 +17,11 @@ from addon.addons.context_window import ContextWindow
 from addon.addons.upstream_request import UpstreamRequestBuilder
 from addon.core.errors import CCProxyError, RateLimited, Unauthorized
 from addon.core.settings import Settings
+from addon.core.types import Tried
 from addon.credentials.credential import CredentialError
 from addon.exchange.attempt import Failure, Source
 from addon.exchange.claude_request import ClaudeRequest, yield_if_large
-from addon.exchange.state import Exchange, Exchanges, Tried
+from addon.exchange.state import Exchange, Exchanges
 from addon.fallback.messages import both_failed, cooling_down, explained
 from addon.fallback.policy import Decision, Outcome, RetryState, decide, first
 from addon.fallback.rate_limits import RateLimit, read_rate_limit, read_windows
@@ -196,19 +197,13 @@ class Upstream:
         return None
 
     def state(self, exchange: Exchange, claude: ClaudeRequest, source: Source) -> RetryState:
-        tried = exchange.tried
         return RetryState(
             credential="api_key" if source == "api_key" else "claude_code",
             family=claude.model.family,
             now=self.clock(),
             patience=self.patience(exchange),
             jitter=random.random(),  # noqa: S311 (spreads retries, guards nothing)
-            retries=tried.retries,
-            reconnected=tried.reconnected,
-            refreshed=tried.refreshed,
-            waited=tried.waited,
-            trimmed=tried.trimmed,
-            stripped=tried.stripped,
+            tried=exchange.tried,
             hindrance=self.paid.hindrance(self.api_key(exchange)),
         )
 

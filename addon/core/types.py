@@ -1,4 +1,4 @@
-"""Names shared by the wire modules."""
+"""Types that rooms share which do not import each other."""
 
 from __future__ import annotations
 
@@ -12,6 +12,21 @@ type JsonObject = dict[str, Any]
 
 type Dialect = Literal["chat", "responses", "messages"]
 """What the client speaks: OpenAI Chat Completions, OpenAI Responses, or Anthropic Messages."""
+
+type Phase = Literal["connect", "before_headers", "before_content", "after_content"]
+"""How far an attempt had come when it failed. Once content was delivered, nothing is tried again."""
+
+
+@dataclass(slots=True)
+class Tried:
+    """What was tried with the credential in use; made anew when another one takes over."""
+
+    retries: int = 0
+    reconnected: bool = False
+    refreshed: bool = False
+    waited: bool = False
+    trimmed: bool = False
+    stripped: bool = False
 
 
 def _dumps(value: Any) -> bytes:

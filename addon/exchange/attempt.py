@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from addon.core.errors import CCProxyError
-from addon.core.types import JsonObject
+from addon.core.types import JsonObject, Phase
 from addon.exchange.answer import AnswerStream
 
 if TYPE_CHECKING:
@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
 type Source = Literal["claude_code", "api_key", "openai", "local"]
 """Who served an answer, as told in the header `x-ccproxy-source`."""
-
-type Phase = Literal["connect", "before_headers", "before_content", "after_content"]
 
 
 @dataclass(slots=True, kw_only=True)

@@ -19,7 +19,7 @@ from weakref import WeakKeyDictionary
 from mitmproxy import http
 
 from addon.core.errors import CCProxyError
-from addon.core.types import Dialect, JsonObject
+from addon.core.types import Dialect, JsonObject, Tried
 from addon.exchange.answer import AnswerStream
 from addon.exchange.attempt import Attempt, Failure, Source
 from addon.exchange.claude_request import ClaudeRequest
@@ -34,18 +34,6 @@ LONGEST_SDK_WAIT = 60.0
 
 LASTING = ("budget_exceeded", "budget_unknown", TOO_MANY)
 """Codes of errors that last until a person does something, or an hour passes."""
-
-
-@dataclass(slots=True)
-class Tried:
-    """What was tried with the credential in use; made anew when another one takes over."""
-
-    retries: int = 0
-    reconnected: bool = False
-    refreshed: bool = False
-    waited: bool = False
-    trimmed: bool = False
-    stripped: bool = False
 
 
 @dataclass(slots=True)

@@ -11,11 +11,11 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from addon.core.errors import CCProxyError
+from addon.core.types import Phase, Tried
 from addon.fallback.causes import LOGIN_REASONS, Cause, CredentialKind, cause_of_answer
 from addon.fallback.cooldowns import Cooldown
 from addon.fallback.rate_limits import Limit, RateLimit
 
-type Phase = Literal["connect", "before_headers", "before_content", "after_content"]
 type Hindrance = Literal["no_api_key", "fallback_off"]
 type Action = Literal[
     "send",
@@ -63,13 +63,7 @@ class RetryState:
     """Seconds left of FIRST_BYTE_SECONDS."""
     jitter: float = 0.0
     """A random number from 0 to 1."""
-    retries: int = 0
-    """Of this request on this credential."""
-    reconnected: bool = False
-    refreshed: bool = False
-    waited: bool = False
-    trimmed: bool = False
-    stripped: bool = False
+    tried: Tried = field(default_factory=Tried)
     hindrance: Hindrance | None = "no_api_key"
     """Why the API key may not be used; None: it may."""
 
@@ -149,7 +143,7 @@ def _broken(outcome: Outcome) -> Cause:
 
 
 def _retry(cause: Cause, outcome: Outcome, state: RetryState) -> Decision | None:
-    if state.retries >= RETRIES[cause] or outcome.should_retry is False:
+    if state.tried.retries >= RETRIES[cause] or outcome.should_retry is False:
         return None
     # It may have been answered and billed already: nobody pays twice for one request.
     if state.credential == "api_key" and cause in ("connection_lost", "stale_connection"):
@@ -157,7 +151,7 @@ def _retry(cause: Cause, outcome: Outcome, state: RetryState) -> Decision | None
     asked = outcome.error.retry_after or 0.0
     if asked > BACKOFF_MAX:
         return None
-    seconds = max(asked, backoff(state.retries, state.jitter))
+    seconds = max(asked, backoff(state.tried.retries, state.jitter))
     return Decision(action="retry_same", reason=cause, seconds=seconds)
 
 
@@ -167,11 +161,11 @@ def backoff(retries: int, jitter: float) -> float:
 
 
 def _reconnect(cause: Cause, outcome: Outcome, state: RetryState) -> Decision | None:
-    return None if state.reconnected else Decision(action="retry_same", reason=cause)
+    return None if state.tried.reconnected else Decision(action="retry_same", reason=cause)
 
 
 def _refresh(cause: Cause, outcome: Outcome, state: RetryState) -> Decision | None:
-    if state.credential == "api_key" or state.refreshed:
+    if state.credential == "api_key" or state.tried.refreshed:
         return None
     return Decision(action="refresh_and_retry", reason=cause)
 
@@ -179,17 +173,19 @@ def _refresh(cause: Cause, outcome: Outcome, state: RetryState) -> Decision | No
 def _wait(cause: Cause, outcome: Outcome, state: RetryState) -> Decision | None:
     asked = outcome.rate_limit.retry_after
     seconds = DEFAULT_WAIT if asked is None else asked
-    if state.waited or seconds > state.patience:
+    if state.tried.waited or seconds > state.patience:
         return None
     return Decision(action="wait", reason=cause, seconds=seconds)
 
 
 def _trim(cause: Cause, outcome: Outcome, state: RetryState) -> Decision | None:
-    return None if state.trimmed else Decision(action="trim_and_retry", reason=cause)
+    return None if state.tried.trimmed else Decision(action="trim_and_retry", reason=cause)
 
 
 def _strip(cause: Cause, outcome: Outcome, state: RetryState) -> Decision | None:
-    return None if state.stripped else Decision(action="strip_thinking_and_retry", reason=cause)
+    return (
+        None if state.tried.stripped else Decision(action="strip_thinking_and_retry", reason=cause)
+    )
 
 
 def _fall_back(cause: Cause, outcome: Outcome, state: RetryState) -> Decision | None:

@@ -106,8 +106,9 @@ from mitmproxy.proxy.layers.http._events import (
 from mitmproxy.proxy.layers.http._hooks import HttpErrorHook, HttpResponseHook
 
 from addon.core.errors import BadGateway, CCProxyError
+from addon.core.types import Phase
 from addon.exchange.answer import AnswerStream
-from addon.exchange.attempt import Attempt, Failure, Phase
+from addon.exchange.attempt import Attempt, Failure
 from addon.exchange.http_messages import copy_head, lowered
 from addon.exchange.state import Exchange, LocalStream
 from addon.replay_layer.deadlines import StreamTimers

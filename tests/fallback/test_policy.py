@@ -8,6 +8,7 @@ from typing import Any, get_args
 import pytest
 
 from addon.core.errors import BadGateway, CCProxyError, Forbidden, GatewayTimeout, Unauthorized
+from addon.core.types import Phase, Tried
 from addon.credentials.credential import CredentialErrorKind
 from addon.fallback.causes import LOGIN_REASONS, Cause
 from addon.fallback.cooldowns import Cooldown
@@ -16,7 +17,6 @@ from addon.fallback.policy import (
     PLAN,
     Decision,
     Outcome,
-    Phase,
     RetryState,
     backoff,
     decide,
@@ -59,7 +59,7 @@ ON_KEY = replace(WITH_KEY, credential="api_key")
 
 
 def tried(state: RetryState, **more: Any) -> RetryState:
-    return replace(state, **more)
+    return replace(state, tried=Tried(**more))
 
 
 ROWS = [
@@ -101,7 +101,7 @@ ROWS = [
     ("a passing 429 without a wait named", said(429), WITH_KEY, "wait", "busy"),
     ("a passing 429 a second time", said(429, rate_limit=PASSING), tried(WITH_KEY, waited=True), "fall_back", "busy"),
     ("a passing 429 a second time, no key", said(429, rate_limit=PASSING), tried(PLAN_ONLY, waited=True), "relay", "busy"),
-    ("a passing 429 longer than there is time", said(429, rate_limit=PASSING), tried(WITH_KEY, patience=2.0), "fall_back", "busy"),
+    ("a passing 429 longer than there is time", said(429, rate_limit=PASSING), replace(WITH_KEY, patience=2.0), "fall_back", "busy"),
     ("a passing 429 on the key", said(429, rate_limit=PASSING), ON_KEY, "wait", "busy"),
     ("resting with a key", RESTS, WITH_KEY, "fall_back", "rate_limited"),
     ("resting without a key", RESTS, PLAN_ONLY, "refuse", "rate_limited"),
