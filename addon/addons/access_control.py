@@ -7,11 +7,12 @@ import logging
 from mitmproxy import http
 
 from addon.core.errors import CCProxyError, Misdirected, RateLimited, Unauthorized
+from addon.core.redaction import HIDDEN
 from addon.core.settings import Settings
 from addon.exchange.access import Visitor, judge, origin_allowed
 from addon.exchange.http_messages import lowered
 from addon.exchange.refusals import Blocked, Guesses, line_that_allows
-from addon.exchange.routes import find
+from addon.exchange.routes import SIGN_IN, find
 from addon.exchange.state import Exchange, Exchanges
 
 logger = logging.getLogger(__name__)
@@ -67,6 +68,13 @@ class AccessControl:
         allow = line_that_allows(address, error, self.settings)
         self.blocked.note(visitor.method, visitor.path, address, error, allow)
         _log(visitor, error, allow)
+
+    def request(self, flow: http.HTTPFlow) -> None:
+        """A sign-in's body is a credential, as the headers are: off the flow before it is shown or saved."""
+        exchange = self.exchanges.get(flow)
+        if exchange is not None and find(flow.request.method, flow.request.path) is SIGN_IN:
+            exchange.sign_in = flow.request.raw_content or b""
+            flow.request.raw_content = HIDDEN.encode()
 
 
 def _log(visitor: Visitor, error: CCProxyError, allow: str | None) -> None:

@@ -8,8 +8,9 @@ from mitmproxy import connection, http
 
 from addon.api.dashboard_data import DashboardState, dashboard_data
 from addon.api.dashboard_files import HEADERS, static_file
-from addon.api.endpoints import LocalEndpoints, json_response, posted, query
+from addon.api.endpoints import LocalEndpoints, json_response, query
 from addon.core.errors import NotFound, Unauthorized
+from addon.core.json_codec import read_body
 from addon.core.settings import Settings
 from addon.exchange.access import cookie_name, cookie_value, same_secret
 from addon.exchange.refusals import Guesses
@@ -59,7 +60,8 @@ class DashboardApi(LocalEndpoints):
 
     def login(self, flow: http.HTTPFlow, exchange: Exchange) -> http.Response:
         """Changes the secret, given once, into a cookie that scripts can't read and other sites can't use."""
-        shown = posted(flow).get("secret")
+        encoding = flow.request.headers.get("content-encoding", "")
+        shown = read_body(exchange.sign_in, encoding).get("secret")
         if not self.secret or not isinstance(shown, str) or not same_secret(shown, self.secret):
             wrong = Unauthorized("That is not this ccproxy's secret.")
             raise self.guesses.wrong(exchange.caller, wrong)

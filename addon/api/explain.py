@@ -8,7 +8,7 @@ from addon.api.endpoints import LocalEndpoints, json_response
 from addon.api.request_history import Explained
 from addon.core.errors import Forbidden, NotFound
 from addon.core.json_codec import FAST
-from addon.core.redaction import HIDDEN, redact, redacted
+from addon.core.redaction import hider, redact, redacted
 from addon.core.settings import Settings
 from addon.core.types import JsonObject
 from addon.exchange.access import is_this_machine
@@ -21,7 +21,7 @@ class Explain(LocalEndpoints):
     def __init__(self, settings: Settings, exchanges: Exchanges, explained: Explained) -> None:
         super().__init__(exchanges)
         self.on = settings.explain
-        self.secret = settings.secret
+        self.hide = hider(settings.secret)
         self.explained = explained
         self.endpoints = {"explain": self.list_all, "explained": self.show}
 
@@ -44,11 +44,11 @@ class Explain(LocalEndpoints):
                 **entry,
                 "model": exchange.claude.model.id if exchange.claude else entry["model"],
                 "status": exchange.error.status if exchange.error else status,
-                "error": redact(exchange.error.message) if exchange.error else None,
+                "error": self.hide(exchange.error.message) if exchange.error else None,
                 "notes": list(exchange.notes),
                 "ignored": list(exchange.ignored),
                 "upstream": [self.attempt(attempt, status) for attempt in exchange.attempts],
-                "answer": self.hidden(answer),
+                "answer": redacted(answer, self.hide),
             }
         )
 
@@ -68,9 +68,9 @@ class Explain(LocalEndpoints):
             "ignored": [],
             "client": {
                 "method": flow.request.method,
-                "path": flow.request.path,
-                "headers": [[k, redact(v)] for k, v in flow.request.headers.items()],
-                "body": self.hidden(body),
+                "path": self.hide(flow.request.path),
+                "headers": [[k, self.hide(v)] for k, v in flow.request.headers.items()],
+                "body": redacted(body, self.hide),
             },
             "upstream": [],
             "answer": {},
@@ -83,16 +83,10 @@ class Explain(LocalEndpoints):
             "credential": attempt.credential,
             "url": f"{attempt.scheme}://{attempt.host}:{attempt.port}{attempt.path}",
             "headers": [list(header) for header in attempt.headers],
-            "body": self.hidden(attempt.request or _decoded(attempt.body)),
+            "body": redacted(attempt.request or _decoded(attempt.body), self.hide),
             "outcome": attempt.outcome or str(status or "broken off"),
             "reason": attempt.reason,
         }
-
-    def hidden(self, value: object) -> object:
-        shown = redacted(value)
-        if not self.secret:
-            return shown
-        return FAST.loads(FAST.dumps(shown).replace(self.secret.encode(), HIDDEN.encode()))
 
     # ---- endpoints
 

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 import traceback
+from collections.abc import Callable
 from typing import Any
+from urllib.parse import quote, quote_plus
+
+type Hide = Callable[[str], str]
 
 _KEY = (
     r"sk-[A-Za-z0-9_-]{8,}"  # Anthropic's and OpenAI's keys and tokens
@@ -21,6 +26,8 @@ _SECRETS = re.compile(
 LONGEST_SECRET = 2_000
 """Characters; an excerpt is looked through so far beyond its end."""
 HIDDEN = "[hidden]"
+MOST_LEVELS = 200
+"""Of lists and objects in each other that are shown."""
 LONG_DATA = 200
 """Characters of base64 from which on only the length is shown."""
 
@@ -40,22 +47,40 @@ def excerpt(text: str, length: int) -> str:
     return redact(text[: length + LONGEST_SECRET])[:length]
 
 
-def redacted(value: Any) -> Any:
+def hider(*secrets: str | None) -> Hide:
+    """`redact` that also hides these words, as they are and as JSON, a repr or a URL would have them."""
+    words = {form for secret in secrets if secret for form in _forms(secret)}
+    if not words:
+        return redact
+    # the longest first: one form may be the beginning of another
+    known = re.compile("|".join(map(re.escape, sorted(words, key=len, reverse=True))))
+    return lambda text: redact(known.sub(HIDDEN, text))
+
+
+def _forms(secret: str) -> list[str]:
+    in_json = [json.dumps(secret, ensure_ascii=ascii_only)[1:-1] for ascii_only in (True, False)]
+    return [secret, *in_json, repr(secret)[1:-1], quote(secret, safe=""), quote_plus(secret)]
+
+
+def redacted(value: Any, hide: Hide = redact, levels: int = MOST_LEVELS) -> Any:
     """A copy of a JSON value, with secrets hidden, and images and files shortened to their length."""
+    if not levels:
+        return "[nested too deeply]"
     match value:
         case str():
-            return redact(value) if len(value) < LONG_DATA or " " in value else _shortened(value)
+            is_text = len(value) < LONG_DATA or " " in value
+            return hide(value) if is_text else _shortened(value, hide)
         case list():
-            return [redacted(item) for item in value]
+            return [redacted(item, hide, levels - 1) for item in value]
         case dict():
-            return {key: redacted(item) for key, item in value.items()}
+            return {hide(key): redacted(item, hide, levels - 1) for key, item in value.items()}
         case _:
             return value
 
 
-def _shortened(text: str) -> str:
+def _shortened(text: str, hide: Hide) -> str:
     is_data = text.startswith("data:") or re.fullmatch(r"[A-Za-z0-9+/_=\s-]+", text[:LONG_DATA])
-    return f"[{len(text)} characters of data]" if is_data else redact(text)
+    return f"[{len(text)} characters of data]" if is_data else hide(text)
 
 
 class RedactingFilter(logging.Filter):
@@ -64,17 +89,14 @@ class RedactingFilter(logging.Filter):
     def __init__(self, *secrets: str | None) -> None:
         """`secrets`: further words to hide, such as the proxy's own."""
         super().__init__()
-        self.secrets = [secret for secret in secrets if secret]
+        self.hide = hider(*secrets)
 
     def filter(self, record: logging.LogRecord) -> bool:
         text = record.getMessage()
         if record.exc_info:
             text += "\n" + "".join(traceback.format_exception(*record.exc_info)).rstrip()
             record.exc_info = record.exc_text = None
-        text = redact(text)
-        for secret in self.secrets:
-            text = text.replace(secret, HIDDEN)
-        record.msg, record.args = text, None
+        record.msg, record.args = self.hide(text), None
         return True
 
 

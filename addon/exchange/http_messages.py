@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from mitmproxy import http
+
+from addon.core.redaction import HIDDEN
 
 
 def lowered(headers: http.Headers) -> dict[str, str]:
@@ -18,6 +21,25 @@ def lowered(headers: http.Headers) -> dict[str, str]:
         joint = "; " if name == "cookie" else ", "
         found[name] = f"{found[name]}{joint}{value}" if name in found else value
     return found
+
+
+PLAIN_PARAMETERS = frozenset({"api-version", "beta", "limit", "period"})
+"""What clients may ask for in a query here, or by habit do."""
+_PLAIN_VALUE = re.compile("[a-z0-9-]{0,20}")
+
+
+def without_unknown_values(path: str) -> str:
+    """The path with the values of its query hidden, unless they are known to be harmless: a client may put its key
+    there, under any name."""
+    bare, mark, query = path.partition("?")
+    return bare + mark + "&".join(map(_shown, query.split("&")))
+
+
+def _shown(parameter: str) -> str:
+    name, mark, value = parameter.partition("=")
+    if not parameter or (name in PLAIN_PARAMETERS and _PLAIN_VALUE.fullmatch(value)):
+        return parameter
+    return f"{name}={HIDDEN}" if mark else HIDDEN
 
 
 def copy_head[M: (http.Request, http.Response)](message: M) -> M:

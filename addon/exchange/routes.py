@@ -39,6 +39,9 @@ def _careless(path: str) -> list[str]:
     return forms + [form + "/" for form in forms]
 
 
+SIGN_IN = Route("dashboard_login", "page")
+
+
 ROUTES: dict[tuple[str, str], Route] = {
     **{("POST", path): CHAT for path in _careless("/chat/completions")},
     **{("POST", path): RESPONSES for path in _careless("/responses")},
@@ -56,7 +59,7 @@ ROUTES: dict[tuple[str, str], Route] = {
     ("GET", "/explain"): Route("explain", "control"),
     ("GET", "/metrics"): Route("metrics", "control"),
     ("GET", "/dashboard"): DASHBOARD_FILE,
-    ("POST", "/dashboard/login"): Route("dashboard_login", "page"),
+    ("POST", "/dashboard/login"): SIGN_IN,
     ("GET", "/dashboard/data"): Route("dashboard_data", "control"),
     ("GET", "/dashboard/events"): Route("dashboard_events", "control"),
 }

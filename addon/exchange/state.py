@@ -24,7 +24,7 @@ from addon.exchange.answer import AnswerStream
 from addon.exchange.attempt import Attempt, Failure, Source
 from addon.exchange.claude_request import ClaudeRequest
 from addon.exchange.client import Client
-from addon.exchange.http_messages import lowered
+from addon.exchange.http_messages import lowered, without_unknown_values
 from addon.exchange.refusals import TOO_MANY
 from addon.exchange.routes import Route, dialect_of
 
@@ -59,6 +59,8 @@ class Exchange:
     client: Client
     carried: Mapping[str, str] = field(default_factory=dict, repr=False)
     """The credential headers that the request came with, by lower-case name."""
+    sign_in: bytes = field(default=b"", repr=False)
+    """The body of a sign-in at the dashboard, which holds the secret."""
     client_key: str | None = field(default=None, repr=False)
     """The client's own `sk-ant-api…` key."""
     caller: str = ""
@@ -164,6 +166,7 @@ class Exchange:
     def forget(self) -> None:
         """Let go of the bodies once the flow has ended: mitmweb keeps flows, and with them this object."""
         self.claude = self.passthrough = self.answer = self.failure = None
+        self.sign_in = b""
         for attempt in self.attempts:
             attempt.body, attempt.request, attempt.answer = b"", {}, None
         for error in (self.error, self.first_error):
@@ -201,6 +204,7 @@ class Exchanges:
         # before any hook sees the flow: it may be shown, saved and copied from then on
         for name in exchange.carried:
             del request.headers[name]
+        request.path = without_unknown_values(request.path)
         self._by_flow[flow] = exchange
         return exchange
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import logging
+from urllib.parse import quote, quote_plus
 
 import pytest
 
-from addon.core.redaction import RedactingFilter, excerpt, redact, redacted
+from addon.core.redaction import MOST_LEVELS, RedactingFilter, excerpt, hider, redact, redacted
 
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.abc-DEF_123"
 
@@ -62,6 +64,37 @@ def test_values_are_hidden_at_any_depth_and_data_is_shortened() -> None:
         "none": None,
     }
     assert value["image"] == "QUJD" * 100
+
+
+@pytest.mark.parametrize("secret", ['say "hi"', "back\\slash", "é ü", "a&b=c", "it's", "sk-short"])
+def test_a_secret_of_our_own_is_hidden_in_each_form_that_it_has_in_texts(secret: str) -> None:
+    hide = hider(None, secret, "")
+    quoted = json.dumps({"key": secret}), json.dumps({"key": secret}, ensure_ascii=False)
+    for text in (
+        secret,
+        *quoted,
+        repr({"key": secret}),
+        quote(secret, safe=""),
+        quote_plus(secret),
+    ):
+        hidden = hide(f"before {text} after")
+        assert "[hidden]" in hidden and secret not in hidden
+        assert hidden.startswith("before ") and hidden.endswith(" after")
+    assert redacted({secret: [secret]}, hide) == {"[hidden]": ["[hidden]"]}
+
+
+def test_without_a_secret_of_our_own_keys_are_hidden_all_the_same() -> None:
+    assert hider(None)("sk-ant-api03-abcdefgh") == "[hidden]"
+
+
+def test_what_is_nested_without_end_is_shown_in_part() -> None:
+    value: object = "deep"
+    for _ in range(100_000):
+        value = [value]
+    shown, levels = redacted(value), 0
+    while isinstance(shown, list):
+        (shown,), levels = shown, levels + 1
+    assert (shown, levels) == ("[nested too deeply]", MOST_LEVELS)
 
 
 def test_long_prose_is_kept() -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -19,7 +21,9 @@ from tests.e2e.test_closed import SABOTEUR
 
 TOKEN = "sk-ant-oat01-canaryoauth"
 KEY = "sk-ant-api03-canarykey"
-SECRET = "canaryproxysecret"
+CANARY = "canaryproxysecret"
+SECRET = f'{CANARY}"\\end'
+"""With what JSON escapes."""
 CLIENTS = "sk-ant-api03-canaryclient"
 OPENAI = "sk-canaryopenai"
 CARRIED = [
@@ -116,12 +120,45 @@ def tunnelled(world: World, headers: dict[str, str]) -> None:
         )
 
 
+def signing_in(world: World, headers: dict[str, str]) -> None:
+    """By the dashboard's form: rightly, and refused for each reason that there is."""
+    plain = json.dumps({"secret": SECRET}).encode()
+    for content, more in (
+        (plain, {}),
+        (gzip.compress(plain), {"content-encoding": "gzip"}),
+        (plain[:-1], {}),
+        (plain, {"origin": "https://elsewhere.example"}),
+        (plain, {"host": "elsewhere.example"}),
+        (plain, {"content-type": "text/plain", "origin": world.proxy.url}),
+    ):
+        world.proxy.post(
+            "/dashboard/login",
+            content=content,
+            headers={"content-type": "application/json", **headers, **more},
+        )
+    with raw.connected(world.proxy) as client:  # who leaves before its end
+        head = raw.head("POST", "/dashboard/login", f"Content-Length: {len(plain) + 10}")
+        client.sendall(head + plain)
+        time.sleep(0.05)
+
+
+def in_the_address(world: World, headers: dict[str, str]) -> None:
+    """Where no credential belongs."""
+    for path in ("/v1/messages", "/nowhere", "/analytics", "/health", "/dashboard/login"):
+        for name in ("api_key", "key", "secret", "period"):
+            for value in (CLIENTS, quote(SECRET), quote(SECRET, safe="")):
+                world.proxy.post(f"{path}?beta=true&{name}={value}", message(), headers=headers)
+        world.proxy.get(f"{path}?{quote(SECRET)}", headers=headers)
+
+
 WAYS: list[Callable[[World, dict[str, str]], None]] = [
     ordinary,
     failing,
     crashing,
     leaving,
     tunnelled,
+    signing_in,
+    in_the_address,
 ]
 
 
@@ -141,7 +178,7 @@ def test_no_canary_is_written_anywhere(running: World) -> None:
     leaks = [
         (name, canary, text[max(0, text.index(canary.encode()) - 200) :][:300])
         for name, text in files.items()
-        for canary in (TOKEN, KEY, SECRET, CLIENTS, OPENAI)
+        for canary in (TOKEN, KEY, CANARY, CLIENTS, OPENAI)
         if canary.encode() in text
     ]
     assert leaks == []

@@ -1,6 +1,7 @@
+import pytest
 from mitmproxy.test import tutils
 
-from addon.exchange.http_messages import copy_head
+from addon.exchange.http_messages import copy_head, without_unknown_values
 
 
 def test_a_twin_is_equal_and_changes_alone() -> None:
@@ -11,3 +12,24 @@ def test_a_twin_is_equal_and_changes_alone() -> None:
     other.path = "/elsewhere"
     assert request.headers.get_all("a") == ["1", "2"]
     assert request.path == "/path"
+
+
+@pytest.mark.parametrize(
+    ("path", "shown"),
+    [
+        ("/analytics?period=week&limit=10", "/analytics?period=week&limit=10"),
+        ("/v1/messages?beta=true", "/v1/messages?beta=true"),
+        ("/openai/deployments/m/chat/completions?api-version=2024-10-21", ...),
+        ("/v1/messages?api_key=sk-1&beta=true", "/v1/messages?api_key=[hidden]&beta=true"),
+        ("/v1/messages?Key=x=y?z", "/v1/messages?Key=[hidden]"),
+        ("/v1/messages?bare", "/v1/messages?[hidden]"),
+        ("/analytics?period=sk-ant-api03-abcdefgh", "/analytics?period=[hidden]"),
+        ("/analytics?period=%73ecret", "/analytics?period=[hidden]"),
+        ("/health?", ...),
+        ("/health", ...),
+        ("/?&&", ...),
+        ("", ...),
+    ],
+)
+def test_the_values_of_a_query_are_hidden_unless_they_are_known(path: str, shown: object) -> None:
+    assert without_unknown_values(path) == (path if shown is ... else shown)
