@@ -24,10 +24,9 @@ from mitmproxy import ctx
 from addon.addons.access_control import AccessControl
 from addon.addons.api_log import ApiLog
 from addon.addons.context_window import ContextWindow
-from addon.addons.mitmproxy_tuning import FlowLimit
+from addon.addons.mitmproxy_tuning import FlowLimit, replace_streams
 from addon.addons.model_list import ModelList, UpstreamModels
 from addon.addons.options import Options, given_at_start
-from addon.addons.output import replace_streams
 from addon.addons.persistence import Persistence
 from addon.addons.progress import Progress
 from addon.addons.prompt_cache import REMEMBERED, LastSent, PromptCache

@@ -1,4 +1,4 @@
-"""What mitmdump does for each request and connection that serves nothing here, taken out once it runs."""
+"""What mitmproxy does for each request and connection that serves nothing here, taken out once it runs; and its output."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ import ctypes
 import gc
 import logging
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from mitmproxy import ctx, flow, http
 from mitmproxy.addonmanager import AddonManager
 from mitmproxy.options import Options
+
+from addon.core.background_writer import BackgroundWriter, in_background
 
 IDLE_WITHOUT: Mapping[str, tuple[str, ...]] = {
     "anticache": ("anticache",),
@@ -116,3 +118,20 @@ class FlowLimit:
             (f for f in view if not f.live and not f.marked), key=lambda f: f.timestamp_created
         )
         view.remove(done[: len(view) - self.most])  # a live flow would be killed by it
+
+
+def replace_streams(addons: AddonManager) -> Iterator[BackgroundWriter]:
+    """Replaces stdout and stderr, also for mitmproxy's log: it ends at the first line that it can't print, and stops
+    when a pipe is full. Not in mitmproxy's console program, which draws on stdout."""
+    termlog, dumper = addons.get("termlog"), addons.get("dumper")
+    if termlog is None:
+        return
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is not None:  # it was closed before Python started
+            text, writer = in_background(stream, name)
+            setattr(sys, name, text)
+            yield writer
+    termlog.logger.file = sys.stdout
+    if dumper is not None:
+        dumper.outfp = sys.stdout

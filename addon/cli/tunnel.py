@@ -21,7 +21,8 @@ from addon.claude.models_file import CatalogueError
 from addon.cli.cursor import names_that_work, to_paste
 from addon.cli.launch import OURS, port_taken, read_settings
 from addon.cli.tunnel_check import check_from_outside
-from addon.core.environment import ROOT, inherited, models_files
+from addon.core.background_writer import in_background
+from addon.core.environment import ROOT, for_cloudflared, inherited, models_files
 from addon.core.own_http import async_client
 from addon.core.secret import keep_secret, secret_file
 from addon.core.settings import Settings, SettingsError
@@ -75,7 +76,11 @@ def make_plan(settings: Settings, config: Path, cloudflared: str | None, spare: 
         return Plan(url=f"https://{host}", command=[*base, str(config), "run"], warning=warning)
     # Without a config of its own cloudflared takes ~/.cloudflared/config.yml, whose last rule answers 404 to a
     # quick tunnel's address (cloudflared#785).
-    spare.write_text("")
+    try:
+        spare.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        spare.write_text("")
+    except OSError as error:
+        raise TunnelError(f"{spare} can't be written: {error.strerror}.") from None
     local = f"http://127.0.0.1:{settings.port}"
     return Plan(url=None, command=[*base, str(spare), "--url", local])
 
@@ -111,12 +116,12 @@ class Child:
 
     @classmethod
     async def start(
-        cls, name: str, command: list[str], terminal: Terminal, variables: Mapping[str, str]
+        cls, name: str, command: list[str], terminal: Terminal, env: Mapping[str, str]
     ) -> Child:
         process = await asyncio.create_subprocess_exec(
             *command,
             cwd=ROOT,
-            env=inherited(PYTHONUNBUFFERED="1", **variables),
+            env=env,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
@@ -127,7 +132,7 @@ class Child:
         return cls(name, process, terminal)
 
     async def read(self) -> None:
-        while self.process.stdout and (line := await self.process.stdout.readline()):
+        while self.process.stdout and (line := await _next_line(self.process.stdout)):
             text = line.decode("utf-8", "replace").rstrip()
             self.terminal.line(f"[{self.name}] {text}", self.tone())
             found = QUICK_URL.search(text)
@@ -147,6 +152,13 @@ class Child:
             self.process.kill()
             await self.process.wait()
         await self.reading
+
+
+async def _next_line(stream: asyncio.StreamReader) -> bytes:
+    """Empty at the end. One that is over the limit is left out."""
+    while True:
+        with contextlib.suppress(ValueError):  # readline has dropped what it had of it
+            return await stream.readline()
 
 
 class Tunnel:
@@ -175,19 +187,20 @@ class Tunnel:
 
     async def open(self, arguments: list[str]) -> None:
         command = [sys.executable, "-m", "addon.cli.launch", "mitmdump", *arguments]
-        proxy = await self.start("proxy", command, self.plan.told)
+        variables = inherited(PYTHONUNBUFFERED="1", **self.plan.told)
+        proxy = await self.start("proxy", command, variables)
         await self.until_healthy(proxy)
         if self.plan.warning:
             self.say(self.plan.warning, "odd")
         url = self.plan.url
         if self.plan.command:
-            tunnel = await self.start("tunnel", self.plan.command, {})
+            tunnel = await self.start("tunnel", self.plan.command, for_cloudflared())
             url = url or await self.quick_url(tunnel)
         await self.show(url or "")
 
-    async def start(self, name: str, command: list[str], variables: Mapping[str, str]) -> Child:
+    async def start(self, name: str, command: list[str], env: Mapping[str, str]) -> Child:
         try:
-            child = await Child.start(name, command, self.terminal, variables)
+            child = await Child.start(name, command, self.terminal, env)
         except OSError as error:
             raise TunnelError(f"{command[0]} can't be run: {error.strerror}.") from None
         self.children.append(child)
@@ -253,7 +266,9 @@ async def serve(tunnel: Tunnel, arguments: list[str]) -> int:
 
 def main(arguments: list[str]) -> int:
     settings = read_settings()
-    terminal = Terminal(no_color=settings.no_color)
+    # a terminal that stands still, or a full pipe, must not stop what reads both programs
+    output, _ = in_background(sys.stdout, "stdout")
+    terminal = Terminal(output, no_color=settings.no_color)
     try:
         secret = settings.secret or keep_secret(settings.home)
         spare = settings.home / "cloudflared-empty.yml"

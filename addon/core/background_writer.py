@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
+import contextlib
+import io
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from typing import TextIO
 
 MOST_WAITING = 1024 * 1024
 """Bytes that may wait to be written; what comes beyond is dropped."""
@@ -122,3 +126,42 @@ class BackgroundWriter:
     def _missing(self) -> str:
         lines = "1 line" if self._untold == 1 else f"{self._untold} lines"
         return f"{lines} could not be written: {self._reason}"
+
+
+class _Handover(io.RawIOBase):
+    """In place of the file below a stream: takes everything, and hands it to the writer."""
+
+    def __init__(self, stream: TextIO, writer: BackgroundWriter) -> None:
+        self.stream = stream
+        self.writer = writer
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: bytes) -> int:  # type: ignore[override]
+        self.writer.put(bytes(data))
+        return len(data)
+
+    def isatty(self) -> bool:
+        return self.stream.isatty()
+
+    def fileno(self) -> int:
+        return self.stream.fileno()
+
+
+def in_background(stream: TextIO, name: str) -> tuple[TextIO, BackgroundWriter]:
+    """A stream that writes to the same file, but neither waits nor fails, and what writes for it."""
+    with contextlib.suppress(OSError):  # what was said so far; a full disk is told later
+        stream.flush()
+    # below its buffer: a thread that is stuck in there would not let the process end
+    raw = getattr(stream.buffer, "raw", stream.buffer)
+    writer = BackgroundWriter(name, raw.write)
+    atexit.register(writer.close)
+    handover: io.RawIOBase = _Handover(stream, writer)
+    text = io.TextIOWrapper(
+        handover,  # type: ignore[type-var]
+        encoding=stream.encoding,
+        errors="replace",
+        line_buffering=True,
+    )
+    return text, writer

@@ -39,6 +39,27 @@ def env_file() -> Path:
     return Path(os.environ.get("CCPROXY_ENV_FILE", ROOT / ".env"))
 
 
+FOR_CLOUDFLARED = frozenset(
+    [
+        *("PATH", "HOME", "USER", "LOGNAME", "LANG", "TZ", "TMPDIR", "XDG_CONFIG_HOME", "GODEBUG"),
+        *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR"),
+        *("SYSTEMROOT", "SYSTEMDRIVE", "WINDIR", "COMSPEC", "PATHEXT", "TEMP", "TMP"),
+        *("USERPROFILE", "APPDATA", "LOCALAPPDATA", "PROGRAMDATA", "NO_AUTOUPDATE"),
+    ]
+)
+"""What a Go program may need of a system, and cloudflared's settings, of which all but one begin with TUNNEL_:
+https://developers.cloudflare.com/cloudflare-one/networks/connectors/cloudflare-tunnel/configure-tunnels/run-parameters/"""
+
+
+def for_cloudflared() -> dict[str, str]:
+    """The environment for a foreign program: nothing that may be a key."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name.upper() in FOR_CLOUDFLARED or name.startswith(("LC_", "TUNNEL_"))
+    }
+
+
 def inherited(**more: str) -> dict[str, str]:
     """The environment for a process of ours: this process's own, without what only `.env` says, and `more`."""
     return dict(os.environ) | more

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from addon.addons.mitmproxy_tuning import (
     CONNECTIONS,
     IDLE_WITHOUT,
     drop_idle_addons,
+    replace_streams,
     silence_connections,
 )
 from tests.masters import masters_end
@@ -104,3 +106,23 @@ def left_behind(first: str) -> float:
 @pytest.mark.skipif(sys.platform != "linux", reason="glibc is Linux's")
 def test_large_blocks_go_back_to_the_system() -> None:
     assert left_behind("give_memory_back()") < 5 < left_behind("pass")
+
+
+async def test_mitmproxys_own_lines_go_the_same_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("stdout", "stderr"):
+        stream = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
+        monkeypatch.setattr(sys, name, stream)
+    with masters_end():
+        master = DumpMaster(Options(), with_termlog=True, with_dumper=True)
+        writers = list(replace_streams(master.addons))
+        assert [writer.name for writer in writers] == ["stdout", "stderr"]
+        assert master.addons.get("termlog").logger.file is sys.stdout
+        assert master.addons.get("dumper").outfp is sys.stdout
+        for writer in writers:
+            writer.close()
+
+
+async def test_a_program_that_draws_on_stdout_keeps_it() -> None:
+    with masters_end():
+        master = DumpMaster(Options(), with_termlog=False)
+        assert list(replace_streams(master.addons)) == []

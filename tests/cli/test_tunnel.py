@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import io
+import sys
 from pathlib import Path
 
 import httpx
 import pytest
 
-from addon.cli.tunnel import QUICK_URL, Plan, TunnelError, make_plan
+from addon.cli.tunnel import QUICK_URL, Child, Plan, TunnelError, make_plan
 from addon.cli.tunnel_check import Seen, check_from_outside
 from addon.core.settings import Settings
+from addon.core.terminal import Terminal
 
 CLOUDFLARED = "/usr/bin/cloudflared"
 CONFIG = """
@@ -28,6 +31,24 @@ def plan(
     if config is not None:
         file.write_text(config)
     return make_plan(Settings.from_env(env), file, cloudflared, tmp_path / "empty.yml")
+
+
+async def test_a_line_without_end_does_not_end_the_reading() -> None:
+    screen = io.StringIO()
+    program = "print('before'); print('x' * 3_000_000); print('after')"
+    child = await Child.start("proxy", [sys.executable, "-c", program], Terminal(screen), {})
+    await child.process.wait()
+    await child.stop()
+    said = screen.getvalue().splitlines()
+    assert (said[0], said[-1]) == ("[proxy] before", "[proxy] after")
+
+
+async def test_a_state_folder_that_can_not_be_made_is_said(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(TunnelError, match=r"empty.yml can't be written"):
+        make_plan(
+            Settings.from_env({}), tmp_path / "none", CLOUDFLARED, tmp_path / "file" / "empty.yml"
+        )
 
 
 def test_without_a_config_it_is_a_quick_tunnel_that_no_other_config_can_spoil(

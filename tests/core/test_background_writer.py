@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
-from addon.core.background_writer import BackgroundWriter
+from addon.core.background_writer import BackgroundWriter, in_background
 
 
 class Disk:
@@ -186,3 +189,30 @@ def test_a_closed_file_is_a_problem_like_any_other(start: Start) -> None:
     wait_for(lambda: writer.dropped == 1)
     assert "closed file" in (writer.problem or "")
     writer.close()
+
+
+def test_a_stream_in_the_background_is_as_the_one_before(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    with path.open("w", encoding="cp1252") as before:
+        before.write("said before\n")
+        text, writer = in_background(before, "stdout")
+        print("429 → 200", "é", file=text)
+        print("a lone \ud800", file=text)
+        assert (text.encoding, text.isatty()) == ("cp1252", False)
+        assert text.fileno() == before.fileno()
+        writer.close()
+    assert path.read_bytes().split(os.linesep.encode())[:3] == [
+        b"said before",
+        b"429 ? 200 \xe9",
+        b"a lone ?",
+    ]
+
+
+def test_many_threads_lose_no_line(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    with path.open("w", encoding="utf-8") as before:
+        text, writer = in_background(before, "stdout")
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(lambda number: text.write(f"{number}\n"), range(2000)))
+        writer.close()
+    assert sorted(map(int, path.read_text().split())) == list(range(2000))

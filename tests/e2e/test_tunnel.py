@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import pty
@@ -191,6 +192,55 @@ def test_the_proxy_is_told_of_the_tunnel(start: Start, env: dict[str, str]) -> N
     told = environments_of_children(running.process.pid)
     assert sum("TUNNEL_PROVIDER=cloudflare" in variables for variables in told) == 1
     running.interrupt()
+
+
+@pytest.mark.usefixtures("cloudflared")
+def test_cloudflared_gets_nothing_that_it_has_no_use_for(start: Start, env: dict[str, str]) -> None:
+    keys = {
+        "ANTHROPIC_API_KEY": "sk-ant-api03-canary",
+        "OPENAI_API_KEY": "sk-canary",
+        "PROXY_SECRET_KEY": "canary",
+        "SOMEBODYS_TOKEN": "canary",
+    }
+    wanted = {"TUNNEL_LOGLEVEL": "debug", "NO_AUTOUPDATE": "true", "no_proxy": "localhost"}
+    running = start(**keys, **wanted)
+    running.until("Checking https://quick-test.trycloudflare.com")
+    proxy, cloudflared = sorted(environments_of_children(running.process.pid), key=len)[::-1]
+    running.interrupt()
+    assert "ANTHROPIC_API_KEY=sk-ant-api03-canary" in proxy
+    assert [v for v in cloudflared if "canary" in v or "sk-ant" in v] == []
+    assert {f"{name}={value}" for name, value in wanted.items()} <= set(cloudflared)
+    assert {v.partition("=")[0] for v in cloudflared} >= {"PATH", "HOME", "HTTPS_PROXY"}
+
+
+@pytest.mark.usefixtures("cloudflared")
+def test_output_that_nobody_reads_keeps_it_from_nothing(env: dict[str, str]) -> None:
+    reader, writer = os.pipe()
+    fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096)
+    command = [sys.executable, "-m", "addon.cli.tunnel"]
+    url = f"http://127.0.0.1:{env['PORT']}"
+    with subprocess.Popen(command, env=env, cwd=ROOT, stdout=writer, stderr=writer) as process:
+        os.close(writer)
+        with httpx.Client(trust_env=False) as client:
+            until_healthy(client, url)
+            for _ in range(40):
+                assert client.get(f"{url}/nowhere/{'x' * 300}").status_code == 404
+        process.terminate()
+        try:
+            assert process.wait(30) == 0
+        finally:
+            process.kill()
+    os.close(reader)
+
+
+def until_healthy(client: httpx.Client, url: str) -> None:
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        with contextlib.suppress(httpx.HTTPError):
+            if client.get(f"{url}/health").status_code == 200:
+                return
+        time.sleep(0.05)
+    raise AssertionError("the proxy did not come up")
 
 
 def test_a_tunnel_of_the_users_own_is_checked_and_the_key_shown(
