@@ -22,7 +22,7 @@ import httpx
 from mitmproxy import ctx
 
 from addon.addons.access_control import AccessControl
-from addon.addons.api_log import ApiLog
+from addon.addons.api_log import ApiLog, open_log
 from addon.addons.context_window import ContextWindow
 from addon.addons.mitmproxy_tuning import FlowLimit, replace_streams
 from addon.addons.model_list import ModelList, UpstreamModels
@@ -85,7 +85,8 @@ class Shared:
     """What lives as long as the process, whatever becomes of the settings. Raises CatalogueError."""
 
     def __init__(self, settings: Settings, outputs: Sequence[BackgroundWriter]) -> None:
-        self.outputs = outputs
+        api_log = open_log(settings)
+        self.outputs = [*outputs, api_log] if api_log else outputs
         self.catalogue = Catalogue.load(*models_files(settings.home))
         self.exchanges = Exchanges()
         self.terminal = Terminal(no_color=settings.no_color)
@@ -105,7 +106,7 @@ class Shared:
         self.last_sent: LastSent = Lru(REMEMBERED)
         self.blocked = Blocked()
         self.guesses, self.dashboard_guesses = Guesses(time.monotonic), Guesses(time.monotonic)
-        self.api_log = ApiLog(settings, self.exchanges)
+        self.api_log = ApiLog(settings, self.exchanges, api_log)
         self.continuity = Continuity(ThinkingStore(time.monotonic))
         self.counter = make_counter(settings)
         self.explained = Explained()

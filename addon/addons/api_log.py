@@ -4,43 +4,103 @@ from __future__ import annotations
 
 import json
 import logging
-from logging.handlers import RotatingFileHandler
+import os
+import time
+from io import FileIO
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from mitmproxy import http
 
+from addon.core.background_writer import BackgroundWriter
 from addon.core.json_codec import JsonError, loads
-from addon.core.redaction import RedactingFilter, redact, redacted
+from addon.core.redaction import hider, redact, redacted
 from addon.core.settings import Settings
 from addon.exchange.attempt import Attempt
 from addon.exchange.state import Exchanges
 
 logger = logging.getLogger(__name__)
 
+NAME = "api.log"
 MAX_BYTES, BACKUPS = 10 * 2**20, 3
-FORMAT = "[%(asctime)s] [%(levelname)s] %(message)s"
+MOST_WAITING = 16 * 2**20
+"""Bytes: a request alone may have 33 MB, and is then the only one that waits."""
+
+
+class RotatingFile:
+    """Appends to a file of its owner's alone; a full one becomes `path.1`, that `path.2`, and so on up to `backups`."""
+
+    def __init__(self, path: Path, most: int = MAX_BYTES, backups: int = BACKUPS) -> None:
+        self.path = path
+        self.most = most
+        self.backups = backups
+        self.file: FileIO | None = None
+
+    def open(self) -> FileIO:
+        """Raises OSError."""
+        if self.file is None:
+            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self.file = FileIO(self.path, "ab", opener=_for_owner_alone)
+        return self.file
+
+    def write(self, data: memoryview) -> int | None:
+        """How many bytes of it were written. Raises OSError."""
+        size = self.open().tell()
+        if size and size + len(data) > self.most:
+            self.rotate()
+        return self.open().write(data)
+
+    def rotate(self) -> None:
+        self.close()  # Windows renames no open file
+        paths = [self.path, *(Path(f"{self.path}.{n}") for n in range(1, self.backups + 1))]
+        for older, newer in reversed(list(zip(paths[1:], paths, strict=False))):
+            if newer.exists():
+                newer.replace(older)
+
+    def close(self) -> None:
+        if self.file is not None:
+            self.file.close()
+            self.file = None
+
+
+def _for_owner_alone(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
+def open_log(settings: Settings) -> BackgroundWriter | None:
+    """None when it is not asked for. A file that can't be opened is tried again with each line."""
+    if not settings.verbose_logging:
+        return None
+    file = RotatingFile(settings.home / NAME)
+    try:
+        file.open()
+    except OSError as error:
+        logger.warning("VERBOSE_LOGGING: %s can't be written: %s", file.path, error)
+    return BackgroundWriter(NAME, file.write, MOST_WAITING, file.close)
 
 
 class ApiLog:
     """Off unless asked for; a disk that refuses costs the log, never a request."""
 
-    def __init__(self, settings: Settings, exchanges: Exchanges) -> None:
+    def __init__(
+        self, settings: Settings, exchanges: Exchanges, writer: BackgroundWriter | None
+    ) -> None:
+        """`writer`: to the file; None: nothing is logged."""
         self.exchanges = exchanges
-        hide = RedactingFilter(settings.secret)
-        self.log = _open(settings.home / "api.log", hide) if settings.verbose_logging else None
+        self.writer = writer
+        self.hide = hider(settings.secret)
 
     def request(self, flow: http.HTTPFlow) -> None:
         exchange = self.exchanges.get(flow)
-        if self.log is None or exchange is None:
+        if self.writer is None or exchange is None:
             return
-        self.log.info("%s ← %s %s", exchange.id, flow.request.method, flow.request.path)
+        self.write(exchange.id, f"← {flow.request.method} {flow.request.path}")
         self.write(exchange.id, "← headers", dict(flow.request.headers))
         self.write(exchange.id, "← body", _decoded(flow.request.raw_content or b""))
 
     def response(self, flow: http.HTTPFlow) -> None:
         exchange = self.exchanges.get(flow)
-        if self.log is None or exchange is None:
+        if self.writer is None or exchange is None:
             return
         for attempt in exchange.attempts:
             self.write(exchange.id, f"→ {_told(attempt)}", attempt.request)
@@ -49,35 +109,34 @@ class ApiLog:
         if exchange.answer is not None:
             self.write(exchange.id, "← answer", exchange.answer.message)
         if exchange.error is not None:
-            self.log.error("%s error %s: %s", exchange.id, exchange.error.status, exchange.error)
+            self.write(
+                exchange.id, f"error {exchange.error.status}", str(exchange.error), level="ERROR"
+            )
 
     def error(self, flow: http.HTTPFlow) -> None:
         self.response(flow)
 
-    def write(self, ident: str, what: str, value: Any) -> None:
-        if self.log is not None:
-            self.log.info("%s %s %s", ident, what, json.dumps(redacted(value), ensure_ascii=False))
-
     def done(self) -> None:
-        for handler in self.log.handlers if self.log else ():
-            handler.close()
+        if self.writer is not None:
+            self.writer.close()
 
-
-def _open(path: Path, hide: logging.Filter) -> logging.Logger | None:
-    try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path.touch(mode=0o600)
-        handler = RotatingFileHandler(
-            path, maxBytes=MAX_BYTES, backupCount=BACKUPS, encoding="utf-8"
+    def write(
+        self, ident: str, what: str, value: Any = None, *, level: Literal["INFO", "ERROR"] = "INFO"
+    ) -> None:
+        if self.writer is None:
+            return
+        shown = (
+            json.dumps(redacted(value, self.hide), ensure_ascii=False) if value is not None else ""
         )
-    except OSError as error:
-        logger.warning("VERBOSE_LOGGING: %s can't be written: %s", path, error)
-        return None
-    handler.setFormatter(logging.Formatter(FORMAT))
-    handler.addFilter(hide)
-    log = logging.Logger("ccproxy.api")  # apart from the others: nothing of it reaches the terminal
-    log.addHandler(handler)
-    return log
+        line = f"[{_now()}] [{level}] {ident} {self.hide(what)} {shown}".rstrip()
+        # half of a pair of surrogates, which UTF-8 can't have, stays readable as JSON has it
+        self.writer.put(line.encode("utf-8", "backslashreplace") + b"\n")
+
+
+def _now() -> str:
+    seconds = time.time()
+    date = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
+    return f"{date},{int(seconds % 1 * 1000):03}"
 
 
 def _told(attempt: Attempt) -> str:

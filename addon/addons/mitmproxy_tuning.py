@@ -1,4 +1,4 @@
-"""What mitmproxy does for each request and connection that serves nothing here, taken out once it runs; and its output."""
+"""What mitmproxy does for each request that serves nothing here, taken out once it runs; and where it writes to."""
 
 from __future__ import annotations
 

@@ -28,13 +28,20 @@ class BackgroundWriter:
     """Writes lines in their order. What can't be written is dropped and counted; when writing works again, a line says
     how many are missing."""
 
-    def __init__(self, name: str, write: Write, most_waiting: int = MOST_WAITING) -> None:
-        """`name`: of what is written to, for people."""
+    def __init__(
+        self,
+        name: str,
+        write: Write,
+        most_waiting: int = MOST_WAITING,
+        finish: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`name`: of what is written to, for people; `finish` is called at the end, to close it."""
         self.name = name
         self.dropped = 0
         """Lines, since the start."""
         self._write = write
         self._most_waiting = most_waiting
+        self._finish = finish
         self._waiting: deque[bytes] = deque()
         self._waiting_bytes = 0
         self._untold = 0
@@ -82,6 +89,7 @@ class BackgroundWriter:
     def _run(self) -> None:
         while (lines := self._next()) is not None:
             self._write_all(lines)
+        self._finish()
 
     def _next(self) -> bytes | None:
         """All that waits; none when there are only dropped lines to tell of. None at the end."""
