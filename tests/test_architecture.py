@@ -18,6 +18,7 @@ PURE = (
     "addon.claude",
     "addon.fallback",
     "addon.core.errors",
+    "addon.core.lru",
     "addon.core.retry_after",
     "addon.core.types",
 )

@@ -10,7 +10,7 @@ from mitmproxy import http
 
 from addon.claude.pricing import Tokens, cost_of_answer
 from addon.core.redaction import excerpt
-from addon.core.terminal import Terminal, Tone, count, dollars
+from addon.core.terminal import Terminal, Tone, dollars, short_count
 from addon.core.types import JsonObject
 from addon.exchange.state import Exchange, Exchanges
 from addon.usage.budget import Budget, Reservation
@@ -187,7 +187,7 @@ def _tone(exchange: Exchange, record: RequestRecord) -> Tone:
 
 
 def summary(exchange: Exchange, record: RequestRecord) -> str:
-    """`claude_code 429 → api_key 200 (rate_limited) · 12.3k in (11.0k cached) · 512 out · $0.0421`"""
+    """`claude_code 429 → api_key 200 (rate_limited) · 12.3K in (11K cached) · 512 out · $0.0421`"""
     tries = (f"{a.source} {a.outcome or record.status}" for a in exchange.attempts)
     steps = [
         step if times == 1 else f"{step} ({times} times)"
@@ -197,10 +197,10 @@ def summary(exchange: Exchange, record: RequestRecord) -> str:
     reason = f" ({record.reason})" if record.reason else ""
     parts = [(" → ".join(steps) or f"{record.source} {record.status}") + reason]
     if tokens.prompt:
-        cached = f" ({count(tokens.cache_read)} cached)" if tokens.cache_read else ""
-        parts.append(f"{count(tokens.prompt)} in{cached}")
+        cached = f" ({short_count(tokens.cache_read)} cached)" if tokens.cache_read else ""
+        parts.append(f"{short_count(tokens.prompt)} in{cached}")
     if tokens.output:
-        parts.append(f"{count(tokens.output)} out")
+        parts.append(f"{short_count(tokens.output)} out")
     if record.cost:
         parts.append(
             dollars(usd(record.cost))

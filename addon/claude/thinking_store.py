@@ -14,7 +14,6 @@ The third rule needs no memory of past requests: a record knows the oldest think
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -41,6 +40,7 @@ from addon.claude.turns import (
     loop_start,
     visible,
 )
+from addon.core.lru import Lru
 from addon.core.types import JsonObject
 
 TURNS_REMEMBERED = 10_000
@@ -81,7 +81,7 @@ class ThinkingStore:
         """`clock`: seconds that never go back."""
         self._records = Records(clock, limits or StoreLimits())
         self._serial = 0
-        self._visible: OrderedDict[bytes, Visible] = OrderedDict()
+        self._visible: Lru[bytes, Visible] = Lru(TURNS_REMEMBERED)
 
     @property
     def size(self) -> int:
@@ -180,9 +180,7 @@ class ThinkingStore:
         if found is None:
             found = visible(message.get("content"))
             if known:
-                self._visible[known] = found
-                if len(self._visible) > TURNS_REMEMBERED:
-                    self._visible.popitem(last=False)
+                self._visible.put(known, found)
         return found
 
     def _turn(self, scope: Scope, index: int, seen: Visible, prefix: bytes) -> _Turn:

@@ -21,12 +21,12 @@ from addon.context.selection import (
     pinned,
 )
 from addon.context.summary_memory import Summary, SummaryMemory
-from addon.context.tokens.count import kilo
 from addon.context.tokens.counter import TokenCounter
 from addon.context.transcript import summary_request
 from addon.context.view import Conversation, SummarizedView, apply_summary
 from addon.core.errors import CCProxyError
 from addon.core.lru import Lru
+from addon.core.terminal import dollars, short_count
 from addon.core.types import JsonObject
 
 log = logging.getLogger(__name__)
@@ -310,9 +310,9 @@ def _check(answer: SummaryAnswer, body: JsonObject) -> None:
 
 def _tell(summary: Summary, depth: Depth | None) -> str:
     line = (
-        f"🔄 {summary.end - summary.start} messages summarized: {kilo(summary.tokens_before)} → "
-        f"{kilo(summary.tokens_after)} tokens for ${summary.cost:.4f} · /context/{summary.id}"
+        f"🔄 {summary.end - summary.start} messages summarized: {short_count(summary.tokens_before)} → "
+        f"{short_count(summary.tokens_after)} tokens for {dollars(summary.cost)} · /context/{summary.id}"
     )
     if depth is None:
         return line
-    return f"{line} · down to {kilo(depth.target)}: the coming turns should cost ${depth.cost:.2f}"
+    return f"{line} · down to {short_count(depth.target)}: the coming turns should cost ${depth.cost:.2f}"

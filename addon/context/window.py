@@ -12,11 +12,12 @@ from addon.claude.model import Model
 from addon.context import trim
 from addon.context.checks import check_messages
 from addon.context.summarizer import STICKY_SHARE, Limits, Summarizer
-from addon.context.tokens.count import Count, kilo, overflow, true_input
+from addon.context.tokens.count import Count, overflow, true_input
 from addon.context.tokens.counter import TokenCounter
 from addon.context.view import Conversation, SummarizedView
 from addon.core.errors import BadRequest
 from addon.core.lru import Lru
+from addon.core.terminal import short_count
 from addon.core.types import JsonObject
 
 type Strategy = Literal["summarize", "trim", "none"]
@@ -226,7 +227,7 @@ class ContextManager:
         request = trim.apply(fitted.view.request, cuts)
         fingerprint = fingerprint_of(request)
         count = self._counter.count(request, model, fingerprint, factor=fitted.count.factor)
-        note = f"✂️ trimmed: {kilo(fitted.before)} → {kilo(count.total)} tokens"
+        note = f"✂️ trimmed: {short_count(fitted.before)} → {short_count(count.total)} tokens"
         return replace(
             fitted,
             request=_clamped(request, model.context - count.upper),

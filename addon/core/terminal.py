@@ -46,13 +46,13 @@ class Terminal:
             return
 
 
-def count(tokens: int) -> str:
-    """1234 → 1.2k."""
+def short_count(tokens: int) -> str:
+    """`950`, `4.1K`, `200K`, `1.05M`."""
     if tokens < 1000:
         return str(tokens)
     if tokens < 1_000_000:
-        return f"{tokens / 1000:.1f}k"
-    return f"{tokens / 1_000_000:.2f}M"
+        return f"{tokens / 1000:.1f}".removesuffix(".0") + "K"
+    return f"{tokens / 1_000_000:.2f}".removesuffix(".00") + "M"
 
 
 def dollars(usd: float) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+
+from addon.core.lru import Lru
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,20 +22,14 @@ class RecentConversation:
     summarized: bool = False
 
 
-MOST_CONVERSATIONS = 64
-
-
-@dataclass(slots=True)
 class RecentConversations:
     """The newest conversations."""
 
-    by_id: OrderedDict[str, RecentConversation] = field(default_factory=OrderedDict)
+    def __init__(self) -> None:
+        self._by_id: Lru[str, RecentConversation] = Lru(64)
 
     def note(self, conversation: RecentConversation) -> None:
-        self.by_id.pop(conversation.id, None)
-        self.by_id[conversation.id] = conversation
-        if len(self.by_id) > MOST_CONVERSATIONS:
-            self.by_id.popitem(last=False)
+        self._by_id.put(conversation.id, conversation)
 
     def newest(self) -> list[RecentConversation]:
-        return list(reversed(self.by_id.values()))
+        return [conversation for _, conversation in self._by_id.items()][::-1]

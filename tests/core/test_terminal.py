@@ -6,7 +6,7 @@ import io
 
 import pytest
 
-from addon.core.terminal import Terminal, count, dollars
+from addon.core.terminal import Terminal, dollars, short_count
 
 
 class Screen(io.StringIO):
@@ -72,10 +72,11 @@ def test_an_encoding_that_lacks_a_character_still_gets_the_line() -> None:
 
 
 @pytest.mark.parametrize(
-    ("tokens", "shown"), [(0, "0"), (999, "999"), (12_345, "12.3k"), (1_234_567, "1.23M")]
+    ("tokens", "shown"),
+    [(0, "0"), (999, "999"), (12_345, "12.3K"), (200_000, "200K"), (1_234_567, "1.23M")],
 )
 def test_counts_are_short(tokens: int, shown: str) -> None:
-    assert count(tokens) == shown
+    assert short_count(tokens) == shown
 
 
 @pytest.mark.parametrize(("usd", "shown"), [(0.0421, "$0.0421"), (12.3, "$12.30")])

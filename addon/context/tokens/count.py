@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
+from addon.claude.pricing import Tokens
+from addon.core.terminal import short_count
 from addon.core.types import JsonObject
 
 type CountSource = Literal["anchored", "calibrated", "prior", "weights"]
@@ -40,20 +42,13 @@ class Count:
 def describe(count: Count, limit: int) -> str:
     """One line for the log: `📊 182.3K tokens (±2 %) · system 4.1K · 96 messages 160.2K · …`."""
     fields = (
-        f"📊 {kilo(count.total)} tokens (±{max(1, round(count.margin * 100))} %)",
-        f"system {kilo(count.system)}",
-        f"{len(count.per_message)} messages {kilo(count.messages)}",
-        f"tools {kilo(count.tools)}",
-        f"limit {kilo(limit)}",
+        f"📊 {short_count(count.total)} tokens (±{max(1, round(count.margin * 100))} %)",
+        f"system {short_count(count.system)}",
+        f"{len(count.per_message)} messages {short_count(count.messages)}",
+        f"tools {short_count(count.tools)}",
+        f"limit {short_count(limit)}",
     )
     return " · ".join(fields)
-
-
-def kilo(tokens: int) -> str:
-    """`950`, `4.1K`, `200K`."""
-    if tokens < 1000:
-        return str(tokens)
-    return f"{tokens / 1000:.1f}".removesuffix(".0") + "K"
 
 
 def true_input(usage: JsonObject) -> int | None:
@@ -66,8 +61,7 @@ def true_input(usage: JsonObject) -> int | None:
     iterations = usage.get("iterations") or []
     if len(iterations) > 1:
         return None
-    names = ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")
-    return sum(usage.get(name) or 0 for name in names) or None
+    return Tokens.from_usage(usage).prompt or None
 
 
 class Overflow(NamedTuple):
