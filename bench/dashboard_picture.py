@@ -100,7 +100,7 @@ async def pictures(proxy: Proxy) -> None:
 def main() -> None:
     with tempfile.TemporaryDirectory(prefix="picture-") as name, FakeAnthropic() as fake:
         yesterday(Path(name))
-        with Proxy(fake.url, CCPROXY_HOME=name) as proxy:
+        with Proxy(fake.url, fork=False, CCPROXY_HOME=name) as proxy:
             work(fake, proxy)
             asyncio.run(pictures(proxy))
 

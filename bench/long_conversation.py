@@ -159,7 +159,7 @@ def run(arm: Arm, turns: int) -> Run:
         fake = stack.enter_context(FakeAnthropic())
         proxy = None
         if arm.settings is not None:
-            proxy = stack.enter_context(Proxy(fake.url, **arm.settings))
+            proxy = stack.enter_context(Proxy(fake.url, fork=False, **arm.settings))
         world = World(arm, fake, proxy)
         for number in range(1, turns + 1):
             forget = arm.forgetful and bool(world.result.summaries)

@@ -40,7 +40,7 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=40_000)
     step = parser.parse_args().requests // STEPS
     held: list[float] = []
-    with FakeAnthropic() as fake, Proxy(fake.url) as proxy:
+    with FakeAnthropic() as fake, Proxy(fake.url, fork=False) as proxy:
         for number in range(STEPS):
             asyncio.run(ask(proxy.url, number * step, step))
             fake.log.clear()

@@ -166,7 +166,7 @@ def stage(seed: int) -> Iterator[Soak]:
             **TIMING,
         }
         watch = ["-s", str(folder / "watch.py")]
-        with Proxy(fake.url, arguments=watch, **settings) as proxy:
+        with Proxy(fake.url, fork=False, arguments=watch, **settings) as proxy:
             while not held.exists():
                 time.sleep(0.1)
             yield Soak(fake, proxy, held, seed)

@@ -29,6 +29,8 @@ SIGNALS = [
 ]
 PER_TEST = ("PYTEST_CURRENT_TEST",)
 """Variables that pytest itself changes."""
+STAYING: set[int] = set()
+"""Child processes that serve the tests after the one that started them."""
 FROZEN_BY_PYTHON = 5_000
 """More than the interpreter itself keeps from its collector: some hundreds."""
 ENDS_WITHIN = 1.0
@@ -61,7 +63,7 @@ def process_state() -> dict[str, object]:
         "descriptors allowed": _descriptors_allowed(),
         "temporary directory": tempfile.tempdir,
         "threads": frozenset(thread for thread in threading.enumerate() if thread.is_alive()),
-        "child processes": frozenset(_children()),
+        "child processes": frozenset(_children()) - STAYING,
         "open event loops": frozenset(_open_event_loops()),
         "mitmproxy's master": getattr(ctx, "master", None),
     }

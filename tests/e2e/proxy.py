@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -18,6 +19,7 @@ import httpx
 from anthropic import Anthropic, AsyncAnthropic
 from openai import AsyncOpenAI, OpenAI
 
+from tests.e2e import preloaded
 from tests.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -25,6 +27,8 @@ OAUTH_TOKEN = "sk-ant-oat01-test"
 API_KEY = "sk-ant-api03-test"
 OWN_PORT = "reverse:UPSTREAM@127.0.0.1:PORT"
 """A `mode` for plain mitmdump on a port of its own."""
+TLS = ssl.create_default_context()
+"""Made once: each client that makes its own reads the certificates of the whole world first."""
 KEPT = ("PATH", "LANG", "LC_ALL", "TMPDIR", "SYSTEMROOT")
 
 
@@ -34,7 +38,7 @@ class Proxy:
     By default both credentials are there and nothing of this machine's own environment is. `launch=False` is plain
     `mitmdump -s ccproxy_addon.py`, with `first` in front of the `script` and `mode` for `reverse:<upstream>`.
     `stdout` is a descriptor for what it says, in place of a file. UPSTREAM and PORT in values stand for the upstream's
-    URL and the proxy's port.
+    URL and the proxy's port. `fork=False` starts a new interpreter, as a user does: see `preloaded`.
     """
 
     def __init__(
@@ -48,6 +52,7 @@ class Proxy:
         first: Sequence[str] = (),
         script: Path = ROOT / "ccproxy_addon.py",
         stdout: int | None = None,
+        fork: bool = sys.platform == "linux",
         **env: str | None,
     ) -> None:
         self.port = free_port()
@@ -59,7 +64,9 @@ class Proxy:
         self.first = list(first)
         self.script = script
         self.stdout = stdout
+        self.fork = fork
         self.home = Path(tempfile.mkdtemp(prefix="ccproxy-test-"))
+        shutil.copytree(preloaded.certificate_authority(), self.home / ".mitmproxy")
         defaults: dict[str, str | None] = {
             "HOME": str(self.home),
             "CCPROXY_HOME": str(self.home / ".ccproxy"),
@@ -73,7 +80,7 @@ class Proxy:
         given = {name: os.environ[name] for name in KEPT if name in os.environ}  # noqa: TID251
         ours = {name: value and self.filled_in(value) for name, value in env.items()}
         self.env = {k: v for k, v in {**given, **defaults, **ours}.items() if v is not None}
-        self.process: subprocess.Popen[bytes] | None = None
+        self.process: subprocess.Popen[bytes] | preloaded.Forked | None = None
         self.log = self.home / "output.log"
         self.clients: list[OpenAI | Anthropic] = []
 
@@ -96,13 +103,13 @@ class Proxy:
 
     def __enter__(self) -> Self:
         with self.log.open("wb") as log:
-            self.process = subprocess.Popen(
-                self.command(),
-                env=self.env,
-                cwd=self.home,
-                stdout=log if self.stdout is None else self.stdout,
-                stderr=subprocess.STDOUT,
-            )
+            output = log.fileno() if self.stdout is None else self.stdout
+            if self.fork:
+                self.process = preloaded.start(self.command(), self.env, self.home, output)
+            else:
+                self.process = subprocess.Popen(
+                    self.command(), env=self.env, cwd=self.home, stdout=output, stderr=output
+                )
         try:
             self.wait_until_up()
         except AssertionError:
@@ -116,7 +123,7 @@ class Proxy:
             if self.process is not None and self.process.poll() is not None:
                 break
             try:
-                if httpx.get(f"{self.url}/health", timeout=1).status_code in (200, 401, 403):
+                if self.get("/health", timeout=1).status_code in (200, 401, 403):
                     return
             except httpx.HTTPError:
                 time.sleep(0.02)
@@ -185,10 +192,10 @@ class Proxy:
         """A plain request; `body` is JSON unless `content` is given."""
         if "content" not in options:
             options["json"] = body
-        return httpx.post(f"{self.url}{path}", timeout=timeout, **options)
+        return httpx.post(f"{self.url}{path}", timeout=timeout, **{"verify": TLS, **options})
 
     def get(self, path: str, **options: Any) -> httpx.Response:
-        return httpx.get(f"{self.url}{path}", timeout=30, **options)
+        return httpx.get(f"{self.url}{path}", **{"timeout": 30, "verify": TLS, **options})
 
 
 def chat(text: str = "Hi", model: str = "claude-opus-4-8", **more: Any) -> dict[str, Any]:

@@ -65,7 +65,7 @@ def test_counts_without_a_vocabulary_are_told_by_log_health_and_doctor(
 ) -> None:
     (tmp_path / "tiktoken.py").write_text("raise ImportError('no wheel for this platform')")
     path = f"{tmp_path}:{ROOT}"
-    proxy = start_proxy(PYTHONPATH=path)
+    proxy = start_proxy(fork=False, PYTHONPATH=path)
     (problem,) = proxy.get("/health").json()["problems"]
     assert "no wheel for this platform" in problem and problem in proxy.output
     ended = doctor({**env, "PYTHONPATH": path, "PORT": str(proxy.port)}, "--json")
