@@ -13,30 +13,30 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import Any, NamedTuple
 
+from addon.claude.blocks import blocks_of
 from addon.claude.turns import is_prompt
 from addon.core.types import JsonObject
 
 # Results of server tools stand in the same message as their call, so they can't be split.
 CALLS = frozenset({"tool_use"})
 RESULTS = frozenset({"tool_result"})
+TEXTS = frozenset({"text"})
 
 
 def blocks(message: JsonObject, kinds: frozenset[str]) -> Iterator[JsonObject]:
     """The content blocks of some kinds."""
-    content = message["content"]
-    if not isinstance(content, str):
-        yield from (block for block in content if block.get("type") in kinds)
+    return (block for block in blocks_of(message.get("content")) if block.get("type") in kinds)
 
 
 def safe_cuts(messages: list[JsonObject]) -> set[int]:
     """Indices in front of which the list can be cut without parting a call from its result."""
-    called: dict[str, int] = {}
+    called: dict[Any, int] = {}
     unsafe: set[int] = set()
     for at, message in enumerate(messages):
         for result in blocks(message, RESULTS):
-            unsafe.update(range(called.get(result["tool_use_id"], at - 1) + 1, at + 1))
+            unsafe.update(range(called.get(result.get("tool_use_id"), at - 1) + 1, at + 1))
         for call in blocks(message, CALLS):
-            called[call["id"]] = at
+            called[call.get("id")] = at
     return set(range(len(messages) + 1)) - unsafe
 
 
@@ -61,17 +61,17 @@ def repair(messages: list[JsonObject]) -> list[JsonObject]:
     return kept
 
 
-def _whole(block: JsonObject, called: set[str], answered: set[str]) -> bool:
+def _whole(block: JsonObject, called: set[Any], answered: set[Any]) -> bool:
     match block.get("type"):
         case "tool_use":
-            return block["id"] in answered
+            return block.get("id") in answered
         case "tool_result":
-            return block["tool_use_id"] in called
+            return block.get("tool_use_id") in called
     return True
 
 
-def _ids(message: JsonObject | None, kinds: frozenset[str], key: str) -> set[str]:
-    return {block[key] for block in blocks(message, kinds)} if message else set()
+def _ids(message: JsonObject | None, kinds: frozenset[str], key: str) -> set[Any]:
+    return {block.get(key) for block in blocks(message, kinds)} if message else set()
 
 
 def _merged(messages: list[JsonObject]) -> list[JsonObject]:
@@ -84,10 +84,8 @@ def _merged(messages: list[JsonObject]) -> list[JsonObject]:
 
 def as_blocks(message: JsonObject) -> list[Any]:
     """The content as a list of blocks; an empty text is no block (Anthropic refuses it)."""
-    content = message["content"]
-    if isinstance(content, str):
-        return [{"type": "text", "text": content}] if content else []
-    return list(content)
+    content = message.get("content")
+    return [*blocks_of(content)] if content else []
 
 
 FIRST_PROTECTED = 3
@@ -174,13 +172,13 @@ def pinned(messages: list[JsonObject], span: Span) -> list[int]:
 
 def is_plan(message: JsonObject) -> bool:
     """Holds a to-do list or a plan, as a tool call or as text."""
-    if any(_PLANNERS.search(call["name"]) for call in blocks(message, CALLS)):
+    if any(_PLANNERS.search(call.get("name") or "") for call in blocks(message, CALLS)):
         return True
     return any(_PLAN_TEXT.search(text) for text in _texts(message))
 
 
 def _texts(message: JsonObject) -> Iterator[str]:
-    return (block["text"] for block in as_blocks(message) if block.get("type") == "text")
+    return (block.get("text") or "" for block in blocks(message, TEXTS))
 
 
 def verbatim(message: JsonObject) -> list[JsonObject]:
@@ -195,6 +193,6 @@ def _shown(message: JsonObject, block: JsonObject) -> JsonObject | None:
         case {"type": "tool_use", "name": str(name)} if _PLANNERS.search(name):
             return {
                 "type": "text",
-                "text": f"{name}: {json.dumps(block['input'], ensure_ascii=False)}",
+                "text": f"{name}: {json.dumps(block.get('input'), ensure_ascii=False)}",
             }
     return None

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from addon.claude.blocks import THINKING
+from addon.claude.blocks import THINKING, blocks_of
 from addon.claude.model import Model
 from addon.context.depth import summary_tokens
 from addon.core.types import JsonObject
@@ -96,8 +96,7 @@ def _allowance(sizes: list[int], most: int) -> int:
 
 
 def _content(message: JsonObject) -> str:
-    content = message["content"]
-    return content if isinstance(content, str) else "\n".join(_lines(content))
+    return "\n".join(_lines(blocks_of(message.get("content"))))
 
 
 def _lines(content: list[Any]) -> Iterator[str]:

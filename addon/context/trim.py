@@ -119,10 +119,12 @@ def _described(tool: JsonObject) -> JsonObject:
 
 
 def _shorten(message: JsonObject) -> JsonObject:
-    content = message["content"]
-    if isinstance(content, str):
-        return {**message, "content": _cut(content, TEXT_CHARS)}
-    return {**message, "content": [_shorter(block) for block in content]}
+    match message.get("content"):
+        case str(text):
+            return {**message, "content": _cut(text, TEXT_CHARS)}
+        case list(content):
+            return {**message, "content": [_shorter(block) for block in content]}
+    return message
 
 
 def _shorter(block: JsonObject) -> JsonObject:
@@ -139,9 +141,10 @@ def _shorter(block: JsonObject) -> JsonObject:
 
 
 def _result_part(part: JsonObject) -> JsonObject:
-    if part.get("type") != "text":
-        return part
-    return {**part, "text": _cut(part["text"], RESULT_CHARS)}
+    match part:
+        case {"type": "text", "text": str(text)}:
+            return {**part, "text": _cut(text, RESULT_CHARS)}
+    return part
 
 
 def _shorter_strings(value: Any) -> Any:

@@ -6,14 +6,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from addon.claude.blocks import THINKING
+from addon.claude.blocks import is_thinking
 from addon.claude.digest import Fingerprint, message_digest
 from addon.claude.model import Model
+from addon.claude.turns import has_thinking
 from addon.context.selection import (
     FIRST_PROTECTED,
     LAST_PROTECTED,
     Span,
-    as_blocks,
     safe_cuts,
     verbatim,
 )
@@ -164,9 +164,7 @@ def without_thinking(messages: list[JsonObject]) -> list[JsonObject]:
 
 
 def _unthinking(message: JsonObject) -> JsonObject:
-    if isinstance(message["content"], str):
+    if not has_thinking(message):
         return message
-    kept = [block for block in as_blocks(message) if block.get("type") not in THINKING]
-    if len(kept) == len(message["content"]):
-        return message
+    kept = [block for block in message["content"] if not is_thinking(block)]
     return {**message, "content": kept or "(thinking)"}

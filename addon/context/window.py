@@ -10,7 +10,6 @@ from typing import Literal
 from addon.claude.digest import Fingerprint, fingerprint_of
 from addon.claude.model import Model
 from addon.context import trim
-from addon.context.checks import check_messages
 from addon.context.summarizer import STICKY_SHARE, Limits, Summarizer
 from addon.context.tokens.count import Count, overflow, true_input
 from addon.context.tokens.counter import TokenCounter
@@ -92,10 +91,9 @@ class ContextManager:
         """The request as it can be sent to `model`; `messages`: the digests of its messages if they are known.
 
         The same conversation gives the same bytes from turn to turn, but for what is new. `request` is never changed;
-        the result shares its messages. Raises BadRequest when they have no shape that can be counted, and when even
-        the hardest cuts leave more than the limit.
+        the result shares its messages. Content of an unknown shape is left as it is, for Anthropic to judge. Raises
+        BadRequest when even the hardest cuts leave more than the limit.
         """
-        check_messages(request)
         limits = self._limits(model)
         fingerprint = fingerprint_of(request, messages)
         floor = round(STICKY_SHARE * limits.limit)

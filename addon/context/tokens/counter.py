@@ -266,7 +266,7 @@ def _part(request: JsonObject, at: int) -> tuple[Callable[[CountText], Size], in
         tools = request.get("tools") or []
         return partial(measure_tools, tools), _volume(tools)
     message = request["messages"][at - 2]
-    return partial(measure_message, message), _volume(message["content"])
+    return partial(measure_message, message), _volume(message.get("content"))
 
 
 def _volume(content: Any) -> int:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from addon.claude.blocks import THINKING
+from addon.claude.blocks import THINKING, blocks_of, is_thinking
 from addon.claude.model import Model
 from addon.claude.turns import loop_start
 from addon.context.tokens.images import (
@@ -72,7 +72,7 @@ type Part = str | Visual
 
 def measure_message(message: JsonObject, count: CountText) -> Size:
     """Size of one message, its thinking apart (`thinking_tokens`)."""
-    return _total(parts(message["content"]), count, fixed=MESSAGE_TOKENS)
+    return _total(parts(message.get("content")), count, fixed=MESSAGE_TOKENS)
 
 
 def measure_system(system: str | list[JsonObject], count: CountText) -> Size:
@@ -91,12 +91,9 @@ def request_fixed(request: JsonObject, model: Model) -> int:
     return REQUEST_TOKENS + TOOL_PROMPT[model.tokenizer][choice in ("any", "tool")]
 
 
-def parts(content: str | list[Any]) -> Iterator[Part]:
+def parts(content: Any) -> Iterator[Part]:
     """The texts and the priced things in a message's content, in order; thinking blocks are left out."""
-    if isinstance(content, str):
-        yield content
-        return
-    for block in content:
+    for block in blocks_of(content):
         yield from _block(block)
 
 
@@ -107,7 +104,7 @@ def _block(block: JsonObject) -> Iterator[Part]:
         case {"type": "tool_use" | "server_tool_use" | "mcp_tool_use", "name": str(name)}:
             yield name + _dump(block.get("input"))
         case {"type": "tool_result"}:
-            yield from parts(block.get("content") or "")
+            yield from parts(block.get("content"))
         case {"type": "image", "source": dict(source)}:
             yield Visual("image", source)
         case {"type": "document", "source": dict(source)}:
@@ -122,7 +119,7 @@ def _document(source: JsonObject) -> Iterator[Part]:
     match source:
         case {"type": "text", "data": str(text)}:
             yield text
-        case {"type": "content", "content": str() | list() as content}:
+        case {"type": "content", "content": content}:
             yield from parts(content)
         case _:
             yield Visual("pdf", source)
@@ -156,20 +153,20 @@ def thinking_tokens(messages: list[JsonObject], model: Model) -> list[int]:
 
 
 def _thinking(message: JsonObject) -> int:
-    content = message["content"]
-    if message["role"] != "assistant" or isinstance(content, str):
+    content = message.get("content")
+    if message.get("role") != "assistant" or isinstance(content, str):
         return 0
     opaque = (
         len(block.get("signature") or block.get("data") or "")
-        for block in content
-        if block.get("type") in THINKING
+        for block in blocks_of(content)
+        if is_thinking(block)
     )
     return sum(opaque) // _SIGNATURE_CHARS_PER_TOKEN
 
 
 def upper_bound(request: JsonObject, model: Model) -> int:
     """Tokens that the request can't exceed: no byte-level tokenizer makes more tokens than there are UTF-8 bytes."""
-    contents = [request.get("system") or "", *(m["content"] for m in request["messages"])]
+    contents = [request.get("system") or "", *(m.get("content") for m in request["messages"])]
     total = sum(_bound(part, model) for content in contents for part in parts(content))
     total += MESSAGE_TOKENS * len(contents) + request_fixed(request, model)
     total += sum(thinking_tokens(request["messages"], model))
