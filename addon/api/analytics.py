@@ -36,16 +36,16 @@ def analytics(
 def summary(
     ledger: UsageLedger, period: Period, windows: Iterable[SubscriptionWindow] = ()
 ) -> JsonObject:
-    cells = ledger.cells(period)
+    sums = ledger.sums(period)
     now = ledger.now()
-    paid, saved = total(cells, PAID).cost, total(cells, SAVED).cost
-    tokens = total(cells, ANTHROPIC).tokens
+    paid, saved = total(sums, PAID).cost, total(sums, SAVED).cost
+    tokens = total(sums, ANTHROPIC).tokens
     return {
         "period": period.name,
-        "totalRequests": total(cells, COUNTED).requests,
-        "claudeCodeRequests": total(cells, {"claude_code"}).requests,
-        "apiKeyRequests": total(cells, {"api_key"}).requests,
-        "errorRequests": total(cells, {"error"}).requests,
+        "totalRequests": total(sums, COUNTED).requests,
+        "claudeCodeRequests": total(sums, {"claude_code"}).requests,
+        "apiKeyRequests": total(sums, {"api_key"}).requests,
+        "errorRequests": total(sums, {"error"}).requests,
         "totalInputTokens": tokens.input,
         "totalOutputTokens": tokens.output,
         "estimatedApiKeyCost": usd(paid),
@@ -60,21 +60,21 @@ def summary(
         "totalCacheReadTokens": tokens.cache_read,
         "totalThinkingTokens": tokens.thinking,
         "cacheHitRate": tokens.cache_hit_rate,
-        "bySource": _grouped(cells, lambda key: key[0]),
-        "byModel": _grouped(cells, lambda key: key[1]),
+        "bySource": _grouped(sums, lambda key: key[0]),
+        "byModel": _grouped(sums, lambda key: key[1]),
         "subscriptionWindows": [window.to_json() for window in windows],
     }
 
 
-def total(cells: Mapping[Key, Totals], sources: frozenset[str] | set[str]) -> Totals:
+def total(sums: Mapping[Key, Totals], sources: frozenset[str] | set[str]) -> Totals:
     """The sum over `sources`."""
-    return add_up(totals for (source, _), totals in cells.items() if source in sources)
+    return add_up(totals for (source, _), totals in sums.items() if source in sources)
 
 
-def _grouped(cells: TotalsByKey, group: Callable[[Key], str]) -> JsonObject:
-    names = sorted({group(key) for key in cells})
+def _grouped(sums: TotalsByKey, group: Callable[[Key], str]) -> JsonObject:
+    names = sorted({group(key) for key in sums})
     return {
-        name: _totals_json(add_up(totals for key, totals in cells.items() if group(key) == name))
+        name: _totals_json(add_up(totals for key, totals in sums.items() if group(key) == name))
         for name in names
     }
 

@@ -75,16 +75,16 @@ def dashboard_data(
 
 def _series(ledger: UsageLedger, period: Period) -> JsonObject:
     step, points = ledger.series(period)
-    return {"step": step, "points": [_point(start, cells) for start, cells in points]}
+    return {"step": step, "points": [_point(start, sums) for start, sums in points]}
 
 
-def _point(start: int, cells: TotalsByKey) -> JsonObject:
-    every = add_up(cells.values())
-    tokens = total(cells, ANTHROPIC).tokens
+def _point(start: int, sums: TotalsByKey) -> JsonObject:
+    every = add_up(sums.values())
+    tokens = total(sums, ANTHROPIC).tokens
     return {
         "start": start * 1000,
-        "spend": usd(total(cells, PAID).cost),
-        "savings": usd(total(cells, SAVED).cost),
+        "spend": usd(total(sums, PAID).cost),
+        "savings": usd(total(sums, SAVED).cost),
         "input": tokens.input,
         "output": tokens.output,
         "cacheRead": tokens.cache_read,

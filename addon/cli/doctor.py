@@ -32,7 +32,7 @@ from addon.core.own_http import async_client
 from addon.core.secret import secret_file, with_stored_secret
 from addon.core.settings import Settings, SettingsError
 from addon.core.terminal import Terminal, Tone
-from addon.credentials.open import make_login, make_places
+from addon.credentials.open import make_locations, make_login
 
 TONES: dict[str, Tone] = {"ok": "plain", "warn": "odd", "fail": "bad"}
 LABEL = 13
@@ -69,7 +69,7 @@ def own_house(settings: Settings, now: float) -> list[Finding]:
         checks.token_counts(Vocabulary()),
         checks.state_folder(settings.home),
         checks.api_key(settings),
-        checks.locks(make_places(settings), now),
+        checks.locks(make_locations(settings), now),
         checks.port(settings),
         checks.door(settings),
         checks.model_names(settings),

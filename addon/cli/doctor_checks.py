@@ -144,9 +144,9 @@ def api_key(settings: Settings) -> Finding:
     return Finding("API key", "ok", "set" if settings.key_allowed else unused)
 
 
-def locks(places: LoginLocations, now: float) -> Finding:
+def locks(locations: LoginLocations, now: float) -> Finding:
     """The locks that Claude Code and its helpers hold for seconds while they refresh the login."""
-    folder = places.folder
+    folder = locations.folder
     paths = (folder / ".oauth_refresh.lock", folder / ".storage-write.lock")
     for path in (*paths, folder / ".credentials.json.lock"):
         try:

@@ -58,29 +58,29 @@ class LoginLocations:
 
 
 def open_login(
-    places: LoginLocations, *, token_url: str, http: httpx.AsyncClient, clock: Clock = SYSTEM
+    locations: LoginLocations, *, token_url: str, http: httpx.AsyncClient, clock: Clock = SYSTEM
 ) -> Login:
     """The login of this machine. Reads nothing yet; `http` is used for refreshing only and stays open."""
-    if places.token:
-        return StaticLogin(places.token, clock)
-    vault = LoginStores(places.stores(clock))
+    if locations.token:
+        return StaticLogin(locations.token, clock)
+    stores = LoginStores(locations.stores(clock))
     unsaved = f"{CREDENTIALS_FILE}.ccproxy-unsaved"
     refresher = Refresher(
-        vault,
+        stores,
         TokenEndpoint(token_url, http, clock),
-        locks=refresh_locks(places.folder, places.home, clock),
-        write_lock=write_lock(places.folder, clock),
-        emergency=(places.folder / unsaved, places.home / unsaved),
+        locks=refresh_locks(locations.folder, locations.home, clock),
+        write_lock=write_lock(locations.folder, clock),
+        emergency=(locations.folder / unsaved, locations.home / unsaved),
         clock=clock,
     )
-    return SharedLogin(vault, refresher, clock)
+    return SharedLogin(stores, refresher, clock)
 
 
 def make_login(settings: Settings, http: httpx.AsyncClient) -> Login:
-    return open_login(make_places(settings), token_url=settings.oauth_token_url, http=http)
+    return open_login(make_locations(settings), token_url=settings.oauth_token_url, http=http)
 
 
-def make_places(settings: Settings) -> LoginLocations:
+def make_locations(settings: Settings) -> LoginLocations:
     return LoginLocations(
         home=settings.home,
         user_home=Path.home(),

@@ -60,7 +60,7 @@ class Refresher:
 
     def __init__(
         self,
-        vault: LoginStores,
+        stores: LoginStores,
         endpoint: TokenEndpoint,
         *,
         locks: TryLock,
@@ -68,7 +68,7 @@ class Refresher:
         emergency: Sequence[Path] = (),
         clock: Clock = SYSTEM,
     ) -> None:
-        self._vault = vault
+        self._stores = stores
         self._endpoint = endpoint
         self._locks = locks
         self._write_lock = write_lock
@@ -110,7 +110,7 @@ class Refresher:
         return None
 
     async def _read(self) -> StoredLogin:
-        return await asyncio.to_thread(self._vault.read, self._clock.wall())
+        return await asyncio.to_thread(self._stores.read, self._clock.wall())
 
     async def _refresh_locked(self, good: Good) -> Refreshed:
         stored = await self._read()

@@ -90,8 +90,8 @@ class SharedLogin:
     none of them can cancel it.
     """
 
-    def __init__(self, vault: LoginStores, refresher: Refresher, clock: Clock = SYSTEM) -> None:
-        self._vault = vault
+    def __init__(self, stores: LoginStores, refresher: Refresher, clock: Clock = SYSTEM) -> None:
+        self._stores = stores
         self._refresher = refresher
         self._clock = clock
         self._held: _Held | None = None
@@ -154,14 +154,14 @@ class SharedLogin:
     async def _look(self) -> None:
         """Read the store if it has changed, a new `claude /login` counts at once, or if that failed a while ago."""
         async with self._reading:
-            revision = self._vault.revision()
+            revision = self._stores.revision()
             if revision != self._revision or self._clock.monotonic() >= self._read_again_at:
                 await self._reload()
                 self._revision = revision
 
     async def _reload(self) -> None:
         try:
-            stored = await asyncio.to_thread(self._vault.read, self._clock.wall())
+            stored = await asyncio.to_thread(self._stores.read, self._clock.wall())
         except CredentialError as error:
             self._unreadable = error
             self._held = self._held if self._pending else None

@@ -108,14 +108,14 @@ def add_up(every: Iterable[Totals]) -> Totals:
 
 def merge_totals(many: Iterable[Mapping[Key, Totals]]) -> TotalsByKey:
     groups: defaultdict[Key, list[Totals]] = defaultdict(list)
-    for cells in many:
-        for key, totals in cells.items():
+    for sums in many:
+        for key, totals in sums.items():
             groups[key].append(totals)
     return {key: add_up(group) for key, group in groups.items()}
 
 
-def add(cells: TotalsByKey, key: Key, totals: Totals) -> None:
-    cells[key] = cells.get(key, ZERO) + totals
+def add(sums: TotalsByKey, key: Key, totals: Totals) -> None:
+    sums[key] = sums.get(key, ZERO) + totals
 
 
 class Buckets:
@@ -125,7 +125,7 @@ class Buckets:
     def __init__(self, width: int, keep: int) -> None:
         self.width = width
         self._keep = keep
-        self._cells: dict[int, TotalsByKey] = {}
+        self._sums: dict[int, TotalsByKey] = {}
 
     def floor(self, time: float) -> int:
         return int(time // self.width) * self.width
@@ -134,18 +134,18 @@ class Buckets:
         """Add to the slice that `time` is in; it is made if need be."""
         at = self.floor(time)
         # A new one each time, so that `copy` need not copy thousands of them on the event loop.
-        cells = dict(self._cells.get(at, {}))
+        sums = dict(self._sums.get(at, {}))
         for key, totals in added.items():
-            add(cells, key, totals)
-        self._cells[at] = cells
-        if len(self._cells) > self._keep:
-            del self._cells[next(iter(self._cells))]
+            add(sums, key, totals)
+        self._sums[at] = sums
+        if len(self._sums) > self._keep:
+            del self._sums[next(iter(self._sums))]
 
     def since(self, start: int) -> Iterator[tuple[int, TotalsByKey]]:
-        return ((at, cells) for at, cells in self._cells.items() if at >= start)
+        return ((at, sums) for at, sums in self._sums.items() if at >= start)
 
     def copy(self) -> tuple[tuple[int, TotalsByKey], ...]:
-        return tuple(self._cells.items())
+        return tuple(self._sums.items())
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,7 +223,7 @@ class UsageLedger:
         """How many requests were added since the beginning, or the last reset."""
         return self._last_id
 
-    def cells(self, period: Period) -> TotalsByKey:
+    def sums(self, period: Period) -> TotalsByKey:
         """The sums of the last `period` until now, by source and model."""
         return merge_totals(self._slices(period))
 
@@ -234,14 +234,14 @@ class UsageLedger:
         start = self._clock() - period.seconds
         buckets = self._buckets[period.bucket]
         edge = buckets.floor(start)
-        for at, cells in buckets.since(edge):
+        for at, sums in buckets.since(edge):
             exact = at == edge and self._ring_holds(edge)
-            yield self._ring_cells(start, edge + buckets.width) if exact else cells
+            yield self._ring_sums(start, edge + buckets.width) if exact else sums
 
     def _ring_holds(self, since: float) -> bool:
         return self._evicted_until is None or self._evicted_until < since
 
-    def _ring_cells(self, start: float, end: float) -> TotalsByKey:
+    def _ring_sums(self, start: float, end: float) -> TotalsByKey:
         found: TotalsByKey = {}
         for record in self._ring:
             if start <= record.time < end:
@@ -250,9 +250,7 @@ class UsageLedger:
 
     def spent(self, period: Period) -> int:
         """Pico-dollars of real money that the last `period` cost."""
-        return sum(
-            total.cost for (source, _), total in self.cells(period).items() if source in PAID
-        )
+        return sum(total.cost for (source, _), total in self.sums(period).items() if source in PAID)
 
     def series(self, period: Period) -> tuple[int, list[tuple[int, TotalsByKey]]]:
         """The chart of `period`: seconds between points, and each point's start (unix seconds) with its sums.
@@ -263,9 +261,9 @@ class UsageLedger:
         step = self._step(period, now - start)
         first, last = int(start // step) * step, int(now // step) * step
         points: dict[int, list[TotalsByKey]] = {at: [] for at in range(first, last + step, step)}
-        for at, cells in buckets.since(first):
+        for at, sums in buckets.since(first):
             # What the clock once put into the future is shown at the right edge.
-            points[min(at // step * step, last)].append(cells)
+            points[min(at // step * step, last)].append(sums)
         return step, [(at, merge_totals(slices)) for at, slices in points.items()]
 
     def _first(self, buckets: Buckets, now: float) -> float:
@@ -297,7 +295,7 @@ class UsageLedger:
         self._totals = dict(state.totals)
         self._models = {model for _, model in state.totals}
         for width, buckets in self._buckets.items():
-            for at, cells in state.buckets.get(width, ()):
-                buckets.add(at, cells)
+            for at, sums in state.buckets.get(width, ()):
+                buckets.add(at, sums)
         for record in state.records:
             self._push(record)

@@ -72,9 +72,9 @@ def encode(snapshot: Snapshot, *, saved_at: float) -> bytes:
         "budget": {"settings": snapshot.settings.to_json(), "known": snapshot.known},
         "lastId": ledger.last_id,
         "evictedUntil": ledger.evicted_until,
-        "totals": _array(_cells_json(ledger.totals)),
+        "totals": _array(_sums_json(ledger.totals)),
         "buckets": {
-            str(width): _array([at, _cells_json(cells)] for at, cells in slices)
+            str(width): _array([at, _sums_json(sums)] for at, sums in slices)
             for width, slices in ledger.buckets.items()
         },
         "records": _array(
@@ -102,8 +102,8 @@ def _dumps(row: list[Any]) -> bytes:
         return json.dumps(row, separators=(",", ":")).encode()
 
 
-def _cells_json(cells: TotalsByKey) -> list[list[Any]]:
-    return [[*key, *columns(totals)] for key, totals in cells.items()]
+def _sums_json(sums: TotalsByKey) -> list[list[Any]]:
+    return [[*key, *columns(totals)] for key, totals in sums.items()]
 
 
 def decode(raw: bytes) -> Snapshot:
@@ -130,9 +130,9 @@ def _snapshot(document: JsonObject) -> Snapshot:
             records=tuple(_record(row) for row in document["records"]),
             last_id=_count(document["lastId"]),
             evicted_until=_typed(document["evictedUntil"], (int, float, type(None))),
-            totals=_cells(document["totals"]),
+            totals=_sums(document["totals"]),
             buckets={
-                int(width): tuple((_typed(at, (int,)), _cells(rows)) for at, rows in slices)
+                int(width): tuple((_typed(at, (int,)), _sums(rows)) for at, rows in slices)
                 for width, slices in document["buckets"].items()
             },
         ),
@@ -151,7 +151,7 @@ def _record(row: list[Any]) -> RequestRecord:
     return RequestRecord(**named, tokens=_tokens(tokens))
 
 
-def _cells(rows: list[list[Any]]) -> TotalsByKey:
+def _sums(rows: list[list[Any]]) -> TotalsByKey:
     return {
         (_typed(source, (str,)), _typed(model, (str,))): Totals(
             _count(requests), _count(failed), _count(cost), _tokens(tokens)

@@ -127,14 +127,14 @@ def test_the_api_key(env: dict[str, str], state: str) -> None:
     assert said(checks.api_key(settings(**env)))[0] == state
 
 
-def places(folder: Path) -> LoginLocations:
+def locations(folder: Path) -> LoginLocations:
     return LoginLocations(
         home=folder, user_home=folder, platform="linux", account="me", config_dir=folder
     )
 
 
 def test_no_locks_are_well(tmp_path: Path) -> None:
-    assert said(checks.locks(places(tmp_path), NOW)) == ("ok", "none held")
+    assert said(checks.locks(locations(tmp_path), NOW)) == ("ok", "none held")
 
 
 @pytest.mark.parametrize(
@@ -146,13 +146,13 @@ def test_a_lock_tells_by_its_age_whether_its_holder_lives(
     lock = tmp_path / ".oauth_refresh.lock"
     lock.mkdir()
     os.utime(lock, (NOW - age, NOW - age))
-    found = said(checks.locks(places(tmp_path), NOW))
+    found = said(checks.locks(locations(tmp_path), NOW))
     assert (found[0], text in found[1]) == (state, True)
 
 
 def test_a_file_in_the_place_of_a_lock_is_in_the_way(tmp_path: Path) -> None:
     (tmp_path / ".storage-write.lock").write_text("")
-    assert said(checks.locks(places(tmp_path), NOW))[0] == "fail"
+    assert said(checks.locks(locations(tmp_path), NOW))[0] == "fail"
 
 
 def answering(status: int = 200, **headers: str) -> httpx.MockTransport:

@@ -123,7 +123,7 @@ def test_a_file_caught_half_written_is_read_again(tmp_path: Path) -> None:
     assert len(pauses) == 1
 
 
-def places(platform: str = "linux", **more: Any) -> LoginLocations:
+def locations(platform: str = "linux", **more: Any) -> LoginLocations:
     return LoginLocations(
         home=Path("/ccproxy"), user_home=Path("/home/me"), platform=platform, account="me", **more
     )
@@ -138,7 +138,7 @@ def places(platform: str = "linux", **more: Any) -> LoginLocations:
     ],
 )
 def test_the_folder(credentials_dir: Path | None, config_dir: Path | None, folder: Path) -> None:
-    assert places(credentials_dir=credentials_dir, config_dir=config_dir).folder == folder
+    assert locations(credentials_dir=credentials_dir, config_dir=config_dir).folder == folder
 
 
 def test_the_keychain_service_has_a_suffix_for_a_folder_of_its_own() -> None:
@@ -148,9 +148,9 @@ def test_the_keychain_service_has_a_suffix_for_a_folder_of_its_own() -> None:
 
 
 def test_only_a_mac_has_a_keychain() -> None:
-    assert [s.source for s in places("linux").stores()] == ["file"]
-    assert [s.source for s in places("win32").stores()] == ["file"]
-    assert [s.source for s in places("darwin").stores()] == ["keychain", "file"]
+    assert [s.source for s in locations("linux").stores()] == ["file"]
+    assert [s.source for s in locations("win32").stores()] == ["file"]
+    assert [s.source for s in locations("darwin").stores()] == ["keychain", "file"]
 
 
 @dataclass
@@ -161,8 +161,8 @@ class Mac:
     folder: Path
     security: Path
 
-    def vault(self) -> LoginStores:
-        there = places("darwin", credentials_dir=self.folder, security=self.security)
+    def stores(self) -> LoginStores:
+        there = locations("darwin", credentials_dir=self.folder, security=self.security)
         return LoginStores(there.stores())
 
     def put(self, content: Any, account: str = "me") -> None:
@@ -187,7 +187,7 @@ def mac(tmp_path: Path, fake_security: Callable[[Path], Path]) -> Mac:
 def test_the_keychain_is_read_by_account(mac: Mac) -> None:
     mac.put({"mcpOAuth": {}}, account="unknown")
     mac.put(document("from-keychain"))
-    stored = mac.vault().read(NOW)
+    stored = mac.stores().read(NOW)
     assert stored.credential.access_token == "from-keychain"
     assert stored.store.source == "keychain"
 
@@ -200,27 +200,27 @@ def test_of_two_logins_the_one_that_lives_longer_is_taken(
 ) -> None:
     mac.put(document(expires_at=NOW + in_keychain))
     write(mac.folder / ".credentials.json", document(expires_at=NOW + in_file))
-    assert mac.vault().read(NOW).credential.source == source
+    assert mac.stores().read(NOW).credential.source == source
 
 
 def test_a_locked_keychain_is_named_unless_the_file_will_do(mac: Mac) -> None:
     mac.put(document())
     (mac.keychain / "locked").touch()
     with pytest.raises(CredentialError, match="security unlock-keychain"):
-        mac.vault().read(NOW)
+        mac.stores().read(NOW)
     write(mac.folder / ".credentials.json", document("from-file"))
-    assert mac.vault().read(NOW).credential.access_token == "from-file"
+    assert mac.stores().read(NOW).credential.access_token == "from-file"
 
 
 def test_a_mac_without_security_is_no_crash(mac: Mac) -> None:
     mac.security.unlink()
     with pytest.raises(CredentialError, match="did not answer"):
-        mac.vault().read(NOW)
+        mac.stores().read(NOW)
 
 
 def test_the_keychain_is_written_on_stdin_and_never_by_arguments(mac: Mac) -> None:
     mac.put(document())
-    stored = mac.vault().read(NOW)
+    stored = mac.stores().read(NOW)
     fresh = document('new "quoted" \\ token')
     stored.store.check_writable(fresh)
     stored.store.save(fresh)
@@ -231,7 +231,7 @@ def test_the_keychain_is_written_on_stdin_and_never_by_arguments(mac: Mac) -> No
 
 def test_a_keychain_item_too_large_for_security_is_not_written(mac: Mac) -> None:
     mac.put(document())
-    store = mac.vault().read(NOW).store
+    store = mac.stores().read(NOW).store
     large = document("x" * 4000)
     for attempt in (store.check_writable, store.save):
         with pytest.raises(CredentialError, match="too large") as caught:
@@ -242,7 +242,7 @@ def test_a_keychain_item_too_large_for_security_is_not_written(mac: Mac) -> None
 
 def test_a_keychain_that_did_not_take_the_write_is_noticed(mac: Mac) -> None:
     mac.put(document())
-    store = mac.vault().read(NOW).store
+    store = mac.stores().read(NOW).store
     (mac.keychain / "locked").touch()
     with pytest.raises(CredentialError) as caught:
         store.save(document("new"))

@@ -40,10 +40,10 @@ class CountingStore(FileStore):
 async def test_a_valid_token_is_served_from_memory(world: World) -> None:
     world.log_in(HOUR)
     store, unlocked = CountingStore(world.file), AllLocks([])
-    vault = LoginStores([store])
+    stores = LoginStores([store])
     endpoint = TokenEndpoint("https://token.example", world.server.http)
-    refresher = Refresher(vault, endpoint, locks=unlocked, write_lock=unlocked)
-    login = SharedLogin(vault, refresher, world.time.clock)
+    refresher = Refresher(stores, endpoint, locks=unlocked, write_lock=unlocked)
+    login = SharedLogin(stores, refresher, world.time.clock)
     tokens = await asyncio.gather(*(login.access_token() for _ in range(50)))
     assert tokens == ["access-1"] * 50
     assert store.loads == 1

@@ -107,7 +107,7 @@ class World:
         self.login = self.new_login()
 
     def new_login(self) -> Login:
-        places = LoginLocations(
+        locations = LoginLocations(
             home=self.home,
             user_home=self.home,
             platform=self.platform,
@@ -116,7 +116,7 @@ class World:
             credentials_dir=self.folder,
         )
         return open_login(
-            places,
+            locations,
             token_url="https://token.example/v1/oauth/token",
             http=self.server.http,
             clock=self.time.clock,

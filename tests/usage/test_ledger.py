@@ -26,7 +26,7 @@ from tests.usage.records import NOW, Clock, random_record, record, seeded
 
 
 def whole(ledger: UsageLedger, period: str) -> Totals:
-    return sum(ledger.cells(PERIODS[period]).values(), ZERO)
+    return sum(ledger.sums(PERIODS[period]).values(), ZERO)
 
 
 def test_two_thousand_requests_with_wraps_and_resets_reconcile() -> None:
@@ -42,8 +42,8 @@ def test_two_thousand_requests_with_wraps_and_resets_reconcile() -> None:
     expected = Counter[tuple[str, str]]()
     for each in kept:
         expected[each.source, each.model] += each.cost
-    cells = ledger.cells(PERIODS["all"])
-    assert {key: totals.cost for key, totals in cells.items()} == expected
+    sums = ledger.sums(PERIODS["all"])
+    assert {key: totals.cost for key, totals in sums.items()} == expected
     assert whole(ledger, "all") == sum(map(Totals.of, kept), ZERO)
     assert [each.id for each in kept] == [*range(1, len(kept) + 1)]
     assert ledger.recent() == kept[:-101:-1]
@@ -60,7 +60,7 @@ def test_a_window_holds_what_is_younger_and_at_most_one_bucket_more(
     ledger = UsageLedger(Clock(), ring_size=ring_size)
     for age in sorted(ages, reverse=True):
         ledger.add(record(time=NOW - age))
-    found = sum(ledger.cells(period).values(), ZERO).requests
+    found = sum(ledger.sums(period).values(), ZERO).requests
     start = NOW - (period.seconds or 0)
     inside = sum(NOW - age >= start for age in ages)
     early = sum(NOW - age >= start - period.bucket for age in ages)
@@ -134,10 +134,10 @@ def test_models_beyond_the_limit_are_summed_as_other() -> None:
     ledger = UsageLedger(Clock())
     for n in range(MAX_MODELS + 3):
         ledger.add(record(model=f"m{n}"))
-    cells = ledger.cells(PERIODS["all"])
-    assert len(cells) == MAX_MODELS + 1
-    assert cells["api_key", OTHER_MODELS].requests == 3
-    assert ledger.cells(PERIODS["hour"]) == cells
+    sums = ledger.sums(PERIODS["all"])
+    assert len(sums) == MAX_MODELS + 1
+    assert sums["api_key", OTHER_MODELS].requests == 3
+    assert ledger.sums(PERIODS["hour"]) == sums
 
 
 def test_a_long_model_name_is_cut() -> None:
@@ -156,7 +156,7 @@ def test_a_chart_is_even_bounded_and_holds_every_request(period: Period) -> None
     assert starts == [*range(starts[0], starts[0] + step * len(starts), step)]
     assert starts[-1] <= NOW < starts[-1] + step
     assert len(points) <= 65
-    shown = sum(sum(cells.values(), ZERO).requests for _, cells in points)
+    shown = sum(sum(sums.values(), ZERO).requests for _, sums in points)
     assert shown >= whole(ledger, period.name).requests
 
 
@@ -172,7 +172,7 @@ def test_a_chart_shows_the_future_at_its_right_edge() -> None:
 
 def test_an_empty_ledger_has_one_point_for_all_time() -> None:
     _, points = UsageLedger(Clock()).series(PERIODS["all"])
-    assert [cells for _, cells in points] == [{}]
+    assert [sums for _, sums in points] == [{}]
 
 
 def test_recent_is_newest_first_and_no_longer_than_asked() -> None:
@@ -201,7 +201,7 @@ def test_a_state_does_not_change_with_its_ledger() -> None:
     state = ledger.state()
     ledger.add(record())
     assert state.totals["api_key", "claude-opus-4-5"].requests == 1
-    assert [cells["api_key", "claude-opus-4-5"].requests for _, cells in state.buckets[60]] == [1]
+    assert [sums["api_key", "claude-opus-4-5"].requests for _, sums in state.buckets[60]] == [1]
 
 
 def test_a_smaller_ring_keeps_the_newest_of_a_restored_state() -> None:
