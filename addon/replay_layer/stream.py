@@ -20,7 +20,7 @@ third, `stage`, because with retries, held responses and deadlines those two don
 
 One thing does not depend on the stage: whether the client was sent a head (`self.head`). A client that reads a stream
 and waits is sent a 200 and keepalives in any stage from PREPARING to HOLDING. A failure before the head is a status;
-after it, one event in the stream. It never looks like a good end.
+after it, one event in the stream; it never looks like a good end.
 
 What happens, and where it leads (`TRANSITIONS` has the same without the reasons, and `enter` holds the code to it):
 
