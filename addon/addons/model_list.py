@@ -6,7 +6,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from typing import Protocol
 
 import httpx
 
@@ -16,6 +15,7 @@ from addon.core.json_codec import JsonError, loads
 from addon.core.settings import Settings
 from addon.core.types import JsonObject
 from addon.credentials.credential import CredentialError
+from addon.credentials.login import Login
 from addon.exchange.claude_request import ANTHROPIC_VERSION
 from addon.usage.budget import PaidCalls
 
@@ -59,13 +59,6 @@ class ModelList:
 
     def is_due(self) -> bool:
         return self.asked_at is None or self.clock() - self.asked_at >= ASK_AGAIN_SECONDS
-
-
-class Login(Protocol):
-    """The subscription's login."""
-
-    async def access_token(self) -> str:
-        """A token to use now. Raises CredentialError."""
 
 
 class UpstreamModels:

@@ -9,7 +9,6 @@ import logging
 import random
 import time
 from collections.abc import Callable
-from typing import Protocol
 
 from mitmproxy import connection, http
 
@@ -19,6 +18,7 @@ from addon.core.errors import CCProxyError, RateLimited, Unauthorized
 from addon.core.settings import Settings
 from addon.core.types import Tried
 from addon.credentials.credential import CredentialError
+from addon.credentials.login import Login
 from addon.exchange.attempt import Failure, Source
 from addon.exchange.claude_request import ClaudeRequest, yield_if_large
 from addon.exchange.state import Exchange, Exchanges
@@ -33,16 +33,6 @@ logger = logging.getLogger(__name__)
 SUBSCRIPTION: Source = "claude_code"
 REFUSALS = (401, 403, 429)
 """Statuses that say something of the credential; any other answer shows that it is accepted."""
-
-
-class Login(Protocol):
-    """The subscription's login."""
-
-    async def access_token(self, force_refresh_of: str | None = None) -> str:
-        """A token to use now. `force_refresh_of`: the token that Anthropic has just refused. Raises CredentialError."""
-
-    async def identity(self) -> int:
-        """Another number as soon as another login took the place of this one."""
 
 
 class Upstream:

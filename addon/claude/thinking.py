@@ -167,6 +167,7 @@ def switch_adaptive(
     elif model.display_default == "omitted":
         thinking["display"] = "summarized"
     if model.preserved_thinking:
+        # blocks that no longer fit are dropped rather than the request rejected
         thinking["block_binding"] = {"prefix_mismatch_behavior": "drop_block"}
     out["thinking"] = thinking
     level = asked.level

@@ -65,9 +65,6 @@ _OPENAI_ERRORS = {
     "overloaded_error": _OpenAIError("server_error", "overloaded", status=503),
 }
 
-# OpenAI status -> Anthropic status, where they differ
-_ANTHROPIC_STATUS = {405: 400, 415: 400, 422: 400, 502: 500, 503: 529}
-
 # Anthropic gives these causes no code of their own, and OpenAI clients act on the code.
 _CODE_BY_MESSAGE = (
     (
@@ -88,7 +85,6 @@ _OPENAI_CAUSES = (
     (400, re.compile(r"bio_policy|misalignment_policy|data_residency")),
 )
 
-_PROMPT_TOO_LONG = re.compile(r"prompt is too long: (\d+) tokens > (\d+) maximum")
 _MAX_MESSAGE = 10_000
 _MAX_EXCERPT = 300
 # What is not closed goes to the end, or each further opening would be read to the end, too.
@@ -190,20 +186,6 @@ def from_event(data: JsonObject) -> CCProxyError:
     return _from_object(told, STATUS_BY_TYPE.get(_text(told.get("type")) or "", 500))
 
 
-def from_openai(status: int, body: bytes) -> CCProxyError:
-    """The error of an OpenAI-compatible upstream, for a client that speaks Anthropic."""
-    told = _error_object(body)
-    if told is None:
-        return _from_page(status, body, None)
-    if "insufficient_quota" in (told.get("type"), told.get("code")):
-        status = 402
-    status = _ANTHROPIC_STATUS.get(status, status)
-    code = _text(told.get("code"))
-    error = _error(status, _type_of(status), _message(told, status), code)
-    error.param = _text(told.get("param"))
-    return error
-
-
 def from_openai_event(told: JsonObject) -> CCProxyError:
     """The error that ends a stream of OpenAI's, with the status it would have had as a response.
 
@@ -222,12 +204,6 @@ def from_openai_event(told: JsonObject) -> CCProxyError:
             (status for status, known in _OPENAI_CAUSES if any(map(known.match, words))), 500
         )
     return _error(code, _type_of(code), _message(error, code), words[0] if words else None)
-
-
-def prompt_too_long(error: CCProxyError) -> tuple[int, int] | None:
-    """(tokens sent, tokens allowed) when upstream refused the prompt for its length, else None."""
-    found = _PROMPT_TOO_LONG.search(error.message)
-    return (int(found[1]), int(found[2])) if found else None
 
 
 def _from_object(told: JsonObject, status: int) -> CCProxyError:

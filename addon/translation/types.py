@@ -15,14 +15,8 @@ class RequestOptions:
 
     strict: bool = False
     """Refuse fields that would otherwise be ignored although they change the answer."""
-    files: bool = False
-    """Anthropic file ids (`file_…`) may be used; needs the files beta."""
-    web_search: bool = False
-    """`web_search_options` becomes Anthropic's (billed) server tool instead of being ignored."""
     fast: bool = False
     """`service_tier: fast` becomes `speed: fast` (dearer) on models that have it."""
-    hour_cache: bool = False
-    """OpenAI's 30-minute cache marks last an hour (a write costs twice the input price), not five minutes."""
 
 
 @dataclass(slots=True, kw_only=True)

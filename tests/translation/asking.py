@@ -13,9 +13,8 @@ from addon.claude.thinking import ThinkingOptions, apply_thinking
 from addon.stand_in import rules
 from addon.stand_in.models import table
 from addon.stand_in.rules_shape import check_shape
-from addon.translation.to_anthropic.content import Context
 from addon.translation.to_anthropic.request import translate_chat, translate_responses
-from addon.translation.to_anthropic.tools import declare_tools
+from addon.translation.to_anthropic.tools import Toolbox, declare_tools
 from addon.translation.types import RequestOptions, Translation
 
 type JsonObject = dict[str, Any]
@@ -144,5 +143,5 @@ def judge(request: JsonObject, betas: frozenset[str] | set[str] = frozenset()) -
     rules.check(rules.Asked(body=request, model=table()[request["model"]], betas=frozenset(betas)))
 
 
-def context(*tools: JsonObject, **options: bool) -> Context:
-    return Context(declare_tools(list(tools)), RequestOptions(**options))
+def context(*tools: JsonObject) -> Toolbox:
+    return declare_tools(list(tools))

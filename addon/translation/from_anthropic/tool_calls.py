@@ -5,10 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from addon.core.types import Codec, JsonObject
+from addon.translation.to_anthropic.tool_arguments import WRAPPER
 from addon.translation.types import Reply, ToolReply
-
-# The key under which custom tools and tools whose schema is no object travel upstream.
-WRAPPER = "input"
 
 
 def tool_reply(reply: Reply, name: str) -> ToolReply:

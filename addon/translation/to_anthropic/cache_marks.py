@@ -9,12 +9,11 @@ from addon.core.types import JsonObject
 MAX_MARKS = 4
 
 
-def cache_mark(part: JsonObject, *, hour_cache: bool) -> JsonObject | None:
-    """The mark of a content part: Anthropic's `cache_control`, or OpenAI's `prompt_cache_breakpoint`. `hour_cache`:
-    whether OpenAI's 30 minutes become an hour."""
+def cache_mark(part: JsonObject) -> JsonObject | None:
+    """The mark of a content part: Anthropic's `cache_control`, or OpenAI's `prompt_cache_breakpoint`."""
     asked = part.get("prompt_cache_breakpoint")
     if isinstance(asked, dict) and asked.get("mode") == "explicit":
-        return _mark(hour=asked.get("ttl") == "12h" or (asked.get("ttl") == "30m" and hour_cache))
+        return _mark(hour=asked.get("ttl") == "12h")
     return native_mark(part.get("cache_control"))
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from hashlib import sha256
 from typing import Any, Literal, NamedTuple
 
 from addon.claude.blocks import is_thinking
@@ -16,22 +14,9 @@ from addon.translation.to_anthropic.cache_marks import cache_mark
 from addon.translation.to_anthropic.fields import located
 from addon.translation.to_anthropic.media import file_block, image_block
 from addon.translation.to_anthropic.tools import Toolbox
-from addon.translation.types import RequestOptions
 
 type Blocks = list[JsonObject]
 type Role = Literal["system", "user", "assistant"]
-
-
-@dataclass(frozen=True, slots=True)
-class Context:
-    """All that the conversion of one message depends on besides the message."""
-
-    tools: Toolbox
-    options: RequestOptions
-
-    def fingerprint(self) -> bytes:
-        """Equal for contexts in which each message becomes the same."""
-        return sha256(repr((self.options, self.tools.naming())).encode()).digest()
 
 
 class Turn(NamedTuple):
@@ -42,11 +27,11 @@ class Turn(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
-type Converter = Callable[[JsonObject, Context], JsonObject | None]
+type Converter = Callable[[JsonObject, Toolbox], JsonObject | None]
 
 
 def content_blocks(
-    content: Any, kinds: Mapping[str, Converter], context: Context, field: str = "content"
+    content: Any, kinds: Mapping[str, Converter], tools: Toolbox, field: str = "content"
 ) -> Blocks:
     """The blocks of a string, a list of parts, or null. Blank text is left out, as Anthropic refuses it.
 
@@ -58,7 +43,7 @@ def content_blocks(
     blocks: Blocks = []
     for index, part in enumerate(content):
         with located(f"{field}[{index}]"):
-            block = _converted(part, kinds, context)
+            block = _converted(part, kinds, tools)
         if block is not None:
             _append(blocks, block)
     return blocks
@@ -73,21 +58,19 @@ def is_blank_text(block: JsonObject) -> bool:
     return block.get("type") == "text" and isinstance(text, str) and (not text or text.isspace())
 
 
-def result_block(
-    call_id: Any, content: Any, context: Context, field: str = "content"
-) -> JsonObject:
+def result_block(call_id: Any, content: Any, tools: Toolbox, field: str = "content") -> JsonObject:
     """A tool_result. One text stays a string; nothing is left out, for Anthropic refuses blank text."""
     block: JsonObject = {
         "type": "tool_result",
         "tool_use_id": call_id if isinstance(call_id, str) else "",
     }
-    blocks = content_blocks(content, RESULT_PARTS, context, field)
+    blocks = content_blocks(content, RESULT_PARTS, tools, field)
     if blocks:
         block["content"] = content if isinstance(content, str) else blocks
     return block
 
 
-def _converted(part: Any, kinds: Mapping[str, Converter], context: Context) -> JsonObject | None:
+def _converted(part: Any, kinds: Mapping[str, Converter], tools: Toolbox) -> JsonObject | None:
     if isinstance(part, str):
         part = text_block(part)
     if not isinstance(part, dict):
@@ -99,10 +82,10 @@ def _converted(part: Any, kinds: Mapping[str, Converter], context: Context) -> J
             str(kind), f"parts of type {json.dumps(kind)[:80]} are not supported here"
         )
         raise BadRequest(message, code="unsupported_content_part")
-    block = convert(part, context)
+    block = convert(part, tools)
     if block is None or is_thinking(block):
         return block
-    mark = cache_mark(part, hour_cache=context.options.hour_cache)
+    mark = cache_mark(part)
     return block if mark is None else {**block, "cache_control": mark}
 
 
@@ -114,30 +97,30 @@ def _append(blocks: Blocks, block: JsonObject) -> None:
         blocks.append(block)
 
 
-def _text_part(part: JsonObject, context: Context) -> JsonObject | None:
+def _text_part(part: JsonObject, tools: Toolbox) -> JsonObject | None:
     text = part.get("text")
     if text is not None and not isinstance(text, str):
         raise BadRequest("expected a string", param="text")
     return text_block(text) if text and not text.isspace() else None
 
 
-def _image_part(part: JsonObject, context: Context) -> JsonObject:
-    return image_block(part, context.options)
+def _image_part(part: JsonObject, tools: Toolbox) -> JsonObject:
+    return image_block(part)
 
 
-def _file_part(part: JsonObject, context: Context) -> JsonObject:
-    return file_block(part, context.options)
+def _file_part(part: JsonObject, tools: Toolbox) -> JsonObject:
+    return file_block(part)
 
 
-def _result_part(part: JsonObject, context: Context) -> JsonObject:
-    block = result_block(part.get("tool_use_id"), part.get("content"), context)
+def _result_part(part: JsonObject, tools: Toolbox) -> JsonObject:
+    block = result_block(part.get("tool_use_id"), part.get("content"), tools)
     return {**block, "is_error": True} if part.get("is_error") is True else block
 
 
 def _native(*names: str) -> Converter:
     """Keeps the named fields: Anthropic answers 400 "Extra inputs are not permitted" to any other."""
 
-    def convert(part: JsonObject, context: Context) -> JsonObject:
+    def convert(part: JsonObject, tools: Toolbox) -> JsonObject:
         return {name: part[name] for name in ("type", *names) if part.get(name) is not None}
 
     return convert

@@ -14,11 +14,11 @@ from urllib.parse import unquote_to_bytes
 from addon.core.errors import BadRequest
 from addon.core.types import JsonObject
 from addon.translation.to_anthropic.fields import Fields, located
-from addon.translation.types import RequestOptions
 
 IMAGE_TYPES = frozenset({"image/jpeg", "image/png", "image/gif", "image/webp"})
 """What Claude sees (Anthropic's vision page)."""
 PDF = "application/pdf"
+STORED_ELSEWHERE = "files stored at OpenAI can't be reached; send the file's data instead"
 
 _MAGIC = (
     (re.compile(rb"\x89PNG\r\n\x1a\n"), "image/png"),
@@ -34,11 +34,11 @@ _ALIASES = {"image/jpg": "image/jpeg", "image/pjpeg": "image/jpeg"}
 _URL_SAFE = str.maketrans("-_", "+/")
 
 
-def image_block(part: JsonObject, options: RequestOptions) -> JsonObject:
-    """From `image_url` (an object or, as Cursor and the Responses API send it, a bare string) or a file id."""
+def image_block(part: JsonObject) -> JsonObject:
+    """From `image_url`: an object or, as Cursor and the Responses API send it, a bare string."""
     fields = Fields(part)
     if "file_id" in fields and "image_url" not in fields:
-        return {"type": "image", "source": _file_source(fields, options)}
+        raise fields.error("file_id", STORED_ELSEWHERE)
     if isinstance(fields.get("image_url"), dict):
         fields = fields.nested("image_url")
         name = "url"
@@ -49,7 +49,7 @@ def image_block(part: JsonObject, options: RequestOptions) -> JsonObject:
         return {"type": "image", "source": _image_source(url)}
 
 
-def file_block(part: JsonObject, options: RequestOptions) -> JsonObject:
+def file_block(part: JsonObject) -> JsonObject:
     """From `file: {file_data, file_id, filename}` (chat) or the same fields flat, and `file_url` (Responses)."""
     fields = Fields(part)
     if "file" in fields:
@@ -62,7 +62,9 @@ def file_block(part: JsonObject, options: RequestOptions) -> JsonObject:
     elif "file_url" in fields:
         block = {"type": "document", "source": _web_source(fields)}
     else:
-        block = {"type": "document", "source": _file_source(fields, options)}
+        if "file_id" in fields:
+            raise fields.error("file_id", STORED_ELSEWHERE)
+        raise fields.error("file_data", "expected the file's data")
     if title and title.strip() and block["type"] == "document":
         block["title"] = title
     return block
@@ -124,17 +126,6 @@ def _web_source(fields: Fields) -> JsonObject:
     if not url[:8].lower().startswith(("https://", "http://")):
         raise fields.error("file_url", "expected an https URL")
     return {"type": "url", "url": url}
-
-
-def _file_source(fields: Fields, options: RequestOptions) -> JsonObject:
-    file_id = fields.text("file_id")
-    if file_id is None:
-        raise fields.error("file_data", "expected the file's data")
-    if not (options.files and file_id.startswith("file_")):
-        raise fields.error(
-            "file_id", "files stored at OpenAI can't be reached; send the file's data instead"
-        )
-    return {"type": "file", "file_id": file_id}
 
 
 def _data_url(url: str) -> tuple[str | None, str, bytes]:

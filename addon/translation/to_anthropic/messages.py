@@ -15,7 +15,6 @@ from addon.translation.to_anthropic.content import (
     TEXT_PARTS,
     USER_PARTS,
     Blocks,
-    Context,
     Converter,
     Role,
     Turn,
@@ -26,6 +25,7 @@ from addon.translation.to_anthropic.content import (
 from addon.translation.to_anthropic.conversion_cache import ConversionCache
 from addon.translation.to_anthropic.fields import Fields, expect_object, located, sanitized, within
 from addon.translation.to_anthropic.tool_arguments import RAW, parse_arguments
+from addon.translation.to_anthropic.tools import Toolbox
 
 LEGACY_CALL_ID = "call_fn"
 """The id of a call made with the deprecated `function_call`, which has none. Pairing makes later ones different."""
@@ -40,16 +40,16 @@ SERVER_TOOL_RESULTS = (
 )
 
 
-def assistant_turn(message: JsonObject, context: Context) -> Turn:
+def assistant_turn(message: JsonObject, tools: Toolbox) -> Turn:
     """`message`: sanitized, `role: assistant`. Raises BadRequest with a `param` below the message."""
-    blocks = content_blocks(message.get("content"), ASSISTANT_PARTS, context)
+    blocks = content_blocks(message.get("content"), ASSISTANT_PARTS, tools)
     refusal = message.get("refusal")
     if isinstance(refusal, str) and refusal.strip() and text_block(refusal) not in blocks:
         blocks.append(text_block(refusal))
     present = {block["id"] for block in blocks if block["type"] == "tool_use"}
     # Cursor mixes dialects: the same call as a content block and in `tool_calls` is one call.
     blocks += [
-        call for call in _calls(message, context) if not call["id"] or call["id"] not in present
+        call for call in _calls(message, tools) if not call["id"] or call["id"] not in present
     ]
     if not any(block["type"] in THINKING for block in blocks):
         blocks = [*_thinking_of(message), *blocks]
@@ -57,17 +57,17 @@ def assistant_turn(message: JsonObject, context: Context) -> Turn:
 
 
 def call_block(
-    call_id: Any, name: Any, arguments: Any, context: Context, namespace: Any = None
+    call_id: Any, name: Any, arguments: Any, tools: Toolbox, namespace: Any = None
 ) -> JsonObject:
     """A tool_use. A missing id stays "" until calls and results are paired."""
     if not isinstance(name, str) or not name:
         raise BadRequest("expected the name of the tool", param="name")
-    upstream = context.tools.upstream_name(name, namespace if isinstance(namespace, str) else None)
+    upstream = tools.upstream_name(name, namespace if isinstance(namespace, str) else None)
     return {
         "type": "tool_use",
         "id": call_id if isinstance(call_id, str) else "",
         "name": upstream,
-        "input": parse_arguments(arguments, context.tools.replies.get(upstream)),
+        "input": parse_arguments(arguments, tools.replies.get(upstream)),
     }
 
 
@@ -79,55 +79,55 @@ def raw_notes(blocks: Blocks) -> tuple[str, ...]:
     )
 
 
-def _calls(message: JsonObject, context: Context) -> Iterator[JsonObject]:
+def _calls(message: JsonObject, tools: Toolbox) -> Iterator[JsonObject]:
     calls = Fields(message).items("tool_calls") or []
     for index, call in enumerate(calls):
         with located(f"tool_calls[{index}]"):
-            yield _call(expect_object(call), context)
+            yield _call(expect_object(call), tools)
     legacy = Fields(message).mapping("function_call")
     if legacy is not None and not calls:
         with located("function_call"):
-            yield call_block(LEGACY_CALL_ID, legacy.get("name"), legacy.get("arguments"), context)
+            yield call_block(LEGACY_CALL_ID, legacy.get("name"), legacy.get("arguments"), tools)
 
 
-def _call(call: JsonObject, context: Context) -> JsonObject:
+def _call(call: JsonObject, tools: Toolbox) -> JsonObject:
     fields = Fields(call)
     if "custom" in fields:
         with located("custom"):
             custom = expect_object(call["custom"])
-            return _custom_call(call.get("id"), custom, context)
+            return _custom_call(call.get("id"), custom, tools)
     function = fields.mapping("function") or {}
     with located("function"):
-        return call_block(call.get("id"), function.get("name"), function.get("arguments"), context)
+        return call_block(call.get("id"), function.get("name"), function.get("arguments"), tools)
 
 
-def _custom_call(call_id: Any, custom: JsonObject, context: Context) -> JsonObject:
-    return custom_call_block(call_id, custom.get("name"), custom.get("input"), context)
+def _custom_call(call_id: Any, custom: JsonObject, tools: Toolbox) -> JsonObject:
+    return custom_call_block(call_id, custom.get("name"), custom.get("input"), tools)
 
 
 def custom_call_block(
-    call_id: Any, name: Any, text: Any, context: Context, namespace: Any = None
+    call_id: Any, name: Any, text: Any, tools: Toolbox, namespace: Any = None
 ) -> JsonObject:
     """A call with raw text, wrapped as the definition of a custom tool demands even if it is no longer declared."""
-    block = call_block(call_id, name, None, context, namespace)
+    block = call_block(call_id, name, None, tools, namespace)
     block["input"] = {"input": text if isinstance(text, str) else ""}
     return block
 
 
-def _inline_call(part: JsonObject, context: Context) -> JsonObject:
-    return call_block(part.get("id"), part.get("name"), part.get("input"), context)
+def _inline_call(part: JsonObject, tools: Toolbox) -> JsonObject:
+    return call_block(part.get("id"), part.get("name"), part.get("input"), tools)
 
 
-def _refusal_part(part: JsonObject, context: Context) -> JsonObject | None:
+def _refusal_part(part: JsonObject, tools: Toolbox) -> JsonObject | None:
     refusal = part.get("refusal")
     return text_block(refusal) if isinstance(refusal, str) and refusal.strip() else None
 
 
-def _as_it_is(part: JsonObject, context: Context) -> JsonObject:
+def _as_it_is(part: JsonObject, tools: Toolbox) -> JsonObject:
     return {name: value for name, value in part.items() if name != "cache_control"}
 
 
-def _complete_thinking(part: JsonObject, context: Context) -> JsonObject | None:
+def _complete_thinking(part: JsonObject, tools: Toolbox) -> JsonObject | None:
     return part if _is_complete_thinking(part) else None
 
 
@@ -171,26 +171,26 @@ ASSISTANT_PARTS: dict[str, Converter] = {
 }
 
 
-def message_turn(message: Any, context: Context) -> Turn:
+def message_turn(message: Any, tools: Toolbox) -> Turn:
     """Depends on its arguments only, and shares nothing with `message`. Raises BadRequest with a `param` below it."""
     message = expect_object(sanitized(message))
     match message.get("role"):
         case "system" | "developer":
-            return Turn("system", content_blocks(message.get("content"), TEXT_PARTS, context))
+            return Turn("system", content_blocks(message.get("content"), TEXT_PARTS, tools))
         case "user":
-            return Turn("user", content_blocks(message.get("content"), USER_PARTS, context))
+            return Turn("user", content_blocks(message.get("content"), USER_PARTS, tools))
         case "assistant":
-            return assistant_turn(message, context)
+            return assistant_turn(message, tools)
         case "tool":
-            return _result_turn(message.get("tool_call_id"), message, context)
+            return _result_turn(message.get("tool_call_id"), message, tools)
         case "function":
-            return _result_turn(LEGACY_CALL_ID, message, context)
+            return _result_turn(LEGACY_CALL_ID, message, tools)
         case role:
             raise BadRequest(f"unknown role {str(role)[:80]}", param="role")
 
 
-def _result_turn(call_id: Any, message: JsonObject, context: Context) -> Turn:
-    return Turn("user", [result_block(call_id, message.get("content"), context)])
+def _result_turn(call_id: Any, message: JsonObject, tools: Toolbox) -> Turn:
+    return Turn("user", [result_block(call_id, message.get("content"), tools)])
 
 
 OPENING = "Begin."
@@ -207,22 +207,22 @@ class AssembledMessages:
 
 def convert_turns(
     messages: Iterable[Any],
-    convert: Callable[[Any, Context], Turn],
-    context: Context,
+    convert: Callable[[Any, Toolbox], Turn],
+    tools: Toolbox,
     field: str,
     cache: ConversionCache,
 ) -> list[Turn]:
     """`convert` sees one message at a time and nothing else, so what it makes of a message is kept in `cache`.
 
     Raises BadRequest with `param` `<field>[i]…`."""
-    scope = (convert, context.fingerprint())
+    scope = (convert, tools.fingerprint())
     turns: list[Turn] = []
     try:
         for message in messages:
             if _is_plain(message):
-                turns.append(convert(message, context))
+                turns.append(convert(message, tools))
             else:
-                turns.append(cache.recall(lambda given: convert(given, context), message, scope))
+                turns.append(cache.recall(lambda given: convert(given, tools), message, scope))
     except BadRequest as error:
         raise within(f"{field}[{len(turns)}]", error) from None
     return turns

@@ -71,11 +71,11 @@ def service(fields: Fields, model: Model, options: RequestOptions) -> JsonObject
     return {"speed": "fast"} if wants_fast and options.fast and model.fast else {}
 
 
-def cache_ttl(fields: Fields, options: RequestOptions) -> str | None:
-    """`1h` if the client asks for a longer cache than five minutes and may have it."""
+def cache_ttl(fields: Fields) -> str | None:
+    """`1h` if the client asks for much longer than five minutes. OpenAI's 30 minutes stay five: a write to the cache of
+    an hour costs twice the input price."""
     ttl = fields.nested("prompt_cache_options").get("ttl")
-    long = fields.get("prompt_cache_retention") == "24h" or ttl == "12h"
-    return "1h" if long or (ttl == "30m" and options.hour_cache) else None
+    return "1h" if fields.get("prompt_cache_retention") == "24h" or ttl == "12h" else None
 
 
 def read_thinking_request(fields: Fields) -> ThinkingRequest:
@@ -208,7 +208,6 @@ def ignored_fields(
         and name != conversation
         and not any(sent in request for sent in _SENT_AS.get(name, ()))
         and fields.get(name) not in _NEUTRAL.get(name, ())
-        and not (name == "web_search_options" and options.web_search)
     ]
     for name in ignored if options.strict else ():
         if name not in _HARMLESS:

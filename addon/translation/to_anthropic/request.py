@@ -20,7 +20,6 @@ from addon.translation.to_anthropic.cache_marks import limit_cache_marks, native
 from addon.translation.to_anthropic.content import (
     TEXT_PARTS,
     Blocks,
-    Context,
     Turn,
     content_blocks,
     text_block,
@@ -73,7 +72,7 @@ class _Source:
 
     field: str
     items: list[Any]
-    convert: Callable[[Any, Context], Turn]
+    convert: Callable[[Any, Toolbox], Turn]
 
 
 def translate_chat(
@@ -142,10 +141,6 @@ class _Asked:
     form: OutputFormat
     thinking_request: ThinkingRequest
 
-    @property
-    def context(self) -> Context:
-        return Context(self.toolbox, self.options)
-
 
 def _translate(
     body: JsonObject,
@@ -157,7 +152,7 @@ def _translate(
     cache = ConversionCache() if cache is None else cache
     asked = _read(body, source, model, options, cache)
     fields = asked.fields
-    turns = convert_turns(source.items, source.convert, asked.context, source.field, cache)
+    turns = convert_turns(source.items, source.convert, asked.toolbox, source.field, cache)
     conversation = assemble(turns, source.field)
     request, max_tokens_given = _request(asked, conversation)
     notes = [*asked.toolbox.notes, *conversation.notes, *normalize(request, model)]
@@ -171,7 +166,7 @@ def _translate(
         conversation=fields.text("prompt_cache_key"),
         betas=_betas(request),
         max_tokens_given=max_tokens_given,
-        cache_ttl=parameters.cache_ttl(fields, options),
+        cache_ttl=parameters.cache_ttl(fields),
     )
 
 
@@ -182,7 +177,7 @@ def _read(
     parameters.refuse_unsupported(fields)
     legacy = "functions" in fields and not fields.items("tools")
     added = additional_tools(source.items) if source.field == "input" else []
-    toolbox = read_tools(fields, added, options, cache, legacy=legacy)
+    toolbox = read_tools(fields, added, cache, legacy=legacy)
     return _Asked(
         fields=fields,
         source=source,
@@ -222,8 +217,8 @@ def _system(asked: _Asked, leading: Blocks) -> Blocks:
     """`instructions`, a top-level `system`, the leading messages, and last what the output format needs."""
     instruction = asked.form.instruction
     return [
-        *content_blocks(asked.fields.text("instructions"), TEXT_PARTS, asked.context),
-        *content_blocks(asked.fields.get("system"), TEXT_PARTS, asked.context, "system"),
+        *content_blocks(asked.fields.text("instructions"), TEXT_PARTS, asked.toolbox),
+        *content_blocks(asked.fields.get("system"), TEXT_PARTS, asked.toolbox, "system"),
         *leading,
         *([text_block(instruction)] if instruction else []),
     ]

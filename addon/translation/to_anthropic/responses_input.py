@@ -8,7 +8,7 @@ from typing import Any
 from addon.core.errors import BadRequest
 from addon.core.types import JsonObject
 from addon.translation.sealed_thinking import unsealed
-from addon.translation.to_anthropic.content import Context, Turn, result_block
+from addon.translation.to_anthropic.content import Turn, result_block
 from addon.translation.to_anthropic.fields import Fields, expect_object, sanitized
 from addon.translation.to_anthropic.messages import (
     call_block,
@@ -16,6 +16,7 @@ from addon.translation.to_anthropic.messages import (
     message_turn,
     raw_notes,
 )
+from addon.translation.to_anthropic.tools import Toolbox
 
 _FOREIGN_ITEMS = frozenset(
     {
@@ -82,19 +83,19 @@ _ECHO_DEFAULTS: JsonObject = {
 """Fields that a response object always has, in OpenAI's own types."""
 
 
-def item_turn(item: Any, context: Context) -> Turn:
+def item_turn(item: Any, tools: Toolbox) -> Turn:
     """Depends on its arguments only, and shares nothing with `item`. Raises BadRequest with a `param` below it."""
     item = expect_object(sanitized(item))
     kind = item.get("type")
     match kind:
         case None | "message" if "role" in item:
-            return message_turn(item, context)
+            return message_turn(item, tools)
         case "function_call":
             call = call_block(
                 _call_id(item),
                 item.get("name"),
                 item.get("arguments"),
-                context,
+                tools,
                 item.get("namespace"),
             )
             return Turn("assistant", [call], raw_notes([call]))
@@ -102,10 +103,10 @@ def item_turn(item: Any, context: Context) -> Turn:
             name, text = item.get("name"), item.get("input")
             return Turn(
                 "assistant",
-                [custom_call_block(_call_id(item), name, text, context, item.get("namespace"))],
+                [custom_call_block(_call_id(item), name, text, tools, item.get("namespace"))],
             )
         case "function_call_output" | "custom_tool_call_output":
-            return Turn("user", [result_block(_call_id(item), _output(item), context, "output")])
+            return Turn("user", [result_block(_call_id(item), _output(item), tools, "output")])
         case "reasoning":
             return Turn("assistant", unsealed(item.get("encrypted_content")))
         case "additional_tools":  # read with the tools

@@ -10,7 +10,6 @@ from addon.core.types import JsonObject
 from addon.translation.to_anthropic.conversion_cache import ConversionCache
 from addon.translation.to_anthropic.fields import Fields, expect_object, located
 from addon.translation.to_anthropic.tools import Toolbox, declare_functions, declare_tools
-from addon.translation.types import RequestOptions
 
 _WORDS = {"auto": "auto", "none": "none", "required": "any"}
 _NATIVE = ("auto", "any", "none")
@@ -103,7 +102,6 @@ def _disables_parallel(given: Any) -> bool:
 def read_tools(
     fields: Fields,
     added: list[Any],
-    options: RequestOptions,
     cache: ConversionCache,
     *,
     legacy: bool,
@@ -114,29 +112,13 @@ def read_tools(
         declared: JsonObject = {"functions": fields.items("functions") or []}
     else:
         declared = {"tools": [*(fields.items("tools") or []), *added]}
-        if options.web_search and "web_search_options" in fields:
-            declared["search"] = _web_search(fields.nested("web_search_options"))
     return cache.recall(_toolbox, declared, _toolbox)
 
 
 def _toolbox(declared: JsonObject) -> Toolbox:
     if "functions" in declared:
         return declare_functions(declared["functions"])
-    toolbox = declare_tools(declared["tools"])
-    if "search" in declared:
-        toolbox.add_server_tool(declared["search"])
-    return toolbox
-
-
-def _web_search(wanted: Fields) -> JsonObject:
-    tool: JsonObject = {"type": "web_search_20250305", "name": "web_search"}
-    place = wanted.nested("user_location").nested("approximate")
-    named = {
-        name: place.text(name)
-        for name in ("city", "country", "region", "timezone")
-        if name in place
-    }
-    return tool | ({"user_location": {"type": "approximate", **named}} if named else {})
+    return declare_tools(declared["tools"])
 
 
 def tool_fields(

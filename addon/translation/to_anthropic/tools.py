@@ -71,9 +71,9 @@ class Toolbox:
         upstream = legal_name(qualified)
         return upstream if self._is(upstream, name, namespace) else self._other(upstream)
 
-    def naming(self) -> tuple[object, ...]:
-        """All that the names and inputs of earlier calls depend on, with a `repr` of its own for each."""
-        return self.replies, self._bare
+    def fingerprint(self) -> bytes:
+        """Equal for toolboxes with which each message is converted the same: descriptions don't matter."""
+        return sha256(repr((self.replies, self._bare)).encode()).digest()
 
     def add(self, definition: JsonObject, reply: ToolReply) -> None:
         """`definition`: without its name. A second tool of the same name replaces the first: Anthropic refuses both."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.translation.asking import TC, A, S, T, U, chat, finished, text, translated
+from tests.translation.asking import TC, A, S, T, U, chat, finished, text
 
 MARK = {"type": "ephemeral"}
 HOUR = {"type": "ephemeral", "ttl": "1h"}
@@ -40,11 +40,6 @@ def test_marks_of_parts(part: dict, mark: Any) -> None:
     translation = chat(U([part]))
     assert translation.request["messages"][0]["content"][0].get("cache_control") == mark
     finished(translation)
-
-
-def test_30_minutes_are_an_hour_if_configured() -> None:
-    request = translated({"messages": [U([asked("30m")])]}, hour_cache=True).request
-    assert request["messages"][0]["content"][0]["cache_control"] == HOUR
 
 
 def test_a_repeated_part_keeps_its_mark() -> None:

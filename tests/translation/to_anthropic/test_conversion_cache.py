@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 from addon.claude.prompt_cache import place_breakpoints
 from addon.claude.subscription_request import for_subscription
 from addon.core.errors import BadRequest
-from addon.translation.to_anthropic.content import Context, Turn
+from addon.translation.to_anthropic.content import Turn
 from addon.translation.to_anthropic.conversion_cache import OVERHEAD, ConversionCache
 from addon.translation.to_anthropic.messages import convert_turns, message_turn
 from addon.translation.to_anthropic.repair import repair
 from addon.translation.to_anthropic.request import translate_chat, translate_responses
+from addon.translation.to_anthropic.tools import Toolbox
 from addon.translation.types import RequestOptions, Translation
 from tests.translation.asking import (
     CATALOGUE,
@@ -126,7 +127,7 @@ class Converter:
     def __init__(self) -> None:
         self.seen: list[Any] = []
 
-    def __call__(self, message: Any, context: Context) -> Turn:
+    def __call__(self, message: Any, context: Toolbox) -> Turn:
         self.seen.append(message)
         return message_turn(message, context)
 
@@ -145,7 +146,6 @@ def test_of_a_grown_conversation_only_what_is_new_is_converted() -> None:
 
 
 CONTEXTS = {
-    "an-option": context(hour_cache=True),
     "a-custom-tool": context({"type": "custom", "name": "f"}),
     "a-wrapped-tool": context(function(parameters={"type": "array"})),
     "a-namespace": context({"type": "namespace", "name": "n", "tools": [function()]}),
@@ -153,7 +153,7 @@ CONTEXTS = {
 
 
 @pytest.mark.parametrize("other", CONTEXTS.values(), ids=CONTEXTS)
-def test_a_change_of_what_names_and_inputs_depend_on_converts_anew(other: Context) -> None:
+def test_a_change_of_what_names_and_inputs_depend_on_converts_anew(other: Toolbox) -> None:
     convert, cache, message = Converter(), ConversionCache(), A(None, TC("c1"))
     convert_turns([message], convert, context(function()), "messages", cache)
     convert_turns([message], convert, other, "messages", cache)

@@ -10,7 +10,7 @@ import pytest
 
 from addon.core.errors import BadRequest
 from addon.translation.types import RequestOptions
-from tests.translation.asking import CATALOGUE, OPUS, U, chat, finished, text, translated
+from tests.translation.asking import CATALOGUE, OPUS, U, chat, text
 
 PNG = base64.b64encode(b"\x89PNG\r\n\x1a\n" + b"\xfb\xff" * 3).decode()
 JPEG = base64.b64encode(b"\xff\xd8\xff\xe0").decode()
@@ -244,39 +244,12 @@ def test_v036_many_images_are_left_for_anthropic_to_count(model: str) -> None:
     assert len(content["content"]) == 101
 
 
-@pytest.mark.parametrize(
-    ("part", "block"),
-    [
-        (
-            file(file_id="file_abc", filename="a"),
-            document({"type": "file", "file_id": "file_abc"}, "a"),
-        ),
-        (
-            {"type": "input_image", "file_id": "file_abc"},
-            {"type": "image", "source": {"type": "file", "file_id": "file_abc"}},
-        ),
-    ],
-    ids=["file", "image"],
-)
-def test_files_of_anthropic_if_configured(part: dict, block: dict) -> None:
-    translation = translated({"model": OPUS, "messages": [U([part])]}, files=True)
-    assert translation.request["messages"][0]["content"] == [block]
-    assert translation.betas == {"files-api-2025-04-14"}
-    finished(translation)
-
-
 def test_without_files_no_beta_is_asked_for() -> None:
     assert chat(U([image_url("https://example.com/a.png")])).betas == set()
 
 
 def test_options_are_lenient_and_thrifty_by_default() -> None:
     defaults = RequestOptions()
-    switches = (
-        defaults.strict,
-        defaults.files,
-        defaults.web_search,
-        defaults.fast,
-        defaults.hour_cache,
-    )
-    assert not any(switches)
+    assert not defaults.strict
+    assert not defaults.fast
     assert CATALOGUE.get(OPUS).id == OPUS

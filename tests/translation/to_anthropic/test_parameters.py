@@ -306,11 +306,6 @@ def test_how_long_the_cache_is_wanted(fields: dict, ttl: str | None) -> None:
     assert (translation.cache_ttl, translation.ignored) == (ttl, [])
 
 
-def test_30_minutes_are_an_hour_if_configured() -> None:
-    body = {"messages": [U("a")], "prompt_cache_options": {"ttl": "30m"}}
-    assert translated(body, hour_cache=True).cache_ttl == "1h"
-
-
 def test_v107_fast_if_configured() -> None:
     body = {"messages": [U("a")], "service_tier": "fast"}
     fast = next(m.id for m in CATALOGUE.models.values() if m.fast)
@@ -333,26 +328,6 @@ WEB_SEARCH = {
 def test_web_search_is_off_by_default() -> None:
     translation = chat(U("a"), web_search_options=WEB_SEARCH)
     assert (translation.request, translation.ignored) == (BARE, ["web_search_options"])
-
-
-def test_web_search_if_configured() -> None:
-    translation = translated(
-        {"messages": [U("a")], "web_search_options": WEB_SEARCH}, web_search=True
-    )
-    place = {"type": "approximate", "city": "Oslo", "country": "NO"}
-    tool = {"type": "web_search_20250305", "name": "web_search", "user_location": place}
-    assert (translation.request["tools"], translation.ignored) == ([tool], [])
-    finished(translation)
-
-
-def test_web_search_gives_way_to_the_clients_own() -> None:
-    body = {
-        "messages": [U("a")],
-        "web_search_options": {},
-        "tools": [{"name": "web_search", "input_schema": {}}],
-    }
-    (tool,) = translated(body, web_search=True).request["tools"]
-    assert "type" not in tool
 
 
 def test_betas_follow_from_the_body() -> None:

@@ -171,7 +171,7 @@ def test_v080_names_that_look_alike_once_cleaned() -> None:
 
 
 def test_a_name_made_to_collide() -> None:
-    cleaned = context(function("a.b")).tools.upstream_name("a.b")
+    cleaned = context(function("a.b")).upstream_name("a.b")
     translation = chat(
         U("a"),
         A(None, TC("c1", "a.b"), TC("c2", cleaned)),
