@@ -44,14 +44,11 @@ IDLE_WITHOUT: Mapping[str, tuple[str, ...]] = {
 }
 """mitmproxy's addons, and the options that give each something to do. All addons are asked at each of a request's eight
 hooks: that is a third of what mitmdump costs per request."""
-
 CONNECTIONS = "mitmproxy.proxy.server"
 """The logger of connects and disconnects. Each of its records runs through all addons, shown or not."""
-
 COLLECT_AFTER = 20_000
 """New containers between two looks of the garbage collector. A long conversation alone is thousands, and hardly
 anything here is garbage in cycles."""
-
 GLIBC_MALLOC: Mapping[int, int] = {
     # M_ARENA_MAX: threads share one heap. With one for each, what they free stays with them.
     -8: 1,
@@ -60,6 +57,31 @@ GLIBC_MALLOC: Mapping[int, int] = {
 }
 """Options of mallopt(3), by their numbers in malloc.h. Without them a proxy that runs for days keeps what one busy
 minute took."""
+MOST_FLOWS = 300
+DROP_AT_ONCE = 20
+"""So many at a time, since finding the oldest means looking at all."""
+
+
+class FlowLimit:
+    """In mitmweb and mitmproxy, which have a list of flows; mitmdump has none."""
+
+    def __init__(self, most: int = MOST_FLOWS) -> None:
+        self.most = most
+
+    def response(self, flow: http.HTTPFlow) -> None:
+        self.drop_oldest()
+
+    def error(self, flow: http.HTTPFlow) -> None:
+        self.drop_oldest()
+
+    def drop_oldest(self) -> None:
+        view = ctx.master.addons.get("view")
+        if view is None or len(view) < self.most + DROP_AT_ONCE:
+            return
+        done: list[flow.Flow] = sorted(
+            (f for f in view if not f.live and not f.marked), key=lambda f: f.timestamp_created
+        )
+        view.remove(done[: len(view) - self.most])  # a live flow would be killed by it
 
 
 def drop_idle_addons(addons: AddonManager, options: Options) -> None:
@@ -91,33 +113,6 @@ def give_memory_back() -> None:
     if mallopt is not None:
         for option, value in GLIBC_MALLOC.items():
             mallopt(option, value)
-
-
-MOST_FLOWS = 300
-DROP_AT_ONCE = 20
-"""So many at a time, since finding the oldest means looking at all."""
-
-
-class FlowLimit:
-    """In mitmweb and mitmproxy, which have a list of flows; mitmdump has none."""
-
-    def __init__(self, most: int = MOST_FLOWS) -> None:
-        self.most = most
-
-    def response(self, flow: http.HTTPFlow) -> None:
-        self.drop_oldest()
-
-    def error(self, flow: http.HTTPFlow) -> None:
-        self.drop_oldest()
-
-    def drop_oldest(self) -> None:
-        view = ctx.master.addons.get("view")
-        if view is None or len(view) < self.most + DROP_AT_ONCE:
-            return
-        done: list[flow.Flow] = sorted(
-            (f for f in view if not f.live and not f.marked), key=lambda f: f.timestamp_created
-        )
-        view.remove(done[: len(view) - self.most])  # a live flow would be killed by it
 
 
 def replace_streams(addons: AddonManager) -> Iterator[BackgroundWriter]:

@@ -23,6 +23,55 @@ WIDTH = 79
 SETUP_TOKEN = (
     "`claude setup-token` makes a token for unattended use: set it as CLAUDE_CODE_OAUTH_TOKEN."  # noqa: S105
 )
+DRAIN_SECONDS = 75.0
+"""The longest refresh: 30 s for the lock, 30 s for the answer, 10 s for the write."""
+
+
+class Persistence:
+    def __init__(
+        self,
+        settings: Settings,
+        store: UsageStore,
+        counter: TokenCounter,
+        memory: SummaryMemory,
+        *,
+        login: Login,
+        http: httpx.AsyncClient,
+        terminal: Terminal,
+    ) -> None:
+        self.settings = settings
+        self.terminal = terminal
+        self.store = store
+        self.counter = counter
+        self.memory = memory
+        self.login = login
+        self.http = http
+        self.saving: asyncio.Task[None] | None = None
+
+    async def running(self) -> None:
+        hide_in_logs(self.settings.secret)
+        if not ctx.options.server:  # `-n`: somebody looks at saved flows, maybe while a proxy runs
+            return
+        self.store.load()
+        self.saving = asyncio.create_task(self.store.run())
+        self.saving.add_done_callback(self.store.ended)
+        private = self.terminal.private
+        for line in await banner(self.settings, self.login, time.time(), private=private):
+            self.terminal.line(line)
+        # only mitmweb has one; its own line, with the token in it, is below the level that is shown
+        if web_url := getattr(ctx.master, "web_url", None):
+            self.terminal.line(f"  mitmweb       {web_url}")
+
+    async def done(self) -> None:
+        if self.saving is not None:
+            self.saving.cancel()
+        # A refresh under way has spent the old token: it must be saved, and is never cancelled.
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(asyncio.shield(self.login.drain()), DRAIN_SECONDS)
+        self.store.close()
+        self.counter.close()
+        await self.http.aclose()
+        self.memory.close()
 
 
 async def banner(
@@ -100,54 +149,3 @@ def _api_key(settings: Settings) -> str:
     if not settings.key_allowed:
         return "never used (FALLBACK=off): long conversations are trimmed, not summarized"
     return "used when the subscription can't serve"
-
-
-DRAIN_SECONDS = 75.0
-"""The longest refresh: 30 s for the lock, 30 s for the answer, 10 s for the write."""
-
-
-class Persistence:
-    def __init__(
-        self,
-        settings: Settings,
-        store: UsageStore,
-        counter: TokenCounter,
-        memory: SummaryMemory,
-        *,
-        login: Login,
-        http: httpx.AsyncClient,
-        terminal: Terminal,
-    ) -> None:
-        self.settings = settings
-        self.terminal = terminal
-        self.store = store
-        self.counter = counter
-        self.memory = memory
-        self.login = login
-        self.http = http
-        self.saving: asyncio.Task[None] | None = None
-
-    async def running(self) -> None:
-        hide_in_logs(self.settings.secret)
-        if not ctx.options.server:  # `-n`: somebody looks at saved flows, maybe while a proxy runs
-            return
-        self.store.load()
-        self.saving = asyncio.create_task(self.store.run())
-        self.saving.add_done_callback(self.store.ended)
-        private = self.terminal.private
-        for line in await banner(self.settings, self.login, time.time(), private=private):
-            self.terminal.line(line)
-        # only mitmweb has one; its own line, with the token in it, is below the level that is shown
-        if web_url := getattr(ctx.master, "web_url", None):
-            self.terminal.line(f"  mitmweb       {web_url}")
-
-    async def done(self) -> None:
-        if self.saving is not None:
-            self.saving.cancel()
-        # A refresh under way has spent the old token: it must be saved, and is never cancelled.
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(asyncio.shield(self.login.drain()), DRAIN_SECONDS)
-        self.store.close()
-        self.counter.close()
-        await self.http.aclose()
-        self.memory.close()

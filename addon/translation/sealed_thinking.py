@@ -14,15 +14,15 @@ from addon.translation.to_anthropic.content import (
 )
 from addon.translation.to_anthropic.fields import sanitized
 
+THINKING_PREFIX = "ccp1:"
 THINKING = {"thinking": ("thinking", "signature"), "redacted_thinking": ("data",)}
 """Thinking block types, and the fields without which Anthropic refuses them."""
 
 
-def _is_complete_thinking(block: Any) -> bool:
-    if not isinstance(block, dict):
-        return False
-    needed = THINKING.get(str(block.get("type")))
-    return needed is not None and all(isinstance(block.get(name), str) for name in needed)
+def encode_thinking(blocks: list[JsonObject], codec: Codec) -> str:
+    """Anthropic's thinking blocks as the `encrypted_content` that a client keeps and gives back untouched: Anthropic
+    wants them again with their signatures, and OpenAI's own fields have no room for those."""
+    return THINKING_PREFIX + base64.b64encode(codec.dumps(blocks)).decode()
 
 
 def unsealed(encrypted_content: Any) -> Blocks:
@@ -38,10 +38,8 @@ def unsealed(encrypted_content: Any) -> Blocks:
     return blocks if isinstance(blocks, list) and all(map(_is_complete_thinking, blocks)) else []
 
 
-THINKING_PREFIX = "ccp1:"
-
-
-def encode_thinking(blocks: list[JsonObject], codec: Codec) -> str:
-    """Anthropic's thinking blocks as the `encrypted_content` that a client keeps and gives back untouched: Anthropic
-    wants them again with their signatures, and OpenAI's own fields have no room for those."""
-    return THINKING_PREFIX + base64.b64encode(codec.dumps(blocks)).decode()
+def _is_complete_thinking(block: Any) -> bool:
+    if not isinstance(block, dict):
+        return False
+    needed = THINKING.get(str(block.get("type")))
+    return needed is not None and all(isinstance(block.get(name), str) for name in needed)

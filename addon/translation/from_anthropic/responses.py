@@ -22,34 +22,6 @@ from addon.translation.message_stream import StreamEvent
 from addon.translation.sse import encode_event
 from addon.translation.types import Reply
 
-
-def responses_object(
-    message: JsonObject, reply: Reply, created: int, codec: Codec = STDLIB
-) -> JsonObject:
-    """`message` as the answer to a Responses request that did not stream. `created`: Unix seconds.
-
-    It is told to the stream machine block by block, so the two forms of one answer can't differ.
-    """
-    stream = ResponsesStream(reply, created, codec)
-    stream.render(_told(message, reply.json_object))
-    stream.finish()
-    return stream.response()
-
-
-def _told(message: JsonObject, json_object: bool) -> Iterator[StreamEvent]:
-    yield _event("message_start", message=message)
-    for index, block in enumerate(message["content"]):
-        if json_object and block.get("type") == "text":
-            block = {**block, "text": strip_fence(block["text"])}
-        yield _event("content_block_start", index=index, content_block=block)
-        yield _event("content_block_stop", index=index)
-    yield _event("message_delta", delta=message)
-
-
-def _event(kind: str, **data: object) -> StreamEvent:
-    return StreamEvent(kind, data, b"")
-
-
 # What a response object says of a request that did not say it; `Reply.echo` goes over it.
 _UNSAID: JsonObject = {
     "background": False,
@@ -66,13 +38,6 @@ _UNSAID: JsonObject = {
     "top_p": None,
     "truncation": "disabled",
 }
-
-
-def failed_response(response: JsonObject, error: CCProxyError) -> JsonObject:
-    """`response` as it is told when `error` has ended it."""
-    told = openai_error_object(error)
-    told["code"] = told["code"] or told["type"]
-    return {**response, "status": "failed", "error": told}
 
 
 class ResponsesStream(TranslatedStream):
@@ -262,3 +227,37 @@ class ResponsesStream(TranslatedStream):
             self._codec.dumps(text),
             sequence,
         )
+
+
+def responses_object(
+    message: JsonObject, reply: Reply, created: int, codec: Codec = STDLIB
+) -> JsonObject:
+    """`message` as the answer to a Responses request that did not stream. `created`: Unix seconds.
+
+    It is told to the stream machine block by block, so the two forms of one answer can't differ.
+    """
+    stream = ResponsesStream(reply, created, codec)
+    stream.render(_told(message, reply.json_object))
+    stream.finish()
+    return stream.response()
+
+
+def failed_response(response: JsonObject, error: CCProxyError) -> JsonObject:
+    """`response` as it is told when `error` has ended it."""
+    told = openai_error_object(error)
+    told["code"] = told["code"] or told["type"]
+    return {**response, "status": "failed", "error": told}
+
+
+def _told(message: JsonObject, json_object: bool) -> Iterator[StreamEvent]:
+    yield _event("message_start", message=message)
+    for index, block in enumerate(message["content"]):
+        if json_object and block.get("type") == "text":
+            block = {**block, "text": strip_fence(block["text"])}
+        yield _event("content_block_start", index=index, content_block=block)
+        yield _event("content_block_stop", index=index)
+    yield _event("message_delta", delta=message)
+
+
+def _event(kind: str, **data: object) -> StreamEvent:
+    return StreamEvent(kind, data, b"")

@@ -7,6 +7,19 @@ from addon.core.types import JsonObject
 
 # `usage.service_tier` -> OpenAI's `service_tier`
 SERVICE_TIERS = {"standard": "default", "priority": "priority", "batch": "flex"}
+# stop_reason -> chat `finish_reason`; one that is missing here (new, null, pause_turn) is an ordinary end
+FINISH_REASONS = {
+    "max_tokens": "length",
+    "model_context_window_exceeded": "length",
+    "refusal": "content_filter",
+}
+# stop_reason -> Responses `incomplete_details.reason`; one that is missing here completes the response
+INCOMPLETE_REASONS = {
+    "max_tokens": "max_output_tokens",
+    "model_context_window_exceeded": "max_output_tokens",
+    "refusal": "content_filter",
+}
+DEFAULT_REFUSAL = "The model declined to answer."
 
 
 def chat_usage(usage: JsonObject) -> JsonObject:
@@ -57,27 +70,6 @@ def service_tier(usage: JsonObject) -> JsonObject:
     return {"service_tier": tier} if tier else {}
 
 
-def _thinking_tokens(usage: JsonObject) -> int:
-    return (usage.get("output_tokens_details") or {}).get("thinking_tokens") or 0
-
-
-# stop_reason -> chat `finish_reason`; one that is missing here (new, null, pause_turn) is an ordinary end
-FINISH_REASONS = {
-    "max_tokens": "length",
-    "model_context_window_exceeded": "length",
-    "refusal": "content_filter",
-}
-
-# stop_reason -> Responses `incomplete_details.reason`; one that is missing here completes the response
-INCOMPLETE_REASONS = {
-    "max_tokens": "max_output_tokens",
-    "model_context_window_exceeded": "max_output_tokens",
-    "refusal": "content_filter",
-}
-
-DEFAULT_REFUSAL = "The model declined to answer."
-
-
 def finish_reason(stop_reason: str | None, *, called: bool, legacy: bool = False) -> str:
     """The chat `finish_reason`. `called`: the client was given a tool call; `legacy`: as `function_call`.
 
@@ -97,3 +89,7 @@ def refusal(stop_reason: str | None, stop_details: JsonObject | None) -> str | N
     if stop_reason != "refusal":
         return None
     return (stop_details or {}).get("explanation") or DEFAULT_REFUSAL
+
+
+def _thinking_tokens(usage: JsonObject) -> int:
+    return (usage.get("output_tokens_details") or {}).get("thinking_tokens") or 0

@@ -7,6 +7,7 @@ from typing import Any
 from addon.core.types import JsonObject
 
 MAX_MARKS = 4
+_ORDER = ("tools", "system", "messages")
 
 
 def cache_mark(part: JsonObject) -> JsonObject | None:
@@ -35,9 +36,6 @@ def limit_cache_marks(request: JsonObject) -> None:
     for name in _ORDER:
         if name in request:
             request[name] = limiter.limited(request[name])
-
-
-_ORDER = ("tools", "system", "messages")
 
 
 class _Limiter:

@@ -29,7 +29,6 @@ from addon.translation.to_anthropic.tools import Toolbox
 
 LEGACY_CALL_ID = "call_fn"
 """The id of a call made with the deprecated `function_call`, which has none. Pairing makes later ones different."""
-
 SERVER_TOOL_RESULTS = (
     "web_search_tool_result",
     "web_fetch_tool_result",
@@ -38,6 +37,70 @@ SERVER_TOOL_RESULTS = (
     "text_editor_code_execution_tool_result",
     "tool_search_tool_result",
 )
+OPENING = "Begin."
+"""Stands for the first user turn where the client has none: Anthropic demands one, and refuses empty text."""
+
+
+@dataclass(frozen=True, slots=True)
+class AssembledMessages:
+    system: Blocks
+    messages: list[JsonObject]
+    """Neighbours of one role are one message; system messages may be among them, wherever the client had them."""
+    notes: list[str]
+
+
+def convert_turns(
+    messages: Iterable[Any],
+    convert: Callable[[Any, Toolbox], Turn],
+    tools: Toolbox,
+    field: str,
+    cache: ConversionCache,
+) -> list[Turn]:
+    """`convert` sees one message at a time and nothing else, so what it makes of a message is kept in `cache`.
+
+    Raises BadRequest with `param` `<field>[i]…`."""
+    scope = (convert, tools.fingerprint())
+    turns: list[Turn] = []
+    try:
+        for message in messages:
+            if _is_plain(message):
+                turns.append(convert(message, tools))
+            else:
+                turns.append(cache.recall(lambda given: convert(given, tools), message, scope))
+    except BadRequest as error:
+        raise within(f"{field}[{len(turns)}]", error) from None
+    return turns
+
+
+def assemble(turns: list[Turn], field: str) -> AssembledMessages:
+    """System turns before the first other one become `system`; empty turns vanish; neighbours are joined."""
+    notes = [f"{field}[{index}]: {note}" for index, turn in enumerate(turns) for note in turn.notes]
+    groups = _joined([(turn.role, turn.blocks) for turn in turns if turn.blocks])
+    spoken = [(role, blocks) for role, blocks in groups if not _is_thinking_alone(blocks)]
+    groups = groups if len(spoken) == len(groups) else _joined(spoken)
+    system = groups.pop(0)[1] if groups and groups[0][0] == "system" else []
+    messages = [{"role": role, "content": blocks} for role, blocks in groups]
+    return AssembledMessages(
+        system, messages or [{"role": "user", "content": [text_block(OPENING)]}], notes
+    )
+
+
+def message_turn(message: Any, tools: Toolbox) -> Turn:
+    """Depends on its arguments only, and shares nothing with `message`. Raises BadRequest with a `param` below it."""
+    message = expect_object(sanitized(message))
+    match message.get("role"):
+        case "system" | "developer":
+            return Turn("system", content_blocks(message.get("content"), TEXT_PARTS, tools))
+        case "user":
+            return Turn("user", content_blocks(message.get("content"), USER_PARTS, tools))
+        case "assistant":
+            return assistant_turn(message, tools)
+        case "tool":
+            return _result_turn(message.get("tool_call_id"), message, tools)
+        case "function":
+            return _result_turn(LEGACY_CALL_ID, message, tools)
+        case role:
+            raise BadRequest(f"unknown role {str(role)[:80]}", param="role")
 
 
 def assistant_turn(message: JsonObject, tools: Toolbox) -> Turn:
@@ -71,12 +134,44 @@ def call_block(
     }
 
 
+def custom_call_block(
+    call_id: Any, name: Any, text: Any, tools: Toolbox, namespace: Any = None
+) -> JsonObject:
+    """A call with raw text, wrapped as the definition of a custom tool demands even if it is no longer declared."""
+    block = call_block(call_id, name, None, tools, namespace)
+    block["input"] = {"input": text if isinstance(text, str) else ""}
+    return block
+
+
 def raw_notes(blocks: Blocks) -> tuple[str, ...]:
     return tuple(
         f"arguments of {block['name']} are not a JSON object; passed on as {RAW}"
         for block in blocks
         if block["type"] == "tool_use" and block["input"].keys() == {RAW}
     )
+
+
+def _is_plain(message: Any) -> bool:
+    """One string is converted sooner than its digest is made."""
+    if not isinstance(message, dict) or "tool_calls" in message:
+        return False
+    return isinstance(message.get("content"), str) or isinstance(message.get("output"), str)
+
+
+def _joined(turns: list[tuple[Role, Blocks]]) -> list[tuple[Role, Blocks]]:
+    return [
+        (role, [block for _, blocks in group for block in blocks])
+        for role, group in groupby(turns, itemgetter(0))
+    ]
+
+
+def _is_thinking_alone(blocks: Blocks) -> bool:
+    """Can't be sent: the last block of an assistant turn may not be thinking."""
+    return blocks[-1]["type"] in THINKING and all(block["type"] in THINKING for block in blocks)
+
+
+def _result_turn(call_id: Any, message: JsonObject, tools: Toolbox) -> Turn:
+    return Turn("user", [result_block(call_id, message.get("content"), tools)])
 
 
 def _calls(message: JsonObject, tools: Toolbox) -> Iterator[JsonObject]:
@@ -103,15 +198,6 @@ def _call(call: JsonObject, tools: Toolbox) -> JsonObject:
 
 def _custom_call(call_id: Any, custom: JsonObject, tools: Toolbox) -> JsonObject:
     return custom_call_block(call_id, custom.get("name"), custom.get("input"), tools)
-
-
-def custom_call_block(
-    call_id: Any, name: Any, text: Any, tools: Toolbox, namespace: Any = None
-) -> JsonObject:
-    """A call with raw text, wrapped as the definition of a custom tool demands even if it is no longer declared."""
-    block = call_block(call_id, name, None, tools, namespace)
-    block["input"] = {"input": text if isinstance(text, str) else ""}
-    return block
 
 
 def _inline_call(part: JsonObject, tools: Toolbox) -> JsonObject:
@@ -169,92 +255,3 @@ ASSISTANT_PARTS: dict[str, Converter] = {
     **dict.fromkeys(THINKING, _complete_thinking),
     **dict.fromkeys(("server_tool_use", *SERVER_TOOL_RESULTS), _as_it_is),
 }
-
-
-def message_turn(message: Any, tools: Toolbox) -> Turn:
-    """Depends on its arguments only, and shares nothing with `message`. Raises BadRequest with a `param` below it."""
-    message = expect_object(sanitized(message))
-    match message.get("role"):
-        case "system" | "developer":
-            return Turn("system", content_blocks(message.get("content"), TEXT_PARTS, tools))
-        case "user":
-            return Turn("user", content_blocks(message.get("content"), USER_PARTS, tools))
-        case "assistant":
-            return assistant_turn(message, tools)
-        case "tool":
-            return _result_turn(message.get("tool_call_id"), message, tools)
-        case "function":
-            return _result_turn(LEGACY_CALL_ID, message, tools)
-        case role:
-            raise BadRequest(f"unknown role {str(role)[:80]}", param="role")
-
-
-def _result_turn(call_id: Any, message: JsonObject, tools: Toolbox) -> Turn:
-    return Turn("user", [result_block(call_id, message.get("content"), tools)])
-
-
-OPENING = "Begin."
-"""Stands for the first user turn where the client has none: Anthropic demands one, and refuses empty text."""
-
-
-@dataclass(frozen=True, slots=True)
-class AssembledMessages:
-    system: Blocks
-    messages: list[JsonObject]
-    """Neighbours of one role are one message; system messages may be among them, wherever the client had them."""
-    notes: list[str]
-
-
-def convert_turns(
-    messages: Iterable[Any],
-    convert: Callable[[Any, Toolbox], Turn],
-    tools: Toolbox,
-    field: str,
-    cache: ConversionCache,
-) -> list[Turn]:
-    """`convert` sees one message at a time and nothing else, so what it makes of a message is kept in `cache`.
-
-    Raises BadRequest with `param` `<field>[i]…`."""
-    scope = (convert, tools.fingerprint())
-    turns: list[Turn] = []
-    try:
-        for message in messages:
-            if _is_plain(message):
-                turns.append(convert(message, tools))
-            else:
-                turns.append(cache.recall(lambda given: convert(given, tools), message, scope))
-    except BadRequest as error:
-        raise within(f"{field}[{len(turns)}]", error) from None
-    return turns
-
-
-def _is_plain(message: Any) -> bool:
-    """One string is converted sooner than its digest is made."""
-    if not isinstance(message, dict) or "tool_calls" in message:
-        return False
-    return isinstance(message.get("content"), str) or isinstance(message.get("output"), str)
-
-
-def assemble(turns: list[Turn], field: str) -> AssembledMessages:
-    """System turns before the first other one become `system`; empty turns vanish; neighbours are joined."""
-    notes = [f"{field}[{index}]: {note}" for index, turn in enumerate(turns) for note in turn.notes]
-    groups = _joined([(turn.role, turn.blocks) for turn in turns if turn.blocks])
-    spoken = [(role, blocks) for role, blocks in groups if not _is_thinking_alone(blocks)]
-    groups = groups if len(spoken) == len(groups) else _joined(spoken)
-    system = groups.pop(0)[1] if groups and groups[0][0] == "system" else []
-    messages = [{"role": role, "content": blocks} for role, blocks in groups]
-    return AssembledMessages(
-        system, messages or [{"role": "user", "content": [text_block(OPENING)]}], notes
-    )
-
-
-def _joined(turns: list[tuple[Role, Blocks]]) -> list[tuple[Role, Blocks]]:
-    return [
-        (role, [block for _, blocks in group for block in blocks])
-        for role, group in groupby(turns, itemgetter(0))
-    ]
-
-
-def _is_thinking_alone(blocks: Blocks) -> bool:
-    """Can't be sent: the last block of an assistant turn may not be thinking."""
-    return blocks[-1]["type"] in THINKING and all(block["type"] in THINKING for block in blocks)

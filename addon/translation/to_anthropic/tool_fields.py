@@ -35,6 +35,22 @@ class ToolChoice:
         return None if choice == {"type": "auto"} else choice
 
 
+def read_tools(
+    fields: Fields,
+    added: list[Any],
+    cache: ConversionCache,
+    *,
+    legacy: bool,
+) -> Toolbox:
+    """`fields`: of the body; `added`: tools from elsewhere in it; `legacy`: it has `functions` instead. The toolbox may
+    be one of an earlier request. Raises BadRequest, with `param` naming the tool."""
+    if legacy:
+        declared: JsonObject = {"functions": fields.items("functions") or []}
+    else:
+        declared = {"tools": [*(fields.items("tools") or []), *added]}
+    return cache.recall(_toolbox, declared, _toolbox)
+
+
 def read_tool_choice(fields: Fields, toolbox: Toolbox, *, legacy: bool) -> ToolChoice | None:
     """None without tools. `legacy`: the request uses `functions`, whose choice is `function_call` and whose answer has
     room for one call only. Raises BadRequest with `param` `tool_choice` or `function_call`."""
@@ -47,6 +63,21 @@ def read_tool_choice(fields: Fields, toolbox: Toolbox, *, legacy: bool) -> ToolC
         return None
     single = legacy or fields.flag("parallel_tool_calls") is False or _disables_parallel(given)
     return ToolChoice(choice.type, choice.name, choice.allowed, single)
+
+
+def tool_fields(
+    toolbox: Toolbox, choice: ToolChoice | None, messages: list[JsonObject]
+) -> JsonObject:
+    """`tools` and `tool_choice`. `messages`: Anthropic's; what they call must be declared even without `choice`."""
+    if choice is None:
+        return _stubs(messages)
+    definitions = [
+        definition
+        for name, definition in toolbox.definitions.items()
+        if choice.allowed is None or name in choice.allowed
+    ]
+    chosen = choice.as_json()
+    return {"tools": definitions} | ({"tool_choice": chosen} if chosen else {})
 
 
 def _parsed(given: Any, toolbox: Toolbox, name: str, *, legacy: bool) -> ToolChoice:
@@ -99,41 +130,10 @@ def _disables_parallel(given: Any) -> bool:
     return isinstance(given, dict) and given.get("disable_parallel_tool_use") is True
 
 
-def read_tools(
-    fields: Fields,
-    added: list[Any],
-    cache: ConversionCache,
-    *,
-    legacy: bool,
-) -> Toolbox:
-    """`fields`: of the body; `added`: tools from elsewhere in it; `legacy`: it has `functions` instead. The toolbox may
-    be one of an earlier request. Raises BadRequest, with `param` naming the tool."""
-    if legacy:
-        declared: JsonObject = {"functions": fields.items("functions") or []}
-    else:
-        declared = {"tools": [*(fields.items("tools") or []), *added]}
-    return cache.recall(_toolbox, declared, _toolbox)
-
-
 def _toolbox(declared: JsonObject) -> Toolbox:
     if "functions" in declared:
         return declare_functions(declared["functions"])
     return declare_tools(declared["tools"])
-
-
-def tool_fields(
-    toolbox: Toolbox, choice: ToolChoice | None, messages: list[JsonObject]
-) -> JsonObject:
-    """`tools` and `tool_choice`. `messages`: Anthropic's; what they call must be declared even without `choice`."""
-    if choice is None:
-        return _stubs(messages)
-    definitions = [
-        definition
-        for name, definition in toolbox.definitions.items()
-        if choice.allowed is None or name in choice.allowed
-    ]
-    chosen = choice.as_json()
-    return {"tools": definitions} | ({"tool_choice": chosen} if chosen else {})
 
 
 def _stubs(messages: list[JsonObject]) -> JsonObject:
