@@ -1,1 +1,1 @@
-"""The wire formats: pure translation between OpenAI's and Anthropic's APIs. No I/O, no clock, no logging."""
+"""Translates requests and responses between OpenAI's APIs and Anthropic's. Pure: no I/O, no clock, no logging."""

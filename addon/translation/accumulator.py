@@ -1,4 +1,4 @@
-"""The one fold of Anthropic's stream events into the message they describe."""
+"""Assembles the events of one Anthropic stream into the message that they describe."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from addon.core.errors import BadGateway
 from addon.core.types import STDLIB, Codec, JsonObject
 
-# delta type -> the field of the delta that is a piece of a growing text
+# delta type -> the field of the delta that holds the next piece of text
 _GROWING = {
     "text_delta": "text",
     "thinking_delta": "thinking",
@@ -21,10 +21,10 @@ _CLOSERS = {"{": "}", "[": "]"}
 
 
 class MessageAccumulator:
-    """Folds the events of one answer, in their order, into a `message` object.
+    """Assembles the events of one response, added in order, into a `message` object.
 
-    `add` raises BadGateway for an event that breaks Anthropic's order or shape. Events, blocks and fields that are
-    not known here are kept as they came, so a message can be given on whole.
+    `add` raises BadGateway for an event that breaks Anthropic's order or shape. Unknown events, blocks and fields are
+    kept unchanged, so that a message can be passed on complete.
     """
 
     def __init__(self, codec: Codec = STDLIB) -> None:
@@ -40,15 +40,15 @@ class MessageAccumulator:
 
     @property
     def message(self) -> JsonObject:
-        """The message so far, as a new object; {} before `message_start`. A tool input whose JSON was cut off is
-        given up to its last complete member."""
+        """The message so far, as a new object; {} before `message_start`. A tool input whose JSON was cut off
+        contains its complete members only."""
         if not self._message:
             return {}
         content = [block.value(self._codec.loads) for block in self._blocks.values()]
         return {**self._message, "content": content, "usage": self.usage}
 
     def add(self, event: JsonObject) -> None:
-        """Fold in one event (its decoded data)."""
+        """Add one event: its decoded data."""
         kind = event.get("type")
         if kind == "content_block_delta":
             self._block(event).add(event["delta"])
@@ -73,7 +73,7 @@ class MessageAccumulator:
         block = self._blocks.get(event["index"])
         if block is None:
             raise BadGateway(
-                "Upstream sent a part of a content block that it never started",
+                "Upstream sent a delta for a content block that it never started",
                 code="upstream_invalid",
             )
         return block
@@ -87,7 +87,7 @@ class MessageAccumulator:
 
 
 class BlockAccumulator:
-    """Folds one content block: the fields it started with, and its growing text in pieces."""
+    """Assembles one content block from its initial fields and its deltas."""
 
     def __init__(self, start: JsonObject) -> None:
         self._start = dict(start)
@@ -112,7 +112,7 @@ class BlockAccumulator:
                 )
             self._citations.append(delta["citation"])
         else:
-            # signature_delta, compaction_delta and what may come later name the block's own fields
+            # signature_delta, compaction_delta and future types carry fields of the block itself
             overlay(self._start, {key: value for key, value in delta.items() if key != "type"})
 
     def value(self, loads: Callable[[bytes | str], Any]) -> JsonObject:
@@ -129,7 +129,8 @@ class BlockAccumulator:
 
 
 def _tool_input(text: str, loads: Callable[[bytes | str], Any]) -> Any:
-    """The decoded input; cut JSON up to its last complete member; what is no JSON at all as the text it is."""
+    """The decoded input. JSON that was cut off is decoded up to its last complete member; other text is returned as
+    it is."""
     for candidate in (text, _complete_part(text)):
         try:
             return loads(candidate)
@@ -139,7 +140,7 @@ def _tool_input(text: str, loads: Callable[[bytes | str], Any]) -> Any:
 
 
 def _complete_part(text: str) -> str:
-    """JSON text that was cut off, up to its last member that is surely complete, closed."""
+    """Truncated JSON text up to its last member that is certainly complete, with all brackets closed."""
     closers: list[str] = []
     end = 0
     for token in _JSON_TOKEN.finditer(text):
@@ -155,8 +156,8 @@ def _complete_part(text: str) -> str:
 
 
 def overlay(target: JsonObject, changes: JsonObject) -> None:
-    """Lay `changes` over `target` in place. Counts of `message_delta` are totals so far, and a null there means
-    "not said", so it never replaces what `message_start` said."""
+    """Update `target` in place. Counts in `message_delta` are cumulative totals, and null there means "not reported",
+    so it never replaces a value from `message_start`."""
     for key, value in changes.items():
         if value is not None or key not in target:
             target[key] = value

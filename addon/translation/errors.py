@@ -1,4 +1,4 @@
-"""Errors on the wire: read from upstream, written in each client's dialect."""
+"""Reads errors from upstream responses and writes errors in each client's dialect."""
 
 from __future__ import annotations
 
@@ -47,10 +47,10 @@ STATUS_BY_TYPE = {
     "overloaded_error": 529,
 }
 
-# For statuses whose body does not say: gateways in front of the API answer with a page.
+# For responses without an error type: gateways in front of the API send an HTML page.
 _TYPE_BY_STATUS = {status: type for type, status in STATUS_BY_TYPE.items()}
 
-# Anthropic's type -> OpenAI's. OpenAI clients know 503 and not 529.
+# Anthropic's type -> OpenAI's. OpenAI clients handle 503 but not 529.
 _OPENAI_ERRORS = {
     "invalid_request_error": _OpenAIError("invalid_request_error"),
     "authentication_error": _OpenAIError("authentication_error", "invalid_api_key"),
@@ -65,7 +65,7 @@ _OPENAI_ERRORS = {
     "overloaded_error": _OpenAIError("server_error", "overloaded", status=503),
 }
 
-# Anthropic gives these causes no code of their own, and OpenAI clients act on the code.
+# Anthropic has no error codes for these causes, but OpenAI clients act on the code.
 _CODE_BY_MESSAGE = (
     (
         re.compile(r"prompt is too long|exceed context limit", re.IGNORECASE),
@@ -75,7 +75,7 @@ _CODE_BY_MESSAGE = (
 )
 _OPENAI_CODES = {code for _, code in _CODE_BY_MESSAGE} | {e.code for e in _OPENAI_ERRORS.values()}
 
-# The codes of openai.types.responses.ResponseError; what is none of these is the server's fault.
+# The codes of openai.types.responses.ResponseError; any other code counts as a server error.
 _OPENAI_CAUSES = (
     (429, re.compile(r"rate_limit|insufficient_quota")),
     (
@@ -87,7 +87,7 @@ _OPENAI_CAUSES = (
 
 _MAX_MESSAGE = 10_000
 _MAX_EXCERPT = 300
-# What is not closed goes to the end, or each further opening would be read to the end, too.
+# An element that is never closed extends to the end; otherwise each further one would be scanned to the end again.
 _HIDDEN_HTML = re.compile(
     r"<(script|style)\b.*?(</\1\s*>|\Z)|<!--.*?(-->|\Z)", re.DOTALL | re.IGNORECASE
 )
@@ -118,14 +118,14 @@ _CLASSES: Mapping[int, type[CCProxyError]] = {
 def error_body(
     error: CCProxyError, dialect: Dialect, request_id: str | None = None
 ) -> tuple[int, JsonObject]:
-    """The status and the JSON body that tell `error` to a client of `dialect`."""
+    """The status and JSON body that report `error` to a client of `dialect`."""
     if dialect == "messages":
         return error.status, _anthropic_body(error, request_id)
     return _openai_error(error).status or error.status, {"error": openai_error_object(error)}
 
 
 def openai_error_object(error: CCProxyError) -> JsonObject:
-    """What OpenAI bodies and chat streams carry under `error`."""
+    """The `error` object of OpenAI bodies and chat streams."""
     known = _openai_error(error)
     return {
         "message": error.message,
@@ -163,9 +163,9 @@ def _openai_error(error: CCProxyError) -> _OpenAIError:
 
 
 def from_upstream(status: int, body: bytes, headers: Mapping[str, str], now: float) -> CCProxyError:
-    """The error that upstream's error answer stands for. `headers` has lower-case names; `now` is in unix seconds.
+    """The error that an upstream error response describes. `headers` has lower-case names; `now` is in unix seconds.
 
-    The message is upstream's own, word for word (people search for it); of a page that is not JSON a short excerpt.
+    The message is upstream's own, unchanged, because people search for it; of a page that is not JSON, an excerpt.
     """
     told, wait = _error_object(body), asked_wait(headers, now)
     if told is None:
@@ -173,13 +173,13 @@ def from_upstream(status: int, body: bytes, headers: Mapping[str, str], now: flo
     error = _from_object(told, status)
     error.retry_after = wait
     if headers.get("anthropic-ratelimit-unified-status") == "rejected":
-        # The subscription's window is used up: clients that tell quota from haste stop asking.
+        # The subscription's quota is used up: clients that distinguish quotas from rate limits stop retrying.
         error.code = "insufficient_quota"
     return error
 
 
 def from_event(data: JsonObject) -> CCProxyError:
-    """The error that an `error` event stands for, with the status it would have had as an answer."""
+    """The error that an `error` event describes, with the status that it would have had as a response."""
     told = data.get("error")
     if not isinstance(told, dict):
         told = {}
@@ -187,10 +187,10 @@ def from_event(data: JsonObject) -> CCProxyError:
 
 
 def from_openai_event(told: JsonObject) -> CCProxyError:
-    """The error that ends a stream of OpenAI's, with the status it would have had as a response.
+    """The error that ends one of OpenAI's streams, with the status that it would have had as a response.
 
-    `told` has it under `error`, as chat chunks, failed responses and recorded `error` events do, or is the `error`
-    event itself, as `openai.types.responses.ResponseErrorEvent` has it.
+    `told` holds it under `error`, as chat chunks, failed responses and recorded `error` events do, or is the `error`
+    event itself, as in `openai.types.responses.ResponseErrorEvent`.
     """
     error = told.get("error") or told
     if not isinstance(error, dict):
@@ -217,10 +217,10 @@ def _from_object(told: JsonObject, status: int) -> CCProxyError:
 
 
 def _from_page(status: int, body: bytes, retry_after: float | None) -> CCProxyError:
-    # 520 to 526 are the names Cloudflare has for a bad gateway.
+    # Cloudflare uses 520 to 526 for a bad gateway.
     shown = 502 if status >= 500 and status not in _TYPE_BY_STATUS else status
     excerpt = _excerpt(body)
-    message = f"Upstream answered {status} without a readable error" + (
+    message = f"Upstream returned {status} without a readable error" + (
         f": {excerpt}" if excerpt else ""
     )
     error = _error(shown, _type_of(shown), message, "upstream_invalid" if shown == 502 else None)
@@ -249,7 +249,7 @@ def _error_object(body: bytes) -> JsonObject | None:
 
 
 def _message(told: JsonObject, status: int) -> str:
-    message = _text(told.get("message")) or f"Upstream answered {status}"
+    message = _text(told.get("message")) or f"Upstream returned {status}"
     return _SECRET.sub("[key]", message[:_MAX_MESSAGE])
 
 

@@ -1,4 +1,4 @@
-"""The one reading of Anthropic's answers: the event stream, and the whole body."""
+"""Reads Anthropic's responses: event streams, and complete bodies."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from addon.translation.accumulator import MessageAccumulator
 from addon.translation.errors import from_event
 from addon.translation.sse import ServerSentEvent, SSEDecoder
 
-# What later code takes for granted of an event; other events may hold anything.
+# The fields that later code relies on; other events may hold anything.
 _SHAPES: Mapping[str, Mapping[str, type]] = {
     "message_start": {"message": dict},
     "content_block_start": {"index": int, "content_block": dict},
@@ -23,7 +23,7 @@ _ANY_SHAPE: Mapping[str, type] = {}
 
 
 class StreamEvent(NamedTuple):
-    """One upstream event: its type, its decoded data, and its bytes as they came."""
+    """One upstream event: its type, its decoded data, and its original bytes."""
 
     type: str
     data: JsonObject
@@ -31,10 +31,11 @@ class StreamEvent(NamedTuple):
 
 
 class MessageStream:
-    """Reads an answer's event stream, given in pieces of any size, and folds it into `message` and `usage`.
+    """Reads the event stream of a response, fed in chunks of any size, and assembles `message` and `usage`.
 
-    Never raises: what is wrong with the stream is `error`, after which nothing more is read. `error` before `began`
-    can still be told as an HTTP status, since the client has had no content.
+    States: open, then `ended` or `error`; after either of these, further bytes are ignored. It never raises: a fault
+    in the stream sets `error`. Until `began` is set, an error can still be reported as an HTTP status, because the
+    client has received no content.
     """
 
     def __init__(self, codec: Codec = STDLIB) -> None:
@@ -53,11 +54,11 @@ class MessageStream:
 
     @property
     def usage(self) -> JsonObject:
-        """The token counts so far, in Anthropic's form; also of an answer that broke off."""
+        """The token counts so far, in Anthropic's form; also of a response that broke off."""
         return self._accumulator.usage
 
     def feed(self, chunk: bytes) -> list[StreamEvent]:
-        """The events that `chunk` completes. An upstream `error` event is not among them: it becomes `error`."""
+        """The events that `chunk` completes. An upstream `error` event is not among them: it sets `error`."""
         events: list[StreamEvent] = []
         if self.ended or self.error:
             return events
@@ -68,7 +69,7 @@ class MessageStream:
         return events
 
     def close(self) -> list[StreamEvent]:
-        """At the end of the bytes: the last events. Sets `ended`, or `error` if the answer is not complete."""
+        """Call at the end of the bytes. Returns the last events; sets `ended`, or `error` for a response cut short."""
         events: list[StreamEvent] = []
         if self.ended or self.error:
             return events
@@ -92,7 +93,7 @@ class MessageStream:
                 raise from_event(event.data)
             self._accumulator.add(event.data)
             events.append(event)
-            if event.type != "content_block_delta":  # nearly all of them
+            if event.type != "content_block_delta":  # nearly all events are deltas
                 self._note_progress(event)
                 if self.ended:
                     return
@@ -121,10 +122,10 @@ class MessageStream:
 
 
 def read_message(body: bytes, codec: Codec = STDLIB) -> JsonObject:
-    """A whole (not streamed) answer of upstream as its message. Raises BadGateway when it is none."""
-    message = decode_object(body, codec, "an answer")
+    """The message in the body of a response that was not streamed. Raises BadGateway if there is none."""
+    message = decode_object(body, codec, "a response")
     if not isinstance(message.get("content"), list):
-        raise BadGateway("Upstream sent an answer without content", code="upstream_invalid")
+        raise BadGateway("Upstream sent a response without content", code="upstream_invalid")
     return message
 
 
@@ -136,5 +137,5 @@ def decode_object(body: bytes, codec: Codec, what: str) -> JsonObject:
             f"Upstream sent {what} that is not JSON", code="upstream_invalid"
         ) from None
     if not isinstance(value, dict):
-        raise BadGateway(f"Upstream sent {what} that is no JSON object", code="upstream_invalid")
+        raise BadGateway(f"Upstream sent {what} that is not a JSON object", code="upstream_invalid")
     return value

@@ -1,4 +1,4 @@
-"""Thinking that OpenAI clients get sealed, so that it comes back with the next request and reaches Claude whole."""
+"""Encodes Claude's thinking as the `encrypted_content` that OpenAI clients keep and send back with the next request."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from addon.translation.to_anthropic.fields import sanitized
 
 THINKING_PREFIX = "ccp1:"
 THINKING = {"thinking": ("thinking", "signature"), "redacted_thinking": ("data",)}
-"""Thinking block types, and the fields without which Anthropic refuses them."""
+"""Thinking block types, and the fields without which Anthropic rejects them."""
 
 
 def encode_thinking(blocks: list[JsonObject], codec: Codec) -> str:
-    """Anthropic's thinking blocks as the `encrypted_content` that a client keeps and gives back untouched: Anthropic
-    wants them again with their signatures, and OpenAI's own fields have no room for those."""
+    """Anthropic's thinking blocks as `encrypted_content`. Anthropic requires them back with their signatures, and
+    OpenAI's other fields have no room for those."""
     return THINKING_PREFIX + base64.b64encode(codec.dumps(blocks)).decode()
 
 
 def unsealed(encrypted_content: Any) -> Blocks:
-    """The thinking blocks that this proxy gave out in a reasoning item; [] for anyone else's reasoning."""
+    """The thinking blocks that this proxy sent in a reasoning item; [] for reasoning from anywhere else."""
     if not isinstance(encrypted_content, str) or not encrypted_content.startswith(THINKING_PREFIX):
         return []
     try:
@@ -35,10 +35,10 @@ def unsealed(encrypted_content: Any) -> Blocks:
         )
     except (ValueError, RecursionError, BadRequest):
         return []
-    return blocks if isinstance(blocks, list) and all(map(_is_complete_thinking, blocks)) else []
+    return blocks if isinstance(blocks, list) and all(map(is_complete_thinking, blocks)) else []
 
 
-def _is_complete_thinking(block: Any) -> bool:
+def is_complete_thinking(block: Any) -> bool:
     if not isinstance(block, dict):
         return False
     needed = THINKING.get(str(block.get("type")))

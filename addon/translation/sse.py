@@ -1,4 +1,4 @@
-"""Server-sent events: bytes in, whole events out (https://html.spec.whatwg.org/multipage/server-sent-events.html)."""
+"""Decodes and encodes server-sent events (https://html.spec.whatwg.org/multipage/server-sent-events.html)."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ MAX_EVENT_BYTES = 32 * 1024 * 1024
 
 _BOM = b"\xef\xbb\xbf"
 _COMMON = re.compile(rb"event: (.*)\ndata: (.*)\n\n")
-# The standard ends a line with \n, \r or \r\n only; str.splitlines() would also cut at U+2028 and U+0085, which JSON
-# text may hold. A \r that is the last byte so far may still be the first half of a \r\n.
+# In the standard a line ends with \n, \r or \r\n only; str.splitlines() would also split at U+2028 and U+0085, which
+# JSON text may contain. A \r that is the last byte so far may still be the first half of a \r\n.
 _LINE_END = re.compile(rb"\r\n|\n|\r")
 _BLANK_LINE = re.compile(rb"(?>\r\n|\n|\r)(?>\r\n|\n|\r(?!\Z))")
 _LONGEST_BLANK_LINE = 4
 
 
 class ServerSentEvent(NamedTuple):
-    """One event with data. `raw` is what came, its blank line included, to be passed on unchanged."""
+    """One event with data. `raw` is its original bytes including the blank line, to be passed on unchanged."""
 
     event: str
     data: bytes
@@ -28,16 +28,16 @@ class ServerSentEvent(NamedTuple):
 
 
 class SSEDecoder:
-    """Takes a byte stream in pieces of any size and gives the events that have come whole.
+    """Decodes a byte stream, fed in chunks of any size, into complete events.
 
-    Comments and events without data are left out. Raises BadGateway when one event exceeds `max_event_bytes`.
+    Comments and events without data are skipped. Raises BadGateway when one event exceeds `max_event_bytes`.
     """
 
     def __init__(self, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
         self._max = max_event_bytes
         self._pieces: list[bytes] = []  # a long event is joined once, not once per chunk
         self._size = 0
-        self._tail = b""  # the last bytes, where a blank line may have begun
+        self._tail = b""  # the last bytes, in which a blank line may have started
         self._started = False
 
     def feed(self, chunk: bytes) -> list[ServerSentEvent]:
@@ -54,7 +54,7 @@ class SSEDecoder:
         return events
 
     def close(self) -> list[ServerSentEvent]:
-        """At the end of the stream: an event that ended in bare carriage returns; an unfinished one is dropped."""
+        """Call at the end of the stream. Returns an event that ended in bare carriage returns, but no unfinished one."""
         raw = self._take(self._tail)
         self._tail = b""
         event = _parse(raw) if raw.endswith((b"\r\r", b"\n\r")) else None
@@ -85,19 +85,19 @@ class SSEDecoder:
 
 
 def encode_event(data: bytes, event: str = "") -> bytes:
-    """One event on the wire. `data` must hold no line end, as JSON text never does."""
+    """The bytes of one event. `data` must contain no line end; encoded JSON never does."""
     if event:
         return b"event: %b\ndata: %b\n\n" % (event.encode(), data)
     return b"data: %b\n\n" % data
 
 
 def encode_comment(text: str) -> bytes:
-    """A comment, which clients skip. Line ends are taken out: after one, the text would be read as an event."""
+    """A comment, which clients skip. Line ends are removed: text after one would be read as an event."""
     return f": {text.replace('\r', ' ').replace('\n', ' ')}\n\n".encode()
 
 
 def _blank_lines(window: bytes) -> Iterator[int]:
-    """The offsets just behind each blank line."""
+    """The offset after each blank line."""
     if b"\r" in window:
         yield from (match.end() for match in _BLANK_LINE.finditer(window))
         return

@@ -184,7 +184,7 @@ def test_v161_a_gateway_s_page_becomes_a_short_json_error(
     error = from_upstream(status, PAGE, NO_HEADERS, NOW)
     assert (error.status, error.type) == (told, kind)
     assert error.message.startswith(
-        f"Upstream answered {status} without a readable error: 520: Web server"
+        f"Upstream returned {status} without a readable error: 520: Web server"
     )
     assert "Sorry" in error.message
     assert not any(hidden in error.message for hidden in ("<", "alert", "color", "ray"))

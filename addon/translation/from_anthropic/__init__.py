@@ -1,1 +1,1 @@
-"""Responses: Anthropic's events become what each dialect's client expects."""
+"""Translates Anthropic's responses into each client dialect."""

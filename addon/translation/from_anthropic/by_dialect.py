@@ -1,4 +1,4 @@
-"""The one place that chooses by dialect how an answer is written."""
+"""Chooses, by the client's dialect, how a response is written."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def renderer_for(
     *,
     request_id: str | None = None,
 ) -> Renderer:
-    """The writer of one streamed answer. `created`: Unix seconds; `request_id`: for Anthropic's error event."""
+    """The renderer of one streamed response. `created`: Unix seconds; `request_id`: for Anthropic's error event."""
     match dialect:
         case "chat":
             return ChatStream(reply, created, codec)
@@ -31,7 +31,7 @@ def renderer_for(
 def whole_answer(
     dialect: Dialect, message: JsonObject, reply: Reply, created: int, codec: Codec = STDLIB
 ) -> JsonObject:
-    """`message` as the body of an answer that is not streamed."""
+    """`message` as the body of a response that is not streamed."""
     match dialect:
         case "chat":
             return chat_completion(message, reply, created, codec)

@@ -1,4 +1,4 @@
-"""Anthropic's stream as `chat.completion.chunk`s."""
+"""Writes Anthropic's responses as OpenAI chat completions, streamed or complete."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _FENCED = re.compile(r"\s*```[a-zA-Z]*[ \t]*\r?\n(.*?)\r?\n?```\s*", re.DOTALL)
 
 
 class _Thinking:
-    """An open thinking block: what stands before its first piece."""
+    """An open thinking block: the separator to send before its first piece."""
 
     __slots__ = ("separator",)
 
@@ -28,10 +28,10 @@ class _Thinking:
 
 
 class ChatStream(TranslatedStream):
-    """One chat answer as a stream. `created`: Unix seconds, the same in every chunk.
+    """One chat response as a stream of `chat.completion.chunk`. `created`: Unix seconds, the same in every chunk.
 
-    Keeps to what the OpenAI SDKs' accumulators demand: the role once and first, each call's id, type and name once,
-    calls numbered 0, 1, 2 without gaps, no chunk without `choices`, one finish_reason, `[DONE]` last.
+    Invariants, required by the OpenAI SDKs' accumulators: the role once and first; each call's id, type and name once;
+    calls numbered 0, 1, 2 without gaps; `choices` in every chunk; one finish_reason; `[DONE]` last.
     """
 
     def __init__(self, reply: Reply, created: int, codec: Codec = STDLIB) -> None:
@@ -45,7 +45,7 @@ class ChatStream(TranslatedStream):
         self._content_head = self._content_tail = b""
 
     def _opening(self) -> bytes:
-        """What is the same in every chunk is encoded once: most chunks carry a few characters of text."""
+        """Encodes once what all chunks share: most chunks carry only a few characters of text."""
         head = {
             "id": completion_id(self._message),
             "object": "chat.completion.chunk",
@@ -54,7 +54,7 @@ class ChatStream(TranslatedStream):
             **service_tier(self._usage),
         }
         self._head = b"data: %b" % self._codec.dumps(head)[:-1]
-        # With include_usage OpenAI says `null` in every chunk but the last.
+        # With include_usage, OpenAI sends `"usage": null` in every chunk but the last.
         usage = b',"usage":null' if self._reply.include_usage else b""
         self._delta_head = self._head + b',"choices":[{"index":0,"delta":'
         self._delta_tail = b',"logprobs":null,"finish_reason":null}]%b}\n\n' % usage
@@ -77,8 +77,8 @@ class ChatStream(TranslatedStream):
             case "tool_use":
                 return self._call_start(index, block)
             case _:
-                # Server tools, redacted thinking, compaction and new blocks are not the client's; what belongs to
-                # them is dropped with them, since their index is unknown.
+                # Server tools, redacted thinking, compaction and unknown blocks have no form in chat. Their deltas are
+                # dropped too, because their index is not in `_blocks`.
                 return b""
 
     def _block_delta(self, index: int, delta: JsonObject) -> bytes:
@@ -109,7 +109,7 @@ class ChatStream(TranslatedStream):
 
     def _thinking(self, block: _Thinking, text: str) -> bytes:
         if not text or not self._reply.reasoning_fields:
-            return b""  # omitted thinking comes as empty pieces
+            return b""  # omitted thinking arrives as empty deltas
         text = block.separator + text
         block.separator = ""
         self._thought = True
@@ -119,7 +119,7 @@ class ChatStream(TranslatedStream):
         cited = text.url_citations(self._text_length)
         if not cited:
             return b""
-        # The OpenAI SDK's accumulator merges lists by `index` and fails on an element without one.
+        # The OpenAI SDK's accumulator merges lists by `index` and fails on elements without one.
         first = self._annotations
         self._annotations += len(cited)
         annotations = [{"index": first + i, **chat_annotation(c)} for i, c in enumerate(cited)]
@@ -129,14 +129,14 @@ class ChatStream(TranslatedStream):
 
     def _call_start(self, index: int, block: JsonObject) -> bytes:
         if self._reply.legacy_functions and self._calls:
-            return b""  # the old form has room for one call
+            return b""  # `function_call` holds one call
         call = StreamedCall(block, self._calls, self._reply, self._codec)
         self._calls += 1
         self._blocks[index] = call
         function = {"name": call.how.name, "arguments": ""}
         if self._reply.legacy_functions:
             return self._chunk({"function_call": function})
-        # Also custom tools: chunks know functions only, and both the SDK and Cursor break on another type.
+        # Custom tools too: chunks have function calls only, and both the SDK and Cursor fail on another type.
         head = {
             "index": call.position,
             "id": call.call_id,
@@ -187,7 +187,7 @@ class ChatStream(TranslatedStream):
 def chat_completion(
     message: JsonObject, reply: Reply, created: int, codec: Codec = STDLIB
 ) -> JsonObject:
-    """`message` as the answer to a chat request that did not stream. `created`: Unix seconds."""
+    """`message` as the response to a chat request that did not stream. `created`: Unix seconds."""
     content = message["content"]
     calls = [block for block in content if block.get("type") == "tool_use"]
     usage = message.get("usage") or {}
@@ -220,14 +220,14 @@ def completion_id(message: JsonObject) -> str:
 
 
 def id_tail(message: JsonObject) -> str:
-    """What distinguishes the ids of `message`: the part behind `msg_`."""
+    """The unique part of the id of `message`: what follows `msg_`."""
     return str(message.get("id") or "").removeprefix("msg_")
 
 
 def strip_fence(text: str) -> str:
-    """`text` without one code fence around all of it: who asked for a JSON object gives the answer to a parser."""
+    """`text` without a code fence around all of it: a client that asked for a JSON object parses the text."""
     fenced = _FENCED.fullmatch(text)
-    # JSON holds no raw line end within a string, so a fence inside starts a second block.
+    # JSON has no raw line end within a string, so a fence inside starts a second block.
     return fenced[1] if fenced and "\n```" not in fenced[1] else text
 
 
@@ -237,17 +237,17 @@ def _assistant_message(
     texts = [block for block in message["content"] if block.get("type") == "text"]
     text = "".join(block.get("text") or "" for block in texts)
     declined = refusal(message.get("stop_reason"), message.get("stop_details"))
-    answer: JsonObject = {"role": "assistant", "content": text, "refusal": declined}
+    reply_message: JsonObject = {"role": "assistant", "content": text, "refusal": declined}
     if reply.json_object:
-        answer["content"] = strip_fence(text)
+        reply_message["content"] = strip_fence(text)
     if not text:
-        # Many clients choke on null without calls; Cursor shows `content` only, so a refusal must be there too.
-        answer["content"] = declined or (None if calls else "")
+        # Many clients fail on null without calls; Cursor shows `content` only, so a refusal must be there too.
+        reply_message["content"] = declined or (None if calls else "")
     if reasoning := _reasoning(message):
-        answer |= dict.fromkeys(reply.reasoning_fields, reasoning)
+        reply_message |= dict.fromkeys(reply.reasoning_fields, reasoning)
     if annotations := _annotations(texts):
-        answer["annotations"] = annotations
-    return answer | _calls(calls, reply, codec)
+        reply_message["annotations"] = annotations
+    return reply_message | _calls(calls, reply, codec)
 
 
 def _reasoning(message: JsonObject) -> str:
@@ -270,7 +270,7 @@ def _calls(calls: list[JsonObject], reply: Reply, codec: Codec) -> JsonObject:
     if not calls:
         return {}
     if reply.legacy_functions:
-        # The old form has room for one call; with `functions` the request asks upstream for no more.
+        # `function_call` holds one call; with `functions`, parallel calls are disabled upstream.
         return {"function_call": _tool_call(calls[0], reply, codec)["function"]}
     return {"tool_calls": [_tool_call(block, reply, codec) for block in calls]}
 

@@ -1,4 +1,4 @@
-"""Web citations of a text block, as OpenAI's annotations."""
+"""Converts web citations of a text block to OpenAI's annotations."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from addon.core.types import JsonObject
 
 def url_citations(citations: Iterable[JsonObject] | None, start: int, end: int) -> list[JsonObject]:
     """One `{start_index, end_index, title, url}` for each web citation of the text that spans `start` to `end`
-    (code points of the joined answer). OpenAI has no words for places within a document: those are left out."""
+    (code points of the joined text). OpenAI has no form for locations within a document: those are left out."""
     return [
         {
             "start_index": start,
@@ -23,7 +23,7 @@ def url_citations(citations: Iterable[JsonObject] | None, start: int, end: int) 
 
 
 class CitedText:
-    """An open text block of a stream: its index, where its text begins in the joined answer, and what it cites."""
+    """An open text block of a stream: its index, where its text starts in the joined text, and its citations."""
 
     __slots__ = ("_citations", "_start", "index")
 
@@ -36,5 +36,5 @@ class CitedText:
         self._citations.append(citation)
 
     def url_citations(self, end: int) -> list[JsonObject]:
-        """The citations, once the text has ended at `end`."""
+        """The citations, when the text has ended at `end`."""
         return url_citations(self._citations, self._start, end)

@@ -1,4 +1,4 @@
-"""Which of upstream's response headers a client gets, and under which names."""
+"""Selects the upstream response headers that a client receives, and renames them for its dialect."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from addon.core.retry_after import http_date, read_reset
 from addon.core.types import Dialect
 
-# Everything else is left behind: organisation ids, cookies, the CDN's headers, and the lengths and encodings of a body
-# that is rewritten. `anthropic-ratelimit-unified-*` tells how much of a person's subscription is used up, and a
-# tunnel's clients have no business with that.
+# All others are dropped: organization ids, cookies, the CDN's headers, and the length and encoding of a body that is
+# rewritten. `anthropic-ratelimit-unified-*` reveals how much of the subscription is used, which a tunnel's clients
+# should not learn.
 PASSED = ("retry-after", "retry-after-ms", "x-should-retry")
 PASSED_NATIVE = ("anthropic-ratelimit-", "anthropic-priority-", "anthropic-fast-")
 HIDDEN = "anthropic-ratelimit-unified-"
@@ -17,12 +17,12 @@ HIDDEN = "anthropic-ratelimit-unified-"
 EVENT_STREAM_HEADERS = (
     ("content-type", "text/event-stream; charset=utf-8"),
     ("cache-control", "no-cache, no-transform"),
-    ("x-accel-buffering", "no"),  # nginx would hold events back
+    ("x-accel-buffering", "no"),  # nginx would buffer events
 )
 
 
 def client_headers(upstream: Mapping[str, str], dialect: Dialect) -> list[tuple[str, str]]:
-    """The headers of upstream's answer (lower-case names) that go to a client of `dialect`."""
+    """The upstream response headers (lower-case names) that a client of `dialect` receives."""
     headers = [(name, upstream[name]) for name in PASSED if name in upstream]
     if request_id := upstream.get("request-id"):
         # The OpenAI SDKs read x-request-id, the Anthropic ones request-id.
@@ -53,8 +53,8 @@ def _ratelimits(upstream: Mapping[str, str]) -> list[tuple[str, str]]:
 
 
 def _time_left(reset: str, date: str | None) -> str | None:
-    """Anthropic says when (RFC 3339), OpenAI how long ("6m0s"): counted from the answer's own date, so that a wrong
-    clock on this machine does not matter."""
+    """Anthropic sends a time (RFC 3339), OpenAI a duration ("6m0s"). It is relative to the response's own Date, so that
+    a wrong clock on this machine does not matter."""
     now = http_date(date)
     moment = None if now is None else read_reset(reset, now)
     return None if now is None or moment is None else duration(moment - now)

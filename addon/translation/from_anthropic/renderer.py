@@ -1,4 +1,4 @@
-"""What the three streams to a client have in common."""
+"""The base classes of the three streams that are written to clients."""
 
 from __future__ import annotations
 
@@ -16,27 +16,28 @@ from addon.translation.types import Reply
 
 
 class Renderer(ABC):
-    """Turns upstream events into the bytes of one client's stream.
+    """Writes upstream events as the bytes of one client's stream.
 
-    Ends once, by `finish` or by `fail`; after that every method but `comment` gives b"". A broken answer must never
-    look complete (a client would run half a tool call), so `fail` writes one error and no closing mark.
+    States: open, then closed by `finish` or `fail`; after that every method but `comment` returns b"". A response that
+    broke off must never look complete, because a client would run half a tool call: `fail` writes one error and no end
+    marker.
     """
 
     keepalive = b": keepalive\n\n"
-    """What may be sent between two events while there is nothing to say."""
+    """May be sent between two events while upstream is silent."""
 
     _closed = False
 
     @final
     def render(self, events: Iterable[StreamEvent]) -> bytes:
-        """The bytes for `events`, as they come from `MessageStream`; often b""."""
+        """The bytes for `events`, in the order of `MessageStream`; often b""."""
         if self._closed:
             return b""
         return b"".join([self._event(event) for event in events])
 
     @final
     def finish(self) -> bytes:
-        """The end of a complete answer."""
+        """The end of a complete response."""
         if self._closed:
             return b""
         self._closed = True
@@ -44,14 +45,14 @@ class Renderer(ABC):
 
     @final
     def fail(self, error: CCProxyError) -> bytes:
-        """The end of an answer that broke off: exactly one error."""
+        """The end of a response that broke off: exactly one error."""
         if self._closed:
             return b""
         self._closed = True
         return self._error(error)
 
     def comment(self, text: str) -> bytes:
-        """`text` where people who debug can see it and clients do not look."""
+        """`text` as a comment: visible to people who debug, skipped by clients."""
         return encode_comment(text)
 
     @abstractmethod
@@ -65,7 +66,7 @@ class Renderer(ABC):
 
 
 class TranslatedStream(Renderer):
-    """Hands each event to the method of its kind, and keeps what only the end of the stream tells."""
+    """Dispatches each event to one method per event type, and keeps what is only known at the end of the stream."""
 
     def __init__(self, reply: Reply, created: int, codec: Codec) -> None:
         self._reply = reply
@@ -93,7 +94,7 @@ class TranslatedStream(Renderer):
             case "message_delta":
                 overlay(self._stop, data["delta"])
                 overlay(self._usage, data.get("usage") or {})
-        return b""  # ping, message_stop (the end is `finish`), and what may be new
+        return b""  # ping, message_stop (`finish` ends the stream), and unknown events
 
     @final
     def _start(self, message: JsonObject) -> bytes:

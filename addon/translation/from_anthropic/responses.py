@@ -1,4 +1,4 @@
-"""Anthropic's stream as the typed events of OpenAI's Responses API."""
+"""Writes Anthropic's responses in the form of OpenAI's Responses API, streamed or complete."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from addon.translation.message_stream import StreamEvent
 from addon.translation.sse import encode_event
 from addon.translation.types import Reply
 
-# What a response object says of a request that did not say it; `Reply.echo` goes over it.
-_UNSAID: JsonObject = {
+# The request fields of a response object where the request did not set them; `Reply.echo` overrides them.
+_DEFAULTS: JsonObject = {
     "background": False,
     "instructions": None,
     "max_output_tokens": None,
@@ -43,9 +43,9 @@ _UNSAID: JsonObject = {
 class ResponsesStream(TranslatedStream):
     """One response as a stream. `created`: Unix seconds.
 
-    Consecutive text blocks are one message item (a cited answer comes in dozens of them), consecutive thinking blocks
-    one reasoning item. An item is closed when the next one opens, since whether the last one is complete is known
-    only at the end. Item ids come from the upstream message's id and the block's index.
+    Consecutive text blocks form one message item (a response with citations has dozens of them), consecutive thinking
+    blocks one reasoning item. An item is closed when the next one opens: whether the last one is complete is known
+    only at the end. Item ids consist of the upstream message's id and the block's index.
     """
 
     def __init__(self, reply: Reply, created: int, codec: Codec = STDLIB) -> None:
@@ -56,10 +56,10 @@ class ResponsesStream(TranslatedStream):
         self._sequence = 0
 
     def response(self) -> JsonObject:
-        """The response object as it stands; after `finish`, the whole answer."""
+        """The response object so far; after `finish`, the complete one."""
         incomplete = self._incomplete()
         return {
-            **_UNSAID,
+            **_DEFAULTS,
             **self._reply.echo,
             "id": f"resp_{id_tail(self._message)}",
             "object": "response",
@@ -99,7 +99,7 @@ class ResponsesStream(TranslatedStream):
             case "tool_use":
                 return self._call_start(index, block)
             case _:
-                return b""  # server tools and new blocks: nothing of them is the client's
+                return b""  # server tools and unknown blocks are not shown to the client
 
     def _block_delta(self, index: int, delta: JsonObject) -> bytes:
         match delta.get("type"), self._blocks.get(index):
@@ -200,7 +200,7 @@ class ResponsesStream(TranslatedStream):
         return b"".join(written)
 
     def _error(self, error: CCProxyError) -> bytes:
-        # Clients take `response.failed` only of a response that was created.
+        # Clients accept `response.failed` only after `response.created`.
         created = self._start({})
         failed = failed_response(self.response(), error)
         return created + self._encode([{"type": "response.failed", "response": failed}])
@@ -232,24 +232,24 @@ class ResponsesStream(TranslatedStream):
 def responses_object(
     message: JsonObject, reply: Reply, created: int, codec: Codec = STDLIB
 ) -> JsonObject:
-    """`message` as the answer to a Responses request that did not stream. `created`: Unix seconds.
+    """`message` as the response to a Responses request that did not stream. `created`: Unix seconds.
 
-    It is told to the stream machine block by block, so the two forms of one answer can't differ.
+    `message` is replayed through `ResponsesStream` block by block, so the two forms of a response can't differ.
     """
     stream = ResponsesStream(reply, created, codec)
-    stream.render(_told(message, reply.json_object))
+    stream.render(_replayed(message, reply.json_object))
     stream.finish()
     return stream.response()
 
 
 def failed_response(response: JsonObject, error: CCProxyError) -> JsonObject:
-    """`response` as it is told when `error` has ended it."""
+    """`response` as it is reported when `error` has ended it."""
     told = openai_error_object(error)
     told["code"] = told["code"] or told["type"]
     return {**response, "status": "failed", "error": told}
 
 
-def _told(message: JsonObject, json_object: bool) -> Iterator[StreamEvent]:
+def _replayed(message: JsonObject, json_object: bool) -> Iterator[StreamEvent]:
     yield _event("message_start", message=message)
     for index, block in enumerate(message["content"]):
         if json_object and block.get("type") == "text":

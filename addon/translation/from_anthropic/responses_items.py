@@ -1,6 +1,6 @@
-"""The output items of an OpenAI response while they come into being.
+"""The output items of a Responses API response while they are being streamed.
 
-Each gives the events of its life without their sequence numbers, which the stream counts, and its value at any time.
+Each item returns its events without sequence numbers, which the stream adds, and its value at any time.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Item(ABC):
 
     @abstractmethod
     def value(self, status: str) -> JsonObject:
-        """The item as it stands; `status`: in_progress, completed or incomplete."""
+        """The item so far; `status`: in_progress, completed or incomplete."""
 
     @abstractmethod
     def delta(self) -> JsonObject:
@@ -49,7 +49,7 @@ class Item(ABC):
 
 
 class MessageItem(Item):
-    """Text, with what it cites; last of all perhaps a refusal."""
+    """Text with its citations; possibly a refusal at the end."""
 
     def __init__(self, item_id: str, output_index: int) -> None:
         super().__init__(item_id, output_index)
@@ -59,7 +59,7 @@ class MessageItem(Item):
         self._refusal: str | None = None
 
     def add(self, text: str) -> list[JsonObject]:
-        """Take a piece of text; gives the events that must come before its delta."""
+        """Add a piece of text. Returns the events that must precede its delta."""
         opening = [] if self._pieces else [self._part("added", self._text_part())]
         self._pieces.append(text)
         self.length += len(text)
@@ -125,7 +125,7 @@ class MessageItem(Item):
 
 
 class ReasoningItem(Item):
-    """Consecutive thinking blocks: what may be read as the summary, all of them for the way back."""
+    """Consecutive thinking blocks: readable text as the summary, and all blocks as `encrypted_content`."""
 
     def __init__(self, item_id: str, output_index: int, codec: Codec) -> None:
         super().__init__(item_id, output_index)
@@ -138,11 +138,11 @@ class ReasoningItem(Item):
         self._blocks.append(BlockAccumulator(block))
 
     def keep(self, delta: JsonObject) -> None:
-        """Take a delta of the last block for the way back."""
+        """Add a delta of the last block, for `encrypted_content`."""
         self._blocks[-1].add(delta)
 
     def show(self, text: str) -> list[JsonObject]:
-        """Take a readable piece of the last block; gives the events that must come before its delta."""
+        """Add readable text of the last block. Returns the events that must precede its delta."""
         opening = []
         if not self._part_open:
             self._part_open = True
@@ -183,7 +183,7 @@ class ReasoningItem(Item):
 
 
 class CallItem(Item):
-    """One tool call: `function_call`, or `custom_tool_call` for a tool that was declared so."""
+    """One tool call: `function_call`, or `custom_tool_call` for a custom tool."""
 
     def __init__(self, item_id: str, output_index: int, call: StreamedCall) -> None:
         super().__init__(item_id, output_index)

@@ -1,4 +1,4 @@
-"""Tool inputs on their way back: the form in which the client declared its tool."""
+"""Writes tool inputs in the form in which the client declared its tools."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from addon.translation.types import Reply, ToolReply
 
 
 def tool_reply(reply: Reply, name: str) -> ToolReply:
-    """How a call of the upstream tool `name` is given back."""
+    """How calls of the upstream tool `name` are returned to the client."""
     return reply.tools.get(name) or ToolReply(name=name)
 
 
 def arguments_text(value: Any, how: ToolReply, codec: Codec) -> str:
-    """A whole tool input as the text the client gets: JSON, or a custom tool's raw text."""
+    """A complete tool input as the text the client receives: JSON, or a custom tool's raw text."""
     if how.custom and not value:
         return ""
     if (how.custom or how.wrapped) and isinstance(value, dict) and WRAPPER in value:
         value = value[WRAPPER]
         if how.wrapped:
             return codec.dumps(value).decode()
-    # A string that was not unwrapped is an input that was no JSON: what came is the best there is.
+    # A string that was not unwrapped is an input that was not JSON: it is passed on as it is.
     return value if isinstance(value, str) else codec.dumps({} if value is None else value).decode()
 
 
 class StreamedCall:
-    """One client-visible tool call of a stream: its place among the calls, and its input as it comes."""
+    """One client-visible tool call of a stream: its position among the calls, and its input so far."""
 
     __slots__ = ("_buffered", "_codec", "_pieces", "_start", "call_id", "how", "position")
 
@@ -41,16 +41,16 @@ class StreamedCall:
         self._buffered = self.how.custom or self.how.wrapped
 
     def add(self, piece: str) -> str:
-        """Take one piece of JSON; gives the text that can be sent on at once."""
+        """Add one piece of JSON. Returns the text that can be sent at once."""
         if piece:
             self._pieces.append(piece)
         return "" if self._buffered else piece
 
     def rest(self) -> str:
-        """When the input has ended: the text that has not been given yet.
+        """Call when the input has ended. Returns the text that has not been sent yet.
 
-        Without any piece it is the input the block started with, most often `{}`: clients parse the arguments, and
-        the empty text is not JSON.
+        Without any piece this is the block's initial input, usually `{}`: clients parse the arguments, and empty text
+        is not JSON.
         """
         if not self._pieces:
             return arguments_text(self._start, self.how, self._codec)

@@ -1,4 +1,4 @@
-"""Token counts: Anthropic's `usage` folded over a stream, and in OpenAI's two forms."""
+"""Converts token counts, service tiers and stop reasons between Anthropic's forms and OpenAI's."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from addon.core.types import JsonObject
 
 # `usage.service_tier` -> OpenAI's `service_tier`
 SERVICE_TIERS = {"standard": "default", "priority": "priority", "batch": "flex"}
-# stop_reason -> chat `finish_reason`; one that is missing here (new, null, pause_turn) is an ordinary end
+# stop_reason -> chat `finish_reason`; any other (new, null, pause_turn) is an ordinary end
 FINISH_REASONS = {
     "max_tokens": "length",
     "model_context_window_exceeded": "length",
     "refusal": "content_filter",
 }
-# stop_reason -> Responses `incomplete_details.reason`; one that is missing here completes the response
+# stop_reason -> Responses `incomplete_details.reason`; any other completes the response
 INCOMPLETE_REASONS = {
     "max_tokens": "max_output_tokens",
     "model_context_window_exceeded": "max_output_tokens",
@@ -23,7 +23,7 @@ DEFAULT_REFUSAL = "The model declined to answer."
 
 
 def chat_usage(usage: JsonObject) -> JsonObject:
-    """A chat completion's `usage`. Anthropic's `input_tokens` leaves the cached ones out; OpenAI's counts all."""
+    """A chat completion's `usage`. Anthropic's `input_tokens` excludes cached tokens; OpenAI's counts all."""
     cached = usage.get("cache_read_input_tokens") or 0
     written = usage.get("cache_creation_input_tokens") or 0
     prompt = (usage.get("input_tokens") or 0) + cached + written
@@ -38,7 +38,7 @@ def chat_usage(usage: JsonObject) -> JsonObject:
 
 
 def responses_usage(usage: JsonObject) -> JsonObject:
-    """A Responses object's `usage`: the same counts under its names."""
+    """A response object's `usage`: the same counts under other names."""
     chat = chat_usage(usage)
     return {
         "input_tokens": chat["prompt_tokens"],
@@ -50,7 +50,7 @@ def responses_usage(usage: JsonObject) -> JsonObject:
 
 
 def anthropic_usage(usage: JsonObject) -> JsonObject:
-    """The way back: `usage` of either of OpenAI's APIs in Anthropic's form."""
+    """The `usage` of either OpenAI API in Anthropic's form."""
     prompt = count(usage, "prompt_tokens") or count(usage, "input_tokens")
     details = usage.get("prompt_tokens_details") or usage.get("input_tokens_details")
     cached, written = count(details, "cached_tokens"), count(details, "cache_write_tokens")
@@ -65,16 +65,16 @@ def anthropic_usage(usage: JsonObject) -> JsonObject:
 
 
 def service_tier(usage: JsonObject) -> JsonObject:
-    """`{"service_tier": ...}` in OpenAI's words, or {} when upstream named none that OpenAI knows."""
+    """`{"service_tier": ...}` in OpenAI's words, or {} for a tier that OpenAI does not have."""
     tier = SERVICE_TIERS.get(usage.get("service_tier") or "")
     return {"service_tier": tier} if tier else {}
 
 
 def finish_reason(stop_reason: str | None, *, called: bool, legacy: bool = False) -> str:
-    """The chat `finish_reason`. `called`: the client was given a tool call; `legacy`: as `function_call`.
+    """The chat `finish_reason`. `called`: the client received a tool call; `legacy`: as `function_call`.
 
-    Clients run tools only on exactly "tool_calls", and wait for a call for ever if there is none, so what they were
-    given decides, not upstream's `tool_use`.
+    Clients run tools only on exactly "tool_calls", and wait forever if no call came, so what they received decides,
+    not upstream's `tool_use`.
     """
     reason = FINISH_REASONS.get(stop_reason or "")
     if reason:
@@ -85,7 +85,7 @@ def finish_reason(stop_reason: str | None, *, called: bool, legacy: bool = False
 
 
 def refusal(stop_reason: str | None, stop_details: JsonObject | None) -> str | None:
-    """The text that tells the user of a refusal, or None when the answer is none."""
+    """The text that tells the user of a refusal, or None if the response is not a refusal."""
     if stop_reason != "refusal":
         return None
     return (stop_details or {}).get("explanation") or DEFAULT_REFUSAL

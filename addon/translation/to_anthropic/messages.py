@@ -10,7 +10,7 @@ from typing import Any
 
 from addon.core.errors import BadRequest
 from addon.core.types import JsonObject
-from addon.translation.sealed_thinking import THINKING, _is_complete_thinking
+from addon.translation.sealed_thinking import THINKING, is_complete_thinking
 from addon.translation.to_anthropic.content import (
     TEXT_PARTS,
     USER_PARTS,
@@ -214,7 +214,7 @@ def _as_it_is(part: JsonObject, tools: Toolbox) -> JsonObject:
 
 
 def _complete_thinking(part: JsonObject, tools: Toolbox) -> JsonObject | None:
-    return part if _is_complete_thinking(part) else None
+    return part if is_complete_thinking(part) else None
 
 
 def _thinking_of(message: JsonObject) -> Blocks:
@@ -227,7 +227,7 @@ def _thinking_of(message: JsonObject) -> Blocks:
         given = message.get(name)
         if isinstance(given, list) and given:
             blocks = [read(block) for block in given if isinstance(block, dict)]
-            return blocks if all(map(_is_complete_thinking, blocks)) else []
+            return blocks if all(map(is_complete_thinking, blocks)) else []
     return []
 
 
