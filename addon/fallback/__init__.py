@@ -1,1 +1,1 @@
-"""Which credential a request uses next: causes, rate limits, cooldowns and the table of decisions. Pure."""
+"""Decides which credential a request uses next: causes, rate limits, cooldowns, the decision table. Pure."""

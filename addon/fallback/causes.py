@@ -1,4 +1,4 @@
-"""The names of what can become of an attempt, and how Anthropic's answers get theirs."""
+"""Names the causes for which an attempt can fail, and reads the cause from Anthropic's error."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ LOGIN_REASONS: Mapping[str, str] = {
     "rate_limited": "refresh_failed",
     "network": "refresh_failed",
 }
-"""Kind of a credential error → reason."""
+"""Kind of a credential error → the reason that is reported."""
 
 _TEXTS: Mapping[Cause, re.Pattern[str]] = {
-    # How Anthropic refuses third-party clients on a plan: claude-code#45048, CLIProxyAPI#2599, starbaser#6.
+    # How Anthropic rejects third-party clients on a plan: claude-code#45048, CLIProxyAPI#2599, starbaser#6.
     "plan_policy": re.compile(
         "(?i)only authorized for use with Claude Code|Third-party apps now draw from your extra usage"
     ),
@@ -52,7 +52,7 @@ _TEXTS: Mapping[Cause, re.Pattern[str]] = {
         "(?i)redacted_thinking|thinking`? blocks?|signature.{0,200}thinking"
     ),
 }
-"""Refusals that Anthropic marks by their text alone (400, 403, 413)."""
+"""Errors that only their text tells apart (400, 403, 413)."""
 
 _STATUSES: Mapping[int, Cause] = {
     401: "login_expired",
@@ -60,7 +60,7 @@ _STATUSES: Mapping[int, Cause] = {
     408: "upstream_error",
     409: "upstream_error",
     529: "overloaded",
-    # A gateway lost its own upstream: the request may well have been worked on, like on a cut connection.
+    # A gateway lost its own upstream: the request may have been processed, as when a connection breaks.
     502: "connection_lost",
     504: "connection_lost",
     520: "connection_lost",
@@ -69,7 +69,7 @@ _STATUSES: Mapping[int, Cause] = {
 
 
 def cause_of_answer(error: CCProxyError, credential: CredentialKind, *, exhausted: bool) -> Cause:
-    """The name of an error that upstream gave. `exhausted`: what its headers say of a 429."""
+    """The cause of an error response. `exhausted`: its headers say that a limit is used up (429 only)."""
     if error.status == 429:
         return "rate_limited" if exhausted else "busy"
     if error.status in (400, 403, 413) and (named := _named(error.message, credential)):

@@ -1,4 +1,4 @@
-"""Which credential is left alone, for which models, and until when."""
+"""Remembers which credential must not be used, for which models, and until when."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from addon.core.types import JsonObject
 from addon.fallback.rate_limits import Limit
 
 _FIRST_STRIKE, _LAST_STRIKE = 60.0, 900.0
-"""Seconds to leave a credential alone when nobody says until when: doubles from one to the other."""
+"""Seconds of a cooldown when upstream names no end: it doubles from the first to the last value."""
 
 _PROBE_SECONDS = 30.0
-"""A probe that has not reported by then is lost (its client left), and the next request may probe."""
+"""A probe that has not ended by then counts as lost (its client disconnected), and the next request may probe."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cooldown:
-    """Why a credential is left alone for now."""
+    """Why a credential must not be used at present."""
 
     family: str | None
     until: float
@@ -37,20 +37,21 @@ class _Cooldown:
 
 
 class Cooldowns:
-    """Which credential rests, for which models, until when. When a rest is over, one request goes first as a probe.
+    """The cooldowns of all credentials. When one has ended, a single request is let through as a probe; the others wait
+    until it succeeds.
 
-    `now` is unix seconds everywhere, since resets are.
+    `now` is in unix seconds everywhere, as Anthropic's reset headers are.
     """
 
     def __init__(self) -> None:
         self._entries: dict[tuple[str, str | None], _Cooldown] = {}
 
     def start(self, credential: str, limit: Limit, *, reason: str, now: float) -> float:
-        """Leave the credential alone; gives the unix time until when."""
+        """Don't use the credential for this limit; returns the unix time when the cooldown ends."""
         key = (credential, limit.family)
         before = self._entries.get(key)
         strikes = before.strikes if before else 0
-        # Parallel requests that were refused together are one strike.
+        # Parallel requests that were rejected together are one strike.
         if before is None or before.until <= now:
             strikes += 1
         until = limit.until or now + min(_FIRST_STRIKE * 2 ** (strikes - 1), _LAST_STRIKE)
@@ -62,14 +63,14 @@ class Cooldowns:
     def admit(
         self, credential: str, family: str, now: float, *, by: str | None = None
     ) -> Cooldown | None:
-        """None: go ahead (and if a rest has just ended, this request is its one probe).
+        """The cooldown that forbids the request; None if it may be sent (as the probe, if a cooldown has just ended).
 
-        `by`: the request's id, so that its own retries are not held up by its own probe.
+        `by`: the request's id, so that its own probe does not block its retries.
         """
         entries = [entry for _, entry in self._of(credential, family)]
-        resting = [e for e in entries if now < e.until or e.probed_by_another(by, now)]
-        if resting:
-            last = max(resting, key=lambda e: max(e.until, e.probed_until))
+        active = [e for e in entries if now < e.until or e.probed_by_another(by, now)]
+        if active:
+            last = max(active, key=lambda e: max(e.until, e.probed_until))
             until = max(last.until, last.probed_until)
             return Cooldown(family=last.family, until=until, reason=last.reason)
         for entry in entries:
@@ -77,18 +78,18 @@ class Cooldowns:
         return None
 
     def succeeded(self, credential: str, family: str, now: float) -> None:
-        """Upstream let a request of this family through. A rest that began after it was sent stays."""
+        """Upstream accepted a request for this family. A cooldown that began after it was sent remains."""
         for key, entry in self._of(credential, family):
             if entry.until <= now:
                 del self._entries[key]
 
     def forget(self, credential: str) -> None:
-        """Another login took its place under the same name: what was refused to the old one says nothing of it."""
+        """Remove its cooldowns: another login has taken its place, and the old one's limits say nothing about it."""
         for key in [key for key in self._entries if key[0] == credential]:
             del self._entries[key]
 
     def snapshot(self, now: float) -> list[JsonObject]:
-        """For /health; changes nothing."""
+        """All cooldowns, for `/health`; changes nothing."""
         return [
             {
                 "credential": credential,

@@ -1,4 +1,4 @@
-"""What the client is told when nothing more can be tried."""
+"""Writes the final error for a client when there is nothing left to try."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ HINTS: Mapping[str, str] = {
     "no_api_key": "No API key is set to fall back to: set ANTHROPIC_API_KEY to have one.",
     "fallback_off": "The API key was not used: FALLBACK=off.",
 }
-"""Reason or hindrance → what a person should know besides Anthropic's own words."""
+"""Reason or hindrance → what a person should know in addition to Anthropic's message."""
 
 
 def explained(error: CCProxyError, decision: Decision) -> CCProxyError:
-    """The error with its words kept (people search for them) and what they do not say added at the end."""
+    """The error with its message kept (people search for it) and hints added at the end."""
     hints = [HINTS[key] for key in (decision.reason, decision.hindrance or "") if key in HINTS]
     if not hints:
         return error
@@ -26,11 +26,13 @@ def explained(error: CCProxyError, decision: Decision) -> CCProxyError:
 
 
 def cooling_down(blocked: Cooldown, now: float) -> CCProxyError:
-    """For a request that was not sent because its credential rests until `blocked.until`."""
+    """For a request that was not sent because its credential is cooling down."""
     scope = f"{blocked.family} models" if blocked.family else "the subscription"
     until = _moment(blocked.until)
     if blocked.reason == "forbidden":
-        return Forbidden(f"Anthropic refused {scope} to this login; it is asked again at {until}.")
+        return Forbidden(
+            f"Anthropic rejected {scope} for this login; ccproxy tries again at {until}."
+        )
     wait = max(0.0, blocked.until - now)
     return RateLimited(f"The limit of {scope} is used up until {until}.", retry_after=wait)
 
@@ -38,10 +40,10 @@ def cooling_down(blocked: Cooldown, now: float) -> CCProxyError:
 def both_failed(
     first: CCProxyError, second: CCProxyError, *, reset: float | None, now: float
 ) -> CCProxyError:
-    """One error for a request that the subscription (`first`) and the API key (`second`) both refused.
+    """One error for a request that failed with the subscription (`first`) and with the API key (`second`).
 
-    `reset`: unix seconds of the earliest moment when a limit ends. The status is 429 when waiting helps, else the one
-    that a person can do something about.
+    `reset`: unix seconds of the earliest moment when a limit ends. The status is 429 if waiting helps, otherwise that
+    of the error that a person can do something about.
     """
     message = f"Claude Code subscription: {_sentence(first)} API key: {_sentence(second)}"
     if reset is not None and reset > now:

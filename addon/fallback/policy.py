@@ -1,7 +1,7 @@
-"""What to do next when an attempt failed: the one table. Pure: time, luck and what is known are arguments.
+"""Decides what to do after an attempt has failed. Pure: the time, the random number and the state are arguments.
 
-An `Outcome` (what happened) is named by a `Cause`; `PLAN` lists for each cause the steps to try in order; a step is
-taken if the `RetryState` (what was tried so far, what is allowed) permits. The last step always does.
+An `Outcome` (what happened) has a `Cause`. `PLAN` lists the steps for each cause, in the order in which they are
+tried; a step applies if the `RetryState` (what was tried, what is allowed) permits it. The last step always applies.
 """
 
 from __future__ import annotations
@@ -32,23 +32,23 @@ type Action = Literal[
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What became of an attempt, or why none could be made (`login`, `blocked`)."""
+    """How an attempt failed, or why none could be made (`login`, `blocked`)."""
 
     phase: Phase
     error: CCProxyError
-    """What upstream said (an error event before content counts as its status), or what befell the connection."""
+    """Upstream's error (an error event before content counts as its status), or the failure of the connection."""
     answered: bool = True
-    """Upstream said so itself. False: the connection failed or ended, or nothing was sent."""
+    """The error is upstream's response. False: the connection failed, or nothing was sent."""
     reused: bool = False
     """The connection had served a request before."""
     rate_limit: RateLimit = field(default_factory=RateLimit)
-    """What a 429's headers mean."""
+    """What the headers of a 429 say."""
     should_retry: bool | None = None
     """Upstream's `x-should-retry`."""
     login: str | None = None
-    """Kind of the credential error, when the subscription has no usable login."""
+    """Kind of the credential error, if the subscription has no usable login."""
     blocked: Cooldown | None = None
-    """The credential rests."""
+    """The cooldown that forbade the attempt."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +70,7 @@ class RetryState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """The next step. `relay`: give upstream's own error to the client; `refuse`: give `Outcome.error`, made by us."""
+    """The next step. `relay`: the client gets upstream's error; `refuse`: the client gets an error of our own."""
 
     action: Action
     reason: str
@@ -78,9 +78,9 @@ class Decision:
     seconds: float = 0.0
     """To wait before the retry."""
     cooldowns: tuple[Limit, ...] = ()
-    """Limits of the credential that failed, to remember."""
+    """Limits for which a cooldown of the failed credential starts."""
     hindrance: Hindrance | None = None
-    """Why the API key was not used instead, when it could have helped."""
+    """Why the API key was not used, if it could have helped."""
 
 
 type Step = Callable[[Cause, Outcome, RetryState], Decision | None]
@@ -92,17 +92,17 @@ RETRIES: Mapping[Cause, int] = {
     "overloaded": 2,
     "upstream_error": 2,
 }
-"""How often the same credential is tried again."""
+"""How many times the same credential is tried again."""
 
 BACKOFF_BASE, BACKOFF_MAX, BACKOFF_JITTER = 0.5, 8.0, 0.25
 FORBIDDEN_SECONDS = 600.0
-"""How long a refused permission is remembered, for the model family it was refused for."""
+"""Cooldown after a 403, for the model family of the request."""
 DEFAULT_WAIT = 1.0
-"""Seconds, when a passing 429 names none."""
+"""Seconds to wait after a temporary 429 without `retry-after`."""
 
 
 def decide(outcome: Outcome, state: RetryState) -> Decision:
-    """What to do next. Nothing is tried again once content has been delivered."""
+    """The next step. Nothing is retried once the client has received content."""
     cause = cause_of(outcome, state.credential)
     steps = (_give_up,) if outcome.phase == "after_content" else PLAN[cause]
     decision = next(d for step in steps if (d := step(cause, outcome, state)))
@@ -112,7 +112,7 @@ def decide(outcome: Outcome, state: RetryState) -> Decision:
 
 
 def first(state: RetryState, *, claude_code_first: bool = True) -> Decision:
-    """With which credential to begin: `send` (the subscription), `fall_back` (the API key) or `refuse`."""
+    """The credential of the first attempt: `send` (the subscription), `fall_back` (the API key) or `refuse`."""
     if claude_code_first:
         return Decision(action="send", reason="first_choice")
     if state.hindrance:
@@ -121,7 +121,6 @@ def first(state: RetryState, *, claude_code_first: bool = True) -> Decision:
 
 
 def cause_of(outcome: Outcome, credential: CredentialKind) -> Cause:
-    """The name of what happened."""
     if outcome.blocked:
         return "cooling_down"
     if outcome.login:
@@ -136,7 +135,7 @@ def _broken(outcome: Outcome) -> Cause:
         return "unreachable"
     if outcome.error.status == 504:
         return "timed_out"
-    # Upstream closes idle connections; whoever reuses one at that moment gets no byte and did no harm.
+    # Upstream closes idle connections. A request that reused one at that moment was not read, and may be sent again.
     if outcome.reused and outcome.phase == "before_headers":
         return "stale_connection"
     return "connection_lost"
@@ -145,7 +144,7 @@ def _broken(outcome: Outcome) -> Cause:
 def _retry(cause: Cause, outcome: Outcome, state: RetryState) -> Decision | None:
     if state.tried.retries >= RETRIES[cause] or outcome.should_retry is False:
         return None
-    # It may have been answered and billed already: nobody pays twice for one request.
+    # The request may have been processed and billed: don't let anybody pay for it twice.
     if state.credential == "api_key" and cause in ("connection_lost", "stale_connection"):
         return None
     asked = outcome.error.retry_after or 0.0
@@ -156,7 +155,7 @@ def _retry(cause: Cause, outcome: Outcome, state: RetryState) -> Decision | None
 
 
 def backoff(retries: int, jitter: float) -> float:
-    """Seconds before retry number `retries` + 1, as Anthropic's own SDK waits: doubling, less up to a quarter."""
+    """Seconds before retry number `retries` + 1, as in Anthropic's SDK: doubling, minus up to a quarter."""
     return min(BACKOFF_BASE * 2.0**retries, BACKOFF_MAX) * (1 - BACKOFF_JITTER * jitter)
 
 
@@ -191,9 +190,9 @@ def _strip(cause: Cause, outcome: Outcome, state: RetryState) -> Decision | None
 def _fall_back(cause: Cause, outcome: Outcome, state: RetryState) -> Decision | None:
     if state.credential == "api_key" or state.hindrance:
         return None
-    # Remembered only when the key takes over: otherwise a new login would go unnoticed.
-    rest = (Limit(state.family, state.now + FORBIDDEN_SECONDS),) if cause == "forbidden" else ()
-    return Decision(action="fall_back", reason=_reason(cause, outcome), cooldowns=rest)
+    # Only when the key takes over: a cooldown without a fallback would keep a new login from being noticed.
+    limits = (Limit(state.family, state.now + FORBIDDEN_SECONDS),) if cause == "forbidden" else ()
+    return Decision(action="fall_back", reason=_reason(cause, outcome), cooldowns=limits)
 
 
 def _give_up(cause: Cause, outcome: Outcome, state: RetryState) -> Decision:
@@ -223,7 +222,7 @@ PLAN: Mapping[Cause, tuple[Step, ...]] = {
     "plan_policy": (_fall_back, _give_up),
     "rate_limited": (_fall_back, _give_up),
     "busy": (_wait, _fall_back, _give_up),
-    # Overload is not quota: it hits the paid key as well.
+    # Overload concerns the paid key as well.
     "overloaded": (_retry, _give_up),
     "upstream_error": (_retry, _give_up),
     "prompt_too_long": (_trim, _give_up),

@@ -1,7 +1,7 @@
-"""What Anthropic says about the limits of a plan or a key, and how long to leave a credential alone.
+"""Reads Anthropic's rate-limit headers: the windows of a plan, and what a 429 means.
 
-The `anthropic-ratelimit-unified-*` headers are not documented; they are read as Claude Code's own traffic shows
-them, and every one of them may be missing or nonsense.
+The `anthropic-ratelimit-unified-*` headers are not documented. Their meaning is taken from Claude Code's traffic, and
+any of them may be missing or malformed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _ACCOUNT_WINDOW = re.compile(r"\d+[mhd]")
 _OVERAGE = "overage"
 
 FAMILY_OF_WINDOW = {"7d_oi": "fable", "7d_opus": "opus", "7d_sonnet": "sonnet"}
-"""Windows that only one family of models uses up."""
+"""Windows that count one model family only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +28,9 @@ class Window:
 
     name: str
     status: str | None = None
-    """`allowed`, `allowed_warning`, `rejected`, or a word that is new."""
+    """`allowed`, `allowed_warning`, `rejected`, or an unknown word."""
     utilization: float | None = None
-    """Share used up, 0 to 1 (above 1 when overdrawn)."""
+    """The used share, 0 to 1 (above 1 if overdrawn)."""
     reset: float | None = None
     """Unix seconds."""
 
@@ -45,18 +45,18 @@ class Window:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Windows:
-    """Where a plan stands, as the last answer told."""
+    """The state of a plan, from the headers of the last response."""
 
     status: str | None = None
     reset: float | None = None
     claim: str | None = None
-    """Which window decides at present (`five_hour`, `seven_day`)."""
+    """The window that limits at present (`five_hour`, `seven_day`)."""
     overage: str | None = None
-    """Whether usage beyond the plan is paid for extra; `rejected` when it is not."""
+    """Whether usage beyond the plan is allowed and billed; `rejected` if not."""
     windows: tuple[Window, ...] = ()
 
     def public(self) -> JsonObject:
-        """For /health: no secrets in it."""
+        """For `/health`; holds no secrets."""
         return {
             "status": self.status,
             "reset": self.reset,
@@ -75,29 +75,30 @@ class Limit:
 
     family: str | None
     until: float | None
-    """Unix seconds; None when nobody told."""
+    """Unix seconds; None if unknown."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RateLimit:
-    """What a 429 means. `exhausted`: waiting a moment will not help."""
+    """What a 429 means."""
 
     limits: tuple[Limit, ...] = ()
     retry_after: float | None = None
-    """Seconds, as upstream asked."""
+    """Seconds, from upstream's headers."""
 
     @property
     def exhausted(self) -> bool:
+        """A limit is used up: waiting a moment will not help."""
         return bool(self.limits)
 
     @property
     def until(self) -> float | None:
-        """Unix seconds when all of them are over."""
+        """Unix seconds when the last limit ends."""
         return latest(limit.until for limit in self.limits)
 
 
 def read_windows(headers: Mapping[str, str], now: float) -> Windows | None:
-    """The plan's windows, or None when the answer tells nothing of a plan (an API key's answers do not)."""
+    """The plan's windows; None for a response without them (those to an API key)."""
     found: dict[str, dict[str, str]] = {}
     claim = None
     for name, value in lowered(headers).items():
@@ -129,7 +130,7 @@ def _window(name: str, fields: Mapping[str, str], now: float) -> Window:
 def read_rate_limit(
     headers: Mapping[str, str], *, family: str, now: float, patience: float
 ) -> RateLimit:
-    """What a 429 for a model of `family` means. A wait longer than `patience` seconds counts as exhausted."""
+    """What a 429 for a model of `family` means. A wait of more than `patience` seconds counts as exhausted."""
     wait = read_retry_after(headers, now)
     windows = read_windows(headers, now)
     limits = _rejected(windows, family, now if wait is None else now + wait) if windows else ()
@@ -143,12 +144,12 @@ def _rejected(windows: Windows, family: str, asked: float) -> tuple[Limit, ...]:
     if not rejected:
         return (Limit(None, windows.reset or asked),) if windows.status == "rejected" else ()
     limits = []
-    # Windows are composed with AND: the account is free again when the last rejected one is.
+    # All windows must allow a request: the account is usable again when the last rejected one is reset.
     account = [w.reset for w in rejected if w.account_wide]
     if account:
         limits.append(Limit(None, latest(account) or windows.reset or asked))
     for window in rejected:
-        # A window with an unknown suffix must be this family's if no account-wide one explains the refusal.
+        # A window with an unknown suffix belongs to this family if no account-wide window explains the 429.
         scope = FAMILY_OF_WINDOW.get(window.name) or (None if account else family)
         if scope and not window.account_wide:
             limits.append(Limit(scope, window.reset or windows.reset or asked))
@@ -156,7 +157,7 @@ def _rejected(windows: Windows, family: str, asked: float) -> tuple[Limit, ...]:
 
 
 def _known(limits: Iterable[Limit], now: float) -> tuple[Limit, ...]:
-    """A reset that is not in the future says nothing about when the limit ends."""
+    """The limits without resets that are in the past: they don't say when the limit ends."""
     return tuple(
         Limit(limit.family, limit.until if limit.until and limit.until > now else None)
         for limit in limits

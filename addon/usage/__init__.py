@@ -1,1 +1,1 @@
-"""What was used and what it cost: records, periods, snapshot, budget, metrics."""
+"""Records usage and its cost: ledger, budget, saved snapshot, metrics, live events, subscription state."""

@@ -1,7 +1,7 @@
-"""A limit in dollars on what the paid key may cost, per hour, day, week and month.
+"""Limits what the API key may cost, in dollars per hour, day, week and month.
 
-What was spent is read from the ledger: there is one truth about money. What running calls may cost is held as
-reservations, so calls in parallel cannot go over a limit that each of them alone would keep.
+The ledger is the only record of what was spent. What running requests may cost is held as reservations, so that
+parallel requests can't exceed a limit together.
 """
 
 from __future__ import annotations
@@ -23,17 +23,18 @@ PERIOD_OF = {
     "weekly": PERIODS["week"],
     "monthly": PERIODS["month"],
 }
-"""In the order that the limits are checked."""
+"""In the order in which the limits are checked."""
 
 MAX_USD = 1_000_000_000
 
 BYTES_PER_TOKEN = 2.0
-"""Prose has four, dense code and JSON not below two on the tokenizer of 2026: never too little is set aside."""
+"""Prose has four; dense code and JSON have at least two with the tokenizer of 2026, so the estimate is never too
+low."""
 
 
 @dataclass(frozen=True, slots=True)
 class BudgetSettings:
-    """Limits in USD; None is no limit, 0 allows nothing."""
+    """Limits in USD. None: no limit; 0: nothing is allowed."""
 
     hourly: float | None = None
     daily: float | None = None
@@ -50,7 +51,8 @@ class BudgetSettings:
         return [(name, picodollars(value)) for name, value in values if value is not None]
 
     def changed(self, body: object) -> BudgetSettings:
-        """With the fields of `body`, a JSON object with any of ours. Raises `BadRequest` naming the field."""
+        """The settings with the fields that `body`, a JSON object, names. Raises `BadRequest`, which names the
+        field."""
         if not isinstance(body, dict):
             raise BadRequest(
                 'The budget must be a JSON object, like {"dailyLimit": 5, "enabled": true}'
@@ -66,7 +68,7 @@ class BudgetSettings:
 
 
 JSON_NAMES = {**{name: f"{name}Limit" for name in PERIOD_OF}, "enabled": "enabled"}
-"""The settings as `GET /budget` calls them, in its order."""
+"""The names of the settings in `GET /budget`, in its order."""
 
 
 def _check(name: str, value: object) -> None:
@@ -81,20 +83,20 @@ def _check(name: str, value: object) -> None:
 
 
 def _is_limit(value: object) -> bool:
-    # NaN, which Python's JSON reader lets through, fails the comparison.
+    # NaN fails the comparison.
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= MAX_USD
 
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """What one running call may cost, in pico-dollars."""
+    """What one running request may cost, in pico-dollars."""
 
     id: int
     amount: int
 
 
 class Budget:
-    """Ask `reserve` before each paid call, `release` when its record is in the ledger or nothing was used."""
+    """Call `reserve` before each paid request, and `release` when its record is in the ledger or nothing was used."""
 
     def __init__(self, ledger: UsageLedger, settings: BudgetSettings | None = None) -> None:
         self._ledger = ledger
@@ -102,16 +104,16 @@ class Budget:
         self._last_id = 0
         self.settings = settings or BudgetSettings()
         self.known = True
-        """False when what was spent before is lost: then nothing is paid until `update` confirms."""
+        """False if the record of what was spent is lost: then nothing may be paid until `update` is called."""
         self.version = 0
         """Grows with every change that the snapshot should keep."""
 
     def reserve(self, estimate: int) -> Reservation:
-        """Set `estimate` pico-dollars aside for one call. Raises `RateLimited` when a limit leaves no room for it,
-        or when what was spent before is unknown."""
+        """Reserve `estimate` pico-dollars for one request. Raises `RateLimited` if a limit leaves no room for it, or if
+        it is unknown what was spent before."""
         if not self.known:
             raise RateLimited(
-                "Paid calls are stopped because the record of what was spent is lost. Look at /budget, then confirm"
+                "Paid calls are stopped because the record of what was spent is lost. Check /budget, then confirm"
                 ' it with POST /budget (for example {"enabled": true}) to allow them again.',
                 code="budget_unknown",
             )
@@ -123,9 +125,9 @@ class Budget:
         return reservation
 
     def _check_limits(self, estimate: int) -> None:
-        """A call on its own may begin as long as a limit is not reached, whatever it may cost in the end: nothing
-        would ever fit a small limit otherwise, since `max_tokens` is rarely used up. Beside running calls it must fit
-        with all of them, so that parallel calls can't cross a limit together."""
+        """A single request is allowed while the limit is not reached, whatever it may cost: few would fit a small limit
+        otherwise, as `max_tokens` is rarely used up. While others are running, it must fit together with all of them,
+        so that parallel requests can't exceed a limit together."""
         running = sum(reservation.amount for reservation in self._held.values())
         for name, limit in self.settings.limits():
             spent = self._ledger.spent(PERIOD_OF[name])
@@ -137,12 +139,12 @@ class Budget:
                 raise _exceeded(name, spent + running + estimate, limit, detail)
 
     def release(self, reservation: Reservation) -> None:
-        """Give back what `reservation` holds. May be called twice."""
+        """Release a reservation. May be called twice."""
         self._held.pop(reservation.id, None)
 
     def update(self, body: object) -> None:
-        """Change the settings by a decoded `POST /budget` body. Raises `BadRequest`, and then changes nothing.
-        Confirms the budget, whatever the body holds."""
+        """Change the settings by a decoded `POST /budget` body. Raises `BadRequest` without changing anything. Any
+        valid body confirms the budget (see `known`)."""
         self.settings = self.settings.changed(body)
         self.known = True
         self.version += 1
@@ -160,13 +162,13 @@ class Budget:
         return [name for name, limit in limits if self._ledger.spent(PERIOD_OF[name]) >= limit]
 
     def spent(self) -> dict[str, float]:
-        """USD of real money spent, by the name of the period."""
+        """USD that were really paid, by name of the period."""
         return {period.name: usd(self._ledger.spent(period)) for period in PERIOD_OF.values()}
 
 
 class PaidCalls:
-    """The one place that decides whether an API key may be used, and whether a call may be paid. All that would use a
-    key asks here: requests and their retries, counts, summaries, the list of models."""
+    """The only place that decides whether an API key may be used and whether a request may be paid for. Whatever would
+    use a key asks here: requests and their retries, counts, summaries, the list of models."""
 
     def __init__(self, settings: Settings, budget: Budget) -> None:
         self.settings = settings
@@ -181,8 +183,8 @@ class PaidCalls:
     def reserve(
         self, model: Model, body_bytes: int, max_tokens: int, prompt_tokens: int = 0
     ) -> Reservation:
-        """Set aside the most that a call can cost: all of its body written to the cache, and every token of
-        `max_tokens`. Raises CCProxyError, with the budget's message when there is no room for it."""
+        """Reserve the most that a request can cost: its whole body written to the cache, and all of `max_tokens`.
+        Raises CCProxyError, with the budget's message if there is no room for it."""
         if not self.settings.key_allowed:
             raise Forbidden("The API key may not be used: FALLBACK=off.", code="fallback_off")
         prompt = prompt_tokens or round(body_bytes / BYTES_PER_TOKEN)

@@ -1,4 +1,4 @@
-"""The conversations that are going on, and how much of the model's context each fills."""
+"""Remembers the most recent conversations for the dashboard."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from addon.core.lru import Lru
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecentConversation:
-    """A conversation that is going on, and how much of the model's context it fills."""
+    """A conversation, and how much of the model's context it fills."""
 
     id: str
     model: str
     tokens: int
     """Of its newest prompt."""
     limit: int
-    """Tokens at which it is summarized or trimmed."""
+    """Tokens above which it is summarized or trimmed."""
     last_seen: float
     """Unix seconds."""
     summarized: bool = False
 
 
 class RecentConversations:
-    """The newest conversations."""
+    """The conversations with the newest requests."""
 
     def __init__(self) -> None:
         self._by_id: Lru[str, RecentConversation] = Lru(64)

@@ -1,11 +1,11 @@
-"""What was used, in bounded memory: the newest requests one by one, everything before as sums.
+"""Keeps usage in bounded memory: the newest requests as single records, everything earlier as sums.
 
-Sums are kept in buckets of a minute, an hour and a day, so they outlive the ring of single requests. A rolling
-window begins somewhere inside its first bucket. While the ring still holds every request of that bucket the answer
-is exact; later the whole bucket counts, so a window is never too short, and too long by one bucket at most
-(a minute for `hour` and `day`, an hour for `week` and `month`).
+Sums are kept in buckets of a minute, an hour and a day, so they outlive the ring of single records. A rolling window
+begins somewhere inside its first bucket. The sum is exact while the ring holds every request of that bucket. Later the
+whole bucket counts, so a window is never too short, and at most one bucket too long (a minute for `hour` and `day`, an
+hour for `week` and `month`).
 
-Windows have a beginning and no end: after the clock was set back, what was spent "in the future" still counts.
+Windows have a start but no end: if the clock was set back, what was spent "in the future" still counts.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ MINUTE, HOUR, DAY = 60, 3600, 86_400
 class Period:
     name: str
     seconds: int | None
-    """None: since the beginning, or the last reset."""
+    """None: since the first request, or the last reset."""
     bucket: int
-    """Seconds that the buckets are wide whose sums answer for this period."""
+    """Width in seconds of the buckets from which this period is summed."""
     step: int
     """Seconds between two points of its chart; a multiple of `bucket`."""
 
@@ -47,7 +47,7 @@ PERIODS = {
 
 
 def parse_period(name: str | None) -> Period:
-    """The period called `name`; the last day if None. Raises `BadRequest` for any other word."""
+    """The period called `name`; None: the last day. Raises `BadRequest` for an unknown name."""
     period = PERIODS.get(name or "") if name is not None else PERIODS["day"]
     if period is None:
         raise BadRequest(f"period: must be one of {', '.join(PERIODS)}", param="period")
@@ -58,10 +58,11 @@ RING_SIZE = 2_000
 MAX_MODELS = 50
 MAX_NAME = 200
 OTHER_MODELS = "other"
-"""Clients name the models, so the names that are summed apart are limited, in length too; the rest goes here."""
+"""Clients choose the names of models. Only so many names, of limited length, have sums of their own; the sums of all
+others have this name."""
 
 BUCKETS_KEPT = {MINUTE: 1_500, HOUR: 750, DAY: 1_100}
-"""By width in seconds: a little over a day, a month, three years."""
+"""How many, by width in seconds: a little over a day, a month, three years."""
 CHART_POINTS = 62
 
 type Key = tuple[str, str]
@@ -70,7 +71,7 @@ type Key = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """A sum over requests. `cost` is in pico-dollars; `failed` counts answers that were not whole."""
+    """A sum over requests. `cost` is in pico-dollars; `failed` counts incomplete responses and errors."""
 
     requests: int = 0
     failed: int = 0
@@ -99,7 +100,7 @@ columns = attrgetter("requests", "failed", "cost", *(f"tokens.{f.name}" for f in
 
 
 def add_up(every: Iterable[Totals]) -> Totals:
-    """The sum, column by column: a month is tens of thousands of them, and the event loop waits."""
+    """The sum. Computed column by column, since a month has tens of thousands of them and the event loop waits."""
     requests, failed, cost, *tokens = map(
         sum, zip(columns(ZERO), *map(columns, every), strict=True)
     )
@@ -119,8 +120,8 @@ def add(sums: TotalsByKey, key: Key, totals: Totals) -> None:
 
 
 class Buckets:
-    """Sums by key in slices of time. At most `keep` slices: the one made first goes first. Not the earliest one,
-    or new requests would be dropped at once after the clock was set back."""
+    """Sums by key in slices of time. Beyond `keep` slices, the one created first is removed: if it were the earliest
+    one, new requests would be dropped at once after the clock was set back."""
 
     def __init__(self, width: int, keep: int) -> None:
         self.width = width
@@ -131,9 +132,9 @@ class Buckets:
         return int(time // self.width) * self.width
 
     def add(self, time: float, added: Mapping[Key, Totals]) -> None:
-        """Add to the slice that `time` is in; it is made if need be."""
+        """Add to the slice that contains `time`."""
         at = self.floor(time)
-        # A new one each time, so that `copy` need not copy thousands of them on the event loop.
+        # A new dict each time: `copy` need not copy thousands of them on the event loop.
         sums = dict(self._sums.get(at, {}))
         for key, totals in added.items():
             add(sums, key, totals)
@@ -150,18 +151,18 @@ class Buckets:
 
 @dataclass(frozen=True, slots=True)
 class LedgerState:
-    """Everything a ledger knows, for the snapshot. Shares nothing with the ledger that can change."""
+    """The complete state of a ledger, for the snapshot. Shares nothing mutable with the ledger."""
 
     records: tuple[RequestRecord, ...] = ()
     last_id: int = 0
     evicted_until: float | None = None
-    """The latest time of a request that the ring has dropped."""
+    """Time of the latest request that the ring has dropped."""
     totals: TotalsByKey = field(default_factory=dict)
     buckets: Mapping[int, tuple[tuple[int, TotalsByKey], ...]] = field(default_factory=dict)
 
 
 class UsageLedger:
-    """Add each request once, when it has ended. Not for use by several threads."""
+    """Add each request once, when it has ended. Not thread-safe."""
 
     def __init__(self, clock: Callable[[], float], *, ring_size: int = RING_SIZE) -> None:
         self._clock = clock
@@ -185,11 +186,11 @@ class UsageLedger:
         return self._clock()
 
     def watch(self, watcher: Callable[[RequestRecord], None]) -> None:
-        """Call `watcher` with every record from now on, after it was booked."""
+        """Call `watcher` with every record that is added from now on."""
         self._watchers.append(watcher)
 
     def add(self, record: RequestRecord) -> RequestRecord:
-        """Book `record`; returned with its `id`."""
+        """Add `record`; returns it with its `id`."""
         self._last_id += 1
         record = replace(record, id=self._last_id, model=record.model[:MAX_NAME])
         key, totals = self._key(record), Totals.of(record)
@@ -216,15 +217,15 @@ class UsageLedger:
             self._evicted_until = max(gone, self._evicted_until or gone)
 
     def recent(self, limit: int | None = None) -> list[RequestRecord]:
-        """The newest requests still held one by one, newest first."""
+        """The newest requests that are still single records, newest first."""
         return [*islice(reversed(self._ring), limit)]
 
     def count(self) -> int:
-        """How many requests were added since the beginning, or the last reset."""
+        """How many requests were added in total, or since the last reset."""
         return self._last_id
 
     def sums(self, period: Period) -> TotalsByKey:
-        """The sums of the last `period` until now, by source and model."""
+        """The sums of the last `period`, by source and model."""
         return merge_totals(self._slices(period))
 
     def _slices(self, period: Period) -> Iterator[TotalsByKey]:
@@ -249,12 +250,12 @@ class UsageLedger:
         return found
 
     def spent(self, period: Period) -> int:
-        """Pico-dollars of real money that the last `period` cost."""
+        """Pico-dollars that were really paid in the last `period`."""
         return sum(total.cost for (source, _), total in self.sums(period).items() if source in PAID)
 
     def series(self, period: Period) -> tuple[int, list[tuple[int, TotalsByKey]]]:
-        """The chart of `period`: seconds between points, and each point's start (unix seconds) with its sums.
-        Points without requests are there too, so that the time axis is even."""
+        """The chart of `period`: seconds between points, and each point's start (unix seconds) with its sums. Includes
+        points without requests, so that the time axis is even."""
         buckets = self._buckets[period.bucket]
         now = self._clock()
         start = now - period.seconds if period.seconds else self._first(buckets, now)
@@ -262,7 +263,7 @@ class UsageLedger:
         first, last = int(start // step) * step, int(now // step) * step
         points: dict[int, list[TotalsByKey]] = {at: [] for at in range(first, last + step, step)}
         for at, sums in buckets.since(first):
-            # What the clock once put into the future is shown at the right edge.
+            # Requests in the future (the clock was set back) are shown at the right edge.
             points[min(at // step * step, last)].append(sums)
         return step, [(at, merge_totals(slices)) for at, slices in points.items()]
 
@@ -273,7 +274,7 @@ class UsageLedger:
         return max(1, -(-int(seconds) // (period.step * CHART_POINTS))) * period.step
 
     def reset(self) -> int:
-        """Forget everything; returns how many requests that were. Ids begin at 1 again."""
+        """Remove everything; returns how many requests there were. Ids start at 1 again."""
         count = self._last_id
         self._clear()
         return count
@@ -288,7 +289,7 @@ class UsageLedger:
         )
 
     def restore(self, state: LedgerState) -> None:
-        """Become what `state` says; what was there is gone."""
+        """Replace everything by `state`."""
         self._clear()
         self._last_id = state.last_id
         self._evicted_until = state.evicted_until

@@ -1,7 +1,7 @@
-"""What has just happened, to every open dashboard, as server-sent events.
+"""Sends events to every open dashboard, as server-sent events.
 
-A page that reads too slowly loses events instead of holding memory; it is told so by one `resync` event and then
-fetches everything anew.
+If a page reads too slowly, its events are dropped rather than kept in memory. It then gets one `resync` event, and
+fetches everything again.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from addon.core.errors import RateLimited
 from addon.core.types import STDLIB, Codec, JsonObject
 
 type EventName = Literal["request", "totals", "windows", "budget", "conversations", "resync"]
-"""`request`: one row as in `/analytics/requests`. `windows`, `budget`, `conversations`: those parts of
-`/dashboard/data`, under its names. `totals`, `resync`: nothing in them; fetch `/dashboard/data` again."""
+"""`request`: one row of `/analytics/requests`. `windows`, `budget`, `conversations`: the part of `/dashboard/data` with
+that name. `totals`, `resync`: no content; fetch `/dashboard/data` again."""
 
 QUEUE_SIZE = 64
 MAX_SUBSCRIBERS = 32
 KEEPALIVE_SECONDS = 15.0
 COMMENT = b": still here\n\n"
-"""Tunnels cut a connection on which nothing moves for about a minute."""
+"""Tunnels close a connection after about a minute without data."""
 
 
 class Subscription:
@@ -42,14 +42,14 @@ class Subscription:
         self._changed.set()
 
     def pending(self) -> bytes:
-        """All frames since the last call, or b""; for a caller that is driven by its own timer."""
+        """All frames since the last call; b"" if there are none."""
         frames = b"".join(self._frames)
         self._frames.clear()
         self._changed.clear()
         return frames
 
     async def frames(self, keepalive: float = KEEPALIVE_SECONDS) -> AsyncIterator[bytes]:
-        """Frames as they come, and a comment after `keepalive` seconds of silence, until closed."""
+        """Frames as they arrive, and a comment after `keepalive` seconds without any, until closed."""
         while True:
             try:
                 await asyncio.wait_for(self._changed.wait(), keepalive)
@@ -70,16 +70,16 @@ class Subscription:
 
 
 class LiveHub:
-    """`publish` from anywhere on the event loop; costs nothing while no page is open."""
+    """Call `publish` from the event loop; it costs nothing while no page is open."""
 
     def __init__(self, codec: Codec = STDLIB) -> None:
         self._subscriptions: set[Subscription] = set()
         self._codec = codec
 
     def subscribe(self) -> Subscription:
-        """Raises `RateLimited` when too many pages are open."""
+        """Raises `RateLimited` if too many pages are open."""
         if len(self._subscriptions) >= MAX_SUBSCRIBERS:
-            raise RateLimited(f"{MAX_SUBSCRIBERS} dashboards are open already: close one of them")
+            raise RateLimited(f"{MAX_SUBSCRIBERS} dashboards are open already. Close one of them.")
         subscription = Subscription(self)
         self._subscriptions.add(subscription)
         return subscription
@@ -89,7 +89,7 @@ class LiveHub:
 
     @property
     def watched(self) -> bool:
-        """Whether any page is open: a caller can save the work of making an event."""
+        """Whether any page is open. If not, callers need not create events."""
         return bool(self._subscriptions)
 
     def publish(self, event: EventName, data: JsonObject) -> None:
@@ -100,11 +100,11 @@ class LiveHub:
             subscription.put(frame)
 
     def close(self) -> None:
-        """End every page's stream; the pages come back by themselves when the proxy does."""
+        """End every stream. The pages reconnect by themselves when the proxy runs again."""
         for subscription in [*self._subscriptions]:
             subscription.close()
 
 
 def event_frame(event: EventName, data: JsonObject, codec: Codec) -> bytes:
-    # JSON has no raw line break, so the data is always one line.
+    # JSON contains no raw line breaks, so the data is always one line.
     return b"event: %s\ndata: %s\n\n" % (event.encode(), codec.dumps(data))

@@ -1,6 +1,6 @@
-"""`GET /metrics`: usage in Prometheus' text format, so that many instances can be watched together.
+"""Renders usage in Prometheus' text format, for `GET /metrics`.
 
-Counters begin at zero with the process, as Prometheus expects; what survives a restart is in `/analytics`.
+Counters start at zero with the process, as Prometheus expects; what survives a restart is in `/analytics`.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ class Metrics:
 
     def __init__(self) -> None:
         self._registry = registry = CollectorRegistry()
-        # prometheus_client looks a series up by its labels under a lock: the dearest part of counting a request
+        # prometheus_client looks a series up by its labels under a lock, which is most of the cost of counting a
+        # request
         self._series = lru_cache(maxsize=None)(_series)
         self._models: set[str] = set()
         self._requests = Counter(
@@ -45,7 +46,10 @@ class Metrics:
             registry=registry,
         )
         self._errors = Counter(
-            "ccproxy_errors", "Answers that were not whole.", ("source", "error"), registry=registry
+            "ccproxy_errors",
+            "Incomplete responses and errors.",
+            ("source", "error"),
+            registry=registry,
         )
         self._tokens = Counter(
             "ccproxy_tokens",
@@ -61,7 +65,7 @@ class Metrics:
         )
         self._latency = Histogram(
             "ccproxy_request_duration_seconds",
-            "From the request to the end of its answer.",
+            "From the request to the end of its response.",
             ("source",),
             buckets=LATENCY_SECONDS,
             registry=registry,
@@ -79,7 +83,7 @@ class Metrics:
         """`inc()` when a stream begins, `dec()` when it ends."""
         self._cooldowns = Gauge(
             "ccproxy_cooldown_seconds",
-            "Seconds until a limited credential is tried again.",
+            "Seconds until a credential is used again after a limit.",
             ("credential", "scope"),
             registry=registry,
         )
@@ -91,7 +95,7 @@ class Metrics:
         )
 
     def observe(self, record: RequestRecord) -> None:
-        """Count one request; to be called once for each record that the ledger has taken."""
+        """Count one request. Call it once for each record that was added to the ledger."""
         source, model = record.source, self._label(record.model)
         self._series(self._requests, source, model, str(record.status)).inc()
         if record.error is not None:
@@ -105,8 +109,8 @@ class Metrics:
             self._series(self._ttft, source).observe(record.ttft_ms / 1000)
 
     def _label(self, model: str) -> str:
-        # Each label value is a time series for ever, and clients name the models; JSON lets half a surrogate pair
-        # into a name, which cannot be sent.
+        # Each label value creates a time series for good, and clients choose the names of models. JSON allows lone
+        # surrogates in a name, which can't be encoded.
         model = model.encode(errors="replace").decode()
         if model not in self._models and len(self._models) >= MAX_MODELS:
             return OTHER_MODELS
@@ -114,7 +118,7 @@ class Metrics:
         return model
 
     def set_cooldowns(self, cooldowns: Mapping[tuple[str, str], float]) -> None:
-        """Seconds left by (credential, model or `all`). What is not named any more is gone."""
+        """Seconds left by (credential, model family or `all`). Others are removed."""
         self._cooldowns.clear()
         for labels, seconds in cooldowns.items():
             self._cooldowns.labels(*labels).set(max(0.0, seconds))
@@ -126,5 +130,5 @@ class Metrics:
                 self._utilization.labels(window.name).set(window.utilization)
 
     def render(self) -> bytes:
-        """The body of `GET /metrics`; its type is `content_type`."""
+        """The body of `GET /metrics`; `content_type` is its content type."""
         return render_latest(self._registry)

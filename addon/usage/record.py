@@ -1,4 +1,4 @@
-"""One request as it is remembered: what was asked, who served it, what it used and what that is worth."""
+"""Defines the record of one request: its model, who served it, the tokens it used and what they cost."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ type RecordSource = Literal[
     "summary",
     "claude_code_summary",
 ]
-"""Who served a request. `claude_code`: the subscription; `api_key`: the paid key; both also when the answer was cut
-or was an upstream error, because what was used is billed all the same. `error`: nobody answered, nothing was used.
-`openai`: passed through to another provider. `local`: answered by the proxy itself. `refused`: turned away by access
-control. `summary`, `claude_code_summary`: the proxy's own calls that shorten a conversation, by key or subscription."""
+"""Who served a request. `claude_code`: the subscription; `api_key`: the paid key; both also if the response was cut off
+or was an error from upstream, since what was used is billed all the same. `error`: there was no response, and nothing
+was used. `openai`: passed through to another provider. `local`: answered by the proxy itself. `refused`: rejected by
+access control. `summary`, `claude_code_summary`: the proxy's own requests for summaries, by key or subscription."""
 
 COUNTED: frozenset[str] = frozenset({"claude_code", "api_key", "error"})
-"""The sources that make up `totalRequests`."""
+"""The sources that count in `totalRequests`."""
 PAID: frozenset[str] = frozenset({"api_key", "summary"})
-"""The sources that cost real money: they fill the budget and `estimatedApiKeyCost`."""
+"""The sources that cost money: they count in the budget and in `estimatedApiKeyCost`."""
 SAVED: frozenset[str] = frozenset({"claude_code", "claude_code_summary"})
-"""The sources that would have cost money: they fill `estimatedSavings`."""
+"""The sources that would have cost money by API key: they count in `estimatedSavings`."""
 
 PICO = 10**12
 """Money is counted in whole pico-dollars, so that sums are exact in any order."""
@@ -47,32 +47,32 @@ def picodollars(usd: float) -> int:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestRecord:
-    """One request that has ended, well or not."""
+    """One request that has ended, successfully or not."""
 
     time: float
-    """Unix seconds when it ended: that is when its cost is known."""
+    """Unix seconds when it ended, which is when its cost is known."""
     model: str
     source: RecordSource
     dialect: Dialect | None = None
     stream: bool = False
     status: int = 200
-    """The status the client saw (after an early 200, what the error event stands for)."""
+    """The status that the client got; after an early 200, the status that the error event stands for."""
     reason: str | None = None
-    """Why this source served it, for people: `subscription limit reached`, `no credentials`."""
+    """Why it was not the first choice that served it: `rate_limited`, `no_login`."""
     tokens: Tokens = field(default_factory=Tokens)
     cost: int = 0
-    """Pico-dollars at API prices, whoever paid: `picodollars` of what `addon.claude.pricing` says."""
+    """Pico-dollars at API prices, whoever paid; from `addon.claude.pricing`."""
     latency_ms: int | None = None
-    """From the request's last byte to the answer's last byte."""
+    """From the last byte of the request to the last byte of the response."""
     ttft_ms: int | None = None
-    """From the request's last byte to the first byte of content."""
+    """From the last byte of the request to the first byte of content."""
     error: str | None = None
-    """None when the answer was whole; else its class: `rate_limit_error`, `client_closed`, `upstream_idle`."""
+    """None if the response was complete, otherwise its kind: `rate_limit_error`, `client_closed`, `upstream_idle`."""
     conversation: str | None = None
     request_id: str | None = None
     """Anthropic's `request-id`, for support."""
     id: int = 0
-    """Counted from 1 by the ledger that the record is added to."""
+    """Set by the ledger, from 1."""
 
 
 def record_json(record: RequestRecord) -> JsonObject:

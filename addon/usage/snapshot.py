@@ -1,10 +1,10 @@
-"""One file that a crash cannot break: `usage.json` in ccproxy's own directory.
+"""Loads and saves `usage.json` in CCPROXY_HOME, such that a crash can't damage it.
 
-A save writes a new file, syncs it and renames it over the old one, so a reader finds the old or the new one, whole.
-The one before stays as `usage.json.prev`. What cannot be read is renamed to `*.corrupt-<time>`, never deleted.
+A file is replaced as a whole; the previous one is kept as `usage.json.prev`. A file that can't be read is renamed to
+`*.corrupt-<time>`, never deleted.
 
-One process owns the directory, by a lock on `usage.lock`. A second one starts with what the file says and then keeps
-its own usage in memory only: two writers would undo each other's work.
+One process owns the directory, by a lock on `usage.lock`. A second process starts with the content of the file, and
+then keeps its own usage in memory only: two writers would overwrite each other's data.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from addon.core.files import sweep_orphans, write_atomically
 from addon.usage.snapshot_format import Snapshot, Unreadable, decode, encode
 
 MAX_BYTES = 64 * 1024 * 1024
-"""Twenty times what a full ledger needs. A bigger file is not ours, and reading it could take all memory."""
+"""Twenty times the size of a full ledger. A bigger file is not ours, and reading it could use up the memory."""
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
     snapshot: Snapshot | None
     problems: list[str] = field(default_factory=list)
-    """For people; empty when all was well, which includes that there was no file yet."""
+    """For people; empty if there was none, or no file yet."""
 
 
 class SnapshotFile:
-    """Owns the directory `home` from `open` to `close`, or says in `refusal` why it does not."""
+    """Owns the directory `home` from `open` to `close`; if not, `refusal` says why."""
 
     def __init__(self, home: Path, clock: Callable[[], float]) -> None:
         self._home = home
@@ -42,10 +42,10 @@ class SnapshotFile:
         self._clock = clock
         self._lock = FileLock(home / "usage.lock", timeout=0, mode=0o600, thread_local=False)
         self.refusal: str | None = "not opened yet"
-        """Why nothing is saved; None when it is."""
+        """Why nothing is saved; None if it is."""
 
     def open(self) -> None:
-        """Take the directory, if that is possible, and sweep what a killed process left in it."""
+        """Lock the directory if possible, and remove temporary files of processes that were killed."""
         try:
             self._home.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._lock.acquire()
@@ -59,7 +59,7 @@ class SnapshotFile:
             sweep_orphans(self._path, now=math.inf)
 
     def load(self) -> Loaded:
-        """The newest snapshot that can be read, or None."""
+        """The newest readable snapshot, or None."""
         problems: list[str] = []
         for path in (self._path, self._prev):
             try:
@@ -83,35 +83,35 @@ class SnapshotFile:
         return f" It is kept as {aside.name}."
 
     def save(self, snapshot: Snapshot) -> None:
-        """Write `snapshot`, if this process owns the directory. Any thread, one at a time. Raises `OSError`, and
-        then the file is what it was."""
+        """Write `snapshot` if this process owns the directory. From any thread, but one at a time. Raises `OSError`,
+        and leaves the file as it was."""
         if self.refusal is None:
             data = encode(snapshot, saved_at=self._clock())
             write_atomically(self._path, data, replace=self._keep_previous_and_replace)
 
     def _keep_previous_and_replace(self, temporary: Path, path: Path) -> None:
-        # Called again when Windows refused: then the last file may be the previous one already.
+        # On Windows this may be called again after a failure: then `path` may have become the previous file already.
         if path.exists():
             self._prev.unlink(missing_ok=True)
             try:
                 os.link(path, self._prev)
             except OSError:
-                # No hard links here (FAT, some network drives): for a moment there is only the previous file, which
-                # `load` takes as well.
+                # FAT and some network drives have no hard links: for a moment there is only the previous file, which
+                # `load` reads as well.
                 path.replace(self._prev)
         temporary.replace(path)
 
     def close(self) -> None:
-        """Give the directory up. May be called twice."""
+        """Unlock the directory. May be called twice."""
         self.refusal = "closed"
         self._lock.release()
 
 
 def _read(path: Path) -> bytes:
-    # Looked at before it is opened: opening a pipe would wait for ever.
+    # Checked before it is opened: opening a pipe would block for ever.
     about = path.stat()
     if not stat.S_ISREG(about.st_mode):
-        raise Unreadable("it is no regular file")
+        raise Unreadable("it is not a regular file")
     if about.st_size > MAX_BYTES:
         raise Unreadable(f"it is bigger than {MAX_BYTES} bytes")
     return path.read_bytes()

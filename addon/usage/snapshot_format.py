@@ -1,4 +1,4 @@
-"""The snapshot of usage as a JSON document, and back. Nothing of a document is believed before it was checked."""
+"""Converts the usage snapshot to JSON and back. Every value that is read is checked."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ RECORD_TYPES: dict[str, tuple[type, ...]] = {
     "conversation": (str, type(None)),
     "request_id": (str, type(None)),
 }
-"""The columns of a record, tokens apart, in their order in the file."""
+"""The columns of a record except its tokens, in their order in the file."""
 
 record_columns = attrgetter(*RECORD_TYPES)
 token_columns = attrgetter(*(f.name for f in fields(Tokens)))
@@ -50,7 +50,7 @@ CHOICES = {
 
 
 class Unreadable(Exception):
-    """Not a snapshot that this version can read; the message says why."""
+    """This version can't read the snapshot; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +85,8 @@ def encode(snapshot: Snapshot, *, saved_at: float) -> bytes:
 
 
 def _array(rows: Iterable[list[Any]]) -> orjson.Fragment:
-    # Row by row, and with a break after each: other threads wait for the text that is being made, and would for five
-    # milliseconds at a time, which is Python's own turn. Streams are passed on in one of them.
+    # Row by row, and the GIL is released after each row: otherwise other threads, the one that serves streams among
+    # them, would wait for Python's switch interval of 5 ms at a time.
     texts = []
     for row in rows:
         texts.append(_dumps(row))
@@ -97,7 +97,7 @@ def _array(rows: Iterable[list[Any]]) -> orjson.Fragment:
 def _dumps(row: list[Any]) -> bytes:
     try:
         return orjson.dumps(row)
-    # It takes no integers beyond 64 bits and no lone surrogates, and both must come back as they were.
+    # orjson supports neither integers beyond 64 bits nor lone surrogates; both must be read back unchanged.
     except TypeError:
         return json.dumps(row, separators=(",", ":")).encode()
 
@@ -171,7 +171,7 @@ def _count(value: Any) -> int:
 
 
 def _typed(value: Any, types: tuple[type, ...]) -> Any:
-    # In Python, but not in JSON, true is an integer.
+    # In Python, unlike in JSON, true is an integer.
     if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
         raise TypeError(f"{value!r} is not {' or '.join(each.__name__ for each in types)}")
     return value

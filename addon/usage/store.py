@@ -1,4 +1,4 @@
-"""Keeps the ledger and the budget on disk, a few seconds behind and off the event loop."""
+"""Saves the ledger and the budget every few seconds, outside of the event loop."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from addon.usage.snapshot_format import Snapshot
 log = logging.getLogger(__name__)
 
 SAVE_SECONDS = 5.0
-"""A kill loses what is younger than this and the time of one save: under ten seconds."""
+"""If the process is killed, the usage of this time and of one save is lost: less than ten seconds."""
 REPORT_SECONDS = 60.0
 
 
 class UsageStore:
-    """`load` at start, `run` as a task that tells `ended`, `close` at exit."""
+    """Call `load` at start and `close` at exit; run `run` as a task, with `ended` as its callback."""
 
     def __init__(
         self,
@@ -43,13 +43,13 @@ class UsageStore:
 
     @property
     def problem(self) -> str | None:
-        """Why usage is not being saved, for `/health`; None when it is."""
+        """Why usage is not being saved, for `/health`; None if it is."""
         refusal = self._file.refusal
         return f"Usage is kept in memory only: {refusal}" if refusal else self._failure
 
     def load(self) -> None:
-        """Take the directory and fill the ledger and the budget. Never raises: without a readable snapshot usage
-        begins at zero, and if there was one that cannot be read, paid calls wait for a confirmation."""
+        """Lock the directory and fill the ledger and the budget. Never raises: without a readable snapshot, usage
+        starts at zero; if there was one that can't be read, paid requests need a confirmation first."""
         self._file.open()
         if self.problem:
             log.warning(self.problem)
@@ -62,7 +62,7 @@ class UsageStore:
         elif loaded.problems:
             self._budget.restore(self._budget.settings, known=False)
             log.warning(
-                "What was spent before is unknown: paid calls wait until POST /budget confirms."
+                "What was spent before is unknown: paid calls are stopped until you confirm with POST /budget."
             )
 
     async def run(self) -> None:
@@ -71,18 +71,18 @@ class UsageStore:
             await asyncio.sleep(self._interval)
             version, snapshot = self._version(), self._snapshot_if_changed()
             if snapshot:
-                # In a thread: encoding some megabytes and waiting for the disk would hold up every stream.
+                # In a thread: encoding some megabytes and waiting for the disk would delay every stream.
                 await asyncio.to_thread(self._save, version, snapshot)
 
     def ended(self, task: asyncio.Task[None]) -> None:
-        """Say so if `run` ended by a failure: what is spent from then on would be forgotten after a kill."""
+        """Report it if `run` ended with an exception: usage is not saved from then on."""
         error = None if task.cancelled() else task.exception()
         if error:
             self._failure = f"Usage is not saved until ccproxy is restarted: {error!r}"
             log.error(self._failure, exc_info=error)
 
     def close(self) -> None:
-        """Save what is left and give the directory up. Never raises."""
+        """Save what has changed and unlock the directory. Never raises."""
         snapshot = self._snapshot_if_changed()
         if snapshot:
             self._save(self._version(), snapshot)
@@ -97,7 +97,7 @@ class UsageStore:
         return Snapshot(self._ledger.state(), self._budget.settings, self._budget.known)
 
     def _save(self, version: tuple[int, int], snapshot: Snapshot) -> None:
-        # A save that was still waiting for its thread at exit must not replace the last one.
+        # A save that was still waiting for its thread at exit must not overwrite the last one.
         with self._saving:
             if self._saved is None or version > self._saved:
                 self._try_save(version, snapshot)
@@ -106,7 +106,7 @@ class UsageStore:
         try:
             self._file.save(snapshot)
         except OSError as error:
-            self._report(f"Usage could not be saved, and is kept in memory until it can: {error}")
+            self._report(f"Usage can't be saved at present and is kept in memory: {error}")
             return
         if self._failure:
             log.warning("Usage is saved again.")

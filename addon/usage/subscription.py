@@ -1,4 +1,4 @@
-"""Where things stand now: the subscription's windows and rests, and the conversations that are going on."""
+"""Holds the present state of the subscription: its windows and cooldowns, and the recent conversations."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from addon.usage.conversations import RecentConversations
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SubscriptionWindow:
-    """One limit of the subscription, from the `anthropic-ratelimit-unified-*` headers of the newest answer."""
+    """One limit of the subscription, from the `anthropic-ratelimit-unified-*` headers of the newest response."""
 
     name: str
     """As in the header: `5h`, `7d`, `7d_oi`."""
     label: str
     """For people: `5 hours`."""
     utilization: float | None
-    """0 is fresh, 1 is used up; None when the answer did not say."""
+    """0: unused, 1: used up; None: unknown."""
     resets_at: float | None
     """Unix seconds."""
     status: str | None = None
     """`allowed`, `allowed_warning` or `rejected`."""
     seen_at: float | None = None
-    """Unix seconds of the answer that said so."""
+    """Unix seconds of that response."""
 
     def to_json(self) -> JsonObject:
         return {
@@ -39,40 +39,40 @@ class SubscriptionWindow:
 
 
 def milliseconds(seconds: float | None) -> int | None:
-    """A time as JSON has it: unix milliseconds, what JavaScript's `Date` takes."""
+    """A time in JSON: unix milliseconds, as in JavaScript's `Date`."""
     return None if seconds is None else round(seconds * 1000)
 
 
 LABELS = {"5h": "5 hours", "7d": "7 days", "7d_oi": "7 days, Fable", "7d_opus": "7 days, Opus"}
-"""What Anthropic's short names mean to a person; a new name is shown as it is."""
+"""Anthropic's short names, for people; an unknown name is shown as it is."""
 
 
 @dataclass(slots=True)
 class SubscriptionState:
     cooldowns: Cooldowns = field(default_factory=Cooldowns)
     windows: Windows | None = None
-    """As the newest answer told."""
+    """From the headers of the newest response."""
     seen_at: float | None = None
-    """Unix seconds of that answer."""
+    """Unix seconds of that response."""
     conversations: RecentConversations = field(default_factory=RecentConversations)
     login: int | None = None
-    """Which login the rests and the windows are about."""
+    """The login that the cooldowns and windows belong to (see `Login.identity`)."""
 
     def note_login(self, credential: str, login: int) -> None:
-        """What was refused to one login says nothing of the next."""
+        """Drop the cooldowns and windows of another login: they say nothing about this one."""
         if self.login not in (None, login):
             self.cooldowns.forget(credential)
             self.windows = None
         self.login = login
 
     def limited_until(self, family: str, now: float) -> float | None:
-        """Unix time when the subscription's limits end for these models; None when no limit keeps it from serving."""
+        """Unix time when the subscription's limits for these models end; None if there is no limit now."""
         ends = [
-            rest["until"]
-            for rest in self.cooldowns.snapshot(now)
-            if rest["reason"] == "rate_limited"
-            and rest["seconds"] > 0
-            and rest["family"] in (None, family)
+            entry["until"]
+            for entry in self.cooldowns.snapshot(now)
+            if entry["reason"] == "rate_limited"
+            and entry["seconds"] > 0
+            and entry["family"] in (None, family)
         ]
         return max(ends, default=None)
 

@@ -39,7 +39,7 @@ def test_a_slow_page_is_told_to_fetch_anew() -> None:
 def test_a_closed_page_gets_nothing_and_makes_room() -> None:
     hub = LiveHub()
     pages = [hub.subscribe() for _ in range(MAX_SUBSCRIBERS)]
-    with pytest.raises(RateLimited, match="close one"):
+    with pytest.raises(RateLimited, match="Close one"):
         hub.subscribe()
     pages[0].close()
     pages[0].close()

@@ -101,14 +101,14 @@ def test_a_huge_file_is_not_read(file: SnapshotFile, tmp_path: Path) -> None:
 
 def test_a_pipe_in_its_place_does_not_hang(file: SnapshotFile, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "usage.json")
-    assert "no regular file" in file.load().problems[0]
+    assert "not a regular file" in file.load().problems[0]
     file.save(snapshot(1))
     assert requests(file) == 1
 
 
 def test_a_directory_in_its_place_is_set_aside(file: SnapshotFile, tmp_path: Path) -> None:
     (tmp_path / "usage.json").mkdir()
-    assert "no regular file" in file.load().problems[0]
+    assert "not a regular file" in file.load().problems[0]
     file.save(snapshot(1))
     assert requests(file) == 1
 

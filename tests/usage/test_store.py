@@ -141,7 +141,7 @@ async def test_a_failing_disk_is_told_once_a_minute_and_then_heals(
     shutil.rmtree(home)
 
     def told() -> int:
-        return sum("could not be saved" in message for message in caplog.messages)
+        return sum("can't be saved" in message for message in caplog.messages)
 
     async with instance.running():
         instance.ledger.add(record())
@@ -149,7 +149,7 @@ async def test_a_failing_disk_is_told_once_a_minute_and_then_heals(
         instance.monotonic.now = 59
         await asyncio.sleep(0.1)
         assert told() == 1
-        assert "could not be saved" in (instance.store.problem or "")
+        assert "can't be saved" in (instance.store.problem or "")
         instance.monotonic.now = 61
         await until(lambda: told() == 2)
         home.mkdir()
