@@ -24,6 +24,7 @@ from mitmproxy import ctx
 from addon.addons.access_control import AccessControl
 from addon.addons.api_log import ApiLog, open_log
 from addon.addons.context_window import ContextWindow
+from addon.addons.flow_file import FlowFile
 from addon.addons.mitmproxy_tuning import FlowLimit, replace_streams
 from addon.addons.model_list import ModelList, UpstreamModels
 from addon.addons.options import Options, given_at_start
@@ -42,7 +43,7 @@ from addon.api.commands import Commands
 from addon.api.control import ControlApi
 from addon.api.dashboard import DashboardApi
 from addon.api.explain import Explain
-from addon.api.health import Health
+from addon.api.health import Health, Output
 from addon.api.local import LocalApi
 from addon.api.request_history import Explained
 from addon.api.views import Views
@@ -54,7 +55,6 @@ from addon.context.summarizer import SummaryTasks
 from addon.context.summary_memory import SummaryMemory
 from addon.context.tokens.counter import make_counter
 from addon.context.window import CUTS_KEPT, KnownCuts
-from addon.core.background_writer import BackgroundWriter
 from addon.core.environment import environment, models_files
 from addon.core.errors import CCProxyError
 from addon.core.json_codec import FAST
@@ -84,7 +84,7 @@ OWN_CALLS = httpx.Timeout(120, connect=10)
 class Shared:
     """What lives as long as the process, whatever becomes of the settings. Raises CatalogueError."""
 
-    def __init__(self, settings: Settings, outputs: Sequence[BackgroundWriter]) -> None:
+    def __init__(self, settings: Settings, outputs: Sequence[Output]) -> None:
         api_log = open_log(settings)
         self.outputs = [*outputs, api_log] if api_log else outputs
         self.catalogue = Catalogue.load(*models_files(settings.home))
@@ -143,9 +143,7 @@ class Shared:
         )
 
 
-def build(
-    settings: Settings, environ: Mapping[str, str], outputs: Sequence[BackgroundWriter]
-) -> list[Any]:
+def build(settings: Settings, environ: Mapping[str, str], outputs: Sequence[Output]) -> list[Any]:
     """The addons. `environ`: what the settings were read from, without mitmproxy's options. Raises CatalogueError."""
     shared = Shared(settings, outputs)
     exchanges, terminal = shared.exchanges, shared.terminal
@@ -240,7 +238,11 @@ def request_path(shared: Shared, settings: Settings) -> list[Any]:
     ]
 
 
-outputs = list(replace_streams(ctx.master.addons)) if ctx.options.server else []
+# with `-n` somebody looks at saved flows, and wants all of the output
+writers = list(replace_streams(ctx.master.addons)) if ctx.options.server else []
+outputs: list[Output] = [*writers]
+if ctx.options.server and (save := ctx.master.addons.get("save")):
+    outputs.append(FlowFile(save))
 try:
     variables = environment()
     settings = with_stored_secret(Settings.from_env(variables | given_at_start(ctx.options)))
@@ -249,6 +251,6 @@ except (SettingsError, CatalogueError, CCProxyError) as error:
     # The process has to end, and at once: mitmproxy listens already, and without its addons it would forward
     # everything as it comes. `sys.exit` would let it serve what has come in.
     sys.stderr.write(f"ccproxy can't start:\n{error}\n")
-    for output in outputs:
-        output.close()
+    for writer in writers:
+        writer.close()
     os._exit(1)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Literal
+from typing import Literal, Protocol
 
 from addon.api.dashboard_data import budget_json
-from addon.core.background_writer import BackgroundWriter
 from addon.core.settings import Settings
 from addon.core.types import JsonObject
 from addon.credentials.login import CredentialStatus
@@ -23,6 +22,20 @@ NOBODY = "Nothing can serve a request: run `claude /login`, or set ANTHROPIC_API
 UNCONFIRMED = "What was spent before is unknown: paid calls wait until POST /budget confirms."
 
 
+class Output(Protocol):
+    """Something that is written to, and what could not be."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def dropped(self) -> int:
+        """Lines or flows, since the start."""
+
+    @property
+    def problem(self) -> str | None:
+        """What can't be written at present, and why."""
+
+
 class Health:
     def __init__(
         self,
@@ -33,7 +46,7 @@ class Health:
         *,
         usage_problem: Problem,
         counting_problem: Problem,
-        outputs: Sequence[BackgroundWriter] = (),
+        outputs: Sequence[Output] = (),
         clock: Callable[[], float] = time.time,
     ) -> None:
         """`usage_problem`: why usage is not being saved, None when it is; `counting_problem`: why token counts are
@@ -66,7 +79,7 @@ class Health:
             "fallback": self.settings.api_key is not None and self.settings.fallback == "auto",
             "fallbackState": self.fallback(login, now),
             "budget": budget_json(self.budget) | {"exhausted": self.budget.exhausted},
-            "droppedLines": {output.name: output.dropped for output in self.outputs},
+            "dropped": {output.name: output.dropped for output in self.outputs},
             "openaiPassthrough": {
                 "enabled": self.settings.openai_api_key is not None,
                 "baseUrl": self.settings.openai_base_url,

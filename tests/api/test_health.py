@@ -133,7 +133,7 @@ def test_lines_that_could_not_be_written_are_counted_and_a_problem() -> None:
     said = world.says()
     assert said["status"] == "degraded"
     assert said["problems"] == ["stdout: 2 lines could not be written: No space left on device."]
-    assert said["droppedLines"] == {"stdout": 2, "stderr": 0}
+    assert said["dropped"] == {"stdout": 2, "stderr": 0}
 
 
 def test_a_sound_proxy_has_no_problems() -> None:

@@ -62,7 +62,7 @@ def test_what_it_can_not_write_is_counted_and_shown_nowhere_else(
     health = proxy.get("/health").json()
     assert health["status"] == "degraded"
     assert any("api.log" in p and "No space left" in p for p in health["problems"])
-    assert health["droppedLines"]["api.log"] > 5
+    assert health["dropped"]["api.log"] > 5
     assert "between you and me" not in proxy.output
 
 

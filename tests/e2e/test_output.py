@@ -51,9 +51,20 @@ def test_a_full_disk_under_the_output_ends_nothing_and_is_told(start_proxy: Star
         assert_it_serves(proxy)
         health = proxy.get("/health").json()
         assert health["status"] == "degraded"
-        assert health["droppedLines"]["stdout"] > LINES
+        assert health["dropped"]["stdout"] > LINES
         assert any("stdout" in p and "No space left" in p for p in health["problems"])
         assert proxy.stop() == 0
+
+
+def test_a_full_disk_under_the_flow_file_costs_flows_and_no_request(
+    start_proxy: StartProxy,
+) -> None:
+    proxy = start_proxy(arguments=["-w", "/dev/full"])
+    for _ in range(5):
+        assert_it_serves(proxy)
+    health = proxy.get("/health").json()
+    assert health["dropped"]["flow file"] >= 5
+    assert any("flow file" in p and "No space left" in p for p in health["problems"])
 
 
 def test_a_reader_that_is_gone_ends_nothing_and_is_told(start_proxy: StartProxy) -> None:
