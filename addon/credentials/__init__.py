@@ -1,1 +1,1 @@
-"""The Claude login: reading it where Claude Code keeps it, and refreshing it without getting in Claude Code's way."""
+"""The Claude login: reads it where Claude Code stores it, and refreshes it without disturbing Claude Code."""

@@ -1,4 +1,4 @@
-"""One Claude login as a value, and the JSON document that Claude Code keeps it in."""
+"""Defines a Claude login, and reads and updates it in the JSON document that Claude Code stores."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ type CredentialErrorKind = Literal[
 type LoginSource = Literal["environment", "file", "keychain"]
 
 ENTRY = "claudeAiOauth"
-"""The login's key in the document; its neighbours (`mcpOAuth`, ...) belong to Claude Code."""
+"""The login's key in the document; the other keys (`mcpOAuth`, ...) belong to Claude Code."""
 
 LOGIN_AGAIN = "Run `claude /login`."
 
 _WORD = re.compile(r"[!-~]+")
 _YEAR = 366 * 86400.0
 _MILLISECONDS_FROM = 1e11
-"""As seconds this is the year 5138: any larger time is in milliseconds."""
+"""In seconds this is the year 5138, so any larger time is in milliseconds."""
 
 
 class CredentialError(Exception):
-    """There is no usable login. `message` says what to do next and never holds a secret."""
+    """There is no usable login. `message` says what to do, and never holds a secret."""
 
     def __init__(
         self, kind: CredentialErrorKind, message: str, *, retry_after: float | None = None
     ) -> None:
-        """`retry_after`: seconds to leave the token endpoint alone, when it said so."""
+        """`retry_after`: seconds to wait before the next request, if the token endpoint said so."""
         super().__init__(message)
         self.kind = kind
         self.message = message
@@ -50,14 +50,14 @@ class CredentialError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Credential:
-    """A login. Times are unix seconds; None: unknown."""
+    """A login. Times are in unix seconds; None: unknown."""
 
     access_token: str = field(repr=False)
     source: LoginSource
     refresh_token: str | None = field(default=None, repr=False)
     expires_at: float | None = None
     refresh_token_expires_at: float | None = None
-    """When a new `claude /login` is due: refreshing does not move it."""
+    """When a new `claude /login` is needed; a refresh does not change it."""
     scopes: tuple[str, ...] = ()
     subscription_type: str | None = None
     client_id: str | None = None
@@ -65,32 +65,34 @@ class Credential:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grant:
-    """What the token endpoint gave."""
+    """The new tokens from the token endpoint."""
 
     access_token: str = field(repr=False)
     expires_in: float
     """Seconds."""
     refresh_token: str | None = field(default=None, repr=False)
-    """None: the old one stays valid."""
+    """None: the old one remains valid."""
 
 
 def parse(document: JsonObject, source: LoginSource, now: float) -> Credential | None:
-    """The login in a document, None if nobody is logged in.
+    """The login in a document; None if there is none.
 
-    Raises CredentialError `malformed` when there is one that cannot be understood.
+    Raises CredentialError `malformed` if it can't be read.
     """
     entry = document.get(ENTRY)
     if entry is None:
         return None
     if not isinstance(entry, dict):
-        raise CredentialError("malformed", f"`{ENTRY}` in the {source} is no object. {LOGIN_AGAIN}")
+        raise CredentialError(
+            "malformed", f"`{ENTRY}` in the {source} is not an object. {LOGIN_AGAIN}"
+        )
     access_token = _text(entry, "accessToken")
     if access_token is None:
         return None
     if word(access_token) is None:
         raise CredentialError(
             "malformed",
-            f"`accessToken` in the {source} has characters that no token has. {LOGIN_AGAIN}",
+            f"`accessToken` in the {source} contains characters that are not allowed in a token. {LOGIN_AGAIN}",
         )
     return Credential(
         access_token=access_token,
@@ -105,9 +107,9 @@ def parse(document: JsonObject, source: LoginSource, now: float) -> Credential |
 
 
 def merged(document: JsonObject, grant: Grant, now: float) -> JsonObject:
-    """The document with the new tokens in it and all else as it was, in the same order.
+    """The document with the new tokens; everything else is unchanged, in the same order.
 
-    Claude Code logs out when `scopes` or `expiresAt` are gone and turns to API billing when `subscriptionType` is
+    Claude Code logs out if `scopes` or `expiresAt` are missing, and switches to API billing if `subscriptionType` is
     (claude-code#85262, hermes-agent#83338).
     """
     entry = {**document[ENTRY], "accessToken": grant.access_token}
@@ -118,7 +120,7 @@ def merged(document: JsonObject, grant: Grant, now: float) -> JsonObject:
 
 
 def unix_seconds(value: object, now: float) -> float | None:
-    """A stored time, in seconds or milliseconds; None when unknown or too far away to be true."""
+    """A stored time in seconds or milliseconds; None if it is unknown or implausibly far away."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     if not 0 < value < (now + _YEAR) * 1000:
@@ -128,13 +130,13 @@ def unix_seconds(value: object, now: float) -> float | None:
 
 
 def digest(token: str | None) -> str:
-    """Stands for a token where it must be compared later but not be kept."""
+    """A hash of the token, to compare it later without storing it."""
     return hashlib.sha256((token or "").encode("utf-8", "replace")).hexdigest()[:16]
 
 
 def word(value: object) -> str | None:
-    """`value` if a header can carry it as it is: visible ASCII (RFC 6750, section 2.1). A line break in a token would
-    begin a header of its own."""
+    """`value` if it may be sent in a header: visible ASCII (RFC 6750, section 2.1). A line break in a token would start
+    another header."""
     return value if isinstance(value, str) and _WORD.fullmatch(value) else None
 
 

@@ -1,7 +1,7 @@
-"""The macOS Keychain, through the `security` program: Claude Code keeps its login there on a Mac.
+"""Stores the login in the macOS Keychain, as Claude Code does on a Mac, with the `security` program.
 
-Secrets go to `security` on its standard input, never as arguments, which every process can read. Its standard error
-may quote what it could not parse, so it is never shown.
+Secrets are passed to `security` on its standard input, never as arguments, which every process can read. Its standard
+error may quote what it could not parse, so it is never shown.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ _MAX_LINE = 4096
 """`security -i` takes longer lines as two commands (SecurityTool's MAX_LINE_LEN)."""
 _TIMEOUT = 10.0
 _REVISION_SECONDS = 30.0
-"""The Keychain has no modification time that is cheap to read, so a new login is noticed after this long."""
+"""A new login is noticed after this time: the Keychain has no modification time that is cheap to read."""
 
 
 def service_name(config_dir: str | None) -> str:
-    """Claude Code's name for its item: one for each CLAUDE_CONFIG_DIR, as the variable is spelled."""
+    """The name of Claude Code's item. It depends on CLAUDE_CONFIG_DIR, exactly as the variable is written."""
     if not config_dir:
         return SERVICE
     spelled = unicodedata.normalize("NFC", config_dir).encode()
@@ -39,7 +39,7 @@ def service_name(config_dir: str | None) -> str:
 
 
 class KeychainStore:
-    """One generic password. Asked for by account as well: an item of the account `unknown` holds other tokens."""
+    """One generic password, found by service and account: an item of the account `unknown` holds other tokens."""
 
     source: LoginSource = "keychain"
 
@@ -81,7 +81,7 @@ class KeychainStore:
             document = None
         if not isinstance(document, dict):
             raise CredentialError(
-                "malformed", f"The {self.name} holds no JSON object. {LOGIN_AGAIN}"
+                "malformed", f"The {self.name} does not contain a JSON object. {LOGIN_AGAIN}"
             )
         return document
 
@@ -90,13 +90,13 @@ class KeychainStore:
 
     def save(self, document: JsonObject) -> None:
         self._run("-i", stdin=self._line(document))
-        # Its exit status does not tell; a truncated item would.
+        # The exit status of `security` does not tell whether the item was written completely.
         try:
             saved = self.load() == document
         except CredentialError:
             saved = False
         if not saved:
-            raise CredentialError("unwritable", f"The {self.name} could not be written.")
+            raise CredentialError("unwritable", f"The {self.name} cannot be written.")
 
     def _line(self, document: JsonObject) -> str:
         words = ("-U", "-a", self._account, "-s", self._service, "-w", encoded(document).decode())
@@ -104,7 +104,7 @@ class KeychainStore:
         if len(line.encode()) >= _MAX_LINE:
             raise CredentialError(
                 "unwritable",
-                f"The {self.name} has grown too large for `security`. Use `claude setup-token`.",
+                f"The {self.name} is too large for `security`. Use `claude setup-token`.",
             )
         return line
 
@@ -120,7 +120,7 @@ class KeychainStore:
             )
         except (OSError, subprocess.TimeoutExpired) as error:
             raise CredentialError(
-                "malformed", f"`{self._security}` did not answer ({type(error).__name__})."
+                "malformed", f"`{self._security}` failed ({type(error).__name__})."
             ) from None
 
 

@@ -1,8 +1,9 @@
-"""Locks that keep two programs from refreshing one login at the same time.
+"""Locks that keep two programs from refreshing the same login at the same time.
 
-A refresh token can be used once; using it again may end the whole login. Claude Code guards its refresh with folders
-made by the npm package proper-lockfile: whoever makes the folder holds the lock, and sets its modification time every
-few seconds. No class of `filelock` speaks that protocol. The original ccproxy has a file of its own, and so have we.
+A refresh token can be used once; using it again may end the whole login. Claude Code guards its refresh with the npm
+package proper-lockfile: whoever creates a certain folder holds the lock, and updates its modification time every few
+seconds. `filelock` does not support that protocol. The original ccproxy has a lock file of its own, and so does this
+one.
 
 All of these block; call them from a worker thread.
 """
@@ -26,10 +27,10 @@ from addon.credentials.credential import CredentialError
 
 class TryLock(Protocol):
     def try_acquire(self) -> bool:
-        """Take it if it is free. Raises CredentialError when waiting will not help."""
+        """Acquire the lock if it is free. Raises CredentialError if waiting will not help."""
 
     def release(self) -> None:
-        """Give it back if it is still ours."""
+        """Release the lock if it is still ours."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,20 +40,20 @@ class LockTiming:
     stale: float = 60.0
     heartbeat: float = 5.0
     watch: float = 6.0
-    """One heartbeat and a margin: a lock whose time does not change for so long has no living holder."""
+    """One heartbeat and a margin: if a lock does not change for so long, its holder is dead."""
 
 
 DEFAULT_TIMING = LockTiming()
 MARKER_TIMING = LockTiming(stale=30.0)
 
 type Mark = tuple[object, ...]
-"""What a lock looks like: equal marks mean that nobody has touched it in between."""
+"""The state of a lock. Equal marks: nobody has touched the lock in between."""
 
 
 class _Watch:
-    """Judges age by watching as well, since a clock that jumped or a suspended machine makes live locks look dead.
-
-    A lock dated in the future never gets old by the clock alone (claude-code#95739).
+    """Decides whether the holder of a lock is dead. The age of the lock is not enough: it looks too high after the
+    clock jumped or the machine was suspended, and a lock dated in the future never gets old (claude-code#95739). So the
+    lock is watched as well.
     """
 
     def __init__(self, timing: LockTiming, clock: Clock) -> None:
@@ -70,7 +71,7 @@ class _Watch:
 
 
 class FolderLock:
-    """proper-lockfile's lock at `path`. `optional`: where it cannot be made, nobody else can hold it either."""
+    """proper-lockfile's lock at `path`. `optional`: if the folder can't be created, the lock counts as acquired."""
 
     def __init__(
         self,
@@ -82,7 +83,7 @@ class FolderLock:
     ) -> None:
         self.path = path
         self.compromised = False
-        """Somebody took the lock while we held it."""
+        """Another process took the lock while we held it."""
         self._optional = optional
         self._timing = timing
         self._clock = clock
@@ -100,7 +101,7 @@ class FolderLock:
             if self._optional:
                 return True
             raise CredentialError(
-                "unwritable", f"{self.path} cannot be made ({error.strerror})."
+                "unwritable", f"{self.path} cannot be created ({error.strerror})."
             ) from error
         self.compromised = False
         self._stop = threading.Event()
@@ -133,7 +134,7 @@ class FolderLock:
         try:
             found = self.path.stat()
             if not stat.S_ISDIR(found.st_mode):
-                raise self._in_the_way("is no folder")
+                raise self._in_the_way("is not a folder")
             if self._watch.is_dead(_mark(found), found.st_mtime) and self._look() == _mark(found):
                 self.path.rmdir()
                 return True
@@ -146,7 +147,7 @@ class FolderLock:
     def _in_the_way(self, why: str) -> CredentialError:
         return CredentialError(
             "lock_timeout",
-            f"The lock {self.path} {why}. If no `claude` is running, remove it by hand.",
+            f"The lock {self.path} {why}. If no `claude` is running, remove it yourself.",
         )
 
     def _beat(self, stop: threading.Event) -> None:
@@ -174,7 +175,7 @@ def _mark(found: os.stat_result) -> Mark:
 
 
 class MarkerLock:
-    """The original ccproxy's lock: a file that holds the time of its making, in milliseconds."""
+    """The original ccproxy's lock: a file that contains its time of creation, in milliseconds."""
 
     def __init__(
         self, path: Path, *, timing: LockTiming = MARKER_TIMING, clock: Clock = SYSTEM
@@ -188,10 +189,10 @@ class MarkerLock:
         try:
             return self._make() or (self._break_if_dead() and self._make())
         except IsADirectoryError:
-            return True  # the original makes no folders: this is somebody else's, and says nothing to us
+            return True  # not the original's lock, which is never a folder
         except OSError as error:
             raise CredentialError(
-                "unwritable", f"{self.path} cannot be made ({error.strerror})."
+                "unwritable", f"{self.path} cannot be created ({error.strerror})."
             ) from error
 
     def release(self) -> None:
@@ -223,17 +224,17 @@ class MarkerLock:
     def _look(self) -> tuple[Mark, float]:
         content = self.path.read_bytes()
         found = self.path.stat()
-        # It is written just after its making, so it may be empty; and it was seen holding nonsense.
+        # It may be empty, since it is written after it was created; and other content was seen, too.
         dated = int(content) / 1000 if content.isdigit() else found.st_mtime
         return (found.st_ino, content), dated
 
 
 class OwnLock:
-    """Between instances of ccproxy: a kernel lock, which a crash cannot leave behind."""
+    """The lock between instances of ccproxy: a kernel lock, which is released when its process dies."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        # Taken and given back by different worker threads.
+        # Acquired and released by different worker threads.
         self._lock = FileLock(path, thread_local=False, mode=0o600)
 
     def try_acquire(self) -> bool:
@@ -244,7 +245,7 @@ class OwnLock:
             return False
         except OSError as error:
             raise CredentialError(
-                "unwritable", f"{self._path} cannot be made ({error.strerror})."
+                "unwritable", f"{self._path} cannot be created ({error.strerror})."
             ) from error
         return True
 
@@ -253,7 +254,7 @@ class OwnLock:
 
 
 class AllLocks:
-    """Several locks as one: all or none, so that two programs with another order cannot wait for each other."""
+    """Several locks as one. Acquires all or none, so that two programs with different orders can't block each other."""
 
     def __init__(self, locks: Sequence[TryLock]) -> None:
         self._locks = tuple(locks)
@@ -273,7 +274,7 @@ class AllLocks:
 
 
 def refresh_locks(folder: Path, home: Path, clock: Clock = SYSTEM) -> AllLocks:
-    """What must be held for a refresh. `folder`: Claude Code's; `home`: CCPROXY_HOME."""
+    """The locks that a refresh needs. `folder`: Claude Code's; `home`: CCPROXY_HOME."""
     return AllLocks(
         [
             OwnLock(home / "refresh.lock"),
@@ -285,7 +286,7 @@ def refresh_locks(folder: Path, home: Path, clock: Clock = SYSTEM) -> AllLocks:
 
 
 def write_lock(folder: Path, clock: Clock = SYSTEM) -> FolderLock:
-    """What Claude Code holds while it writes its login."""
+    """The lock that Claude Code holds while it writes its login."""
     return FolderLock(folder / ".storage-write.lock", clock=clock)
 
 

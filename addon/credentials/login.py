@@ -1,4 +1,4 @@
-"""What the rest of the proxy knows of the subscription's login, and the login that never changes."""
+"""The login as the rest of the proxy uses it, and the implementation for a fixed token."""
 
 from __future__ import annotations
 
@@ -15,30 +15,30 @@ from addon.credentials.credential import (
 )
 
 FRESH_SECONDS = 60.0
-"""How long a token that was refused is not sent again, and a new one is not refreshed again."""
+"""How long a rejected token is not sent again, and a new one is not refreshed again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CredentialStatus:
-    """For /health: no secrets. Times are unix seconds."""
+    """The login's state for `/health`, without secrets. Times are in unix seconds."""
 
     source: LoginSource | None = None
     """None: no login is known."""
     expires_at: float | None = None
     next_refresh: float | None = None
     refresh_token_expires_at: float | None = None
-    """When a new `claude /login` is due."""
+    """When a new `claude /login` is needed."""
     subscription_type: str | None = None
     last_error: CredentialErrorKind | None = None
     degraded: bool = False
-    """The login in use is in memory only, or cannot be refreshed at present."""
+    """The login is in memory only, or can't be refreshed at present."""
 
 
 class Login(Protocol):
-    """Where requests get their access token from."""
+    """Provides the access token for requests."""
 
     async def access_token(self, force_refresh_of: str | None = None) -> str:
-        """A token to send. `force_refresh_of`: the token that upstream has just refused with a 401.
+        """A token to send. `force_refresh_of`: a token that upstream has just rejected with a 401.
 
         Raises CredentialError. Cancelling the caller never cancels a refresh.
         """
@@ -47,18 +47,18 @@ class Login(Protocol):
         """The login as stored, without refreshing it. Raises CredentialError."""
 
     async def identity(self) -> int:
-        """Another number as soon as another login took the place of this one, by whomever; a refresh of our own keeps
-        it. Looks at the store, and refreshes nothing."""
+        """A number that changes when another login replaces this one, but not when it is refreshed. Reads the store if
+        it has changed, and refreshes nothing."""
 
     def status(self) -> CredentialStatus:
-        """What is known now; triggers nothing."""
+        """The present state; triggers nothing."""
 
     async def drain(self) -> None:
-        """Wait for a refresh that is under way. To be called before the process ends."""
+        """Wait for a running refresh. Call it before the process ends."""
 
 
 class StaticLogin:
-    """A token of `claude setup-token`: valid for a year, cannot be refreshed."""
+    """A token from `claude setup-token`: it is valid for a year and can't be refreshed."""
 
     def __init__(self, token: str, clock: Clock = SYSTEM) -> None:
         self._credential = Credential(access_token=token, source="environment")
@@ -72,7 +72,7 @@ class StaticLogin:
         if now < self._refused_until:
             raise CredentialError(
                 "expired",
-                "Anthropic refuses the token in CLAUDE_CODE_OAUTH_TOKEN. "
+                "Anthropic rejects the token in CLAUDE_CODE_OAUTH_TOKEN. "
                 "Run `claude setup-token` and set the new one.",
             )
         return self._credential.access_token

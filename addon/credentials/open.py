@@ -1,4 +1,4 @@
-"""Putting the login together from what the environment says."""
+"""Creates the login from the settings."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CREDENTIALS_FILE = ".credentials.json"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoginLocations:
-    """Where a login may be on this machine."""
+    """Where this machine may have a login."""
 
     home: Path
     """CCPROXY_HOME: for our own lock."""
@@ -34,7 +34,7 @@ class LoginLocations:
     account: str
     """The user's name on this machine."""
     token: str | None = field(default=None, repr=False)
-    """CLAUDE_CODE_OAUTH_TOKEN: wins over everything else."""
+    """CLAUDE_CODE_OAUTH_TOKEN; takes precedence over all stores."""
     config_dir: Path | None = None
     """CLAUDE_CONFIG_DIR."""
     credentials_dir: Path | None = None
@@ -43,7 +43,7 @@ class LoginLocations:
 
     @property
     def folder(self) -> Path:
-        """Of the credentials file and of Claude Code's locks."""
+        """The folder of the credentials file and of Claude Code's locks."""
         return self.credentials_dir or self.config_dir or self.user_home / ".claude"
 
     def stores(self, clock: Clock = SYSTEM) -> tuple[CredentialStore, ...]:
@@ -60,7 +60,7 @@ class LoginLocations:
 def open_login(
     locations: LoginLocations, *, token_url: str, http: httpx.AsyncClient, clock: Clock = SYSTEM
 ) -> Login:
-    """The login of this machine. Reads nothing yet; `http` is used for refreshing only and stays open."""
+    """The login of this machine. Reads nothing yet. `http` is used for refreshes only, and is not closed."""
     if locations.token:
         return StaticLogin(locations.token, clock)
     stores = LoginStores(locations.stores(clock))

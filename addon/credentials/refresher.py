@@ -1,4 +1,4 @@
-"""One refresh from lock to file: read again, look whether it can be kept, post, keep, give back."""
+"""Refreshes the login once: lock, read again, check that it can be saved, post, save, unlock."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from addon.credentials.token_endpoint import TokenEndpoint
 logger = logging.getLogger(__name__)
 
 LOCK_WAIT = 30.0
-"""Seconds: Claude Code's own refresh is over by then."""
+"""Seconds; Claude Code's own refresh has ended by then."""
 WRITE_LOCK_WAIT = 10.0
-"""Then the new login is written without it: to lose it is worse than to write at the same time."""
+"""Seconds. Then the new login is written without the lock: losing it would be worse than a concurrent write."""
 _WRITE_LOCK_PAUSE = 0.1
 
 type Good = Callable[[Credential], bool]
@@ -36,7 +36,7 @@ type Good = Callable[[Credential], bool]
 
 @dataclass(frozen=True, slots=True)
 class Unsaved:
-    """A grant that no store holds yet, and the login it renews."""
+    """New tokens that are not saved in a store yet, and the login that they renew."""
 
     stored: StoredLogin
     grant: Grant
@@ -50,13 +50,13 @@ class Refreshed:
 
     stored: StoredLogin
     lifetime: float | None = None
-    """Seconds from now; None when the login was found, not refreshed by us."""
+    """Seconds from now; None if another process refreshed the login."""
     unsaved: Unsaved | None = None
 
 
 class Refresher:
-    """`locks` are held for the whole refresh, `write_lock` while the store is written; an `emergency` path (the first
-    that can be written) takes a login that the store did not."""
+    """`locks` are held for the whole refresh, `write_lock` while the store is written. If the store can't be written,
+    the login is saved at the first `emergency` path that can."""
 
     def __init__(
         self,
@@ -76,9 +76,9 @@ class Refresher:
         self._clock = clock
 
     async def refresh(self, good: Good) -> Refreshed:
-        """A login for which `good` holds: found, because another process refreshed meanwhile, or refreshed here.
+        """A login for which `good` is true: one that another process has refreshed meanwhile, or a new one.
 
-        Raises CredentialError. Must not be cancelled: a refresh token that was posted is spent.
+        Raises CredentialError. Must not be cancelled: a refresh token that was posted can't be used again.
         """
         found = await self._lock_unless_found(good)
         if found:
@@ -89,11 +89,11 @@ class Refresher:
             await asyncio.to_thread(self._locks.release)
 
     async def save_again(self, unsaved: Unsaved) -> Refreshed:
-        """Try to keep a login that could not be kept."""
+        """Try again to save a login."""
         return await asyncio.to_thread(self._keep, unsaved)
 
     async def _lock_unless_found(self, good: Good) -> StoredLogin | None:
-        """Take the locks, unless whoever holds them has meanwhile written a good login."""
+        """Acquire the locks, unless their holder has written a good login meanwhile."""
         deadline = self._clock.monotonic() + LOCK_WAIT
         while not await asyncio.to_thread(self._locks.try_acquire):
             if self._clock.monotonic() >= deadline:
@@ -121,7 +121,7 @@ class Refresher:
         except CredentialError as error:
             if error.kind != "invalid_grant":
                 raise
-            # Somebody who does not know our locks may have been faster (a new `claude /login`).
+            # A program without our locks may have been faster (a new `claude /login`).
             newer = await self._read()
             if newer.credential.refresh_token == stored.credential.refresh_token:
                 raise
@@ -143,14 +143,14 @@ class Refresher:
                 return self._write(unsaved)
         except CredentialError as error:
             if error.kind == "missing":
-                raise  # who logged out meanwhile wants to stay so
+                raise  # the user has logged out meanwhile
             logger.error("The refreshed Claude login is only in memory: %s", error.message)
             self._write_emergency_copy(unsaved)
             kept = self._with_grant(unsaved, unsaved.stored)
             return Refreshed(stored=kept, lifetime=unsaved.grant.expires_in, unsaved=unsaved)
 
     def _write(self, unsaved: Unsaved) -> Refreshed:
-        """Compare and swap on the refresh token: a login that somebody put there meanwhile is newer than ours."""
+        """Compare and swap by the refresh token: a login that was written meanwhile is newer than ours."""
         stored, now = unsaved.stored, self._clock.wall()
         document = stored.store.load()
         current = parse(document, stored.store.source, now) if document is not None else None
@@ -195,7 +195,10 @@ class Refresher:
         for path in self._emergency:
             with contextlib.suppress(OSError):
                 write_atomically(path, content)
-                logger.error("A copy of the login is in %s: put it in place by hand.", path)
+                logger.error(
+                    "A copy of the login is in %s. Move it to the place of the login yourself.",
+                    path,
+                )
                 return
 
     def _remove_emergency_copies(self) -> None:

@@ -1,4 +1,4 @@
-"""Where a login is kept: what every store can do, and the file."""
+"""Stores of a login: their interface, the credentials file, and the choice among several stores."""
 
 from __future__ import annotations
 
@@ -27,35 +27,35 @@ logger = logging.getLogger(__name__)
 _READS, _PAUSE_BETWEEN_READS = 4, 0.33
 
 type Revision = tuple[object, ...]
-"""Changes when the stored document may have changed. Nothing else can be read from it."""
+"""A value that changes if the stored document may have changed; opaque."""
 
 
 class CredentialStore(Protocol):
-    """All methods but `revision` block; call them from a worker thread."""
+    """All methods except `revision` block; call them from a worker thread."""
 
     @property
     def source(self) -> LoginSource:
-        """Its kind, for people."""
+        """The kind of store, for people."""
 
     @property
     def name(self) -> str:
-        """Which one, for people."""
+        """The name of this store, for people."""
 
     def revision(self) -> Revision:
-        """Cheap enough to be asked at each request."""
+        """Cheap enough to call for each request."""
 
     def load(self) -> JsonObject | None:
-        """The document; None when there is none. Raises CredentialError `malformed`."""
+        """The document; None if there is none. Raises CredentialError `malformed`."""
 
     def check_writable(self, document: JsonObject) -> None:
-        """Raises CredentialError `unwritable` if a document like this one could not be saved now."""
+        """Raises CredentialError `unwritable` if a document of this size could not be saved now."""
 
     def save(self, document: JsonObject) -> None:
-        """Replace the document. Raises CredentialError `unwritable`, the old one being intact."""
+        """Replace the document. Raises CredentialError `unwritable`; the old document is then intact."""
 
 
 class FileStore:
-    """`.credentials.json`, as Claude Code keeps it on Linux and Windows."""
+    """`.credentials.json`, where Claude Code stores the login on Linux and Windows."""
 
     source: LoginSource = "file"
 
@@ -81,11 +81,11 @@ class FileStore:
             stat = self.path.stat()
         except OSError:
             return ()
-        # A chmod that makes the file readable changes its ctime only.
+        # A chmod that makes the file readable changes the ctime only.
         return (stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino, stat.st_size)
 
     def load(self) -> JsonObject | None:
-        # Not everyone who writes this file does so atomically: half a document is whole a moment later.
+        # Not every program writes this file atomically: an incomplete document is complete a moment later.
         for _ in range(_READS - 1):
             try:
                 return self._read()
@@ -104,15 +104,19 @@ class FileStore:
                 "malformed", f"{self.path} cannot be read: {error.strerror}."
             ) from error
         except JsonError:
-            # Without the cause: it quotes the file.
-            raise CredentialError("malformed", f"{self.path} is no JSON. {LOGIN_AGAIN}") from None
+            # Without the cause, which quotes the file.
+            raise CredentialError("malformed", f"{self.path} is not JSON. {LOGIN_AGAIN}") from None
         if not isinstance(document, dict):
-            raise CredentialError("malformed", f"{self.path} holds no JSON object. {LOGIN_AGAIN}")
+            raise CredentialError(
+                "malformed", f"{self.path} does not contain a JSON object. {LOGIN_AGAIN}"
+            )
         return document
 
     def _warn_if_open(self) -> None:
         if POSIX and self.path.stat().st_mode & 0o077:
-            logger.warning("Other users of this machine can read %s: chmod 600 it.", self.path)
+            logger.warning(
+                "Other users of this machine can read %s. Run `chmod 600` on it.", self.path
+            )
 
     def check_writable(self, document: JsonObject) -> None:
         try:
@@ -130,19 +134,19 @@ class FileStore:
     def _unwritable(self, error: OSError) -> CredentialError:
         return CredentialError(
             "unwritable",
-            f"{self.path} cannot be written ({error.strerror}): a refreshed login could not be kept. "
+            f"{self.path} cannot be written ({error.strerror}), so a refreshed login could not be saved. "
             "Make its folder writable.",
         )
 
 
 def encoded(document: JsonObject) -> bytes:
-    """As one line of ASCII: `security` prints anything else in hexadecimal."""
+    """The document as one line of ASCII: `security` prints anything else in hexadecimal."""
     return json.dumps(document, separators=(",", ":")).encode("ascii")
 
 
 @dataclass(frozen=True, slots=True)
 class StoredLogin:
-    """A login and where it was read, which is where it must be written back."""
+    """A login, and the store and the document from which it was read and to which it must be written back."""
 
     credential: Credential
     store: CredentialStore
@@ -150,7 +154,7 @@ class StoredLogin:
 
 
 class LoginStores:
-    """Reads all stores and takes the login that lives longest: a Mac may hold an old file beside the Keychain."""
+    """Reads all stores and uses the login that expires last: a Mac may have an old file beside the Keychain."""
 
     def __init__(self, stores: Sequence[CredentialStore]) -> None:
         self._stores = tuple(stores)

@@ -1,4 +1,4 @@
-"""Claude Code's own login, shared with it: the token for the next request from memory, from disk, or refreshed."""
+"""The login that is shared with Claude Code: provides tokens from memory or from the store, and refreshes them."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from addon.credentials.refresher import Refreshed, Refresher, Unsaved
 from addon.credentials.store import LoginStores, Revision, StoredLogin
 
 MARGIN, MARGIN_JITTER = 300.0, 60.0
-"""Seconds before the end at which a refresh begins, in the background; many instances should not begin at once."""
+"""Seconds before the expiry at which a refresh starts in the background; the jitter keeps instances apart."""
 SAVE_PAUSE_MIN, SAVE_PAUSE_MAX = 1.0, 300.0
 READ_PAUSE = 2.0
-"""Seconds until a store that could not be read is tried again: its revision does not tell when it can be."""
+"""Seconds until an unreadable store is read again: its revision does not change when it becomes readable."""
 
 BLOCK_SECONDS: Mapping[CredentialErrorKind, float] = {
     "invalid_grant": math.inf,
@@ -35,12 +35,12 @@ BLOCK_SECONDS: Mapping[CredentialErrorKind, float] = {
     "network": 30.0,
     "lock_timeout": 5.0,
 }
-"""How long a failed refresh is not tried again, unless the stored login changes."""
+"""How long a failed refresh is not repeated, unless the stored login changes."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Held:
-    """The login in memory. `ends` (monotonic) is known for a token that we refreshed ourselves."""
+    """The login in memory. `ends` (monotonic) is only known for a token that we have refreshed."""
 
     stored: StoredLogin
     margin: float
@@ -56,7 +56,7 @@ class _Held:
         return self.stored.credential.access_token
 
     def remaining(self, clock: Clock) -> float:
-        """Seconds, by the clock that gives fewer: the wall clock may jump, the other one stops in suspend."""
+        """The lower of the seconds by two clocks: the wall clock may jump, the monotonic clock stops in suspend."""
         return min(_by_wall(self.credential, clock), self.ends - clock.monotonic())
 
     def renewed_by(self, other: Credential, clock: Clock) -> bool:
@@ -65,18 +65,18 @@ class _Held:
 
 @dataclass(frozen=True, slots=True)
 class _Block:
-    """A refresh that failed, and must not be tried again for a while."""
+    """A failed refresh that must not be repeated for a while."""
 
     error: CredentialError
     refresh_token: str
-    """Digest: another login is not blocked."""
+    """Its digest: another login is not blocked."""
     until: float
     """Monotonic."""
 
 
 @dataclass(slots=True)
 class _Pending:
-    """A refreshed login that could not be saved yet."""
+    """A refreshed login that is not saved yet."""
 
     unsaved: Unsaved
     retry_at: float
@@ -84,10 +84,14 @@ class _Pending:
 
 
 class SharedLogin:
-    """A `Login` (see there) in Claude Code's store.
+    """A `Login` in Claude Code's store.
 
-    At most one task works on the store at any time: the flight. All requests that need it wait for the same one, and
-    none of them can cancel it.
+    At most one task changes the store at any time (`_task`). All requests that need its result wait for the same task,
+    and none of them can cancel it. Invariants:
+
+    * While `_pending` is set, the store's refresh token has been used and the new login is in memory only. The store's
+      login must then be neither used nor refreshed, which would end the login; saving comes before the next refresh.
+    * A failed refresh is not repeated while `_block` holds, so that requests in a row can't flood the token endpoint.
     """
 
     def __init__(self, stores: LoginStores, refresher: Refresher, clock: Clock = SYSTEM) -> None:
@@ -101,10 +105,10 @@ class SharedLogin:
         self._block: _Block | None = None
         self._pending: _Pending | None = None
         self._last_error: CredentialErrorKind | None = None
-        self._flight: asyncio.Task[CredentialError | None] | None = None
+        self._task: asyncio.Task[CredentialError | None] | None = None
         self._reading = asyncio.Lock()
         self._found = 0
-        """How many logins were found in the store, those that we put there not counted."""
+        """How many logins were found in the store, not counting those that we saved."""
 
     async def access_token(self, force_refresh_of: str | None = None) -> str:
         self._save_when_due()
@@ -140,10 +144,10 @@ class SharedLogin:
         )
 
     async def drain(self) -> None:
-        if self._flight:
-            await asyncio.wait([self._flight])
+        if self._task:
+            await asyncio.wait([self._task])
         if self._pending:
-            await asyncio.wait([self._take_off(self._save(self._pending))])
+            await asyncio.wait([self._start(self._save(self._pending))])
 
     async def _current(self) -> _Held:
         await self._look()
@@ -152,7 +156,7 @@ class SharedLogin:
         return self._held
 
     async def _look(self) -> None:
-        """Read the store if it has changed, a new `claude /login` counts at once, or if that failed a while ago."""
+        """Read the store if it has changed (a new `claude /login` is used at once), or if reading it failed before."""
         async with self._reading:
             revision = self._stores.revision()
             if revision != self._revision or self._clock.monotonic() >= self._read_again_at:
@@ -173,19 +177,19 @@ class SharedLogin:
             self._hold(stored)
 
     def _spent(self, credential: Credential) -> bool:
-        """This login is the one that our unsaved one has replaced."""
+        """Whether our unsaved login has replaced this one."""
         if self._pending is None:
             return False
         replaced = self._pending.unsaved.stored.credential
         return credential.refresh_token == replaced.refresh_token
 
     def _hold(self, stored: StoredLogin, lifetime: float | None = None) -> None:
-        """Use this login from now on. `lifetime`: seconds, when we have just refreshed it."""
+        """Use this login from now on. `lifetime`: in seconds, if we have just refreshed it."""
         now, token = self._clock.monotonic(), stored.credential.access_token
         margin = MARGIN + MARGIN_JITTER * self._clock.random()
         self._pending = None
         if lifetime is not None:
-            # A token that lives no longer than the margin would be refreshed again at once.
+            # A token with a lifetime below the margin would be refreshed again at once.
             self._held = _Held(stored, min(margin, lifetime / 4), now, now + lifetime)
         elif self._held and self._held.token == token:
             self._held = replace(self._held, stored=stored)
@@ -204,37 +208,36 @@ class SharedLogin:
 
     def _refresh_early(self, held: _Held) -> None:
         due = held.remaining(self._clock) < held.margin
-        if due and not self._flying and not self._blocked(held):
-            self._take_off(self._refresh(held))
+        if due and not self._is_busy and not self._blocked(held):
+            self._start(self._refresh(held))
 
     async def _renewed(self, held: _Held) -> str:
-        """Another token than the one held, whoever got it."""
-        for _ in range(2):  # the flight under way may be one that only saves
-            if not self._flying:
+        """Another token than that of `held`, whoever refreshed it."""
+        for _ in range(2):  # the running task may be one that only saves
+            if not self._is_busy:
                 if blocked := self._blocked(held):
                     raise self._noted(blocked)
-                self._take_off(self._refresh(held))
-            if error := await self._landed():
+                self._start(self._refresh(held))
+            if error := await self._result():
                 raise self._noted(error)
             if self._held and self._held.token != held.token:
                 return self._held.token
         raise self._noted(_refused_when_fresh())
 
     @property
-    def _flying(self) -> bool:
-        return self._flight is not None and not self._flight.done()
+    def _is_busy(self) -> bool:
+        return self._task is not None and not self._task.done()
 
-    def _take_off(
+    def _start(
         self, work: Coroutine[Any, Any, CredentialError | None]
     ) -> asyncio.Task[CredentialError | None]:
-        self._flight = asyncio.create_task(work)
-        return self._flight
+        self._task = asyncio.create_task(work)
+        return self._task
 
-    async def _landed(self) -> CredentialError | None:
-        return await asyncio.shield(self._flight) if self._flight else None
+    async def _result(self) -> CredentialError | None:
+        return await asyncio.shield(self._task) if self._task else None
 
     async def _refresh(self, held: _Held) -> CredentialError | None:
-        # What the disk holds is spent while ours is not saved: refreshing it would end the login.
         if self._pending and (error := await self._save(self._pending)):
             return error
         try:
@@ -261,8 +264,8 @@ class SharedLogin:
 
     def _save_when_due(self) -> None:
         pending = self._pending
-        if pending and self._clock.monotonic() >= pending.retry_at and not self._flying:
-            self._take_off(self._save(pending))
+        if pending and self._clock.monotonic() >= pending.retry_at and not self._is_busy:
+            self._start(self._save(pending))
 
     def _adopt(self, refreshed: Refreshed) -> None:
         self._hold(refreshed.stored, refreshed.lifetime)
@@ -275,14 +278,14 @@ class SharedLogin:
         await self._look()
         refresh_token = held.credential.refresh_token
         seconds = error.retry_after or BLOCK_SECONDS.get(error.kind)
-        # A login that appeared meanwhile has not failed yet.
+        # A login that appeared meanwhile has not failed.
         if seconds and self._held and self._held.credential.refresh_token == refresh_token:
             until = self._clock.monotonic() + seconds
             self._block = _Block(error, digest(refresh_token), until)
         return self._noted(error)
 
     def _noted(self, error: CredentialError) -> CredentialError:
-        """A fresh exception: many requests raise the same failure, each with its own traceback."""
+        """A new exception for each request, since each adds its own traceback."""
         self._last_error = error.kind
         return CredentialError(error.kind, error.message, retry_after=error.retry_after)
 
@@ -293,5 +296,5 @@ def _by_wall(credential: Credential, clock: Clock) -> float:
 
 def _refused_when_fresh() -> CredentialError:
     return CredentialError(
-        "refused", f"Anthropic refuses a token that was refreshed just now. {LOGIN_AGAIN}"
+        "refused", f"Anthropic rejects a token that has just been refreshed. {LOGIN_AGAIN}"
     )

@@ -1,4 +1,4 @@
-"""One refresh at Claude's token endpoint, and what its answers mean."""
+"""Sends a refresh to Claude's token endpoint and reads the response."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CLIENT_ID = "9d1c250a-e61b-44d9-88ed-5944d1962f5e"
 """Claude Code's OAuth client: its refresh tokens are bound to it."""
 
 TOTAL_SECONDS = 30.0
-"""For the whole exchange: the locks must be given back before their 60 seconds are over."""
+"""For the request and its retries: the locks must be released before they are 60 seconds old."""
 _TIMEOUT = httpx.Timeout(TOTAL_SECONDS, connect=10.0)
 _RETRIES, _BACKOFF = 2, 0.5
 _MAX_BODY = 65_536
@@ -26,12 +26,12 @@ _DEFAULT_LIFETIME, _MAX_LIFETIME = 3600.0, 366 * 86400.0
 _COOLDOWN_MIN, _COOLDOWN_MAX, _COOLDOWN_DEFAULT = 5.0, 300.0, 60.0
 _REFUSALS = frozenset({400, 401, 403, 404})
 
-# Nothing was sent, so nothing was spent.
+# Nothing was sent, so the refresh token was not used.
 _NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
 
 
 @dataclass(frozen=True, slots=True)
-class _Answer:
+class _Response:
     status: int
     headers: httpx.Headers
     body: bytes
@@ -44,24 +44,24 @@ class TokenEndpoint:
         self._clock = clock
 
     async def refresh(self, credential: Credential) -> Grant:
-        """Spend the refresh token for new tokens.
+        """Exchange the refresh token for new tokens.
 
-        Raises CredentialError: `invalid_grant` (never try this refresh token again), `rate_limited` (with
-        `retry_after`), `network` (the token was not spent), `unknown_outcome` (it may have been).
+        Raises CredentialError: `invalid_grant` (never use this refresh token again), `rate_limited` (with
+        `retry_after`), `network` (the token was not used), `unknown_outcome` (it may have been used).
         """
         try:
             async with asyncio.timeout(TOTAL_SECONDS):
-                answer = await self._post_with_retries(_request(credential))
+                response = await self._post_with_retries(_request(credential))
         except (httpx.HTTPError, TimeoutError) as error:
             raise _unknown(f"was cut off ({type(error).__name__})") from None
-        return self._understood(answer)
+        return self._understood(response)
 
-    async def _post_with_retries(self, body: JsonObject) -> _Answer:
+    async def _post_with_retries(self, body: JsonObject) -> _Response:
         for attempt in range(_RETRIES):
             try:
-                answer = await self._post(body)
-                if answer.status < 500:
-                    return answer
+                response = await self._post(body)
+                if response.status < 500:
+                    return response
             except _NOT_SENT:
                 pass
             await self._clock.sleep(_BACKOFF * 2**attempt * (1 - self._clock.random() / 4))
@@ -70,7 +70,7 @@ class TokenEndpoint:
         except _NOT_SENT as error:
             raise _unreachable(type(error).__name__) from None
 
-    async def _post(self, body: JsonObject) -> _Answer:
+    async def _post(self, body: JsonObject) -> _Response:
         async with self._http.stream(
             "POST", self._url, json=body, timeout=_TIMEOUT, follow_redirects=False
         ) as response:
@@ -79,26 +79,26 @@ class TokenEndpoint:
                 content += chunk
                 if len(content) > _MAX_BODY:
                     break
-            return _Answer(response.status_code, response.headers, bytes(content))
+            return _Response(response.status_code, response.headers, bytes(content))
 
-    def _understood(self, answer: _Answer) -> Grant:
-        if answer.status == 200:
-            return _grant(answer.body)
-        if answer.status == 429:
-            asked = read_retry_after(answer.headers, self._clock.wall())
+    def _understood(self, response: _Response) -> Grant:
+        if response.status == 200:
+            return _grant(response.body)
+        if response.status == 429:
+            asked = read_retry_after(response.headers, self._clock.wall())
             wait = _COOLDOWN_DEFAULT if asked is None else asked
             raise CredentialError(
                 "rate_limited",
                 "Claude's token endpoint asks to refresh less often. Wait a few minutes.",
                 retry_after=min(max(wait, _COOLDOWN_MIN), _COOLDOWN_MAX),
             )
-        if answer.status in _REFUSALS:
-            what = f"{answer.status} {_error_code(answer.body)}".strip()
+        if response.status in _REFUSALS:
+            what = f"{response.status} {_error_code(response.body)}".strip()
             raise CredentialError(
                 "invalid_grant",
                 f"Claude's token endpoint does not accept this login any more ({what}). {LOGIN_AGAIN}",
             )
-        raise _unreachable(str(answer.status))
+        raise _unreachable(str(response.status))
 
 
 def _request(credential: Credential) -> JsonObject:
@@ -107,22 +107,22 @@ def _request(credential: Credential) -> JsonObject:
         "refresh_token": credential.refresh_token,
         "client_id": credential.client_id or CLIENT_ID,
     }
-    # Asking for other scopes than were granted is answered with invalid_grant (opencode-anthropic-auth#169).
+    # A request for other scopes than were granted returns invalid_grant (opencode-anthropic-auth#169).
     if credential.scopes:
         body["scope"] = " ".join(credential.scopes)
     return body
 
 
 def _grant(body: bytes) -> Grant:
-    answer = _json_object(body)
-    access_token, refresh_token = word(answer.get("access_token")), answer.get("refresh_token")
+    response = _json_object(body)
+    access_token, refresh_token = word(response.get("access_token")), response.get("refresh_token")
     given = isinstance(refresh_token, str) and refresh_token
     if access_token is None or (given and word(refresh_token) is None):
         raise _unknown("was not understood")
     return Grant(
         access_token=access_token,
         refresh_token=word(refresh_token),
-        expires_in=_lifetime(answer.get("expires_in")),
+        expires_in=_lifetime(response.get("expires_in")),
     )
 
 
@@ -133,7 +133,7 @@ def _lifetime(value: object) -> float:
 
 
 def _error_code(body: bytes) -> str:
-    """`invalid_grant` and the like. Anything that is no such word may quote what we sent."""
+    """The error code, such as `invalid_grant`; "" for anything else, which may quote what we sent."""
     code = _json_object(body).get("error")
     return code if isinstance(code, str) and re.fullmatch("[a-z_]{1,40}", code) else ""
 
@@ -155,6 +155,6 @@ def _unreachable(why: str) -> CredentialError:
 def _unknown(what: str) -> CredentialError:
     return CredentialError(
         "unknown_outcome",
-        f"The answer of Claude's token endpoint {what}, so the login may have been renewed or not. "
-        f"It is tried once more in a minute; if that fails: {LOGIN_AGAIN}",
+        f"The response of Claude's token endpoint {what}, so the login may or may not have been renewed. "
+        f"ccproxy tries again in a minute. If that fails: {LOGIN_AGAIN}",
     )

@@ -80,7 +80,7 @@ def test_a_living_lock_is_never_taken_however_the_clock_jumps(path: Path, fake: 
 
 def test_o3_a_file_in_the_place_of_the_lock_is_reported_and_left(path: Path) -> None:
     path.write_text("x")
-    with pytest.raises(CredentialError, match="is no folder") as caught:
+    with pytest.raises(CredentialError, match="is not a folder") as caught:
         FolderLock(path).try_acquire()
     assert (caught.value.kind, str(path) in caught.value.message) == ("lock_timeout", True)
     assert path.read_text() == "x"
@@ -93,7 +93,7 @@ def test_o3_a_dead_lock_that_is_not_empty_is_reported_and_left(path: Path, fake:
     lock = FolderLock(path, clock=fake.clock)
     assert not lock.try_acquire()
     fake.advance(6)
-    with pytest.raises(CredentialError, match="remove it by hand"):
+    with pytest.raises(CredentialError, match="remove it yourself"):
         lock.try_acquire()
     assert (path / "something").exists()
 
