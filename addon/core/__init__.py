@@ -1,1 +1,1 @@
-"""What every room may use and that knows nothing of the product: errors, JSON, settings, files, clock, log."""
+"""Basics that every package may use: errors, JSON, settings, files, clock, log."""

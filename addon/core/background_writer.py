@@ -1,4 +1,4 @@
-"""Writes in a thread of its own, so that neither a slow reader nor a full disk stops who has something to say."""
+"""Writes lines in a thread of its own, so that neither a slow reader nor a full disk blocks the caller."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from collections.abc import Callable
 from typing import TextIO
 
 MOST_WAITING = 1024 * 1024
-"""Bytes that may wait to be written; what comes beyond is dropped."""
+"""Bytes that may wait to be written; lines beyond that are dropped."""
 CLOSE_SECONDS = 1.0
-"""At the end, for what still waits."""
+"""Time to write the waiting lines at exit."""
 PAUSE = 0.05
-"""Seconds between two tries of an output that would have to wait, but must not."""
+"""Seconds between two attempts to write to an output that would block."""
 NOT_READ = "nobody reads it"
 
 type Write = Callable[[memoryview], int | None]
-"""Of a raw file: how many bytes were written, which may be fewer than given; None: none at present. Raises OSError, or
-ValueError when it is closed."""
+"""`write` of a raw file. Returns how many bytes were written, which may be fewer than given; None: it would block.
+Raises OSError, or ValueError if the file is closed."""
 
 
 class BackgroundWriter:
-    """Writes lines in their order. What can't be written is dropped and counted; when writing works again, a line says
+    """Writes lines in order. Lines that can't be written are dropped and counted; once writing works again, a line says
     how many are missing."""
 
     def __init__(
@@ -35,29 +35,29 @@ class BackgroundWriter:
         most_waiting: int = MOST_WAITING,
         finish: Callable[[], None] = lambda: None,
     ) -> None:
-        """`name`: of what is written to, for people; `finish` is called at the end, to close it."""
+        """`name`: that of the output, for people. `finish` is called at the end, to close the output."""
         self.name = name
         self.dropped = 0
-        """Lines, since the start."""
+        """How many lines, since the start."""
         self._write = write
         self._most_waiting = most_waiting
         self._finish = finish
         self._waiting: deque[bytes] = deque()
         self._waiting_bytes = 0
-        self._untold = 0
-        """Dropped lines that no line has told of."""
+        self._unreported = 0
+        """Dropped lines that were not reported yet."""
         self._reason = ""
         self._failing = False
-        self._torn = False
-        """What was written last is half a line."""
+        self._line_open = False
+        """The last write ended inside a line."""
         self._closed = False
-        # Reentrant: the garbage collector may run in here, and have Python print a warning.
+        # Reentrant: the garbage collector may run in here and print a warning, which is written by `put`.
         self._changed = threading.Condition(threading.RLock())
         self._thread = threading.Thread(target=self._run, name=f"write {name}", daemon=True)
         self._thread.start()
 
     def put(self, lines: bytes) -> None:
-        """To be written soon. Never waits, never raises."""
+        """Queue lines for writing. Never blocks, never raises."""
         with self._changed:
             if self._closed or self._waiting_bytes >= self._most_waiting:
                 self._drop(lines, NOT_READ)
@@ -68,14 +68,14 @@ class BackgroundWriter:
 
     @property
     def problem(self) -> str | None:
-        """For /health: what can't be written at present, and why."""
+        """What can't be written at present, and why; for `/health`."""
         with self._changed:
-            if not self._untold:
+            if not self._unreported:
                 return None
             return f"{self.name}: {self._missing()}."
 
     def close(self, seconds: float = CLOSE_SECONDS) -> None:
-        """Write what waits, within so many seconds, and nothing more."""
+        """Write the waiting lines, for at most so many seconds, and accept no more."""
         with self._changed:
             self._closed = True
             self._changed.notify()
@@ -83,7 +83,7 @@ class BackgroundWriter:
 
     def _drop(self, lines: bytes, reason: str) -> None:
         self.dropped += lines.count(b"\n")
-        self._untold += lines.count(b"\n")
+        self._unreported += lines.count(b"\n")
         self._reason = reason
 
     def _run(self) -> None:
@@ -92,11 +92,13 @@ class BackgroundWriter:
         self._finish()
 
     def _next(self) -> bytes | None:
-        """All that waits; none when there are only dropped lines to tell of. None at the end."""
+        """The waiting lines; b"" if only dropped lines are to be reported; None at the end."""
         with self._changed:
-            while not self._waiting and not self._closed and (self._failing or not self._untold):
+            while (
+                not self._waiting and not self._closed and (self._failing or not self._unreported)
+            ):
                 self._changed.wait()
-            if not self._waiting and (self._failing or not self._untold):
+            if not self._waiting and (self._failing or not self._unreported):
                 return None
             lines = b"".join(self._waiting)
             self._waiting.clear()
@@ -105,7 +107,7 @@ class BackgroundWriter:
 
     def _write_all(self, lines: bytes) -> None:
         with self._changed:
-            untold, note = self._untold, self._note()
+            unreported, note = self._unreported, self._note()
         data, written = memoryview(note + lines), 0
         reason = ""
         try:
@@ -119,25 +121,25 @@ class BackgroundWriter:
         with self._changed:
             self._failing = bool(reason)
             if written >= len(note):
-                self._untold -= untold
+                self._unreported -= unreported
             if reason:
                 self._drop(bytes(data[max(written, len(note)) :]), reason)
             if written:
-                self._torn = data[written - 1] != ord("\n")
+                self._line_open = data[written - 1] != ord("\n")
 
     def _note(self) -> bytes:
-        if not self._untold:
+        if not self._unreported:
             return b""
-        torn = "\n" if self._torn else ""
-        return f"{torn}[{self._missing()}]\n".encode()
+        line_end = "\n" if self._line_open else ""
+        return f"{line_end}[{self._missing()}]\n".encode()
 
     def _missing(self) -> str:
-        lines = "1 line" if self._untold == 1 else f"{self._untold} lines"
+        lines = "1 line" if self._unreported == 1 else f"{self._unreported} lines"
         return f"{lines} could not be written: {self._reason}"
 
 
 class _Handover(io.RawIOBase):
-    """In place of the file below a stream: takes everything, and hands it to the writer."""
+    """Replaces the raw file of a stream: passes everything on to the writer."""
 
     def __init__(self, stream: TextIO, writer: BackgroundWriter) -> None:
         self.stream = stream
@@ -158,10 +160,10 @@ class _Handover(io.RawIOBase):
 
 
 def in_background(stream: TextIO, name: str) -> tuple[TextIO, BackgroundWriter]:
-    """A stream that writes to the same file, but neither waits nor fails, and what writes for it."""
-    with contextlib.suppress(OSError):  # what was said so far; a full disk is told later
+    """A stream that writes to the same file but neither blocks nor fails, and its writer."""
+    with contextlib.suppress(OSError):  # a full disk is reported by the writer
         stream.flush()
-    # below its buffer: a thread that is stuck in there would not let the process end
+    # Not its buffer: a thread that blocks inside of it would keep the process from ending.
     raw = getattr(stream.buffer, "raw", stream.buffer)
     writer = BackgroundWriter(name, raw.write)
     atexit.register(writer.close)

@@ -1,4 +1,4 @@
-"""Time and luck, as values that a test can replace."""
+"""Time, random numbers and timers, such that tests can replace them."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from dataclasses import dataclass
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Clock:
     wall: Callable[[], float] = time.time
-    """Unix seconds: what other programs wrote is measured by it. It may jump."""
+    """Unix seconds, for comparison with times from other programs. It may jump."""
     monotonic: Callable[[], float] = time.monotonic
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     pause: Callable[[float], None] = time.sleep
-    """Blocks the (worker) thread."""
+    """Blocks the thread, which must be a worker thread."""
     random: Callable[[], float] = random.random
-    """0 to 1, to keep many processes from acting at the same moment."""
+    """A number from 0 to 1, to keep processes from acting at the same moment."""
 
 
 SYSTEM = Clock()
@@ -27,8 +27,8 @@ SYSTEM = Clock()
 class Ticker:
     """Calls `work` every `seconds`, from `start` to `stop`.
 
-    What `work` raises is logged by the event loop, and the next call is made all the same: a task with a loop in it
-    would end without a word, and what it watches over would be unwatched from then on.
+    If `work` raises, the event loop logs the exception and the next call is made nevertheless. (A task with a loop
+    would end silently.)
     """
 
     def __init__(self, seconds: float, work: Callable[[], None]) -> None:

@@ -1,4 +1,4 @@
-"""The one place that reads the process's environment."""
+"""The only module that reads the process's environment variables."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def environment() -> dict[str, str]:
-    """The process's variables, over those of the `.env` beside `ccproxy_addon.py`. Raises SettingsError."""
+    """The variables of the process and of the `.env` beside `ccproxy_addon.py`; those of the process take precedence.
+    Raises SettingsError."""
     file = env_file()
     try:
         from_file = dotenv_values(file) if file.is_file() else {}
@@ -25,8 +26,8 @@ def environment() -> dict[str, str]:
 
 
 def models_files(home: Path) -> list[str]:
-    """The texts of the built-in models file and, where there is one, of the user's `models.toml` in `home`. Raises
-    SettingsError when the user's can't be read."""
+    """The texts of the built-in models file and, if there is one, of the user's `models.toml` in `home`. Raises
+    SettingsError if the latter can't be read."""
     texts = [(ROOT / "addon" / "claude" / "models.toml").read_text(encoding="utf-8")]
     own = home / "models.toml"
     try:
@@ -47,12 +48,12 @@ FOR_CLOUDFLARED = frozenset(
         *("USERPROFILE", "APPDATA", "LOCALAPPDATA", "PROGRAMDATA", "NO_AUTOUPDATE"),
     ]
 )
-"""What a Go program may need of a system, and cloudflared's settings, of which all but one begin with TUNNEL_:
+"""What a Go program may need from the system, and cloudflared's settings, of which all but one begin with TUNNEL_:
 https://developers.cloudflare.com/cloudflare-one/networks/connectors/cloudflare-tunnel/configure-tunnels/run-parameters/"""
 
 
 def for_cloudflared() -> dict[str, str]:
-    """The environment for a foreign program: nothing that may be a key."""
+    """The environment for cloudflared, without anything that may be a key."""
     return {
         name: value
         for name, value in os.environ.items()
@@ -61,5 +62,5 @@ def for_cloudflared() -> dict[str, str]:
 
 
 def inherited(**more: str) -> dict[str, str]:
-    """The environment for a process of ours: this process's own, without what only `.env` says, and `more`."""
+    """The environment for a process of ours: that of this process, without the variables of `.env`, and `more`."""
     return dict(os.environ) | more

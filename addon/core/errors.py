@@ -1,4 +1,4 @@
-"""Every error that a client can be told, as an exception that knows its status and type.
+"""Errors that a client can receive: exceptions with an HTTP status and a type.
 
     CCProxyError              500 api_error
     ├── BadRequest            400 invalid_request_error   (names the field in `param`)
@@ -13,16 +13,15 @@
     ├── BadGateway            502 api_error               (upstream unreachable or unreadable)
     └── GatewayTimeout        504 timeout_error
 
-`type` is Anthropic's name (https://docs.anthropic.com/en/api/errors). `addon/translation/errors.py` is the one place
-that renders an error in a client's dialect and the one that reads an upstream error into this class. Anything else that
-is raised is a bug.
+`type` is Anthropic's name (https://docs.anthropic.com/en/api/errors). `addon/translation/errors.py` renders these
+errors in a client's dialect, and turns upstream's errors into them. Any other exception is a bug.
 """
 
 from __future__ import annotations
 
 
 class CCProxyError(Exception):
-    """An answer that is an error. `message` is shown to a person: say what to do next. Never holds a secret."""
+    """An error response. `message` is shown to a person: it says what to do, and never holds a secret."""
 
     status = 500
     type = "api_error"
@@ -37,8 +36,8 @@ class CCProxyError(Exception):
         type: str | None = None,
         retry_after: float | None = None,
     ) -> None:
-        """`param`: path of the field at fault (`messages[3].content`); `code`: a machine-readable cause;
-        `retry_after`: seconds; `status` and `type` override the class's (for errors relayed from upstream)."""
+        """`param`: path of the wrong field (`messages[3].content`); `code`: the cause, for programs; `retry_after`:
+        seconds; `status` and `type` override those of the class (for errors relayed from upstream)."""
         super().__init__(message)
         self.message = message
         self.param = param

@@ -1,4 +1,4 @@
-"""Writing a file so that whoever reads it, whenever we die, finds the old content or the new, never a part."""
+"""Writes files atomically: a reader finds the old or the new content, never a part, even if this process is killed."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ def write_atomically(
     pause: Callable[[float], None] = time.sleep,
     posix: bool = POSIX,
 ) -> None:
-    """Replace the content of `path` (the target, if it is a link), keeping mode and owner; a new file gets 0600.
+    """Replace the content of `path` (of its target, if it is a link). Mode and owner are kept; a new file gets 0600.
 
-    Raises OSError, the old content being intact.
+    Raises OSError; the old content is then intact.
     """
     target = path.resolve()
     temporary = _write_temporary(target, data, posix)
@@ -46,13 +46,13 @@ def write_atomically(
 
 
 def check_writable(path: Path, size: int) -> None:
-    """Raise OSError when `size` bytes could not be written beside `path` now."""
+    """Raise OSError if `size` bytes can't be written beside `path` now."""
     target = path.resolve()
     _write_temporary(target, b"\0" * size, posix=False).unlink()
 
 
 def sweep_orphans(path: Path, now: float) -> None:
-    """Remove the temporary files that a killed writer left beside `path`: they hold tokens."""
+    """Remove temporary files that a killed writer left beside `path`, and which may hold tokens."""
     target = path.resolve()
     for orphan in target.parent.glob(f"{_prefix(target)}*"):
         with contextlib.suppress(OSError):
@@ -79,7 +79,7 @@ def _write_temporary(target: Path, data: bytes, posix: bool) -> Path:
 def _copy_rights(target: Path, descriptor: int) -> None:
     with contextlib.suppress(FileNotFoundError):
         old = target.stat()
-        # Only root can give a file away; anyone else owns what they may replace.
+        # Only root can change the owner; other users own the files that they may replace.
         with contextlib.suppress(PermissionError):
             os.fchown(descriptor, old.st_uid, old.st_gid)
         os.fchmod(descriptor, old.st_mode & 0o777)
@@ -88,7 +88,7 @@ def _copy_rights(target: Path, descriptor: int) -> None:
 def _replace(
     temporary: Path, target: Path, replace: Replace, pause: Callable[[float], None]
 ) -> None:
-    """Windows refuses to replace a file while another process has it open, which lasts a moment."""
+    """Retries: Windows does not replace a file while another process has it open."""
     for _ in range(_REPLACE_TRIES - 1):
         try:
             return replace(temporary, target)
@@ -113,12 +113,12 @@ def _prefix(target: Path) -> str:
 
 log = logging.getLogger(__name__)
 
-# A damaged or foreign file may be of any size; ours stay far below.
+# A damaged or foreign file may have any size; ours are much smaller.
 MOST_BYTES = 16 * 1024 * 1024
 
 
 def read_json(path: Path) -> Any | None:
-    """The decoded content; None for a file that is missing, unreadable, too large or no JSON."""
+    """The decoded content; None if the file is missing, unreadable, too large or not JSON."""
     try:
         if path.stat().st_size > MOST_BYTES:
             return None
@@ -128,7 +128,7 @@ def read_json(path: Path) -> Any | None:
 
 
 def write_json(path: Path, value: Any) -> bool:
-    """Replace the file whole, readable by its owner only; False, with a warning, when the disk refuses."""
+    """Replace the file; a new one is readable by its owner only. Returns False, and logs a warning, if that fails."""
     data = json.dumps(value, separators=(",", ":")).encode()
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""JSON as fast as orjson is, and as exact as the standard library where orjson is not."""
+"""Reads and writes JSON with the speed of orjson and, where orjson is not exact, with the standard library."""
 
 from __future__ import annotations
 
@@ -14,36 +14,36 @@ from addon.core.errors import BadRequest, TooLarge, UnsupportedMedia
 from addon.core.types import STDLIB, Codec, JsonObject
 
 MAX_BODY = 33 * 1024 * 1024
-"""Bytes. Anthropic itself refuses bodies over 32 MB."""
+"""Bytes. Anthropic itself rejects bodies of more than 32 MB."""
 
-# orjson turns integers beyond 64 bits into floats; a run of 19 digits may be one. Looked for so, since a regular
-# expression takes ten times as long as orjson itself.
+# orjson turns integers beyond 64 bits into floats. A run of 19 digits may be such an integer. It is searched for in
+# this way because a regular expression takes ten times as long as orjson itself.
 _DIGITS_ALIKE = bytes.maketrans(b"123456789", b"000000000")
 _LONG_NUMBER = b"0" * 19
 _STRIDE = 4
 _SAMPLED = b"0" * (len(_LONG_NUMBER) // _STRIDE)
-"""What is left of such a run in every fourth byte, wherever it begins."""
+"""What every fourth byte of such a run contains, wherever it begins."""
 
 
 _MOST_DIGITS = 308
-"""Of an integer: each number that is read can become a float without an OverflowError."""
+"""Of an integer, so that each number that is read can be converted to a float without an OverflowError."""
 
 
 class JsonError(ValueError):
-    """A text that is not JSON, or that nobody should have to work with."""
+    """The text is not JSON, or not JSON that is accepted (see `loads`)."""
 
 
 def loads(text: bytes | str) -> Any:
-    """The value of a JSON text. Raises JsonError and nothing else: also for what is not UTF-8, for NaN, Infinity and
-    numbers that no float holds, and for nesting beyond all reason.
+    """The value of a JSON text. Raises JsonError and nothing else, also for invalid UTF-8, for NaN, Infinity and
+    numbers beyond the range of a float, and for too deep nesting.
 
-    Escaped lone surrogates and big integers are kept, as Python's own reader does."""
+    Escaped lone surrogates and big integers are preserved, as by Python's own decoder."""
     data = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
     if not _may_hold_long_number(data):
         try:
             return orjson.loads(data)
         except orjson.JSONDecodeError:
-            pass  # may still be JSON that only the standard library takes: escaped lone surrogates
+            pass  # only the standard library accepts escaped lone surrogates
     try:
         return json.loads(
             data.decode("utf-8-sig"),
@@ -88,7 +88,7 @@ FAST = Codec(loads=loads, dumps=dumps)
 
 
 def read_body(raw: bytes, encoding: str = "") -> JsonObject:
-    """A request body as the JSON object that it must be. Raises BadRequest, TooLarge or UnsupportedMedia."""
+    """The JSON object in a request body. Raises BadRequest, TooLarge or UnsupportedMedia."""
     try:
         body = loads(inflate(raw, encoding))
     except ValueError as error:
@@ -99,7 +99,7 @@ def read_body(raw: bytes, encoding: str = "") -> JsonObject:
 
 
 def inflate(raw: bytes, encoding: str) -> bytes:
-    """The body without its content encoding, never more than MAX_BODY of it: 300 KB of gzip can hold 300 MB."""
+    """The body without its content encoding. Unpacks at most MAX_BODY: 300 KB of gzip can contain 300 MB."""
     match encoding.strip().lower():
         case "" | "identity":
             return raw
@@ -107,7 +107,7 @@ def inflate(raw: bytes, encoding: str) -> bytes:
             return _gunzip(raw)
         case other:
             raise UnsupportedMedia(
-                f"Content-Encoding {other} is not supported; send the body plain or as gzip."
+                f"Content-Encoding {other} is not supported. Send the body uncompressed or with gzip."
             )
 
 
@@ -118,7 +118,7 @@ def _gunzip(raw: bytes) -> bytes:
     except (zlib.error, gzip.BadGzipFile):
         raise BadRequest("The request body is not valid gzip.") from None
     if inflater.unconsumed_tail:
-        raise TooLarge(f"The request body is over {MAX_BODY // 2**20} MB once unpacked.")
+        raise TooLarge(f"The request body is larger than {MAX_BODY // 2**20} MB when decompressed.")
     if not inflater.eof:
-        raise BadRequest("The request body is not valid gzip: it ends too early.")
+        raise BadRequest("The request body is not valid gzip: it is incomplete.")
     return body

@@ -1,4 +1,4 @@
-"""A bounded memo that threads may share."""
+"""A thread-safe cache of limited size that evicts the least recently used entry."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from threading import Lock
 
 
 class Lru[K, V]:
-    """At most `size` entries; the one unused for longest goes first."""
+    """At most `size` entries; evicts the least recently used one."""
 
     def __init__(self, size: int) -> None:
         self._size = size
@@ -23,7 +23,7 @@ class Lru[K, V]:
             return value
 
     def many(self, keys: Sequence[K]) -> list[V | None]:
-        """What `get` gives for each."""
+        """The result of `get` for each key."""
         with self._lock:
             found = [self._entries.get(key) for key in keys]
             for key, value in zip(keys, found, strict=True):
@@ -32,7 +32,7 @@ class Lru[K, V]:
             return found
 
     def first(self, keys: Iterable[K]) -> V | None:
-        """The value of the first key that is known."""
+        """The value of the first key that has one."""
         with self._lock:
             key = next((key for key in keys if key in self._entries), None)
         return None if key is None else self.get(key)
@@ -45,7 +45,7 @@ class Lru[K, V]:
                 self._entries.popitem(last=False)
 
     def items(self) -> Iterator[tuple[K, V]]:
-        """A snapshot, oldest first."""
+        """A snapshot, the least recently used first."""
         with self._lock:
             return iter(list(self._entries.items()))
 

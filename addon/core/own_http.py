@@ -1,4 +1,4 @@
-"""HTTP clients for the requests that ccproxy makes for itself. They say who asks."""
+"""Creates HTTP clients for ccproxy's own requests, with its user agent."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Any
 import httpx
 
 VERSION = "0.1.0"
-"""The same as in pyproject.toml, which isn't there for a program that runs from its folder."""
+"""As in pyproject.toml, which can't be read when the program is not installed."""
 USER_AGENT = f"ccproxy/{VERSION}"
-"""Of every request that we make, for ourselves or for a client."""
+"""Sent with all our requests, also those for clients."""
 
 _HEADERS = {"user-agent": USER_AGENT}
 

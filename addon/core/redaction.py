@@ -1,4 +1,4 @@
-"""Keeps secrets out of everything that is written for people."""
+"""Removes secrets from everything that is logged, saved or shown."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ _KEY = (
     r"|(?<=[Bb]earer )[A-Za-z0-9._~+/=-]{8,}"
 )
 _KEYS = re.compile(_KEY)
-# The last part takes what begins like a JWT and is none, so that it is not read again from each `eyJ` in it.
+# The last part matches text that only begins like a JWT, so that it is not scanned again from each `eyJ` in it.
 _SECRETS = re.compile(
     _KEY
     + r"|eyJ[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+"  # a JWT
     + r"|(?P<no_jwt>eyJ[A-Za-z0-9_-]*)"
 )
 LONGEST_SECRET = 2_000
-"""Characters; an excerpt is looked through so far beyond its end."""
+"""Characters; so much text beyond the end of an excerpt is searched for secrets."""
 HIDDEN = "[hidden]"
 MOST_LEVELS = 200
-"""Of lists and objects in each other that are shown."""
+"""Nesting depth of lists and objects up to which they are shown."""
 LONG_DATA = 200
-"""Characters of base64 from which on only the length is shown."""
+"""Characters; of longer base64 only the length is shown."""
 
 
 def redact(text: str) -> str:
@@ -43,16 +43,16 @@ def _hidden(found: re.Match[str]) -> str:
 
 
 def excerpt(text: str, length: int) -> str:
-    """The beginning of a text of any length, with secrets hidden, also one that goes on behind the cut."""
+    """The beginning of a text with secrets hidden, also a secret that is cut off at the end."""
     return redact(text[: length + LONGEST_SECRET])[:length]
 
 
 def hider(*secrets: str | None) -> Hide:
-    """`redact` that also hides these words, as they are and as JSON, a repr or a URL would have them."""
+    """A `redact` that also hides these secrets, as they are and as they appear in JSON, a repr or a URL."""
     words = {form for secret in secrets if secret for form in _forms(secret)}
     if not words:
         return redact
-    # the longest first: one form may be the beginning of another
+    # The longest first: one form may be the beginning of another.
     known = re.compile("|".join(map(re.escape, sorted(words, key=len, reverse=True))))
     return lambda text: redact(known.sub(HIDDEN, text))
 
@@ -63,7 +63,7 @@ def _forms(secret: str) -> list[str]:
 
 
 def redacted(value: Any, hide: Hide = redact, levels: int = MOST_LEVELS) -> Any:
-    """A copy of a JSON value, with secrets hidden, and images and files shortened to their length."""
+    """A copy of a JSON value with secrets hidden, and images and files replaced by their length."""
     if not levels:
         return "[nested too deeply]"
     match value:
@@ -84,10 +84,10 @@ def _shortened(text: str, hide: Hide) -> str:
 
 
 class RedactingFilter(logging.Filter):
-    """For log handlers: the record's text and traceback without secrets."""
+    """A filter for log handlers that removes secrets from the text and the traceback."""
 
     def __init__(self, *secrets: str | None) -> None:
-        """`secrets`: further words to hide, such as the proxy's own."""
+        """`secrets`: further texts to hide, such as the proxy's own secret."""
         super().__init__()
         self.hide = hider(*secrets)
 
@@ -101,7 +101,7 @@ class RedactingFilter(logging.Filter):
 
 
 def hide_in_logs(*secrets: str | None) -> None:
-    """Let every handler of the process's log hide them, mitmproxy's own included."""
+    """Make every log handler of the process, including mitmproxy's, hide these and all known secrets."""
     hide = RedactingFilter(*secrets)
     for handler in logging.getLogger().handlers:
         handler.addFilter(hide)

@@ -1,7 +1,7 @@
-"""How long a server asks to be left alone, and when a limit resets, as the headers of its response say.
+"""Reads from response headers how long a server asks clients to wait, and when a limit resets.
 
-The values end in timers and dates, and anybody may have written them. One that is neither a finite number nor a date,
-or that lies further ahead than any limit lasts, is read as if it were absent.
+The values are used for timers and dates, and any server may have sent them. A value that is neither a finite number nor
+a date, or that is further in the future than any limit lasts, is ignored.
 """
 
 from __future__ import annotations
@@ -13,20 +13,20 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 LONGEST = 40 * 86400.0
-"""Seconds. No limit lasts longer than a month: a value beyond is in another unit, or nonsense."""
+"""Seconds. No limit lasts longer than a month, so a greater value is in another unit or wrong."""
 
 _RESET = re.compile(r"anthropic-ratelimit-(?!unified-)([a-z-]+)-reset")
 
 
 def read_retry_after(headers: Mapping[str, str], now: float) -> float | None:
-    """Seconds to wait, 0 to `LONGEST`: what the server asks for, else the time until a spent limit resets."""
+    """Seconds to wait, 0 to `LONGEST`: what the server asks for, otherwise the time until an exhausted limit resets."""
     asked = asked_wait(headers, now)
     return _wait(_seconds_to(_spent_reset(lowered(headers), now), now)) if asked is None else asked
 
 
 def asked_wait(headers: Mapping[str, str], now: float) -> float | None:
-    """Seconds to wait, 0 to `LONGEST`: the first of `retry-after-ms` (which OpenAI's and Anthropic's SDKs prefer) and
-    `retry-after` (seconds or an HTTP date, RFC 9110 section 10.2.3) that can be read."""
+    """Seconds to wait, 0 to `LONGEST`, from the first valid one of `retry-after-ms` (which OpenAI's and Anthropic's
+    SDKs prefer) and `retry-after` (seconds or an HTTP date, RFC 9110 section 10.2.3)."""
     told = lowered(headers)
     milliseconds = finite(told.get("retry-after-ms"))
     waits = (
@@ -38,7 +38,7 @@ def asked_wait(headers: Mapping[str, str], now: float) -> float | None:
 
 
 def read_reset(text: str | None, now: float) -> float | None:
-    """Unix seconds of a moment that is told as unix seconds, milliseconds or RFC 3339."""
+    """Unix seconds of a time that is given in unix seconds, milliseconds or RFC 3339."""
     number = finite(text)
     if number is None:
         number = _date(text or "", datetime.fromisoformat)
@@ -48,12 +48,12 @@ def read_reset(text: str | None, now: float) -> float | None:
 
 
 def http_date(text: str | None) -> float | None:
-    """Unix seconds of a date as HTTP writes it, however far away."""
+    """Unix seconds of an HTTP date, however far away."""
     return _date(text or "", parsedate_to_datetime)
 
 
 def finite(text: str | None) -> float | None:
-    """The number that `text` is, unless it is `nan`, infinite, or too large for a float."""
+    """The number in `text`; None if it is none, `nan`, infinite, or too large for a float."""
     try:
         number = float(text or "")
     except ValueError:

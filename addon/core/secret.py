@@ -1,4 +1,4 @@
-"""The proxy's own secret: made once, kept in CCPROXY_HOME, given to whoever comes through a tunnel."""
+"""The proxy's own secret, which requests through a tunnel must carry: created once and stored in CCPROXY_HOME."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from pathlib import Path
 from addon.core.settings import Settings, SettingsError
 
 PREFIX = "sk-ccproxy-"
-"""Some clients take nothing for an OpenAI key that does not begin with `sk-`."""
+"""Some clients accept a key for OpenAI only if it begins with `sk-`."""
 RANDOM_BYTES = 24
 SHORTEST = 22
-"""Characters: 128 bits as base64. A file that holds less was cut off, or is not ours."""
+"""Characters: 128 bits in base64. A shorter file was truncated, or is not ours."""
 
 
 def secret_file(home: Path) -> Path:
@@ -21,7 +21,7 @@ def secret_file(home: Path) -> Path:
 
 
 def stored_secret(home: Path) -> str | None:
-    """The secret that an earlier start has kept; None if there is none. Raises SettingsError when it can't be used."""
+    """The secret that an earlier start has stored; None if there is none. Raises SettingsError if it can't be used."""
     path = secret_file(home)
     try:
         secret = path.read_text(encoding="utf-8").strip()
@@ -31,24 +31,24 @@ def stored_secret(home: Path) -> str | None:
         raise SettingsError(f"PROXY_SECRET_KEY: {path} cannot be read: {error}") from None
     if len(secret) < SHORTEST:
         raise SettingsError(
-            f"PROXY_SECRET_KEY: {path} holds no usable secret. Delete it, and a new one is made."
+            f"PROXY_SECRET_KEY: {path} contains no usable secret. Delete it; ccproxy then creates a new one."
         )
     return secret
 
 
 def keep_secret(home: Path) -> str:
-    """The stored secret, made now if there is none. Raises SettingsError, also when it can't be kept."""
+    """The stored secret; created if there is none. Raises SettingsError, also if it can't be stored."""
     found = stored_secret(home)
     if found is not None:
         return found
     path = secret_file(home)
     try:
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # O_EXCL: when two start together, one makes it and the other says so instead of replacing it
+        # O_EXCL: if two processes start together, the second one fails instead of replacing the secret of the first.
         descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
     except OSError as error:
         raise SettingsError(
-            f"CCPROXY_HOME: the proxy's secret can't be kept in {path} ({error.strerror})."
+            f"CCPROXY_HOME: the proxy's secret can't be stored in {path} ({error.strerror})."
         ) from None
     secret = PREFIX + secrets.token_urlsafe(RANDOM_BYTES)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:

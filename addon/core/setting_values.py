@@ -1,4 +1,4 @@
-"""How the text of a variable becomes a value. Each raises ValueError with what is allowed."""
+"""Parses the values of settings from text. Each function raises ValueError, which says what is allowed."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def boolean(value: str) -> bool:
 
 
 def any_value(value: str) -> bool:
-    """For NO_COLOR, whose rule is that any value counts; ours for "no" is the word that options show."""
+    """For NO_COLOR, for which any value means true (no-color.org), except `false`, which mitmproxy's options show."""
     return value.strip().lower() != "false"
 
 
@@ -119,7 +119,7 @@ def aliases(value: str) -> tuple[tuple[str, str], ...]:
 
 
 def as_text(value: Any) -> str:
-    """A setting's value as it is written in a variable; "" for one that is not set."""
+    """A setting's value as the text of a variable; "" if it is not set."""
     match value:
         case None:
             return ""

@@ -1,7 +1,6 @@
-"""Every setting, read once from the environment into one frozen value.
+"""All settings: their variables, parsers, defaults and help.
 
-A field's metadata holds its variable's name, its parser and its help; `.env.example`, docs/CONFIGURATION.md and
-the tests are checked against this table.
+`.env.example` and docs/CONFIGURATION.md are checked against this table.
 """
 
 from __future__ import annotations
@@ -34,17 +33,17 @@ DEFAULT_EXTRA_INSTRUCTION = (
     "You are running headless behind a local proxy; the user talks to you through another program."
 )
 CURSOR_BACKEND = ("52.44.113.131", "184.73.225.134")
-"""Where Cursor's servers call from, as its users report it; Cursor publishes no list."""
+"""The addresses of Cursor's servers, as reported by users; Cursor does not publish them."""
 
 
 class SettingsError(Exception):
-    """One or more variables hold a value that is not allowed; the message has a line for each."""
+    """One or more variables have invalid values; the message has a line for each."""
 
 
 def setting(
     env: str, parse: Callable[[str], Any], default: Any, help: str, *, secret: bool = False
 ) -> Any:
-    """`secret` keeps the value out of repr, and with it out of logs and tracebacks."""
+    """`secret`: the value is left out of the repr, and so out of logs and tracebacks."""
     return field(
         default=default,
         repr=not secret,
@@ -54,7 +53,7 @@ def setting(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What the user decided. Made by `from_env`; every value is valid."""
+    """The user's settings. Created by `from_env`; every value is valid."""
 
     port: int = setting("PORT", port, 8082, "Port to listen on, at 127.0.0.1.")
     upstream_url: str = setting(
@@ -271,13 +270,13 @@ class Settings:
         "cloudflare: the tunnel is Cloudflare's, so its CF-Connecting-IP is believed; `start.sh tunnel` sets it.",
     )
     defaulted: frozenset[str] = frozenset()
-    """Names of variables that the user did not set."""
+    """Names of the variables that the user did not set."""
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> Self:
-        """Read all variables. An empty value counts as not set, but for CLAUDE_CODE_EXTRA_INSTRUCTION.
+        """Read all variables. An empty value counts as not set, except for CLAUDE_CODE_EXTRA_INSTRUCTION.
 
-        Raises SettingsError with a line per bad variable, secrets' values left out."""
+        Raises SettingsError with a line for each invalid variable; values of secrets are not shown."""
         values: dict[str, Any] = {}
         unset: list[str] = []
         problems: list[str] = []
@@ -307,13 +306,13 @@ class Settings:
 
     @property
     def key_allowed(self) -> bool:
-        """Whether an API key may be used. FALLBACK says what happens when the subscription fails: where the key is the
-        first choice, it has no say."""
+        """Whether an API key may be used. FALLBACK is about a failed subscription, so it has no effect if the key is
+        the first choice."""
         return self.fallback == "auto" or not self.claude_code_first
 
     @property
     def allowed_ips_given(self) -> bool:
-        """Whether the user set ALLOWED_IPS himself: then a secret does not replace the list."""
+        """Whether the user has set ALLOWED_IPS: then the list applies even if there is a secret."""
         return "ALLOWED_IPS" not in self.defaulted
 
 

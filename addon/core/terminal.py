@@ -1,4 +1,4 @@
-"""What a person reads in the terminal: one line a request."""
+"""Writes lines to the terminal, and formats numbers for people."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import sys
 from typing import Literal, TextIO
 
 type Tone = Literal["plain", "faint", "odd", "bad"]
-"""odd: served, but not as usual; bad: not served. With `quiet` only these two are said."""
+"""odd: served, but not as usual; bad: not served. With `quiet`, only these two are written."""
 
 CODES: dict[Tone, str] = {"faint": "\x1b[2m", "odd": "\x1b[33m", "bad": "\x1b[31m"}
 RESET = "\x1b[0m"
 
 
 class Terminal:
-    """Plain lines; mitmproxy's own log goes on beside them. In colour on a terminal, unless NO_COLOR is set."""
+    """Writes plain lines, beside mitmproxy's own log. In colour on a terminal, unless NO_COLOR is set."""
 
     def __init__(
         self, stream: TextIO | None = None, *, quiet: bool = False, no_color: bool = False
@@ -24,7 +24,7 @@ class Terminal:
 
     @property
     def private(self) -> bool:
-        """A person is looking, and nothing keeps what is written: here a secret may be shown."""
+        """The output is a terminal and is not stored, so that a secret may be shown."""
         try:
             return self.stream.isatty()
         except ValueError:  # closed
@@ -33,7 +33,7 @@ class Terminal:
     def line(self, text: str, tone: Tone = "plain") -> None:
         if self.quiet and tone not in ("odd", "bad"):
             return
-        # names and messages come from outside: an escape sequence in one would command the terminal
+        # Names and messages come from outside: an escape sequence in them would control the terminal.
         if not text.isprintable():
             text = "".join(c if c.isprintable() else "?" for c in text)
         code = CODES.get(tone) if self.private and not self.no_color else None
@@ -42,7 +42,7 @@ class Terminal:
             self.stream.flush()
         except UnicodeEncodeError:  # a terminal in a narrow encoding
             self.line(text.encode("ascii", "replace").decode(), tone)
-        except (OSError, ValueError):  # the terminal is gone; the proxy is not
+        except (OSError, ValueError):  # the terminal was closed, but the proxy goes on
             return
 
 

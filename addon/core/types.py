@@ -8,18 +8,18 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 type JsonObject = dict[str, Any]
-"""A decoded JSON object in one of the wire formats."""
+"""A decoded JSON object of an API."""
 
 type Dialect = Literal["chat", "responses", "messages"]
-"""What the client speaks: OpenAI Chat Completions, OpenAI Responses, or Anthropic Messages."""
+"""The API that a client uses: OpenAI Chat Completions, OpenAI Responses, or Anthropic Messages."""
 
 type Phase = Literal["connect", "before_headers", "before_content", "after_content"]
-"""How far an attempt had come when it failed. Once content was delivered, nothing is tried again."""
+"""How far an attempt had got when it failed. Once the client has received content, nothing is retried."""
 
 
 @dataclass(slots=True)
 class Tried:
-    """What was tried with the credential in use; made anew when another one takes over."""
+    """What was tried with the credential in use; reset when another credential takes over."""
 
     retries: int = 0
     reconnected: bool = False
