@@ -99,7 +99,7 @@ def _last_request(body: JsonObject) -> tuple[str, int]:
 
 
 def blocks_of(message: JsonObject) -> list[JsonObject]:
-    content = message["content"]
+    content = message.get("content") or []
     return [text(content)] if isinstance(content, str) else content
 
 

@@ -84,7 +84,7 @@ def _messages(body: JsonObject, model: FakeModel, counter: Counter) -> Iterator[
     turn = last_turn(body["messages"])
     for index, message in enumerate(body["messages"]):
         extra += PER_MESSAGE
-        for block in parts_of(message["content"]):
+        for block in parts_of(message.get("content")):
             if is_thought(block) and not model.keeps_thinking and index < turn:
                 continue
             yield _piece(block, seed + message["role"], extra + counter.block(block, model))
@@ -98,7 +98,7 @@ def is_thought(block: JsonObject) -> bool:
 def last_turn(messages: Sequence[JsonObject]) -> int:
     """Index of the last user message that is more than tool results: there the current turn begins."""
     for index in range(len(messages) - 1, -1, -1):
-        blocks = parts_of(messages[index]["content"])
+        blocks = parts_of(messages[index].get("content"))
         if messages[index]["role"] == "user" and any(b["type"] != "tool_result" for b in blocks):
             return index
     return 0

@@ -1,4 +1,8 @@
-"""What the Messages API refuses, in its own words. `check` looks at every request body."""
+"""What the Messages API refuses, in its own words. `check` looks at every request body.
+
+Sources: the anthropic SDK's `message_create_params`, stable and beta, for the fields that exist; Anthropic's pages on
+each model for sampling, thinking and prefill ("what's new" and migration guides); quoted refusals, named at their rule.
+"""
 
 from __future__ import annotations
 
@@ -72,7 +76,7 @@ def _places(body: JsonObject) -> Iterator[tuple[str, list[JsonObject]]]:
     yield "tools", body.get("tools", [])
     yield "system", parts_of(body.get("system"))
     for index, message in enumerate(body["messages"]):
-        yield f"messages.{index}.content", parts_of(message["content"])
+        yield f"messages.{index}.content", parts_of(message.get("content"))
 
 
 NEW_VERSION = "2026-10-21"
@@ -87,7 +91,7 @@ COUNTED_KEYS = {
 """Fields of count_tokens."""
 KEYS = COUNTED_KEYS | {
     "max_tokens", "container", "diagnostics", "inference_geo", "metadata", "service_tier",
-    "stop_sequences", "stream", "temperature", "top_k", "top_p", "user_profile_id",
+    "stop_sequences", "stream", "temperature", "top_k", "top_p", "user_profile_id", "workspace_id",
 }  # fmt: skip
 BETA_KEYS = {
     "context_management": "context-management-",
@@ -97,8 +101,15 @@ BETA_KEYS = {
     "fallback_credit_token": "fallback-credit-",
     "thread": "message-threads-",
     "billing_policy": "user-profiles-billing-",
+    "output_format": "structured-outputs-",
 }
-"""Fields that exist only under a beta flag, by how the flag begins."""
+"""Fields that exist only under a beta flag, by how the flag begins. `output_format` is what `output_config.format` was
+called in its beta; it is still taken."""
+NULLABLE = {
+    "cache_control", "speed", "container", "inference_geo", "diagnostics", "billing_policy", "thread",
+    "compaction", "context_management", "fallback_credit_token", "fallbacks",
+}  # fmt: skip
+"""Fields that may be null."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,7 +138,7 @@ def _check_keys(asked: Asked) -> None:
         known = key in (COUNTED_KEYS if asked.counting else KEYS)
         if not known and not (beta and any(flag.startswith(beta) for flag in asked.betas)):
             raise invalid(EXTRA, key)
-        if value is None and key not in ("cache_control", "speed", "container", "inference_geo"):
+        if value is None and key not in NULLABLE:
             raise invalid("Input should not be null", key)
 
 
@@ -260,21 +271,21 @@ def _check_system(asked: Asked) -> None:
             raise invalid("Input should be 'text'", f"system.{index}.type")
         if not block.get("text"):
             raise invalid("text content blocks must be non-empty", "system")
-        if not block["text"].strip():
-            raise invalid("text content blocks must contain non-whitespace text", "system")
 
 
 def _check_prefill(asked: Asked) -> None:
     last = asked.body["messages"][-1]
     if last["role"] != "assistant" or _is_paused(last):
         return
+    if asked.body.get("compaction") or asked.body.get("fallback_credit_token"):
+        return  # a request for a summary, or one that a fallback goes on with, may end in an answer
     if not asked.model.prefill:
         raise invalid(
             "This model does not support assistant message prefill. The conversation must end with a user message."
         )
     if asked.body.get("output_config", {}).get("format"):
         raise invalid("Prefilling assistant messages is not supported with `output_config.format`.")
-    blocks = parts_of(last["content"])
+    blocks = parts_of(last.get("content"))
     if (
         blocks
         and blocks[-1]["type"] == "text"
@@ -283,11 +294,15 @@ def _check_prefill(asked: Asked) -> None:
         raise invalid("final assistant content cannot end with trailing whitespace", "messages")
 
 
+PAUSED = ("server_tool_use", "mcp_tool_use", "container_upload", "compaction")
+
+
 def _is_paused(message: JsonObject) -> bool:
     """After `pause_turn` the answer so far is sent back as it is, and the model goes on with it."""
-    blocks = parts_of(message["content"])
+    blocks = parts_of(message.get("content"))
     kind = str(blocks[-1]["type"]) if blocks else ""
-    return kind == "server_tool_use" or (kind != "tool_result" and kind.endswith("_tool_result"))
+    results = kind != "tool_result" and kind.endswith("_tool_result")
+    return results or kind in PAUSED
 
 
 def _is_int(value: Any) -> bool:

@@ -1,4 +1,8 @@
-"""Messages: roles, blocks, the pairing of calls with results, images."""
+"""Messages: roles, blocks, the pairing of calls with results, images.
+
+Sources: the anthropic SDK's types for what exists; for what is refused the texts that people quote, named at their
+rule. An assistant's turn may come first, and its text may be blank: recorded responses show that both are accepted.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +27,7 @@ MOST_IMAGE_BYTES = 10 * 1024 * 1024
 
 
 def check_images(body: JsonObject, model: FakeModel) -> None:
-    count = sum(_images(message["content"]) for message in body["messages"])
+    count = sum(_images(message.get("content")) for message in body["messages"])
     if count > model.max_images:
         raise invalid(
             f"too many images and documents: {count} + 0 > {model.max_images}", "messages"
@@ -92,10 +96,14 @@ KEYS = {
     "tool_use": {"id", "name", "input", "caller", "toolset_name"},
     "tool_result": {"tool_use_id", "content", "is_error", "toolset_name"},
 }
-"""Fields of each block type, besides `type` and `cache_control`; other known types are opaque."""
+"""Fields of each block type, besides `type` and `cache_control` (the anthropic SDK's `…BlockParam` types)."""
 OPAQUE = re.compile(
-    r"server_tool_use|container_upload|compaction|tool_reference|(mcp_)?\w+_tool_(use|result)"
+    r"server_tool_use|\w+_tool_(use|result)|container_upload|compaction|fallback|mcp_tool_listing"
+    r"|tool_(addition|removal|reference)|browser_state"
 )
+"""Further types, which are not looked into. New ones arrive with beta flags."""
+RESULT = re.compile(r"(?!mcp_)\w+_tool_result")
+"""Results of server tools."""
 REQUIRED = {
     "text": "text",
     "image": "source",
@@ -108,6 +116,10 @@ ASSISTANT_ONLY = {"tool_use", "thinking", "redacted_thinking", "server_tool_use"
 USER_ONLY = {"tool_result", "image"}
 ID = re.compile(r"[a-zA-Z0-9_-]+")
 MOST_MESSAGES = 100_000
+MESSAGE = {"role", "content"}
+SYSTEM_MESSAGE = {"output_config", "clear_at"}
+"""Further fields of a message in mid-conversation (the anthropic SDK's `BetaSystemMessageParam`); with `output_config`
+it needs no content."""
 
 
 @dataclass(slots=True)
@@ -128,10 +140,13 @@ def check_content(body: JsonObject, model: FakeModel, new_version: bool) -> None
     for index, message in enumerate(messages):
         _check_message(message, index, model, final=index == len(messages) - 1)
     turns = turns_of(messages)
-    if turns[0].role != "user":
-        raise invalid('first message must use the "user" role', "messages")
     _check_system_places(turns)
-    _check_pairs([turn for turn in turns if turn.role != "system"])
+    if (body.get("thread") or {}).get("type") != "continue":
+        # In a thread that goes on, the call was in the response that the thread already holds
+        # (the anthropic SDK's `BetaThreadContinueParams`).
+        spoken = [turn for turn in turns if turn.role != "system"]
+        _check_pairs(spoken)
+        _check_server_pairs(spoken)
     check_images(body, model)
     if new_version:
         _check_new_version(turns)
@@ -139,10 +154,10 @@ def check_content(body: JsonObject, model: FakeModel, new_version: bool) -> None
 
 def _check_message(message: JsonObject, index: int, model: FakeModel, final: bool) -> None:
     at = f"messages.{index}"
-    for key in message:
-        if key not in ("role", "content"):
-            raise invalid("Extra inputs are not permitted", f"{at}.{key}")
     role = message.get("role")
+    for key in message:
+        if key not in MESSAGE | (SYSTEM_MESSAGE if role == "system" else set()):
+            raise invalid("Extra inputs are not permitted", f"{at}.{key}")
     if role == "system" and not model.mid_system:
         raise invalid(
             'Unexpected role "system". The Messages API accepts a top-level `system` parameter, not "system" as an '
@@ -152,6 +167,8 @@ def _check_message(message: JsonObject, index: int, model: FakeModel, final: boo
     if role not in ("user", "assistant", "system"):
         raise invalid("Input should be 'user' or 'assistant'", f"{at}.role")
     content = message.get("content")
+    if role == "system" and content is None and message.get("output_config"):
+        return
     if not isinstance(content, str | list):
         raise invalid("Input should be a valid list", f"{at}.content")
     if not content and not (final and role == "assistant"):
@@ -179,6 +196,8 @@ def _check_block(block: JsonObject, at: str, role: str) -> None:
     if (required := REQUIRED.get(kind)) and block.get(required) is None:
         raise invalid("Field required", f"{at}.{kind}.{required}")
     _check_role(kind, at, role)
+    if kind == "text" and role == "user":
+        _check_blank(block)
     if inner := INNER.get(kind):
         inner(block, at)
 
@@ -195,7 +214,10 @@ def _check_text(block: JsonObject, at: str) -> None:
         raise invalid("Input should be a valid string", f"{at}.text.text")
     if not block["text"]:
         raise invalid("text content blocks must be non-empty", "messages")
-    if not block["text"].strip():
+
+
+def _check_blank(block: JsonObject) -> None:
+    if isinstance(block["text"], str) and block["text"].isspace():
         raise invalid("text content blocks must contain non-whitespace text", "messages")
 
 
@@ -223,7 +245,7 @@ def turns_of(messages: Sequence[JsonObject]) -> list[Turn]:
     for index, message in enumerate(messages):
         if not turns or turns[-1].role != message["role"]:
             turns.append(Turn(message["role"], index))
-        for place, block in enumerate(parts_of(message["content"])):
+        for place, block in enumerate(parts_of(message.get("content"))):
             turns[-1].blocks.append((f"messages.{index}.content.{place}", block))
     return turns
 
@@ -233,7 +255,7 @@ def _check_system_places(turns: Sequence[Turn]) -> None:
     for number, turn in enumerate(turns):
         if turn.role != "system":
             continue
-        before = turns[number - 1]
+        before = turns[number - 1] if number else Turn("assistant", 0)
         after = turns[number + 1].role if number + 1 < len(turns) else "assistant"
         ended = before.blocks[-1][1]["type"] if before.blocks else ""
         server = ended.endswith("_tool_result")
@@ -297,6 +319,33 @@ def _check_answered(called: Sequence[str], answered: Sequence[str], index: int) 
             "next message.",
             f"messages.{index}",
         )
+
+
+def _check_server_pairs(turns: Sequence[Turn]) -> None:
+    """A server tool's result stands behind its call in one turn. Only a client's results, and nothing else, may come
+    between: then the turn was paused and goes on."""
+    waiting: dict[str, str] = {}
+    for turn in turns:
+        if turn.role == "user" and any(b["type"] != "tool_result" for _, b in turn.blocks):
+            for id, name in waiting.items():
+                # coder/coder#22976
+                raise invalid(
+                    f"`{name}` tool use with id `{id}` was found without a corresponding `{name}_tool_result` block",
+                    f"messages.{turn.index - 1}",
+                )
+        for path, block in turn.blocks:
+            kind = str(block["type"])
+            if kind == "server_tool_use":
+                waiting[str(block.get("id"))] = str(block.get("name"))
+            elif (
+                RESULT.fullmatch(kind) and waiting.pop(str(block.get("tool_use_id")), None) is None
+            ):
+                # anthropics/claude-code#64383
+                raise invalid(
+                    f"unexpected `tool_use_id` found in `{kind}` blocks: {block.get('tool_use_id')}. Each `{kind}` "
+                    "block must have a corresponding `server_tool_use` block before it.",
+                    path,
+                )
 
 
 def _check_new_version(turns: Sequence[Turn]) -> None:

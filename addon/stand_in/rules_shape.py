@@ -20,6 +20,9 @@ BODY: Mapping[str, type] = {
     "metadata": dict,
     "tool_choice": dict,
     "cache_control": dict,
+    "thread": dict,
+    "compaction": dict,
+    "context_management": dict,
     "temperature": float,
     "top_p": float,
     "top_k": int,
@@ -37,7 +40,6 @@ OBJECT: Mapping[str, type] = {
     "url": str,
     "ttl": str,
     "budget_tokens": int,
-    "source": dict,
     "cache_control": dict,
     "format": dict,
     "block_binding": dict,
@@ -87,7 +89,14 @@ def _objects(body: JsonObject) -> Iterator[tuple[str, Any]]:
 def _nested(item: Any, at: str) -> Iterator[tuple[str, Any]]:
     yield at, item
     for field in ("source", "cache_control"):
-        if item.get(field) is not None:
+        if item.get(field) is not None and not _is_link(item, field):
             yield f"{at}.{field}", item[field]
     for place, part in enumerate(parts_of(item.get("content"))):
         yield from _nested(part, f"{at}.content.{place}")
+
+
+def _is_link(item: Any, field: str) -> bool:
+    """Only the `source` of a search result is a string (the anthropic SDK's `SearchResultBlockParam`)."""
+    return (
+        field == "source" and item.get("type") == "search_result" and isinstance(item[field], str)
+    )

@@ -1,4 +1,7 @@
-"""Tool definitions and `tool_choice`."""
+"""Tool definitions and `tool_choice`.
+
+Sources: the anthropic SDK's `ToolUnionParam` and `BetaToolUnionParam`, and JSON Schema's draft 2020-12.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +18,9 @@ KEYS = {
 }  # fmt: skip
 SERVER_TOOL = re.compile(
     r"(web_search|web_fetch|code_execution|bash|text_editor|memory|computer|browser_toolset|computer_toolset"
-    r"|tool_search_tool_\w+?)_20\d{6}"
+    r"|advisor|tool_search_tool_\w+?)_20\d{6}|mcp_toolset"
 )
+"""Tools that Anthropic defines; their fields are not looked at."""
 
 
 def check_tools(body: JsonObject) -> None:

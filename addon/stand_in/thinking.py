@@ -163,7 +163,7 @@ class Thinking:
         for index in range(len(messages) - 1, last_turn(messages), -1):
             if messages[index]["role"] != "assistant":
                 continue
-            blocks = parts_of(messages[index]["content"])
+            blocks = parts_of(messages[index].get("content"))
             if is_thought(blocks[0]):
                 return
             calls = [block["id"] for block in blocks if block["type"] == "tool_use"]
@@ -224,7 +224,7 @@ def _walk(body: JsonObject, model: FakeModel) -> tuple[list[Found], Chain]:
     chain = Chain(body, model)
     found: list[Found] = []
     for i, message in enumerate(body["messages"]):
-        for j, block in enumerate(parts_of(message["content"])):
+        for j, block in enumerate(parts_of(message.get("content"))):
             if is_thought(block):
                 found.append(_verified(block, i, j, chain.name))
             else:
@@ -247,7 +247,7 @@ def _check_latest(body: JsonObject, found: Sequence[Found]) -> None:
         return
     latest = len(roles) - 1 - roles[::-1].index("assistant")
     kept = [f for f in found if f.turn == latest]
-    blocks = parts_of(body["messages"][latest]["content"])
+    blocks = parts_of(body["messages"][latest].get("content"))
     for place, thought in enumerate(kept):
         seal = thought.seal
         leads = all(is_thought(block) for block in blocks[: thought.index])
@@ -297,7 +297,7 @@ def _without(body: JsonObject, dropped: dict[str, str]) -> JsonObject:
         return body
     messages = []
     for i, message in enumerate(body["messages"]):
-        blocks = parts_of(message["content"])
+        blocks = parts_of(message.get("content"))
         kept = [b for j, b in enumerate(blocks) if f"messages.{i}.content.{j}" not in dropped]
         messages.append(message | {"content": kept})
     return body | {"messages": messages}
@@ -317,5 +317,5 @@ def takes_thinking(body: JsonObject, model: FakeModel, betas: set[str]) -> bool:
 
 
 def _in_loop(body: JsonObject) -> bool:
-    blocks = parts_of(body["messages"][-1]["content"])
+    blocks = parts_of(body["messages"][-1].get("content"))
     return any(block["type"] == "tool_result" for block in blocks)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from addon.stand_in.models import table
 from addon.stand_in.refusal import Refusal
-from addon.stand_in.rules import KEYS, Asked, check
+from addon.stand_in.rules import BETA_KEYS, KEYS, Asked, check
 from addon.stand_in.rules_shape import check_shape
 
 MODELS = table()
@@ -98,6 +98,7 @@ def refusal_of(given: dict[str, Any], **asked: Any) -> str | None:
     return None
 
 
+FOUND = {"type": "web_search_tool_result", "tool_use_id": "srvtoolu_1", "content": []}
 SERVER_CALL = {"type": "server_tool_use", "id": "srvtoolu_1", "name": "web_search", "input": {}}
 
 REFUSED: list[tuple[str, dict[str, Any], str, dict[str, Any]]] = [
@@ -444,20 +445,20 @@ REFUSED: list[tuple[str, dict[str, Any], str, dict[str, Any]]] = [
         body(system=[text("a")]),
     ),
     (
-        "blank system text",
+        "empty system text",
+        body(system=[text("")]),
+        "system: text content blocks must be non-empty",
         body(system=[text(" ")]),
-        "system: text content blocks must contain",
-        body(system=""),
     ),
     ("image in system", body(system=[image()]), "system.0.type", body(system=[text("a")])),
     # messages
     ("no messages", body(messages=[]), "at least one message is required", body()),
     ("message key", says(user("a") | {"name": "x"}), "messages.0.name: Extra", says(user("a"))),
     (
-        "first not user",
-        says(assistant("a"), user("b")),
-        'first message must use the "user" role',
-        says(user("b"), assistant("a"), user("c")),
+        "a system message first",
+        says(system("a"), user("b")),
+        "messages.0: a `system` message must follow a `user` message",
+        says(assistant("a"), user("b"), system("c")),
     ),
     (
         "unknown role",
@@ -482,7 +483,7 @@ REFUSED: list[tuple[str, dict[str, Any], str, dict[str, Any]]] = [
         "blank text block",
         says(user(text(" \n"))),
         "must contain non-whitespace text",
-        says(user(text(" a"))),
+        says(user("a"), assistant(text(" \n")), user("b")),
     ),
     (
         "system role on a model without it",
@@ -639,6 +640,25 @@ REFUSED: list[tuple[str, dict[str, Any], str, dict[str, Any]]] = [
         says(user("a"), assistant(CALL, CALL), user(RESULT)),
         "`tool_use` ids must be unique",
         says(user("a"), assistant(CALL), user(RESULT), assistant(CALL), user(RESULT)),
+    ),
+    (
+        "a server tool without its result",
+        says(user("a"), assistant(SERVER_CALL), user("b")),
+        "messages.1: `web_search` tool use with id `srvtoolu_1` was found without a corresponding "
+        "`web_search_tool_result` block",
+        says(user("a"), assistant(SERVER_CALL, FOUND), user("b")),
+    ),
+    (
+        "a server tool without its result beside a call with one",
+        says(user("a"), assistant(SERVER_CALL, CALL), user(RESULT, text("b"))),
+        "`web_search` tool use with id `srvtoolu_1` was found without",
+        says(user("a"), assistant(SERVER_CALL, CALL), user(RESULT), assistant(FOUND), user("b")),
+    ),
+    (
+        "a server tool's result without its call",
+        says(user("a"), assistant(FOUND), user("b")),
+        "messages.1.content.0: unexpected `tool_use_id` found in `web_search_tool_result` blocks: srvtoolu_1",
+        says(user("a"), assistant(SERVER_CALL, FOUND), user("b")),
     ),
     # images
     ("svg", says(user(image("image/svg+xml"))), "media_type: Input should be", says(user(image()))),
@@ -844,6 +864,7 @@ def test_every_model_accepts_a_plain_request(model: str) -> None:
 
 NAMES = ["type", "text", "content", "id", "name", "source", "cache_control", "ttl", "input", "data"]
 KINDS = ["text", "image", "tool_use", "tool_result", "thinking", "document", "base64", "ephemeral"]
+KINDS += ["search_result", "server_tool_use", "web_search_tool_result", "compaction"]
 ANYTHING = st.recursive(
     st.none() | st.booleans() | st.integers(-1, 9) | st.sampled_from(["", " ", "user", *KINDS]),
     lambda inner: (
@@ -856,13 +877,14 @@ BLOCK = st.builds(
     st.sampled_from(KINDS),
     st.dictionaries(st.sampled_from(NAMES), ANYTHING, max_size=4),
 )
-FIELDS = st.sampled_from(sorted(KEYS - {"model", "stream"}))
+FIELDS = st.sampled_from(sorted((KEYS | BETA_KEYS.keys()) - {"model", "stream"}))
 
 
 @given(model=st.sampled_from(sorted(MODELS)), field=FIELDS, value=ANYTHING)
 def test_whatever_a_field_holds_is_judged(model: str, field: str, value: Any) -> None:
     # Anything but a Refusal fails the test.
-    assert refusal_of(on(model, **{field: value})) != ""
+    betas = frozenset(BETA_KEYS.values())
+    assert refusal_of(on(model, **{field: value}), betas=betas) != ""
 
 
 @given(role=st.sampled_from(["user", "assistant"]), content=st.lists(BLOCK, max_size=2))
