@@ -43,6 +43,13 @@ def kind_of(request: Received) -> Kind:
 
 OAUTH_BETA = "oauth-2025-04-20"
 SYSTEM_LINE = "You are Claude Code, Anthropic's official CLI for Claude."
+IDENTITIES = (
+    SYSTEM_LINE,
+    SYSTEM_LINE[:-1] + ", running within the Claude Agent SDK.",
+    "You are a Claude agent, built on Anthropic's Claude Agent SDK.",
+)
+"""What Claude Code 2.1 says first of itself: by hand, from the SDK, and with `-p`."""
+ATTRIBUTION = "x-anthropic-billing-header:"
 LONG_CONTEXT_BETA = "context-1m-2025-08-07"
 
 
@@ -53,7 +60,7 @@ class Access:
     accounts: dict[str, str] = field(default_factory=dict)
     """Account of a secret; by default every OAuth token is of one account and every API key of another."""
     need_system_line: bool = True
-    refused_betas: set[str] = field(default_factory=set)
+    refused_betas: set[str] = field(default_factory=lambda: {LONG_CONTEXT_BETA})
     """Beta flags that the subscription's account is not allowed."""
 
     def account_of(self, credential: Credential) -> str:
@@ -78,18 +85,21 @@ class Access:
         """Raise the 400 that a subscription's request gets when it is not shaped as Claude Code's."""
         if credential.kind != "oauth":
             return
-        if LONG_CONTEXT_BETA in request.betas:
-            raise invalid("The long context beta is not yet available for this subscription.")
         for beta in sorted(request.betas & self.refused_betas):
+            if beta == LONG_CONTEXT_BETA:  # NousResearch/hermes-agent#17680
+                raise invalid("The long context beta is not yet available for this subscription.")
             raise invalid(f"Unexpected value(s) `{beta}` for the `anthropic-beta` header.")
-        if self.need_system_line and first_system_text(body) != SYSTEM_LINE:
+        if self.need_system_line and first_system_text(body) not in IDENTITIES:
             raise invalid(
                 "This credential is only authorized for use with Claude Code and cannot be used for other API requests."
             )
 
 
 def first_system_text(body: JsonObject) -> str:
+    """The first text that the model reads: the API takes an attribution block off where it stands first
+    (https://code.claude.com/docs/en/llm-gateway-protocol)."""
     system = body.get("system") or ""
     if isinstance(system, str):
         return system.split("\n", 1)[0]
-    return str(system[0].get("text", ""))
+    texts = [str(block.get("text", "")) for block in system]
+    return next(iter(texts[texts[0].startswith(ATTRIBUTION) :]), "")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from urllib.parse import parse_qsl
 
 from addon.stand_in import openai
 from addon.stand_in.access import Access, credential_of, kind_of
@@ -28,6 +29,8 @@ from addon.stand_in.script import Answer, Script, exhausted, fail
 from addon.stand_in.stream import events, message
 
 LOG_PATH = "/__fake/log"
+MODELS_ON_A_PAGE = 20
+"""Unless `limit` says otherwise."""
 
 
 class Api:
@@ -73,6 +76,11 @@ class Api:
                 return self._count(request, answer)
             case "GET", "/v1/models":
                 return self._models(request, answer)
+            case "GET", path if path.startswith("/v1/models/"):
+                return self._one_model(request, answer)
+            case "HEAD", "/api/hello":
+                # Claude Code asks it at start (https://code.claude.com/docs/en/llm-gateway-protocol)
+                return json_response(request, {}, answer)
             case "POST", "/v1/oauth/token":
                 return json_response(request, self.oauth.refresh(request), answer)
             case "POST", openai.CHAT | openai.RESPONSES:
@@ -108,17 +116,36 @@ class Api:
     def _models(self, request: Received, answer: Answer) -> Response:
         self._check_credential(request)
         rows = [model_info(model) for model in self.messages.models.values()]
-        page = {
-            "data": rows,
-            "has_more": False,
-            "first_id": rows[0]["id"],
-            "last_id": rows[-1]["id"],
-        }
-        return json_response(request, page, answer)
+        return json_response(request, _page(rows, dict(parse_qsl(request.query))), answer)
+
+    def _one_model(self, request: Received, answer: Answer) -> Response:
+        self._check_credential(request)
+        id = request.path.removeprefix("/v1/models/")
+        if id not in self.messages.models:
+            raise Refusal(404, f"model: {id}")
+        return json_response(request, model_info(self.messages.models[id]), answer)
 
     def _check_credential(self, request: Received) -> None:
         self.oauth.expire_old()
         self.access.check(request, credential_of(request))
+
+
+def _page(rows: Sequence[JsonObject], query: Mapping[str, str]) -> JsonObject:
+    """One page of a list (the anthropic SDK's `ModelListParams`); an unknown id begins at the first row."""
+    ids = [row["id"] for row in rows]
+    limit = int(query.get("limit", MODELS_ON_A_PAGE))
+    start = ids.index(query["after_id"]) + 1 if query.get("after_id") in ids else 0
+    end = len(ids)
+    if query.get("before_id") in ids:
+        end = ids.index(query["before_id"])
+        start = max(0, end - limit)
+    data = list(rows[start:end][:limit])
+    return {
+        "data": data,
+        "has_more": (start > 0) if "before_id" in query else (start + len(data) < end),
+        "first_id": data[0]["id"] if data else None,
+        "last_id": data[-1]["id"] if data else None,
+    }
 
 
 def _openai(request: Received, answer: Answer) -> Response:

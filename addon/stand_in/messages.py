@@ -14,7 +14,7 @@ from addon.stand_in.models import FakeModel, table
 from addon.stand_in.prompt_cache import InputUsage, PromptCache, is_thought, pieces
 from addon.stand_in.record import JsonObject, Received
 from addon.stand_in.refusal import Refusal, invalid
-from addon.stand_in.rules import VERSIONS, Asked, check
+from addon.stand_in.rules import EXTRA, VERSIONS, Asked, check
 from addon.stand_in.rules_shape import check_shape
 from addon.stand_in.stream import Reply, Turn, message
 from addon.stand_in.thinking import BINDING_BETA, Thinking, takes_thinking
@@ -38,13 +38,14 @@ class Accepted:
 @dataclass(slots=True)
 class Messages:
     """`models` may be changed by a test; `strict=False` switches the rules off; `long_ttl` says which credentials may
-    use `ttl: 1h`."""
+    use `ttl: 1h`, `refused_fields` which top-level fields are unknown."""
 
     access: Access
     clock: Callable[[], float]
     models: dict[str, FakeModel] = field(default_factory=table)
     strict: bool = True
-    long_ttl: set[str] = field(default_factory=lambda: {"api_key"})
+    long_ttl: set[str] = field(default_factory=lambda: {"api_key", "oauth"})
+    refused_fields: set[str] = field(default_factory=set)
     counter: Counter = field(default_factory=Counter)
     thinking: Thinking = field(default_factory=Thinking)
     cache: PromptCache = field(init=False)
@@ -66,6 +67,8 @@ class Messages:
         body = decoded(request)
         model = self._model(body)
         self.access.check_use(request, credential, body)
+        for name in sorted(self.refused_fields & body.keys()):
+            raise invalid(EXTRA, name)
         account, betas = self.access.account_of(credential), frozenset(request.betas)
         if not self.strict:
             return Accepted(body, body, model, account, betas, [])

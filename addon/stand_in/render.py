@@ -87,7 +87,9 @@ def raw_response(request: Received, answer: Answer) -> Response:
     return Response(
         status=answer.status,
         headers=(*answer.headers.items(), ("request-id", request_id(request))),
-        parts=_events_of(answer.body or b""),
+        parts=_events_of(
+            (answer.body or b"").replace(b'"req_fake"', f'"{request_id(request)}"'.encode())
+        ),
         how=answer.how,
         stream="event-stream" in answer.headers.get("content-type", ""),
     )

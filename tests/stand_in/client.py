@@ -16,7 +16,7 @@ from addon.stand_in.record import JsonObject
 VERSION = {"anthropic-version": "2023-06-01"}
 BY_KEY = VERSION | {"x-api-key": API_KEY}
 BY_TOKEN = VERSION | {"authorization": f"Bearer {OAUTH_TOKEN}", "anthropic-beta": OAUTH_BETA}
-_UNUSED = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+UNUSED = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 """Spares each request the load of the system's certificates."""
 LINE = [{"type": "text", "text": SYSTEM_LINE}]
 
@@ -34,7 +34,7 @@ def post(
     path: str = "/v1/messages",
 ) -> httpx.Response:
     return httpx.post(
-        fake.url + path, json=body, headers=headers or BY_KEY, timeout=10, verify=_UNUSED
+        fake.url + path, json=body, headers=headers or BY_KEY, timeout=10, verify=UNUSED
     )
 
 

@@ -18,12 +18,22 @@ from anthropic.types import MessageParam, ToolParam, ToolResultBlockParam
 from openai.types.chat import ChatCompletionMessageParam
 from openai.types.responses import Response, ResponseFailedEvent
 
-from addon.stand_in.access import API_KEY, OAUTH_TOKEN, SYSTEM_LINE
+from addon.stand_in.access import API_KEY, IDENTITIES, OAUTH_TOKEN, SYSTEM_LINE
 from addon.stand_in.anthropic import FakeAnthropic
 from addon.stand_in.record import Received
 from addon.stand_in.script import Answer, broken, exhausted, fail, json_answer, say
 from addon.stand_in.stream import tool_use
-from tests.stand_in.client import BY_KEY, BY_TOKEN, LINE, VERSION, answered, asking, post, refusal
+from tests.stand_in.client import (
+    BY_KEY,
+    BY_TOKEN,
+    LINE,
+    UNUSED,
+    VERSION,
+    answered,
+    asking,
+    post,
+    refusal,
+)
 from tests.stand_in.clock import Clock
 from tests.translation.client import assembled_response, read_sse, response_events
 
@@ -221,13 +231,70 @@ def test_a_subscription_lacks_some_betas(fake: FakeAnthropic) -> None:
     assert "Unexpected value(s) `foo-2026`" in said
 
 
-def test_an_hours_ttl_is_for_api_keys_unless_switched_on(fake: FakeAnthropic) -> None:
+def test_an_hours_ttl_can_be_refused_to_subscriptions(fake: FakeAnthropic) -> None:
     mark = {"cache_control": {"type": "ephemeral", "ttl": "1h"}}
     body = asking("hi", system=[LINE[0] | mark])
     answered(fake, body)
-    assert "ttl: Extra inputs" in refusal(post(fake, body, BY_TOKEN))
-    fake.rules.long_ttl.add("oauth")
     answered(fake, body, BY_TOKEN)
+    fake.rules.long_ttl.remove("oauth")
+    assert "ttl: Extra inputs" in refusal(post(fake, body, BY_TOKEN))
+    answered(fake, body)
+
+
+def test_a_field_can_be_refused_by_name(fake: FakeAnthropic) -> None:
+    fake.rules.refused_fields.add("metadata")
+    said = refusal(post(fake, asking("hi", metadata={"user_id": "a"})))
+    assert said == "400 invalid_request_error: metadata: Extra inputs are not permitted"
+    answered(fake, asking("hi"))
+
+
+ATTRIBUTION = "x-anthropic-billing-header: cc_version=2.1.332.0b8; cc_entrypoint=cli;"
+
+
+@pytest.mark.parametrize("identity", IDENTITIES)
+def test_claude_code_says_who_it_is_behind_its_attribution(
+    identity: str, fake: FakeAnthropic
+) -> None:
+    texts = [{"type": "text", "text": said} for said in (ATTRIBUTION, identity, "Be kind.")]
+    answered(fake, asking("hi", system=texts), BY_TOKEN)
+    answered(fake, asking("hi", system=texts[1:]), BY_TOKEN)
+    moved = [texts[2], texts[0], texts[1]]
+    assert "only authorized" in refusal(post(fake, asking("hi", system=moved), BY_TOKEN))
+
+
+def get(fake: FakeAnthropic, path: str, method: str = "GET") -> httpx.Response:
+    return httpx.request(method, fake.url + path, headers=BY_KEY, verify=UNUSED)
+
+
+def test_one_model_is_shown_and_an_unknown_one_is_not_found(fake: FakeAnthropic) -> None:
+    shown = get(fake, "/v1/models/claude-opus-5-5")
+    assert shown.json()["id"] == "claude-opus-5-5"
+    missing = get(fake, "/v1/models/claude-9")
+    assert refusal(missing) == "404 not_found_error: model: claude-9"
+    assert missing.json()["request_id"] == missing.headers["request-id"]
+
+
+def test_models_come_in_pages(fake: FakeAnthropic) -> None:
+    ids = list(fake.models)
+    first = get(fake, "/v1/models?limit=3").json()
+    assert [row["id"] for row in first["data"]] == ids[:3]
+    assert (first["has_more"], first["first_id"], first["last_id"]) == (True, ids[0], ids[2])
+    second = get(fake, f"/v1/models?limit=3&after_id={ids[2]}").json()
+    assert [row["id"] for row in second["data"]] == ids[3:6]
+    before = get(fake, f"/v1/models?limit=2&before_id={ids[3]}").json()
+    assert [row["id"] for row in before["data"]] == ids[1:3]
+    assert len(get(fake, "/v1/models").json()["data"]) == 20
+
+
+def test_the_probe_of_claude_code_is_answered_without_a_body(fake: FakeAnthropic) -> None:
+    probed = get(fake, "/api/hello", "HEAD")
+    assert (probed.status_code, probed.content) == (200, b"")
+
+
+def test_a_scripted_error_names_the_request_of_its_header(fake: FakeAnthropic) -> None:
+    fake.script(fail(529))
+    refused = post(fake, asking("hi"))
+    assert refused.json()["request_id"] == refused.headers["request-id"]
 
 
 def test_by_credential_scripts_let_the_other_one_through(fake: FakeAnthropic) -> None:
