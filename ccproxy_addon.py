@@ -51,11 +51,12 @@ from addon.claude.catalogue import Catalogue
 from addon.claude.models_file import CatalogueError
 from addon.claude.thinking_store import ThinkingStore
 from addon.cli.doctor import examine
+from addon.cli.setting_checks import doubts
 from addon.context.summarizer import SummaryTasks
 from addon.context.summary_memory import SummaryMemory
 from addon.context.tokens.counter import make_counter
 from addon.context.window import CUTS_KEPT, KnownCuts
-from addon.core.environment import environment, models_files
+from addon.core.environment import environment, from_env_file, models_files
 from addon.core.errors import CCProxyError
 from addon.core.json_codec import FAST
 from addon.core.lazy_http import LazyTransport
@@ -176,6 +177,7 @@ def build(settings: Settings, environ: Mapping[str, str], outputs: Sequence[Outp
             login=shared.login,
             http=shared.http,
             terminal=terminal,
+            doubts=doubts(settings, shared.catalogue, from_env_file()),
         ),
     ]
 

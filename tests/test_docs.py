@@ -16,6 +16,7 @@ from dotenv import dotenv_values
 from addon.addons.safe_options import FORCED, PREFERRED
 from addon.claude.catalogue import Catalogue
 from addon.claude.names import parse
+from addon.cli.main import COMMANDS
 from addon.core.errors import BadRequest
 from addon.core.settings import Settings, described
 from addon.exchange.routes import BY_ID, ROUTES, Route, find
@@ -178,11 +179,7 @@ def test_every_test_that_a_document_names_exists() -> None:
 
 
 def test_every_command_of_start_sh_exists() -> None:
-    known = {
-        word
-        for line in re.findall(r"^  ([a-z |*]+)\)$", text("start.sh"), re.MULTILINE)
-        for word in line.split(" | ")
-    }
+    known = {*COMMANDS, "help"}
     for document in DOCUMENTS:
         named = re.findall(r"\./start\.sh ([a-z]+)", document.read_text(encoding="utf-8"))
         assert set(named) <= known, document.name

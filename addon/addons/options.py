@@ -7,7 +7,7 @@ Settings, and with it new addons for the requests that come from then on; what a
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import Field, fields
+from dataclasses import fields
 from typing import Any
 
 from mitmproxy import ctx, exceptions
@@ -17,10 +17,10 @@ from mitmproxy.options import Options as MitmproxyOptions
 from addon.addons.chain import Chain
 from addon.core.errors import CCProxyError
 from addon.core.secret import with_stored_secret
+from addon.core.setting_names import PREFIX, exposed, refuse_unknown_options
 from addon.core.setting_values import as_text
-from addon.core.settings import Settings, SettingsError, described
+from addon.core.settings import Settings, SettingsError
 
-PREFIX = "ccproxy_"
 AT_START = frozenset(
     {
         "port",
@@ -32,18 +32,16 @@ AT_START = frozenset(
         "no_color",
         "verbose_logging",
         "tunnel_url",
+        "double_click_tunnel",
     }
 )
 """Fields that what lives as long as the process is made from: as options they count when the proxy starts."""
 
 
-def exposed() -> list[Field[Any]]:
-    """The fields that are options too: all but secrets, which the options page would show."""
-    return [item for item in described() if not item.metadata["secret"]]
-
-
 def given_at_start(options: MitmproxyOptions) -> dict[str, str]:
-    """Variables' values from the command line and config.yaml, which mitmproxy keeps until the options are there."""
+    """Variables' values from the command line and config.yaml, which mitmproxy keeps until the options are there.
+    Raises SettingsError for an option of ours that does not exist."""
+    refuse_unknown_options(options.deferred)
     found: dict[str, str] = {}
     for item in exposed():
         value = options.deferred.get(PREFIX + item.name)

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import textwrap
 import time
+from collections.abc import Sequence
 
 import httpx
 from mitmproxy import ctx
@@ -38,7 +39,9 @@ class Persistence:
         login: Login,
         http: httpx.AsyncClient,
         terminal: Terminal,
+        doubts: Sequence[str] = (),
     ) -> None:
+        """`doubts`: what in the settings can't work, for the terminal."""
         self.settings = settings
         self.terminal = terminal
         self.store = store
@@ -46,6 +49,7 @@ class Persistence:
         self.memory = memory
         self.login = login
         self.http = http
+        self.doubts = doubts
         self.saving: asyncio.Task[None] | None = None
 
     async def running(self) -> None:
@@ -61,6 +65,9 @@ class Persistence:
         # only mitmweb has one; its own line, with the token in it, is below the level that is shown
         if web_url := getattr(ctx.master, "web_url", None):
             self.terminal.line(f"  mitmweb       {web_url}")
+        for doubt in self.doubts:
+            for line in _entry("check this", doubt):
+                self.terminal.line(line, "odd")
 
     async def done(self) -> None:
         if self.saving is not None:

@@ -9,7 +9,7 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import httpx
@@ -33,7 +33,7 @@ def say(text: str = "") -> None:
     sys.stdout.flush()
 
 
-def main() -> int:
+def main(arguments: Sequence[str] = ()) -> int:
     say(
         "This is a demo. Anthropic is a stand-in on this machine: no account, no internet, no cost."
     )

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, NoReturn
 
 import httpx
 
-from addon.core.environment import ROOT, environment
+from addon.core.environment import ROOT, environment, inherited
 from addon.core.own_http import sync_client
 from addon.core.secret import keep_secret
+from addon.core.setting_names import PREFIX, refuse_unknown_options, variables
 from addon.core.settings import Settings, SettingsError
 
+PORT_OPTION = re.compile(r"(?:-p|--listen-port)(?:(?<=-p)=?|=)(?P<attached>\d+)|-p|--listen-port")
 QUIET = ("--quiet", "-q")
 """mitmproxy's own flags; they quiet our lines too."""
 
@@ -29,7 +33,7 @@ def command(program: str, settings: Settings, arguments: list[str]) -> list[str]
     """The command line of `program`: mitmdump or mitmweb."""
     executable = Path(sys.executable).with_name(program)
     line = [str(executable), "-s", str(ROOT / "ccproxy_addon.py")]
-    if not any(a in ("--mode", "-m") or a.startswith("--mode=") for a in arguments):
+    if not has_mode(arguments):
         line += ["--mode", f"reverse:{settings.upstream_url}@127.0.0.1:{settings.port}"]
         if _port_is_free("::1", settings.port):
             line += ["--mode", f"reverse:{settings.upstream_url}@::1:{settings.port}"]
@@ -47,6 +51,10 @@ def command(program: str, settings: Settings, arguments: list[str]) -> list[str]
     return line + arguments
 
 
+def has_mode(arguments: Sequence[str]) -> bool:
+    return any(a in ("--mode", "-m") or a.startswith("--mode=") for a in arguments)
+
+
 def launch(program: str, settings: Settings, arguments: list[str]) -> NoReturn:
     """Become that program. Says so and exits with 1 when the port is taken."""
     taken = port_taken(settings.port)
@@ -55,7 +63,7 @@ def launch(program: str, settings: Settings, arguments: list[str]) -> NoReturn:
         sys.exit(1)
     line = command(program, settings, arguments)
     if sys.platform == "win32":  # exec there returns to the shell at once
-        sys.exit(subprocess.call(line))  # noqa: S603 (our own interpreter's neighbour)
+        sys.exit(subprocess.call(line, env=inherited(PYTHONUTF8="1")))  # noqa: S603 (our own interpreter's neighbour)
     os.execv(line[0], line)  # noqa: S606
 
 
@@ -95,10 +103,30 @@ def _port_is_free(host: str, port: int) -> bool:
     return True
 
 
-def read_settings() -> Settings:
-    """The settings of this environment. Says what is wrong and exits with 1."""
+def with_port_as_setting(arguments: Sequence[str]) -> list[str]:
+    """mitmproxy's `-p 9000` as `--set ccproxy_port=9000`: on its own it has no effect beside a --mode with a port."""
+    found: list[str] = []
+    words = iter(arguments)
+    for word in words:
+        match = PORT_OPTION.fullmatch(word)
+        port = match and (match["attached"] or next(words, ""))
+        found += ["--set", f"ccproxy_port={port}"] if match else [word]
+    return found
+
+
+def given_settings(arguments: Sequence[str]) -> dict[str, str]:
+    """Variables' values from `--set ccproxy_…=…`. Raises SettingsError for an option of ours that does not exist."""
+    pairs = [word.removeprefix("--set=").partition("=") for word in arguments]
+    given = {name: value for name, _, value in pairs if name.startswith(PREFIX)}
+    refuse_unknown_options(given)
+    known = variables()
+    return {known[name]: value for name, value in given.items()}
+
+
+def read_settings(arguments: Sequence[str] = ()) -> Settings:
+    """The settings of this environment and of these options. Says what is wrong and exits with 1."""
     try:
-        return Settings.from_env(environment())
+        return Settings.from_env(environment() | given_settings(arguments))
     except SettingsError as error:
         sys.stderr.write(f"ccproxy can't start:\n{error}\n")
         sys.exit(1)
@@ -114,11 +142,14 @@ def ensure_secret(settings: Settings) -> None:
         sys.stderr.write(f"{error}\n")
 
 
-def main() -> NoReturn:
-    settings = read_settings()
+def main(given: Sequence[str]) -> NoReturn:
+    """`given`: mitmdump or mitmweb, and its arguments."""
+    program, *rest = given
+    arguments = rest if has_mode(rest) else with_port_as_setting(rest)
+    settings = read_settings(arguments)
     ensure_secret(settings)
-    launch(sys.argv[1], settings, sys.argv[2:])
+    launch(program, settings, arguments)
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

@@ -41,10 +41,10 @@ def own_proxy(env: Mapping[str, str], log: Path) -> Iterator[str]:
     """The address of a proxy on a free port, from when it answers until the block ends. Raises DidNotStart."""
     port = free_port()
     own = {"CCPROXY_ENV_FILE": "", "PORT": str(port), "REQUIRE_SECRET_LOCALLY": "false"}
-    command = [sys.executable, "-m", "addon.cli.launch", "mitmdump"]
+    command = [sys.executable, str(ROOT), "run"]
     with log.open("wb") as output:
         process = subprocess.Popen(  # noqa: S603
-            command, cwd=ROOT, env={**env, **own}, stdout=output, stderr=output
+            command, env={**env, **own}, stdout=output, stderr=output
         )
     try:
         _wait_for(port, process, log)

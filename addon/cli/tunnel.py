@@ -19,7 +19,7 @@ import httpx
 from addon.claude.catalogue import Catalogue
 from addon.claude.models_file import CatalogueError
 from addon.cli.cursor import names_that_work, to_paste
-from addon.cli.launch import OURS, port_taken, read_settings
+from addon.cli.launch import OURS, port_taken, read_settings, with_port_as_setting
 from addon.cli.tunnel_check import check_from_outside
 from addon.core.background_writer import in_background
 from addon.core.environment import ROOT, for_cloudflared, inherited, models_files
@@ -120,7 +120,6 @@ class Child:
     ) -> Child:
         process = await asyncio.create_subprocess_exec(
             *command,
-            cwd=ROOT,
             env=env,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
@@ -186,7 +185,7 @@ class Tunnel:
             await asyncio.gather(*(child.stop() for child in self.children))
 
     async def open(self, arguments: list[str]) -> None:
-        command = [sys.executable, "-m", "addon.cli.launch", "mitmdump", *arguments]
+        command = [sys.executable, str(ROOT), "run", *arguments]
         variables = inherited(PYTHONUNBUFFERED="1", **self.plan.told)
         proxy = await self.start("proxy", command, variables)
         await self.until_healthy(proxy)
@@ -265,7 +264,8 @@ async def serve(tunnel: Tunnel, arguments: list[str]) -> int:
 
 
 def main(arguments: list[str]) -> int:
-    settings = read_settings()
+    arguments = with_port_as_setting(arguments)
+    settings = read_settings(arguments)
     # a terminal that stands still, or a full pipe, must not stop what reads both programs
     output, _ = in_background(sys.stdout, "stdout")
     terminal = Terminal(output, no_color=settings.no_color)

@@ -13,16 +13,18 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def environment() -> dict[str, str]:
-    """The variables of the process and of the `.env` beside `ccproxy_addon.py`; those of the process take precedence.
-    Raises SettingsError."""
+    """The variables of the process and of `.env`; those of the process take precedence. Raises SettingsError."""
+    return from_env_file() | dict(os.environ)
+
+
+def from_env_file() -> dict[str, str]:
+    """What `.env` sets. Raises SettingsError."""
     file = env_file()
     try:
-        from_file = dotenv_values(file) if file.is_file() else {}
+        found = dotenv_values(file) if file.is_file() else {}
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"{file} cannot be read: {error}. Save it as text in UTF-8.") from None
-    return {name: value for name, value in from_file.items() if value is not None} | dict(
-        os.environ
-    )
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def models_files(home: Path) -> list[str]:

@@ -263,6 +263,12 @@ class Settings:
         None,
         "Address of a tunnel that you run yourself (ngrok); `start.sh tunnel` then starts none.",
     )
+    double_click_tunnel: bool | None = setting(
+        "DOUBLE_CLICK_TUNNEL",
+        boolean,
+        None,
+        "Whether start.bat, opened by a double click, opens a tunnel too; it asks once and keeps the answer in .env.",
+    )
     tunnel_provider: Literal["cloudflare", "other"] = setting(
         "TUNNEL_PROVIDER",
         choice("cloudflare", "other"),

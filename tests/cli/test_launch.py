@@ -11,7 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from addon.cli.launch import command, ensure_secret, port_taken, who_listens
+from addon.cli.launch import (
+    command,
+    ensure_secret,
+    given_settings,
+    port_taken,
+    who_listens,
+    with_port_as_setting,
+)
 from addon.core.secret import secret_file, stored_secret
 from addon.core.settings import Settings
 from tests.ports import free_port
@@ -68,6 +75,19 @@ def test_mitmweb_keeps_streams_to_look_at() -> None:
 def test_what_the_user_sets_is_not_set_twice(given: tuple[str, ...]) -> None:
     assert "store_streamed_bodies=true" not in line(*given, program="mitmweb")
     assert "connection_strategy=lazy" in line(*given, program="mitmweb")
+
+
+@pytest.mark.parametrize(
+    "given", [("-p", "9000"), ("-p9000",), ("--listen-port", "9000"), ("--listen-port=9000",)], ids=" ".join
+)  # fmt: skip
+def test_mitmproxys_port_is_ours(given: tuple[str, ...]) -> None:
+    assert with_port_as_setting([*given, "-q"]) == ["--set", "ccproxy_port=9000", "-q"]
+    assert with_port_as_setting(["--proxyauth", "x"]) == ["--proxyauth", "x"]
+
+
+def test_settings_given_as_options_are_read_before_mitmproxy_starts() -> None:
+    given = ["--set", "ccproxy_port=9000", "--set=ccproxy_context_strategy=trim", "--set", "a=b"]
+    assert given_settings(given) == {"PORT": "9000", "CONTEXT_STRATEGY": "trim"}
 
 
 def test_no_secret_is_in_the_command_line() -> None:
