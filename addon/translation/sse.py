@@ -54,8 +54,8 @@ class SSEDecoder:
         return events
 
     def close(self) -> list[ServerSentEvent]:
-        """Call at the end of the stream. Returns an event that ended in bare carriage returns, but no unfinished
-        one."""
+        """Call at the end of the stream. Returns an event that ended in bare carriage returns; an unfinished one is
+        lost."""
         raw = self._take(self._tail)
         self._tail = b""
         event = _parse(raw) if raw.endswith((b"\r\r", b"\n\r")) else None

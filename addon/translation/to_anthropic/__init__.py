@@ -1,1 +1,1 @@
-"""Requests: OpenAI Chat Completions, Responses and native bodies become Anthropic Messages requests."""
+"""Translates Chat Completions, Responses and native request bodies into Anthropic Messages requests."""

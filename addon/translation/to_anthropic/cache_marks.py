@@ -1,4 +1,5 @@
-"""Cache marks of the client, kept within Anthropic's limits: four, and none of an hour after one of five minutes."""
+"""Reads the client's cache marks, and keeps them within Anthropic's limits: four, and no 1-hour mark after a 5-minute
+one."""
 
 from __future__ import annotations
 
@@ -19,15 +20,15 @@ def cache_mark(part: JsonObject) -> JsonObject | None:
 
 
 def native_mark(given: Any) -> JsonObject | None:
-    """A `cache_control` as Anthropic takes it; None for what is none."""
+    """A `cache_control` in the form that Anthropic accepts; None for anything else."""
     if not isinstance(given, dict) or given.get("type") != "ephemeral":
         return None
     return _mark(hour=given.get("ttl") == "1h")
 
 
 def limit_cache_marks(request: JsonObject) -> None:
-    """Keeps the last four `cache_control` marks, in the order in which Anthropic reads a request: tools, system,
-    messages. Replaces changed lists in `request`; the objects in them stay as they are."""
+    """Keeps the last four `cache_control` marks, in the order in which Anthropic processes a request: tools, system,
+    messages. Replaces changed lists in `request`; the objects in them are not modified."""
     limiter = _Limiter(
         sum(_marks(request.get(name)) for name in _ORDER) + ("cache_control" in request)
     )

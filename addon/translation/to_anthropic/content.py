@@ -1,5 +1,5 @@
-"""Message content as Anthropic blocks: strings, OpenAI parts (Chat Completions and Responses), and the Anthropic blocks
-that Cursor puts into chat bodies."""
+"""Converts message content to Anthropic blocks: strings, the parts of both OpenAI APIs, and the Anthropic blocks that
+Cursor puts into chat bodies."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ type Role = Literal["system", "user", "assistant"]
 
 
 class Turn(NamedTuple):
-    """One client message, converted. Blocks are shared between requests by whoever caches turns: never changed."""
+    """One converted client message. Its blocks may be shared between requests by a cache, so they are never
+    modified."""
 
     role: Role
     blocks: Blocks
@@ -33,9 +34,9 @@ type Converter = Callable[[JsonObject, Toolbox], JsonObject | None]
 def content_blocks(
     content: Any, kinds: Mapping[str, Converter], tools: Toolbox, field: str = "content"
 ) -> Blocks:
-    """The blocks of a string, a list of parts, or null. Blank text is left out, as Anthropic refuses it.
+    """The blocks of a string, a list of parts, or null. Blank text is left out, because Anthropic rejects it.
 
-    `kinds`: what each part type becomes here. Raises BadRequest with a `param` that begins with `field`."""
+    `kinds`: the converter for each part type. Raises BadRequest with a `param` that begins with `field`."""
     if content is None or isinstance(content, str):
         return [text_block(content)] if content and not content.isspace() else []
     if not isinstance(content, list):
@@ -59,7 +60,8 @@ def is_blank_text(block: JsonObject) -> bool:
 
 
 def result_block(call_id: Any, content: Any, tools: Toolbox, field: str = "content") -> JsonObject:
-    """A tool_result. One text stays a string; nothing is left out, for Anthropic refuses blank text."""
+    """A tool_result. A string stays a string; blank text gives a result without content, because Anthropic rejects
+    it."""
     block: JsonObject = {
         "type": "tool_result",
         "tool_use_id": call_id if isinstance(call_id, str) else "",
@@ -78,7 +80,7 @@ def _converted(part: Any, kinds: Mapping[str, Converter], tools: Toolbox) -> Jso
     kind = part.get("type")
     convert = kinds.get(kind) if isinstance(kind, str) else None
     if convert is None:
-        message = REFUSED_PARTS.get(
+        message = REJECTED_PARTS.get(
             str(kind), f"parts of type {json.dumps(kind)[:80]} are not supported here"
         )
         raise BadRequest(message, code="unsupported_content_part")
@@ -90,7 +92,7 @@ def _converted(part: Any, kinds: Mapping[str, Converter], tools: Toolbox) -> Jso
 
 
 def _append(blocks: Blocks, block: JsonObject) -> None:
-    """Cursor repeats text parts: the same text twice in a row, within one message, counts once."""
+    """Cursor repeats text parts: the same text twice in a row within one message is sent once."""
     if blocks and block["type"] == "text" and blocks[-1].get("text") == block["text"]:
         blocks[-1] = {**blocks[-1], **block}
     else:
@@ -118,7 +120,7 @@ def _result_part(part: JsonObject, tools: Toolbox) -> JsonObject:
 
 
 def _native(*names: str) -> Converter:
-    """Keeps the named fields: Anthropic answers 400 "Extra inputs are not permitted" to any other."""
+    """Keeps the named fields: Anthropic rejects any other with "Extra inputs are not permitted"."""
 
     def convert(part: JsonObject, tools: Toolbox) -> JsonObject:
         return {name: part[name] for name in ("type", *names) if part.get(name) is not None}
@@ -126,7 +128,7 @@ def _native(*names: str) -> Converter:
     return convert
 
 
-# `citations` of text is not among the fields: in a user's text it is a 400 since `anthropic-version: 2026-10-21`.
+# Text has no `citations` here: in a user's text they are rejected since `anthropic-version: 2026-10-21`.
 TEXT_PARTS: Mapping[str, Converter] = {
     "text": _text_part,
     "input_text": _text_part,
@@ -143,7 +145,7 @@ RESULT_PARTS: Mapping[str, Converter] = {
     "search_result": _native("source", "title", "content", "citations"),
 }
 USER_PARTS: Mapping[str, Converter] = {**RESULT_PARTS, "tool_result": _result_part}
-REFUSED_PARTS = {
+REJECTED_PARTS = {
     "input_audio": "audio input is not supported by Claude",
     "audio": "audio input is not supported by Claude",
     "refusal": "only an assistant message can hold a refusal",

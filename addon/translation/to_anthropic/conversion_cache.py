@@ -1,4 +1,4 @@
-"""What was converted for earlier requests: a client sends its whole conversation again with each turn."""
+"""Caches converted messages and tools: a client sends its whole conversation again with each turn."""
 
 from __future__ import annotations
 
@@ -9,29 +9,30 @@ from hashlib import sha256
 from typing import Any
 
 ROOM = 32 * 1024 * 1024
-"""Bytes, about forty conversations of 200,000 tokens."""
+"""Bytes: about forty conversations of 200,000 tokens."""
 OVERHEAD = 1024
-"""Bytes that an entry takes beside its text."""
+"""Bytes of an entry besides its JSON."""
 
-# JSON writers make infinity null and half an emoji a "?": two messages would be one. This old form of Python's own
-# tells all values apart, and unlike the newer ones does not depend on which strings happen to be the same object.
+# JSON encoders write infinity as null and a lone surrogate as "?", so that different messages would share a key. This
+# old marshal version distinguishes all values, and unlike newer ones does not depend on which strings are the same
+# object.
 _FORM = 2
 
 
 class ConversionCache:
-    """Converted JSON, found again by a digest of all that it was made from; what was unused for longest goes first.
+    """Least-recently-used cache of converted JSON, keyed by a digest of all inputs of the conversion.
 
-    Its values are shared between requests: whoever gets one never changes it."""
+    Values are shared between requests: a caller must not modify them."""
 
     def __init__(self, room: int = ROOM) -> None:
-        """`room`: bytes of JSON whose conversions are kept, each counted with `OVERHEAD`."""
+        """`room`: bytes of source JSON whose conversions are kept, plus `OVERHEAD` for each."""
         self._room = room
         self._held = 0
         self._entries: OrderedDict[Hashable, tuple[Any, int]] = OrderedDict()
 
     def recall[V](self, make: Callable[[Any], V], source: Any, scope: Hashable) -> V:
-        """`make(source)`, or what it gave before. `source`: decoded JSON; `scope`: what else the value depends on,
-        `make` itself included. What `make` raises is raised, and not kept."""
+        """`make(source)`, or the result of an earlier call. `source`: decoded JSON; `scope`: everything else that the
+        result depends on, including `make`. Exceptions of `make` are raised and not cached."""
         try:
             data = marshal.dumps(source, _FORM)
         except ValueError:  # nested deeper than any request may be
@@ -48,7 +49,7 @@ class ConversionCache:
 
     @property
     def held(self) -> int:
-        """Bytes, as they count against the room."""
+        """Bytes in use, as counted against the room."""
         return self._held
 
     def _keep(self, key: Hashable, entry: tuple[Any, int]) -> None:

@@ -1,4 +1,4 @@
-"""Reading untrusted JSON: typed access, and errors that name the field."""
+"""Reads untrusted JSON: typed access, sanitized copies, and errors that name the field."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from addon.core.errors import BadRequest
 from addon.core.types import JsonObject
 
 MAX_DEPTH = 100
-"""Recursion over a sanitized value is safe: Python's own limit is 1,000 frames, and the proxy uses some of them."""
+"""Makes recursion over a sanitized value safe: Python's limit is 1,000 frames, of which the proxy uses some."""
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class Fields:
-    """A JSON object of a client. null counts as absent: LangChain and others send null for every unset option.
+    """A JSON object from a client. null counts as absent: LangChain and others send null for every unset option.
 
     Each reader returns None for an absent field and raises BadRequest for one of another type.
     """
@@ -48,7 +48,7 @@ class Fields:
         return self._typed(name, dict, "an object")
 
     def nested(self, name: str) -> Fields:
-        """The object in `name`; an empty one if absent."""
+        """The object in `name`; empty if absent."""
         return Fields(self.mapping(name) or {}, self.path(name))
 
     def number(self, name: str) -> int | float | None:
@@ -77,8 +77,8 @@ class Fields:
 
 
 def sanitized(value: Any, depth: int = MAX_DEPTH) -> Any:
-    """A deep copy of decoded JSON. Lone surrogates (half an emoji, cut by a client) become U+FFFD, as they have no
-    UTF-8 form. Raises BadRequest for nesting beyond `depth` and for NaN and infinities, which are not JSON."""
+    """A deep copy of decoded JSON. Lone surrogates (half an emoji, cut by a client) become U+FFFD, because they have no
+    UTF-8 encoding. Raises BadRequest for nesting beyond `depth`, and for NaN and infinities, which are not JSON."""
     if isinstance(value, str):
         return value if value.isascii() else sanitized_text(value)
     if isinstance(value, dict | list):
@@ -97,7 +97,7 @@ def sanitized(value: Any, depth: int = MAX_DEPTH) -> Any:
 
 def sanitized_text(text: str) -> str:
     try:
-        text.encode()  # looks for them six times as fast as the expression
+        text.encode()  # finds them six times as fast as the expression
     except UnicodeEncodeError:
         return _LONE_SURROGATE.sub("\ufffd", text)
     return text
@@ -116,17 +116,18 @@ def joined(path: str, rest: str | None) -> str:
 
 
 def within(path: str, error: BadRequest) -> BadRequest:
-    """The same error with `path` before its `param`."""
+    """The same error with `path` prefixed to its `param`."""
     return BadRequest(error.message, param=joined(path, error.param), code=error.code)
 
 
 def located(path: str) -> _Located:
-    """Puts `path` before the `param` of a BadRequest, so that inner code needs to know only its own part."""
+    """Prefixes `path` to the `param` of a BadRequest, so that inner code needs only the path of its own part."""
     return _Located(path)
 
 
 class _Located:
-    """Entered for each part of each message: a generator of contextlib takes three times as long."""
+    """A class because it is entered for each part of each message: `contextlib.contextmanager` takes three times as
+    long."""
 
     __slots__ = ("_path",)
 

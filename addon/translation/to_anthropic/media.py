@@ -1,7 +1,7 @@
-"""Images and files of OpenAI content parts, as Anthropic `image` and `document` blocks.
+"""Converts images and files in OpenAI content parts to Anthropic `image` and `document` blocks.
 
-Nothing is fetched: an http(s) URL is handed to Anthropic, for a proxy that fetches URLs of clients can be made to reach
-into the network it runs in.
+Nothing is fetched: an http(s) URL is passed to Anthropic. A proxy that fetches its clients' URLs can be made to access
+the network it runs in (server-side request forgery).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from addon.core.types import JsonObject
 from addon.translation.to_anthropic.fields import Fields, located
 
 IMAGE_TYPES = frozenset({"image/jpeg", "image/png", "image/gif", "image/webp"})
-"""What Claude sees (Anthropic's vision page)."""
+"""Source: https://docs.claude.com/en/docs/build-with-claude/vision."""
 PDF = "application/pdf"
 STORED_ELSEWHERE = "files stored at OpenAI can't be reached; send the file's data instead"
 
@@ -50,7 +50,8 @@ def image_block(part: JsonObject) -> JsonObject:
 
 
 def file_block(part: JsonObject) -> JsonObject:
-    """From `file: {file_data, file_id, filename}` (chat) or the same fields flat, and `file_url` (Responses)."""
+    """From `file: {file_data, file_id, filename}` (chat), or the same fields at the top level and `file_url`
+    (Responses)."""
     fields = Fields(part)
     if "file" in fields:
         fields = fields.nested("file")
@@ -81,7 +82,7 @@ def _image_source(url: str) -> JsonObject:
     if media_type not in IMAGE_TYPES:
         supported = "JPEG, PNG, GIF and WebP"
         raise BadRequest(
-            f"{media_type or 'this image type'} is not supported; Claude sees {supported}",
+            f"{media_type or 'this image type'} is not supported; Claude accepts {supported}",
             code="unsupported_image_type",
         )
     return {"type": "base64", "media_type": media_type, "data": encoded}
@@ -113,7 +114,7 @@ def _text_source(content: bytes, media_type: str | None, filename: str | None) -
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise BadRequest(problem, code="unsupported_file_type") from None
-    # Anthropic refuses blank text, and the model should know that the file was there.
+    # Anthropic rejects blank text, and the model should know that there was a file.
     return {
         "type": "text",
         "media_type": "text/plain",
@@ -142,7 +143,8 @@ def _data_url(url: str) -> tuple[str | None, str, bytes]:
 
 
 def _from_base64(data: str) -> tuple[str, bytes]:
-    """Clients wrap lines, use the URL-safe alphabet, escape `+`, leave out the padding; Anthropic wants none of it."""
+    """Normalizes base64: clients wrap lines, use the URL-safe alphabet, escape `+` or omit padding; Anthropic rejects
+    that."""
     if "%" in data:
         data = unquote_to_bytes(data).decode("latin-1")
     cleaned = "".join(data.split()).translate(_URL_SAFE).rstrip("=")
@@ -157,5 +159,5 @@ def _from_base64(data: str) -> tuple[str, bytes]:
 
 
 def _sniffed(content: bytes) -> str | None:
-    """The type by the first bytes: editors label screenshots wrongly, and Anthropic refuses a wrong label."""
+    """The type by the first bytes: editors mislabel screenshots, and Anthropic rejects a wrong media type."""
     return next((name for magic, name in _MAGIC if magic.match(content)), None)

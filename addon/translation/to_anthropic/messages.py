@@ -1,4 +1,4 @@
-"""One message of a Chat Completions history, as a turn."""
+"""Converts a Chat Completions history to Anthropic messages: each message to a turn, and the turns to messages."""
 
 from __future__ import annotations
 
@@ -28,7 +28,8 @@ from addon.translation.to_anthropic.tool_arguments import RAW, parse_arguments
 from addon.translation.to_anthropic.tools import Toolbox
 
 LEGACY_CALL_ID = "call_fn"
-"""The id of a call made with the deprecated `function_call`, which has none. Pairing makes later ones different."""
+"""The id of a call made with the deprecated `function_call`, which has none. Tool pairing makes repeated ones
+unique."""
 SERVER_TOOL_RESULTS = (
     "web_search_tool_result",
     "web_fetch_tool_result",
@@ -38,14 +39,14 @@ SERVER_TOOL_RESULTS = (
     "tool_search_tool_result",
 )
 OPENING = "Begin."
-"""Stands for the first user turn where the client has none: Anthropic demands one, and refuses empty text."""
+"""The first user turn where the client sent none: Anthropic requires one, and rejects empty text."""
 
 
 @dataclass(frozen=True, slots=True)
 class AssembledMessages:
     system: Blocks
     messages: list[JsonObject]
-    """Neighbours of one role are one message; system messages may be among them, wherever the client had them."""
+    """Adjacent turns of one role are merged; system messages may be among them, where the client put them."""
     notes: list[str]
 
 
@@ -56,7 +57,7 @@ def convert_turns(
     field: str,
     cache: ConversionCache,
 ) -> list[Turn]:
-    """`convert` sees one message at a time and nothing else, so what it makes of a message is kept in `cache`.
+    """Converts each message by itself, so that results can be kept in `cache`.
 
     Raises BadRequest with `param` `<field>[i]…`."""
     scope = (convert, tools.fingerprint())
@@ -73,7 +74,7 @@ def convert_turns(
 
 
 def assemble(turns: list[Turn], field: str) -> AssembledMessages:
-    """System turns before the first other one become `system`; empty turns vanish; neighbours are joined."""
+    """Leading system turns become `system`; empty turns are dropped; adjacent turns of one role are merged."""
     notes = [f"{field}[{index}]: {note}" for index, turn in enumerate(turns) for note in turn.notes]
     groups = _joined([(turn.role, turn.blocks) for turn in turns if turn.blocks])
     spoken = [(role, blocks) for role, blocks in groups if not _is_thinking_alone(blocks)]
@@ -86,7 +87,7 @@ def assemble(turns: list[Turn], field: str) -> AssembledMessages:
 
 
 def message_turn(message: Any, tools: Toolbox) -> Turn:
-    """Depends on its arguments only, and shares nothing with `message`. Raises BadRequest with a `param` below it."""
+    """Pure, and shares no object with `message`. Raises BadRequest with a `param` relative to `message`."""
     message = expect_object(sanitized(message))
     match message.get("role"):
         case "system" | "developer":
@@ -104,13 +105,13 @@ def message_turn(message: Any, tools: Toolbox) -> Turn:
 
 
 def assistant_turn(message: JsonObject, tools: Toolbox) -> Turn:
-    """`message`: sanitized, `role: assistant`. Raises BadRequest with a `param` below the message."""
+    """`message`: sanitized, `role: assistant`. Raises BadRequest with a `param` relative to it."""
     blocks = content_blocks(message.get("content"), ASSISTANT_PARTS, tools)
     refusal = message.get("refusal")
     if isinstance(refusal, str) and refusal.strip() and text_block(refusal) not in blocks:
         blocks.append(text_block(refusal))
     present = {block["id"] for block in blocks if block["type"] == "tool_use"}
-    # Cursor mixes dialects: the same call as a content block and in `tool_calls` is one call.
+    # Cursor mixes dialects: a call that is both a content block and in `tool_calls` is sent once.
     blocks += [
         call for call in _calls(message, tools) if not call["id"] or call["id"] not in present
     ]
@@ -122,7 +123,7 @@ def assistant_turn(message: JsonObject, tools: Toolbox) -> Turn:
 def call_block(
     call_id: Any, name: Any, arguments: Any, tools: Toolbox, namespace: Any = None
 ) -> JsonObject:
-    """A tool_use. A missing id stays "" until calls and results are paired."""
+    """A tool_use. A missing id is "" until calls and results are paired."""
     if not isinstance(name, str) or not name:
         raise BadRequest("expected the name of the tool", param="name")
     upstream = tools.upstream_name(name, namespace if isinstance(namespace, str) else None)
@@ -137,7 +138,7 @@ def call_block(
 def custom_call_block(
     call_id: Any, name: Any, text: Any, tools: Toolbox, namespace: Any = None
 ) -> JsonObject:
-    """A call with raw text, wrapped as the definition of a custom tool demands even if it is no longer declared."""
+    """A call of a custom tool: raw text, wrapped as in the tool's definition even if it is no longer declared."""
     block = call_block(call_id, name, None, tools, namespace)
     block["input"] = {"input": text if isinstance(text, str) else ""}
     return block
@@ -152,7 +153,7 @@ def raw_notes(blocks: Blocks) -> tuple[str, ...]:
 
 
 def _is_plain(message: Any) -> bool:
-    """One string is converted sooner than its digest is made."""
+    """Whether converting `message` is faster than computing its digest."""
     if not isinstance(message, dict) or "tool_calls" in message:
         return False
     return isinstance(message.get("content"), str) or isinstance(message.get("output"), str)
@@ -166,7 +167,7 @@ def _joined(turns: list[tuple[Role, Blocks]]) -> list[tuple[Role, Blocks]]:
 
 
 def _is_thinking_alone(blocks: Blocks) -> bool:
-    """Can't be sent: the last block of an assistant turn may not be thinking."""
+    """Such a turn can't be sent: Anthropic rejects an assistant turn that ends with thinking."""
     return blocks[-1]["type"] in THINKING and all(block["type"] in THINKING for block in blocks)
 
 
@@ -218,8 +219,8 @@ def _complete_thinking(part: JsonObject, tools: Toolbox) -> JsonObject | None:
 
 
 def _thinking_of(message: JsonObject) -> Blocks:
-    """Thinking that a client echoes: LiteLLM's `thinking_blocks` or OpenRouter's `reasoning_details`. All or nothing:
-    Anthropic refuses a turn whose thinking is there in part."""
+    """Thinking that a client sends back: LiteLLM's `thinking_blocks` or OpenRouter's `reasoning_details`. All or none:
+    Anthropic rejects a turn with part of its thinking."""
     for name, read in (
         ("thinking_blocks", _litellm_block),
         ("reasoning_details", _openrouter_block),
@@ -238,7 +239,7 @@ def _litellm_block(block: JsonObject) -> JsonObject:
 
 def _openrouter_block(detail: JsonObject) -> JsonObject:
     if not str(detail.get("format", "")).startswith("anthropic"):
-        return {}  # another vendor's reasoning: never valid here
+        return {}  # another vendor's reasoning: not valid for Claude
     if detail.get("type") == "reasoning.encrypted":
         return {"type": "redacted_thinking", "data": detail.get("data")}
     return {

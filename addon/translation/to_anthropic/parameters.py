@@ -1,4 +1,4 @@
-"""The options of a request beside its messages and tools, under OpenAI's and Anthropic's names."""
+"""Reads the parameters of a request besides messages and tools, under OpenAI's and Anthropic's names."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SILENT_SUMMARIES = ("none", "omitted")
 
 
 def max_tokens(fields: Fields, model: Model) -> tuple[int, bool]:
-    """The limit for this model, and whether the client named one."""
+    """The output limit for this model, and whether the client set one."""
     asked = [fields.positive(name) for name in _LIMITS]
     limit = next((value for value in asked if value is not None), None)
     if limit is None:
@@ -27,22 +27,22 @@ def max_tokens(fields: Fields, model: Model) -> tuple[int, bool]:
 
 
 def sampling(fields: Fields, model: Model) -> JsonObject:
-    """Models after 4.6 refuse all three; the older ones refuse `temperature` and `top_p` together."""
+    """Models after 4.6 reject all three; older ones reject `temperature` and `top_p` together."""
     temperature, top_p = fields.number("temperature"), fields.number("top_p")
     top_k = fields.number("top_k")
     if not model.sampling:
         return {}
     if temperature is not None:
-        # OpenAI's scale ends at 2, Anthropic's at 1.
+        # OpenAI's range is 0 to 2, Anthropic's 0 to 1.
         chosen: JsonObject = {"temperature": min(max(temperature, 0), 1)}
     else:
         chosen = {} if top_p is None else {"top_p": min(max(top_p, 0), 1)}
-    # 0 and -1 mean "all tokens" to other vendors.
+    # For other vendors, 0 and -1 mean "all tokens".
     return {**chosen, "top_k": top_k} if isinstance(top_k, int) and top_k > 0 else chosen
 
 
 def stop_sequences(fields: Fields) -> list[str]:
-    """Without blank ones, which Anthropic refuses."""
+    """Without blank ones, which Anthropic rejects."""
     name = "stop" if "stop" in fields else "stop_sequences"
     given = fields.get(name)
     stops = [given] if isinstance(given, str) else fields.items(name) or []
@@ -53,7 +53,7 @@ def stop_sequences(fields: Fields) -> list[str]:
 
 
 def user_id(fields: Fields) -> str | None:
-    """A digest: Anthropic wants an opaque id, and clients put e-mail addresses here."""
+    """A digest: Anthropic asks for an opaque id, and clients send e-mail addresses."""
     given = [fields.text("safety_identifier"), fields.text("user")]
     metadata = fields.get("metadata")
     if isinstance(metadata, dict):
@@ -95,18 +95,20 @@ def read_thinking_request(fields: Fields) -> ThinkingRequest:
     )
 
 
-def refuse_unsupported(fields: Fields) -> None:
-    """What would silently give another answer than the one asked for."""
+def reject_unsupported(fields: Fields) -> None:
+    """Rejects what can't be ignored without giving a different response than the client asked for."""
     count = fields.get("n")
     if count is not None and (type(count) is not int or count != 1):
-        raise fields.error("n", "only one answer is given", "unsupported_value")
+        raise fields.error("n", "only one choice can be returned", "unsupported_value")
     modalities = fields.items("modalities")
     if modalities is not None and any(modality != "text" for modality in modalities):
-        raise fields.error("modalities", "Claude answers in text only", "unsupported_value")
+        raise fields.error("modalities", "Claude returns text only", "unsupported_value")
     if "audio" in fields and modalities is None:
-        raise fields.error("audio", "Claude answers in text only", "unsupported_value")
+        raise fields.error("audio", "Claude returns text only", "unsupported_value")
     if fields.flag("background"):
-        raise fields.error("background", "answers are not kept; ask again without background")
+        raise fields.error(
+            "background", "responses are not stored; send the request without background"
+        )
 
 
 def _effort(fields: Fields, name: str) -> str | None:
@@ -162,7 +164,7 @@ _SENT_AS = {
     "cache_control": ("cache_control",),
     "context_management": ("context_management",),
 }
-"""Fields that are sent only to some models, or in some forms: ignored unless one of these is in the request."""
+"""Fields that are sent to some models only, or in another form: ignored unless one of these is in the request."""
 _NEUTRAL: dict[str, tuple[Any, ...]] = {
     "frequency_penalty": (0,),
     "logit_bias": ({},),
@@ -175,7 +177,7 @@ _NEUTRAL: dict[str, tuple[Any, ...]] = {
     "top_logprobs": (0,),
     "verbosity": ("medium",),
 }
-"""Values that say no more than leaving the field out."""
+"""Values that mean the same as leaving the field out."""
 _HARMLESS = frozenset(
     {
         "audio",
@@ -188,19 +190,20 @@ _HARMLESS = frozenset(
         "truncation",
     }
 )
-"""Ignored even in strict mode: they do not change the answer."""
+"""Ignored even in strict mode, because they don't affect the response."""
 MAX_NAMED = 50
 _PLAIN = re.compile(r"[^a-zA-Z0-9_.-]")
-"""Field names are the client's: a line break in one must not become a header of ours."""
+"""Field names come from the client: a line break in one must not inject a response header."""
 
 
 def ignored_fields(
     fields: Fields, conversation: str, request: JsonObject, options: RequestOptions
 ) -> list[str]:
-    """Names in the order of the body, fit for a header: at most `MAX_NAMED`, of plain characters.
+    """The names of ignored fields in the order of the body, safe for a header: at most `MAX_NAMED`, in plain
+    characters.
 
-    `conversation`: the field that was read as one; `request`: what is sent. In strict mode, raises BadRequest for the
-    first that changes the answer."""
+    `conversation`: the field that holds the conversation; `request`: what is sent. In strict mode, raises BadRequest
+    for the first that affects the response."""
     ignored = [
         name
         for name in fields

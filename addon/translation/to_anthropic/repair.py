@@ -1,7 +1,7 @@
-"""The last pass over a Messages request: what Anthropic would refuse becomes what it accepts.
+"""Repairs the messages of an Anthropic request: what Anthropic would reject becomes what it accepts.
 
-Used for translated requests and for those that came in Anthropic's own form. What is valid is left as it is, object for
-object: thinking signatures and the prompt cache are bound to the exact history.
+Used for translated requests and for those in Anthropic's own form. Valid messages are left unchanged, object for
+object: thinking signatures and the prompt cache depend on the exact history.
 """
 
 from __future__ import annotations
@@ -19,28 +19,28 @@ from addon.translation.to_anthropic.tool_pairing import Messages, Pairing
 CONTINUE = "Continue from where you stopped."
 ROLES = ("user", "assistant", "system")
 _SERVER_TOOL_END = ("server_tool_use", *SERVER_TOOL_RESULTS)
-"""An assistant turn that ends so was paused while Anthropic's tool ran, and may be sent as the last."""
+"""An assistant turn that ends with one of these was paused while a server tool ran, and may be the last message."""
 
 
 def repair(request: JsonObject, model: Model) -> list[str]:
-    """Replaces `request["messages"]` where it has to change; no object in it is altered. Gives each repair as words.
+    """Replaces `request["messages"]` if it has to change; no object in it is modified. Returns a note for each repair.
 
-    A request of another shape (no list of messages with known roles) is left for Anthropic to refuse by name."""
+    A request of another shape (no list of messages with known roles) is left for Anthropic to reject."""
     if not _is_readable(request.get("messages")):
         return []
     return _repaired(request, model, Pairing(keep_valid=True))
 
 
 def normalize(request: JsonObject, model: Model) -> list[str]:
-    """`repair` for a translated request, whose turns nobody has signed: ids are unique in the whole history, and
-    results stand in the order of the calls."""
+    """`repair` for a translated request, which has no signatures to preserve: ids become unique in the whole history,
+    and results are put in the order of the calls."""
     return _repaired(request, model, Pairing(keep_valid=False))
 
 
 def _repaired(request: JsonObject, model: Model, pairing: Pairing) -> list[str]:
     notes: list[str] = []
     messages = _without_blanks(request["messages"], model, notes)
-    messages = pairing.settle(_with_system_in_place(messages, model, notes))
+    messages = pairing.pair(_with_system_in_place(messages, model, notes))
     notes += pairing.notes
     if not messages or messages[0]["role"] != "user":
         notes.append("messages: a first user turn was added")
@@ -69,7 +69,7 @@ def _is_content(content: Any) -> bool:
 
 
 def _with_system_in_place(messages: Messages, model: Model, notes: list[str]) -> Messages:
-    """A system message is allowed only between a user turn and what the model says next, on models that know it."""
+    """A system message is allowed only between a user turn and an assistant turn, on models that support it."""
     if all(message["role"] != "system" for message in messages):
         return messages
     arranged: Messages = []
@@ -118,14 +118,15 @@ def _arranged(run: Messages, model: Model) -> Messages:
 
 
 def _reminder(block: JsonObject) -> JsonObject:
-    """Hoisting it to the top would change the whole cached prefix at each turn. Claude knows this form."""
+    """A system message as user text in a form that Claude knows. Moving it to the top would invalidate the prompt
+    cache."""
     if block.get("type") != "text":
         return block
     return {**block, "text": f"<system-reminder>{block.get('text', '')}</system-reminder>"}
 
 
 def _without_blanks(messages: Messages, model: Model, notes: list[str]) -> Messages:
-    """Anthropic refuses blank text blocks, and messages without content but for a last one to be continued."""
+    """Anthropic rejects blank text blocks, and messages without content except a last one to be continued."""
     kept: Messages = []
     for index, message in enumerate(messages):
         content = message["content"]
@@ -167,7 +168,7 @@ def _full_result(block: JsonObject) -> JsonObject:
 
 
 def _with_end(messages: Messages, request: JsonObject, model: Model, notes: list[str]) -> Messages:
-    """Only older models continue a begun answer, and none does so in a demanded format."""
+    """Only older models continue a prefilled response, and none does with a requested output format."""
     last = messages[-1]
     if last["role"] != "assistant" or _last_type(last) in _SERVER_TOOL_END:
         return messages
@@ -182,7 +183,7 @@ def _with_end(messages: Messages, request: JsonObject, model: Model, notes: list
 
 
 def _right_trimmed(message: JsonObject) -> JsonObject:
-    """Anthropic answers 400 to a begun answer that ends in white space."""
+    """Anthropic rejects a prefilled response that ends in white space."""
     if not message["content"]:
         return message
     *head, end = blocks_of(message["content"])

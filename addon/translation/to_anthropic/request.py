@@ -1,7 +1,7 @@
-"""Requests of OpenAI's two APIs as Anthropic Messages requests.
+"""Translates a request to either of OpenAI's APIs into an Anthropic Messages request.
 
-Fields of both APIs and of Anthropic's own are read in any mixture: Cursor sends Responses bodies to the Chat
-Completions address, and Anthropic tools and blocks within either.
+Fields of both APIs and of Anthropic's are accepted in any mixture: Cursor sends Responses bodies to the Chat
+Completions endpoint, and Anthropic tools and blocks in either.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from addon.translation.to_anthropic.responses_input import (
     additional_tools,
     echo,
     item_turn,
-    refuse_stored_state,
+    reject_stored_state,
 )
 from addon.translation.to_anthropic.structured_outputs import OutputFormat, output_format
 from addon.translation.to_anthropic.tool_fields import (
@@ -63,12 +63,12 @@ FILES_BETA = "files-api-2025-04-14"
 CONTEXT_MANAGEMENT_BETA = "context-management-2025-06-27"
 
 _LISTS = ("messages", "input", "tools", "functions")
-"""Long fields, sanitized item by item where they are converted."""
+"""Long fields, sanitized item by item when they are converted."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Source:
-    """Where the conversation is in the body."""
+    """Where the body holds the conversation, and how its items are converted."""
 
     field: str
     items: list[Any]
@@ -78,28 +78,28 @@ class _Source:
 def translate_chat(
     body: JsonObject, model: Model, options: RequestOptions, cache: ConversionCache | None = None
 ) -> Translation:
-    """From a Chat Completions body, or a Responses body at the same address. `body` is decoded JSON and not changed.
-    What `cache` knows from earlier requests isn't converted again, and is shared with them: nobody may change an object
+    """Translates a Chat Completions body, or a Responses body at the same endpoint. `body` is decoded JSON and is not
+    modified. Messages that `cache` has from earlier requests are shared with those: a caller must not modify an object
     in the result.
 
     Raises BadRequest, with `param` naming the field, for what can't be translated."""
-    with _explained():
+    with _with_param_in_message():
         return _translate(expect_object(body), _chat_source(body), model, options, cache)
 
 
 def translate_responses(
     body: JsonObject, model: Model, options: RequestOptions, cache: ConversionCache | None = None
 ) -> Translation:
-    """From a Responses body, otherwise as `translate_chat`."""
-    with _explained():
-        refuse_stored_state(Fields(expect_object(body)))
+    """Translates a Responses body; otherwise as `translate_chat`."""
+    with _with_param_in_message():
+        reject_stored_state(Fields(expect_object(body)))
         translation = _translate(body, _input_source(body.get("input")), model, options, cache)
         translation.reply = replace(translation.reply, echo=echo(body))
         return translation
 
 
 @contextmanager
-def _explained() -> Iterator[None]:
+def _with_param_in_message() -> Iterator[None]:
     """Many clients show only the message of an error, not its `param`."""
     try:
         yield
@@ -110,7 +110,7 @@ def _explained() -> Iterator[None]:
 
 
 def _chat_source(body: JsonObject) -> _Source:
-    """Cursor sends `messages: []` beside `input`; if both say something, `messages` counts."""
+    """Cursor sends `messages: []` with `input`; if both have content, `messages` is used."""
     messages = body.get("messages")
     if not messages and body.get("input") is not None:
         return _input_source(body["input"])
@@ -128,8 +128,8 @@ def _input_source(given: Any) -> _Source:
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
-    """A body, read and checked, but for its conversation."""
+class _ParsedBody:
+    """A body that was read and validated, except its conversation."""
 
     fields: Fields
     source: _Source
@@ -150,17 +150,17 @@ def _translate(
     cache: ConversionCache | None,
 ) -> Translation:
     cache = ConversionCache() if cache is None else cache
-    asked = _read(body, source, model, options, cache)
-    fields = asked.fields
-    turns = convert_turns(source.items, source.convert, asked.toolbox, source.field, cache)
+    parsed = _read(body, source, model, options, cache)
+    fields = parsed.fields
+    turns = convert_turns(source.items, source.convert, parsed.toolbox, source.field, cache)
     conversation = assemble(turns, source.field)
-    request, max_tokens_given = _request(asked, conversation)
-    notes = [*asked.toolbox.notes, *conversation.notes, *normalize(request, model)]
+    request, max_tokens_given = _request(parsed, conversation)
+    notes = [*parsed.toolbox.notes, *conversation.notes, *normalize(request, model)]
     limit_cache_marks(request)
     return Translation(
         request=request,
-        reply=_reply(asked),
-        thinking_request=asked.thinking_request,
+        reply=_reply(parsed),
+        thinking_request=parsed.thinking_request,
         ignored=ignored_fields(fields, source.field, request, options),
         notes=list(dict.fromkeys(notes)),
         conversation=fields.text("prompt_cache_key"),
@@ -172,13 +172,13 @@ def _translate(
 
 def _read(
     body: JsonObject, source: _Source, model: Model, options: RequestOptions, cache: ConversionCache
-) -> _Asked:
+) -> _ParsedBody:
     fields = Fields({name: _clean(name, value) for name, value in body.items()})
-    parameters.refuse_unsupported(fields)
+    parameters.reject_unsupported(fields)
     legacy = "functions" in fields and not fields.items("tools")
     added = additional_tools(source.items) if source.field == "input" else []
     toolbox = read_tools(fields, added, cache, legacy=legacy)
-    return _Asked(
+    return _ParsedBody(
         fields=fields,
         source=source,
         model=model,
@@ -191,17 +191,17 @@ def _read(
     )
 
 
-def _request(asked: _Asked, conversation: AssembledMessages) -> tuple[JsonObject, bool]:
-    """The Anthropic request before its history is put in order, and whether the client named a limit."""
-    max_tokens, given = parameters.max_tokens(asked.fields, asked.model)
-    system = _system(asked, conversation.system)
+def _request(parsed: _ParsedBody, conversation: AssembledMessages) -> tuple[JsonObject, bool]:
+    """The Anthropic request before its messages are normalized, and whether the client set an output limit."""
+    max_tokens, given = parameters.max_tokens(parsed.fields, parsed.model)
+    system = _system(parsed, conversation.system)
     request = {
-        "model": asked.model.id,
+        "model": parsed.model.id,
         "max_tokens": max_tokens,
         **({"system": system} if system else {}),
-        **tool_fields(asked.toolbox, asked.choice, conversation.messages),
+        **tool_fields(parsed.toolbox, parsed.choice, conversation.messages),
         "messages": conversation.messages,
-        **_options(asked),
+        **_options(parsed),
     }
     return request, given
 
@@ -213,20 +213,20 @@ def _clean(name: str, value: Any) -> Any:
         return sanitized(value)
 
 
-def _system(asked: _Asked, leading: Blocks) -> Blocks:
-    """`instructions`, a top-level `system`, the leading messages, and last what the output format needs."""
-    instruction = asked.form.instruction
+def _system(parsed: _ParsedBody, leading: Blocks) -> Blocks:
+    """`instructions`, a top-level `system`, leading system messages, and last the instruction for the output format."""
+    instruction = parsed.form.instruction
     return [
-        *content_blocks(asked.fields.text("instructions"), TEXT_PARTS, asked.toolbox),
-        *content_blocks(asked.fields.get("system"), TEXT_PARTS, asked.toolbox, "system"),
+        *content_blocks(parsed.fields.text("instructions"), TEXT_PARTS, parsed.toolbox),
+        *content_blocks(parsed.fields.get("system"), TEXT_PARTS, parsed.toolbox, "system"),
         *leading,
         *([text_block(instruction)] if instruction else []),
     ]
 
 
-def _options(asked: _Asked) -> JsonObject:
-    """The smaller fields of the request; those without a value are left out."""
-    fields, form = asked.fields, asked.form.format
+def _options(parsed: _ParsedBody) -> JsonObject:
+    """The remaining fields of the request, without those that have no value."""
+    fields, form = parsed.fields, parsed.form.format
     user = parameters.user_id(fields)
     management = fields.get("context_management")
     found = {
@@ -235,31 +235,31 @@ def _options(asked: _Asked) -> JsonObject:
         "metadata": {"user_id": user} if user else None,
         "output_config": {"format": form} if form else None,
         "cache_control": native_mark(fields.get("cache_control")),
-        # The Responses API has a list of another kind under this name.
+        # In the Responses API this name holds a list of another kind.
         "context_management": management if isinstance(management, dict) else None,
-        **parameters.sampling(fields, asked.model),
-        **parameters.service(fields, asked.model, asked.options),
+        **parameters.sampling(fields, parsed.model),
+        **parameters.service(fields, parsed.model, parsed.options),
     }
     return {name: value for name, value in found.items() if value is not None}
 
 
-def _reply(asked: _Asked) -> Reply:
-    fields = asked.fields
+def _reply(parsed: _ParsedBody) -> Reply:
+    fields = parsed.fields
     name = fields.text("model")
     if name is not None and not name.strip():
         raise fields.error("model", "expected the name of a model")
     reply = Reply(
-        # A client that has the name in the path may leave it out of the body.
-        model=name or asked.model.id,
+        # A client that has the model in the path may leave it out of the body.
+        model=name or parsed.model.id,
         stream=fields.flag("stream") or False,
         include_usage=fields.nested("stream_options").flag("include_usage") or False,
-        tools=asked.toolbox.replies,
-        legacy_functions=asked.legacy,
-        json_object=asked.form.loose,
+        tools=parsed.toolbox.replies,
+        legacy_functions=parsed.legacy,
+        json_object=parsed.form.loose,
     )
     return (
         replace(reply, reasoning_fields=())
-        if asked.thinking_request.display == "omitted"
+        if parsed.thinking_request.display == "omitted"
         else reply
     )
 

@@ -1,4 +1,4 @@
-"""One input item of the Responses API, as a turn; and what a response object repeats of its request."""
+"""Converts input items of the Responses API to turns, and selects the fields that a response object echoes."""
 
 from __future__ import annotations
 
@@ -45,10 +45,10 @@ _FOREIGN_ITEMS = frozenset(
         "web_search_call",
     }
 )
-"""Traces of OpenAI's built-in tools, which Claude was never offered."""
+"""Items of OpenAI's built-in tools, which Claude does not have."""
 
 _STORED_STATE = ("previous_response_id", "conversation", "prompt")
-"""Fields that refer to something kept at OpenAI."""
+"""Fields that refer to something stored at OpenAI."""
 
 _ECHOED = (
     "background",
@@ -80,11 +80,11 @@ _ECHO_DEFAULTS: JsonObject = {
     "tools": [],
     "top_p": None,
 }
-"""Fields that a response object always has, in OpenAI's own types."""
+"""Fields that are required in a response object, by OpenAI's own types."""
 
 
 def item_turn(item: Any, tools: Toolbox) -> Turn:
-    """Depends on its arguments only, and shares nothing with `item`. Raises BadRequest with a `param` below it."""
+    """Pure, and shares no object with `item`. Raises BadRequest with a `param` relative to `item`."""
     item = expect_object(sanitized(item))
     kind = item.get("type")
     match kind:
@@ -113,7 +113,7 @@ def item_turn(item: Any, tools: Toolbox) -> Turn:
             return Turn("assistant", [])
         case None | "item_reference":
             raise BadRequest(
-                "answers are not kept here; send the whole item, not a reference to it",
+                "responses are not stored here; send the whole item instead of a reference",
                 param="type",
             )
     if isinstance(kind, str) and kind in _FOREIGN_ITEMS:
@@ -122,19 +122,19 @@ def item_turn(item: Any, tools: Toolbox) -> Turn:
 
 
 def additional_tools(items: list[Any]) -> list[Any]:
-    """Tools that a client hands in later, as items of its input."""
+    """Tools that a client adds as items of its input."""
     added = [
         item for item in items if isinstance(item, dict) and item.get("type") == "additional_tools"
     ]
     return [tool for item in added if isinstance(item.get("tools"), list) for tool in item["tools"]]
 
 
-def refuse_stored_state(fields: Fields) -> None:
-    """Without what they refer to, the answer would be to something else than the client asked."""
+def reject_stored_state(fields: Fields) -> None:
+    """Without what they refer to, Claude would respond to something else than the client asked."""
     for name in _STORED_STATE:
         if name in fields:
             raise fields.error(
-                name, "nothing is kept here; send the whole input", "unsupported_parameter"
+                name, "nothing is stored here; send the whole input", "unsupported_parameter"
             )
 
 
@@ -144,7 +144,7 @@ def echo(body: JsonObject) -> JsonObject:
 
 
 def _call_id(item: JsonObject) -> Any:
-    """`call_id` joins call and output; `id` names the item only."""
+    """`call_id` links call and output; `id` identifies only the item."""
     return item.get("call_id")
 
 

@@ -1,4 +1,4 @@
-"""`response_format` and `text.format`: Anthropic's structured outputs where the schema allows, else an instruction."""
+"""Converts `response_format` and `text.format` to Anthropic's structured outputs, or to an instruction if it must."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _KEPT = ("description", "title", "default")
 
 @dataclass(frozen=True, slots=True)
 class OutputFormat:
-    """At most one of the two is set. `loose`: the model may put a code fence around its JSON all the same."""
+    """At most one of the two is set. `loose`: the model may put a code fence around its JSON anyway."""
 
     format: JsonObject | None = None
     """For `output_config.format`."""
@@ -71,9 +71,11 @@ def output_format(fields: Fields, model: Model) -> OutputFormat:
 
 
 def closed_schema(schema: JsonObject) -> JsonObject | None:
-    """`schema` in the subset that Anthropic compiles: objects closed, unions as anyOf, other constraints as words in
-    the description. None if it can't be said there: recursion, free-form maps, a root that is no object, too many
-    optional properties or unions. `schema` is JSON of bounded depth."""
+    """`schema` in the subset that Anthropic supports: objects closed, unions as anyOf, other constraints as text in the
+    description. None if it can't be expressed there: recursion, free-form maps, a root that is not an object, too many
+    optional properties or unions. `schema` is JSON of bounded depth.
+
+    Limits: https://docs.claude.com/en/docs/build-with-claude/structured-outputs."""
     closing = _Closing(schema)
     try:
         return closing.root()
@@ -107,9 +109,9 @@ class _Closing:
             self._definitions |= found if isinstance(found, dict) else {}
 
     def root(self) -> JsonObject:
-        self._refuse_recursion()
+        self._reject_recursion()
         schema: Any = self._document
-        while isinstance(schema, dict) and "$ref" in schema:  # ends: circles were refused
+        while isinstance(schema, dict) and "$ref" in schema:  # ends, because cycles were rejected
             schema = self._definitions[self._definition_name(schema["$ref"])]
         if not isinstance(schema, dict) or schema.get("type") != "object":
             raise _Unsupported
@@ -119,7 +121,7 @@ class _Closing:
             raise _Unsupported
         return closed | ({"$defs": definitions} if definitions else {})
 
-    def _refuse_recursion(self) -> None:
+    def _reject_recursion(self) -> None:
         graph = {name: set(_references(part)) for name, part in self._definitions.items()}
         try:
             TopologicalSorter(graph).prepare()
@@ -167,7 +169,7 @@ class _Closing:
         return {"allOf": [self._closed(part) for part in parts]}
 
     def _typed(self, kind: Any, rest: JsonObject) -> JsonObject:
-        """Takes out of `rest` what can be kept as it is."""
+        """Moves from `rest` what can be kept unchanged."""
         if kind not in _TYPES:
             raise _Unsupported
         if kind == "object":
@@ -213,7 +215,7 @@ def _literals(rest: JsonObject) -> JsonObject:
 
 
 def _without_type_list(schema: JsonObject, kinds: list[Any]) -> JsonObject:
-    """`type: [string, null]` as a union: the subset has single types only."""
+    """`type: [string, null]` as a union: the subset allows single types only."""
     if "enum" in schema or "const" in schema:
         return {key: value for key, value in schema.items() if key != "type"}
     outside = {key: value for key, value in schema.items() if key in _KEPT}
@@ -226,7 +228,7 @@ def _without_type_list(schema: JsonObject, kinds: list[Any]) -> JsonObject:
 
 
 def _with_words(closed: JsonObject, rest: JsonObject) -> JsonObject:
-    """The model may follow in words what the grammar can't hold it to."""
+    """Constraints outside the subset go into the description, which the model mostly follows."""
     if not rest:
         return closed
     if "properties" in rest:
@@ -237,7 +239,7 @@ def _with_words(closed: JsonObject, rest: JsonObject) -> JsonObject:
 
 
 def _references(schema: Any) -> Iterator[str]:
-    """Names of the definitions that a schema refers to, at any depth."""
+    """The names of the definitions that a schema refers to, at any depth."""
     if isinstance(schema, dict):
         reference = schema.get("$ref")
         if isinstance(reference, str):

@@ -1,4 +1,4 @@
-"""Tool call arguments: the text that OpenAI clients send, as the JSON object that Anthropic demands."""
+"""Converts tool call arguments, which are text in OpenAI's APIs, to the JSON object that Anthropic requires."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from addon.translation.to_anthropic.fields import sanitized, sanitized_text
 from addon.translation.types import ToolReply
 
 WRAPPER = "input"
-"""The one property of a tool whose own input is no object: raw text, a list, a number."""
+"""The only property of a tool whose input is not an object but text, a list or a number."""
 RAW = "_raw_arguments"
-"""Holds arguments that can't be read, so that the model sees its own mistake instead of an empty call."""
+"""Holds arguments that can't be parsed, so that the model sees its own mistake instead of an empty call."""
 
 _PLAIN = ToolReply(name="")
 
 
 def parse_arguments(arguments: Any, tool: ToolReply | None = None) -> JsonObject:
-    """The `input` of a tool_use. `arguments`: JSON text, an already decoded value, or None; `tool`: how the tool was
-    declared, if it was. Never raises: unreadable text is handed on under `RAW`."""
+    """The `input` of a tool_use. `arguments`: JSON text, a decoded value, or None; `tool`: how the tool was declared,
+    if it was. Never raises: text that can't be parsed is passed on under `RAW`."""
     tool = tool or _PLAIN
     if tool.custom:
         return arguments if isinstance(arguments, dict) else {WRAPPER: _as_text(arguments)}
@@ -36,7 +36,7 @@ def parse_arguments(arguments: Any, tool: ToolReply | None = None) -> JsonObject
 
 
 def _decoded(text: str) -> Any:
-    """The JSON value of `text`. Models append prose or a second object to a complete one: the first object counts."""
+    """The JSON value of `text`. Models append prose or a second object to a complete one: the first object is used."""
     stripped = text.strip()
     if not stripped:
         return None
@@ -76,5 +76,5 @@ def _refuse(constant: str) -> NoReturn:
     raise ValueError(constant)
 
 
-# strict=False: models write raw newlines inside JSON strings. NaN, Infinity and 1e400 have no JSON form to send on.
+# strict=False: models write raw newlines inside JSON strings. NaN, Infinity and 1e400 can't be encoded as JSON.
 _DECODER = json.JSONDecoder(parse_float=_finite, parse_constant=_refuse, strict=False)

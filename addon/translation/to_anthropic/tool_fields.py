@@ -1,4 +1,4 @@
-"""Which tool the model may, must or must not call."""
+"""Reads the tools and tool choice of a request, and makes Anthropic's `tools` and `tool_choice` of them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ _NAMED = ("function", "custom", "tool")
 
 @dataclass(frozen=True, slots=True)
 class ToolChoice:
-    """`type` and `name` as Anthropic has them; `allowed`: upstream names the tools are to be cut down to."""
+    """`type` and `name` as at Anthropic; `allowed`: upstream names to which the tools are limited; `single`: no
+    parallel calls."""
 
     type: str = "auto"
     name: str | None = None
@@ -26,7 +27,7 @@ class ToolChoice:
     single: bool = False
 
     def as_json(self) -> JsonObject | None:
-        """None for the default. The flag is refused next to `none`."""
+        """None for the default. Anthropic rejects the flag together with `none`."""
         choice: JsonObject = {"type": self.type}
         if self.name is not None:
             choice["name"] = self.name
@@ -42,8 +43,8 @@ def read_tools(
     *,
     legacy: bool,
 ) -> Toolbox:
-    """`fields`: of the body; `added`: tools from elsewhere in it; `legacy`: it has `functions` instead. The toolbox may
-    be one of an earlier request. Raises BadRequest, with `param` naming the tool."""
+    """`fields`: the body; `added`: tools from elsewhere in it; `legacy`: it has `functions` instead. The toolbox may be
+    shared with an earlier request. Raises BadRequest, with `param` naming the tool."""
     if legacy:
         declared: JsonObject = {"functions": fields.items("functions") or []}
     else:
@@ -52,14 +53,14 @@ def read_tools(
 
 
 def read_tool_choice(fields: Fields, toolbox: Toolbox, *, legacy: bool) -> ToolChoice | None:
-    """None without tools. `legacy`: the request uses `functions`, whose choice is `function_call` and whose answer has
-    room for one call only. Raises BadRequest with `param` `tool_choice` or `function_call`."""
+    """None without tools. `legacy`: the request uses `functions`, whose choice is `function_call` and whose response
+    can hold one call only. Raises BadRequest with `param` `tool_choice` or `function_call`."""
     name = "function_call" if legacy else "tool_choice"
     given = fields.get(name)
     choice = _parsed(given, toolbox, name, legacy=legacy)
     if not toolbox.definitions:
         if choice.type not in ("auto", "none") or choice.allowed is not None:
-            raise fields.error(name, "a tool is demanded, but the request has no usable tools")
+            raise fields.error(name, "a tool call is required, but the request has no usable tools")
         return None
     single = legacy or fields.flag("parallel_tool_calls") is False or _disables_parallel(given)
     return ToolChoice(choice.type, choice.name, choice.allowed, single)
@@ -68,7 +69,8 @@ def read_tool_choice(fields: Fields, toolbox: Toolbox, *, legacy: bool) -> ToolC
 def tool_fields(
     toolbox: Toolbox, choice: ToolChoice | None, messages: list[JsonObject]
 ) -> JsonObject:
-    """`tools` and `tool_choice`. `messages`: Anthropic's; what they call must be declared even without `choice`."""
+    """`tools` and `tool_choice`. `messages`: Anthropic's; tools that they call must be declared even without
+    `choice`."""
     if choice is None:
         return _stubs(messages)
     definitions = [
@@ -137,7 +139,7 @@ def _toolbox(declared: JsonObject) -> Toolbox:
 
 
 def _stubs(messages: list[JsonObject]) -> JsonObject:
-    """Some models refuse a history with tool calls when the request declares no tools."""
+    """Some models reject a history with tool calls if the request declares no tools."""
     names = dict.fromkeys(
         block["name"]
         for message in messages

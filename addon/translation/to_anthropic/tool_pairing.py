@@ -1,7 +1,7 @@
-"""Tool calls and their results, as Anthropic demands them.
+"""Pairs tool calls with their results as Anthropic requires.
 
-Every tool_use of an assistant turn has exactly one tool_result at the head of the next user turn, and every tool_result
-has its tool_use there; ids are legal and differ. Anything else is a 400, whatever the client's history looks like.
+Invariant: every tool_use of an assistant turn has exactly one tool_result at the start of the next user turn, and every
+tool_result has its tool_use there; ids are legal and distinct. Anthropic rejects anything else with a 400.
 """
 
 from __future__ import annotations
@@ -19,36 +19,37 @@ type Messages = list[JsonObject]
 
 NO_RESULT = "No result was returned for this call."
 _SHOWN = ("image", "document", "search_result")
-"""Blocks of a tool result that a user message may hold as well."""
+"""Blocks of a tool result that a user message may contain, too."""
 
 
 class Pairing:
-    """Settles the calls of one history, turn by turn. Earlier turns never depend on later ones."""
+    """Pairs the calls of one history, turn by turn. Earlier turns never depend on later ones, so the cache stays
+    valid."""
 
     def __init__(self, *, keep_valid: bool) -> None:
-        """`keep_valid`: turns that Anthropic accepts stay as they are. Otherwise results are put in the order of the
-        calls, and an id that comes again in a later turn gets a suffix, so that it names one call."""
+        """`keep_valid`: turns that Anthropic accepts stay unchanged. Otherwise results are put in the order of the
+        calls, and an id that is used again in a later turn gets a suffix, so that it is unique."""
         self.notes: list[str] = []
         self._keep_valid = keep_valid
         self._taken: set[str] = set()
         self._last_suffix: dict[str, int] = {}
         self._turn = 0
 
-    def settle(self, messages: Messages) -> Messages:
-        """`messages`: a valid list apart from pairing (`content` is a string or a list of objects). Not changed."""
-        settled: Messages = []
+    def pair(self, messages: Messages) -> Messages:
+        """`messages`: valid except for pairing (`content` is a string or a list of objects). They are not modified."""
+        paired: Messages = []
         calling: Messages = []
         for role, group in groupby(messages, lambda message: message["role"]):
             run = list(group)
             if role == "assistant":
                 calling = run
                 continue
-            settled += self._settle_turn(calling, run if role == "user" else [])
-            settled += run if role == "system" else []
+            paired += self._pair_turn(calling, run if role == "user" else [])
+            paired += run if role == "system" else []
             calling = []
-        return settled + self._settle_turn(calling, [])
+        return paired + self._pair_turn(calling, [])
 
-    def _settle_turn(self, calling: Messages, answering: Messages) -> Messages:
+    def _pair_turn(self, calling: Messages, answering: Messages) -> Messages:
         self._turn += 1
         calls = _blocks(calling, "tool_use")
         results = _blocks(answering, "tool_result")
@@ -58,9 +59,9 @@ class Pairing:
             self._taken.clear()
             if _is_valid(calls, results, answering):
                 return calling + answering
-            self._note("ids or places of tool calls and results were put right")
+            self._note("ids or positions of tool calls and results were corrected")
         ids = [self._new_id(call.get("id"), index) for index, call in enumerate(calls)]
-        if _is_settled(calls, ids, answering):
+        if _is_paired(calls, ids, answering):
             return calling + answering
         answer = self._answer(calls, ids, answering)
         return [*_renamed(calling, ids), {"role": "user", "content": answer}]
@@ -90,7 +91,7 @@ class Pairing:
 
     def _result(self, block: JsonObject | None, call_id: str) -> JsonObject:
         if block is None:
-            self._note("a call without a result got an error result")
+            self._note("an error result was added for a call without a result")
             return {
                 "type": "tool_result",
                 "tool_use_id": call_id,
@@ -132,8 +133,8 @@ def _is_valid(calls: Blocks, results: Blocks, answering: Messages) -> bool:
     )
 
 
-def _is_settled(calls: Blocks, ids: list[str], answering: Messages) -> bool:
-    """Whether nothing would change: the usual turn, at a third of the cost."""
+def _is_paired(calls: Blocks, ids: list[str], answering: Messages) -> bool:
+    """Whether nothing would change: a fast path for the usual turn, at a third of the cost."""
     if len(answering) != 1 or [call.get("id") for call in calls] != ids:
         return False
     blocks = blocks_of(answering[0]["content"])
@@ -165,7 +166,7 @@ def _text_id(value: object) -> str:
 
 
 def _as_text(result: JsonObject) -> Blocks:
-    """The data of an orphaned result is kept; only its form is not allowed."""
+    """The content of a result without a call, as text and other blocks: as a tool_result it would be rejected."""
     content = result.get("content")
     parts = content if isinstance(content, list) else []
     texts = (

@@ -1,4 +1,4 @@
-"""Tool parameters as an `input_schema`: Anthropic wants an object at the root, without anyOf, oneOf or allOf there."""
+"""Converts tool parameters to an `input_schema`: Anthropic requires an object root without anyOf, oneOf or allOf."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _MAPS = ("properties", "patternProperties", "dependentSchemas", *DEFINITIONS)
 _DATA = ("enum", "const", "default", "example", "examples")
 """Keywords whose value is data, not a schema."""
 _VALUE_KEYWORDS = frozenset({"enum", "const", "items", "prefixItems"})
-"""A schema with these and no `type` describes something other than an object."""
+"""A schema with one of these and no `type` does not describe an object."""
 _MAX_REFERENCES = 50
-"""References followed one inside the other: a circle, or an attack, ends here."""
+"""The most nested references that are followed: stops cycles and attacks."""
 
 
 def object_schema(schema: JsonObject) -> tuple[JsonObject, bool]:
-    """The same schema with an object at its root, and whether it had to be wrapped (the value is then the property
-    `input`). `schema` is JSON of bounded depth; it is not changed."""
+    """The same schema with an object at its root, and whether it had to be wrapped, with the value in the property
+    `input`. `schema` is JSON of bounded depth; it is not modified."""
     schema = _modern(schema)
     root = _Root(schema).as_object(schema)
     if root is not None:
@@ -33,7 +33,7 @@ def object_schema(schema: JsonObject) -> tuple[JsonObject, bool]:
 
 
 class _Root:
-    """Flattens one schema document, resolving its local references, each of them once."""
+    """Flattens one schema document, resolving each of its local references once."""
 
     def __init__(self, document: JsonObject) -> None:
         self._document = document
@@ -41,8 +41,8 @@ class _Root:
         self._open = 0
 
     def as_object(self, schema: JsonObject) -> JsonObject | None:
-        """`schema` as one object schema, with `$ref`, allOf, anyOf and oneOf of this level merged into it; None if
-        it allows only something that is no object."""
+        """`schema` as one object schema, with `$ref`, allOf, anyOf and oneOf of this level merged into it; None if it
+        does not allow an object."""
         if not _allows_object(schema):
             return None
         merged = _Merged(schema)
@@ -64,7 +64,7 @@ class _Root:
         return merged.schema()
 
     def _target(self, reference: Any) -> JsonObject | None:
-        """None in a circle, and for a target that is no object."""
+        """None in a cycle, and for a target that is not an object."""
         if reference in self._resolved or self._open == _MAX_REFERENCES:
             return self._resolved.get(reference)
         self._resolved[reference] = None
@@ -86,14 +86,14 @@ class _Merged:
         self._required = dict.fromkeys(self._schema.pop("required", ()))
 
     def add_all(self, part: JsonObject) -> None:
-        """allOf: everything that is required anywhere."""
+        """For allOf: requires everything that any part requires."""
         self._properties.update(part["properties"])
         self._required.update(dict.fromkeys(part.get("required", ())))
         for key, value in part.items():
             self._schema.setdefault(key, value)
 
     def add_alternatives(self, branches: list[JsonObject]) -> None:
-        """anyOf, oneOf: only what every alternative requires; which properties go together is told in words."""
+        """For anyOf and oneOf: requires only what all alternatives require; the description says what goes together."""
         if not branches:
             return
         kinds: dict[str, dict[str, Any]] = {}
@@ -150,7 +150,8 @@ def _schemas(schema: JsonObject, keyword: str) -> list[JsonObject]:
 
 
 def _modern(schema: Any) -> Any:
-    """A copy without what JSON Schema 2020-12, which Anthropic checks against, refuses of older drafts."""
+    """A copy without what is valid in older drafts but not in JSON Schema 2020-12, against which Anthropic
+    validates."""
     if isinstance(schema, list):
         return [_modern(part) for part in schema]
     if not isinstance(schema, dict):
@@ -162,7 +163,7 @@ def _modern(schema: Any) -> Any:
     if not _is_names(result.get("required", [])):
         del result["required"]
     if "$ref" in result and not str(result["$ref"]).startswith("#"):
-        del result["$ref"]  # a remote schema, which nobody would fetch
+        del result["$ref"]  # a remote schema, which is never fetched
     return result
 
 

@@ -1,4 +1,4 @@
-"""Tool definitions: every OpenAI form, and Anthropic's own, as Anthropic tools."""
+"""Converts tool definitions, in every OpenAI form and Anthropic's own, to Anthropic tools with legal names."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ _SERVER_TOOL = re.compile(
 
 @dataclass(slots=True)
 class Toolbox:
-    """The tools of a request, shared with later requests that declare the same: not changed once all are added."""
+    """The tools of a request. Shared with later requests that declare the same tools: not modified when complete."""
 
     definitions: dict[str, JsonObject] = field(default_factory=dict)
-    """What Anthropic gets, by upstream name, in the client's order."""
+    """What is sent to Anthropic, by upstream name, in the client's order."""
     replies: dict[str, ToolReply] = field(default_factory=dict)
-    """How calls are given back, by upstream name; Anthropic's own tools are not in it."""
+    """How calls are returned to the client, by upstream name; server tools are not in it."""
     notes: list[str] = field(default_factory=list)
     _bare: dict[str, str] = field(default_factory=dict)
 
     def upstream_name(self, name: str, namespace: str | None = None) -> str:
-        """The name Anthropic knows a tool by, declared or not. A pure function of the tools and the name."""
+        """The name of a tool at Anthropic, declared or not. Depends only on the tools and the name."""
         if namespace is None and name in self._bare:
             return self._bare[name]
         qualified = _qualified(name, namespace)
@@ -49,14 +49,15 @@ class Toolbox:
         return sha256(repr((self.replies, self._bare)).encode()).digest()
 
     def add(self, definition: JsonObject, reply: ToolReply) -> None:
-        """`definition`: without its name. A second tool of the same name replaces the first: Anthropic refuses both."""
+        """`definition`: without its name. A second tool of the same name replaces the first: Anthropic rejects
+        duplicates."""
         qualified = _qualified(reply.name, reply.namespace)
         upstream = legal_name(qualified)
         if upstream in self.replies and not self._is(upstream, reply.name, reply.namespace):
             upstream = hashed_name(upstream)
         definition = {"name": upstream, **definition}
         if upstream in self.definitions and self.definitions[upstream] != definition:
-            self.notes.append(f"tools: {upstream} is declared twice; the last one counts")
+            self.notes.append(f"tools: {upstream} is declared twice; the last one is used")
         self.definitions[upstream] = definition
         self.replies[upstream] = reply
         if reply.namespace is None:
@@ -65,7 +66,7 @@ class Toolbox:
             self._bare.setdefault(reply.name, upstream)
 
     def add_server_tool(self, tool: JsonObject) -> None:
-        """A tool that Anthropic runs. A tool of the client with the same name goes first."""
+        """A tool that Anthropic runs. A client tool of the same name takes precedence."""
         self.definitions.setdefault(tool["name"], tool)
 
     def _is(self, upstream: str, name: str, namespace: str | None) -> bool:
@@ -73,13 +74,13 @@ class Toolbox:
         return reply is not None and (reply.name, reply.namespace) == (name, namespace)
 
     def _other(self, upstream: str) -> str:
-        """Where `add` put a tool whose name was taken by another's."""
+        """The name that `add` gave a tool whose name was already taken."""
         hashed = hashed_name(upstream)
         return hashed if hashed in self.replies else upstream
 
 
 def declare_tools(tools: list[Any]) -> Toolbox:
-    """Raises BadRequest with `param` `tools[i]…`. The tools are copied."""
+    """The tools of a request, copied. Raises BadRequest with `param` `tools[i]…`."""
     toolbox = Toolbox()
     for index, tool in enumerate(tools):
         with located(f"tools[{index}]"):
@@ -89,7 +90,7 @@ def declare_tools(tools: list[Any]) -> Toolbox:
 
 
 def declare_functions(functions: list[Any]) -> Toolbox:
-    """The same for the deprecated `functions`."""
+    """`declare_tools` for the deprecated `functions`."""
     toolbox = Toolbox()
     for index, function in enumerate(functions):
         with located(f"functions[{index}]"):
@@ -98,23 +99,23 @@ def declare_functions(functions: list[Any]) -> Toolbox:
 
 
 def legal_name(name: str) -> str:
-    """`name` if Anthropic takes it (`^[a-zA-Z0-9_-]{1,128}$`), else `hashed_name(name)`."""
+    """`name` if Anthropic accepts it (`^[a-zA-Z0-9_-]{1,128}$`), else `hashed_name(name)`."""
     return name if _LEGAL_NAME.fullmatch(name) else hashed_name(name)
 
 
 def hashed_name(name: str) -> str:
-    """A legal name that no other `name` gives, and a person can still recognise."""
+    """A legal name that is unique to `name` and still readable."""
     return f"{_ILLEGAL.sub('_', name)[:119]}_{_digest(name, 8)}"
 
 
 def legal_id(call_id: str) -> str:
-    """`call_id` with illegal characters replaced; hashed when longer than 64 (Cursor's own ids can be); "" stays."""
+    """`call_id` with illegal characters replaced; a hash if it is longer than 64, as Cursor's ids can be; "" stays."""
     replaced = _ILLEGAL.sub("_", call_id)
     return replaced if len(replaced) <= 64 else f"call_{_digest(call_id, 24)}"
 
 
 def is_legal_id(call_id: object) -> bool:
-    """Whether Anthropic takes it as it is; it names no greatest length."""
+    """Whether Anthropic accepts it unchanged; no maximum length is documented."""
     return isinstance(call_id, str) and _LEGAL_ID.fullmatch(call_id) is not None
 
 
@@ -181,7 +182,7 @@ def _declare_custom(toolbox: Toolbox, custom: Fields, namespace: str | None) -> 
 
 
 def _name(toolbox: Toolbox, tool: Fields) -> str | None:
-    """None, with a note, for null and "": Cursor sends such placeholders."""
+    """None, with a note, for a missing or empty name: Cursor sends such placeholders."""
     name = tool.text("name")
     if not name:
         toolbox.notes.append("tools: a tool without a name was left out")
@@ -194,7 +195,7 @@ def _described(tool: Fields) -> JsonObject:
 
 
 def _grammar(custom: Fields) -> str | None:
-    """Claude can't be held to a grammar; told of it, it mostly keeps to it."""
+    """Anthropic can't enforce a grammar; the description states it, and Claude mostly follows it."""
     form = custom.nested("format")
     if form.get("type") != "grammar":
         return None
