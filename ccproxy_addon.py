@@ -45,7 +45,7 @@ from addon.api.dashboard import DashboardApi
 from addon.api.explain import Explain
 from addon.api.health import Health, Output
 from addon.api.local import LocalApi
-from addon.api.request_history import Explained
+from addon.api.request_history import RequestHistory
 from addon.api.views import Views
 from addon.claude.catalogue import Catalogue
 from addon.claude.models_file import CatalogueError
@@ -110,7 +110,7 @@ class Shared:
         self.api_log = ApiLog(settings, self.exchanges, api_log)
         self.continuity = Continuity(ThinkingStore(time.monotonic))
         self.counter = make_counter(settings)
-        self.explained = Explained()
+        self.history = RequestHistory()
         self.metrics, self.hub = Metrics(), LiveHub(FAST)
         self.recorder = UsageRecorder(
             self.exchanges,
@@ -156,7 +156,7 @@ def build(settings: Settings, environ: Mapping[str, str], outputs: Sequence[Outp
         # forces safe options and moves the listener to this machine
         SafeOptions(settings.port, Gate(exchanges)),
         # shows flows as conversations
-        Views(shared.explained),
+        Views(shared.history),
         # the settings as options, and all that a request meets on its way
         Options(environ, settings, functools.partial(request_path, shared)),
         # the same questions at mitmproxy's own prompt
@@ -200,7 +200,7 @@ def request_path(shared: Shared, settings: Settings) -> list[Any]:
         # what was asked, before anything changes it
         shared.api_log,
         # the same for /explain and mitmweb
-        Explain(settings, exchanges, shared.explained),
+        Explain(settings, exchanges, shared.history),
         # answers what needs no upstream
         LocalApi(settings, exchanges, lambda: models.catalogue, shared.health(settings)),
         # usage, budget, metrics

@@ -1,4 +1,4 @@
-"""Asks who may come in. Runs first, on the headers alone."""
+"""Decides, from the headers alone and before all other addons, whether a request is allowed."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from addon.exchange.state import Exchange, Exchanges
 logger = logging.getLogger(__name__)
 
 CLIENT_KEY_PREFIX = "sk-ant-api"
-"""Only API keys of Anthropic's are a client's own; `sk-ant-oat…` would be somebody's subscription."""
+"""A client may bring its own Anthropic API key; `sk-ant-oat…` would be a subscription's token."""
 LONGEST_LINE = 400
-"""Characters of the log that one refused request may fill."""
+"""Characters of one log line about a rejected request."""
 
 
 class AccessControl:
@@ -52,7 +52,7 @@ class AccessControl:
             exchange.client.cors = {"access-control-allow-origin": origin, "vary": "Origin"}
         error = judge(visitor, route, self.settings)
         if error is None:
-            # Last: without a route nobody behind serves the request, whatever breaks in here.
+            # Last: without a route no later addon serves the request, even if this one raises.
             exchange.route = route
             return
         if (
@@ -63,7 +63,7 @@ class AccessControl:
             error = self.guesses.wrong(exchange.caller, error)
         exchange.refuse(flow, error)
         if isinstance(error, RateLimited):
-            return  # whoever guesses fills no log, and no list of the last that were refused
+            return  # a caller that guesses secrets must not fill the log or the list of blocked requests
         address = _address(visitor)
         allow = line_that_allows(address, error, self.settings)
         self.blocked.note(visitor.method, visitor.path, address, error, allow)
@@ -78,20 +78,20 @@ class AccessControl:
 
 
 def _log(visitor: Visitor, error: CCProxyError, allow: str | None) -> None:
-    said = f"{visitor.method} {visitor.path.partition('?')[0]} refused: {error}"
-    hint = f" This line in .env would let it in: {allow}" if allow else ""
-    # The caller wrote most of this: an escape sequence in it would command the terminal.
+    said = f"{visitor.method} {visitor.path.partition('?')[0]} rejected: {error}"
+    hint = f" This line in .env would allow it: {allow}" if allow else ""
+    # Most of this comes from the caller: an escape sequence in it would control the terminal.
     shown = "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in said[:LONGEST_LINE])
     logger.warning("%s%s", shown, hint)
 
 
 def _address(visitor: Visitor) -> str | None:
-    """Who called through a tunnel, as its header says: Cloudflare's own word, or the caller's."""
+    """The caller's address behind a tunnel, from a header that Cloudflare sets, or that a caller may forge."""
     return visitor.headers.get("cf-connecting-ip") if visitor.tunnel else None
 
 
 def _caller(visitor: Visitor, settings: Settings) -> str:
-    """By whom wrong secrets are counted: not by what a caller may write anew each time."""
+    """The key by which wrong secrets are counted. It must not be a value that the caller can choose."""
     told = _address(visitor) if settings.tunnel_provider == "cloudflare" else None
     return told or visitor.peer
 

@@ -1,4 +1,4 @@
-"""`VERBOSE_LOGGING`: what each request asked, what was sent and what came back, in `api.log`, secrets hidden."""
+"""Logs each request, what was sent upstream and the response to `api.log` (VERBOSE_LOGGING), without secrets."""
 
 from __future__ import annotations
 
@@ -24,11 +24,12 @@ logger = logging.getLogger(__name__)
 NAME = "api.log"
 MAX_BYTES, BACKUPS = 10 * 2**20, 3
 MOST_WAITING = 16 * 2**20
-"""Bytes: a request alone may have 33 MB, and is then the only one that waits."""
+"""Bytes. A larger request, up to 33 MB, waits alone."""
 
 
 class RotatingFile:
-    """Appends to a file of its owner's alone; a full one becomes `path.1`, that `path.2`, and so on up to `backups`."""
+    """Appends to a file that only its owner can read. A full file is renamed to `path.1`, that to `path.2`, up to
+    `backups`."""
 
     def __init__(self, path: Path, most: int = MAX_BYTES, backups: int = BACKUPS) -> None:
         self.path = path
@@ -51,7 +52,7 @@ class RotatingFile:
         return self.open().write(data)
 
     def rotate(self) -> None:
-        self.close()  # Windows renames no open file
+        self.close()  # Windows can't rename an open file
         paths = [self.path, *(Path(f"{self.path}.{n}") for n in range(1, self.backups + 1))]
         for older, newer in reversed(list(zip(paths[1:], paths, strict=False))):
             if newer.exists():
@@ -68,7 +69,7 @@ def _for_owner_alone(path: str, flags: int) -> int:
 
 
 def open_log(settings: Settings) -> BackgroundWriter | None:
-    """None when it is not asked for. A file that can't be opened is tried again with each line."""
+    """None if VERBOSE_LOGGING is off. A file that can't be opened is tried again with each line."""
     if not settings.verbose_logging:
         return None
     file = RotatingFile(settings.home / NAME)
@@ -80,7 +81,7 @@ def open_log(settings: Settings) -> BackgroundWriter | None:
 
 
 class ApiLog:
-    """Off unless asked for; a disk that refuses costs the log, never a request."""
+    """Off by default. A disk error loses log lines, never a request."""
 
     def __init__(
         self, settings: Settings, exchanges: Exchanges, writer: BackgroundWriter | None
@@ -107,7 +108,7 @@ class ApiLog:
         if exchange.notes or exchange.ignored:
             self.write(exchange.id, "notes", {"notes": exchange.notes, "ignored": exchange.ignored})
         if exchange.answer is not None:
-            self.write(exchange.id, "← answer", exchange.answer.message)
+            self.write(exchange.id, "← response", exchange.answer.message)
         if exchange.error is not None:
             self.write(
                 exchange.id, f"error {exchange.error.status}", str(exchange.error), level="ERROR"

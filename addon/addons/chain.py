@@ -1,12 +1,12 @@
-"""The addons that a request meets, as one addon of mitmproxy's.
+"""Combines the addons on a request's path into one mitmproxy addon.
 
-mitmproxy looks through all its addons at each of a request's eight hooks, which costs more than most of them do; this
-knows beforehand who has something to do. And whatever breaks in a hook ends as an ordinary exception: mitmproxy logs
-that and goes on, and without an approved attempt the replay layer then answers 500. A CancelledError or SystemExit
-mitmproxy does not catch: the hook would never be completed, and the client would wait for ever.
+mitmproxy searches all its addons at each of a request's eight hooks, which costs more than most hooks do; a chain knows
+in advance which members have the hook.
 
-An exception also keeps the addons behind from being called. On the way to upstream that is wanted; once a request has
-ended it is not, since what is behind counts it and gives back what the budget has set aside.
+Errors: whatever fails in a hook ends as an ordinary exception. mitmproxy logs it and continues, and without an approved
+attempt the replay layer returns 500. mitmproxy does not catch CancelledError and SystemExit: the hook would never
+complete, and the client would wait forever. An exception also skips the later members. That is right before a request
+is sent upstream, but not at its end, where later members record it and release its budget reservation.
 """
 
 from __future__ import annotations
@@ -23,30 +23,36 @@ type Hook = Callable[[http.HTTPFlow], Awaitable[None] | None]
 
 logger = logging.getLogger(__name__)
 
-ON_THE_WAY = ("requestheaders", "request", "upstream_failed", "responseheaders", "live_data")
-AT_THE_END = ("response", "error")
-"""Every addon is called at a request's end, whatever breaks in one."""
+STOPPING_AT_ERRORS = (
+    "requestheaders",
+    "request",
+    "upstream_failed",
+    "responseheaders",
+    "live_data",
+)
+CALLING_ALL = ("response", "error")
+"""Hooks in which every member is called, even if one raises."""
 
 
 class Chain:
-    """Has exactly the hooks that its members have, and calls them in their order."""
+    """Has exactly the hooks of its members, and calls them in order."""
 
     def __init__(self, members: Iterable[object]) -> None:
         self.members = tuple(members)
-        for name in (*hooks.all_hooks, *ON_THE_WAY):
+        for name in (*hooks.all_hooks, *STOPPING_AT_ERRORS):
             called = [getattr(member, name) for member in self.members if hasattr(member, name)]
             if called:
                 setattr(self, name, partial(_runner(name), called))
 
 
 def _runner(name: str) -> Callable[..., Any]:
-    if name in AT_THE_END:
+    if name in CALLING_ALL:
         return _run_all
-    return _run if name in ON_THE_WAY else _tell
+    return _run if name in STOPPING_AT_ERRORS else _tell
 
 
 def _tell(called: list[Callable[..., None]], *arguments: Any) -> None:
-    """Of connections and of the process: mitmproxy may ask from where nothing can be awaited."""
+    """For hooks of connections and the process: mitmproxy may call them where nothing can be awaited."""
     for hook in called:
         hook(*arguments)
 
@@ -72,7 +78,7 @@ async def _call(hook: Hook, flow: http.HTTPFlow) -> None:
     except (asyncio.CancelledError, SystemExit) as error:
         task = asyncio.current_task()
         if task is not None and task.cancelling():
-            raise  # the proxy itself is being stopped
+            raise  # the proxy is being stopped
         raise RuntimeError(f"{_name(hook)} ended with {type(error).__name__}") from error
 
 

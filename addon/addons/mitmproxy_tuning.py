@@ -1,4 +1,4 @@
-"""What mitmproxy does for each request that serves nothing here, taken out once it runs; and where it writes to."""
+"""Reduces mitmproxy's cost per request and its memory use, and replaces its output streams."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ IDLE_WITHOUT: Mapping[str, tuple[str, ...]] = {
     "anticache": ("anticache",),
     "anticomp": ("anticomp",),
     "blocklist": ("block_list",),
-    "browser": (),  # commands for people at a console, which mitmdump has not
+    "browser": (),  # commands for a console, which mitmdump does not have
     "commandhistory": (),
     "comment": (),
     "cut": (),
-    "dnsresolver": (),  # of the DNS mode
+    "dnsresolver": (),  # for the DNS mode
     "dumper": ("flow_detail",),
     "export": (),
     "keepserving": ("client_replay", "server_replay", "rfile"),
@@ -39,31 +39,31 @@ IDLE_WITHOUT: Mapping[str, tuple[str, ...]] = {
     "stickyauth": ("stickyauth",),
     "stickycookie": ("stickycookie",),
     "stripdnshttpsrecords": (),
-    "updatealtsvc": (),  # our answers carry no alt-svc
+    "updatealtsvc": (),  # our responses have no alt-svc
     "upstreamauth": ("upstream_auth",),
 }
-"""mitmproxy's addons, and the options that give each something to do. All addons are asked at each of a request's eight
-hooks: that is a third of what mitmdump costs per request."""
+"""mitmproxy's addons, and the options that each depends on. mitmproxy searches all addons at each of a request's eight
+hooks: that is a third of mitmdump's cost per request."""
 CONNECTIONS = "mitmproxy.proxy.server"
-"""The logger of connects and disconnects. Each of its records runs through all addons, shown or not."""
+"""The logger of connects and disconnects. Each record passes through all addons, whether it is shown or not."""
 COLLECT_AFTER = 20_000
-"""New containers between two looks of the garbage collector. A long conversation alone is thousands, and hardly
-anything here is garbage in cycles."""
+"""New containers between two runs of the garbage collector. A long conversation consists of thousands, and hardly any
+of them become cyclic garbage."""
 GLIBC_MALLOC: Mapping[int, int] = {
-    # M_ARENA_MAX: threads share one heap. With one for each, what they free stays with them.
+    # M_ARENA_MAX: threads share one heap. With one heap each, freed memory stays with its thread.
     -8: 1,
-    # M_MMAP_THRESHOLD, bytes: larger blocks go back once they are freed. Unset, it rises to the largest seen.
+    # M_MMAP_THRESHOLD, bytes: larger blocks are returned when freed. By default it rises to the largest block so far.
     -3: 128 * 1024,
 }
-"""Options of mallopt(3), by their numbers in malloc.h. Without them a proxy that runs for days keeps what one busy
-minute took."""
+"""Options of mallopt(3), by their numbers in malloc.h. Without them a proxy that runs for days keeps the memory of its
+busiest minute."""
 MOST_FLOWS = 300
 DROP_AT_ONCE = 20
-"""So many at a time, since finding the oldest means looking at all."""
+"""Flows removed at a time, because finding the oldest requires a scan of all."""
 
 
 class FlowLimit:
-    """In mitmweb and mitmproxy, which have a list of flows; mitmdump has none."""
+    """Limits the list of flows in mitmweb and mitmproxy; mitmdump has none."""
 
     def __init__(self, most: int = MOST_FLOWS) -> None:
         self.most = most
@@ -92,14 +92,14 @@ def drop_idle_addons(addons: AddonManager, options: Options) -> None:
 
 
 def silence_connections(options: Options) -> None:
-    """Unless someone reads them."""
+    """Drops connection records unless the log shows them."""
     if options.termlog_verbosity not in ("info", "debug"):
         logging.getLogger(CONNECTIONS).setLevel(logging.WARNING)
 
 
 def settle_memory() -> None:
-    """What is loaded by now stays: looking through all of it for garbage takes tens of milliseconds each time. What is
-    freed later goes back to the system."""
+    """Exempts everything loaded so far from garbage collection, which would take tens of milliseconds each time, and
+    makes freed memory return to the system."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(COLLECT_AFTER)
@@ -108,7 +108,7 @@ def settle_memory() -> None:
 
 
 def give_memory_back() -> None:
-    """Where the C library is glibc: others do, or have no such options."""
+    """Only needed with glibc: other C libraries return memory, or have no such options."""
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
         for option, value in GLIBC_MALLOC.items():
@@ -116,8 +116,8 @@ def give_memory_back() -> None:
 
 
 def replace_streams(addons: AddonManager) -> Iterator[BackgroundWriter]:
-    """Replaces stdout and stderr, also for mitmproxy's log: it ends at the first line that it can't print, and stops
-    when a pipe is full. Not in mitmproxy's console program, which draws on stdout."""
+    """Replaces stdout and stderr, also for mitmproxy's log, which ends the process at the first line that it can't
+    print, and blocks when a pipe is full. Not in mitmproxy's console program, which draws on stdout."""
     termlog, dumper = addons.get("termlog"), addons.get("dumper")
     if termlog is None:
         return

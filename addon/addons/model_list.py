@@ -1,4 +1,4 @@
-"""Anthropic's own list of models, asked for when a request names a Claude model that our file does not know."""
+"""Fetches Anthropic's list of models when a request names a Claude model that models.toml does not contain."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from addon.usage.budget import PaidCalls
 logger = logging.getLogger(__name__)
 
 ASK_AGAIN_SECONDS = 3600.0
-"""A name that is nowhere would otherwise cost a question with every request."""
+"""Limits the requests for a name that does not exist anywhere."""
 PATIENCE_SECONDS = 5.0
-"""The client waits meanwhile; without an answer the newest model of the family is what we go by."""
+"""The client waits meanwhile; without a response the newest model of the family is used as a template."""
 
 
 class ModelList:
-    """`catalogue` is what is known so far; `look_up` may put a fuller one in its place."""
+    """Holds the current catalogue; `look_up` may replace it with a fuller one."""
 
     def __init__(
         self,
@@ -36,7 +36,7 @@ class ModelList:
         ask: Callable[[], Awaitable[JsonObject]],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`ask`: Anthropic's answer to `GET /v1/models`; raises LookupError when there is none."""
+        """`ask`: returns the body of `GET /v1/models`; raises LookupError if it fails."""
         self.catalogue = catalogue
         self.ask = ask
         self.clock = clock
@@ -44,11 +44,11 @@ class ModelList:
         self.lock = asyncio.Lock()
 
     async def look_up(self, model_id: str) -> None:
-        """Make sure that the catalogue knows what Anthropic tells of a model. Never fails, and waits at most
-        PATIENCE_SECONDS; for a known model, and most of the time for any other, there is nothing to wait for."""
+        """Adds what Anthropic reports about a model to the catalogue. Never raises, and waits at most
+        PATIENCE_SECONDS; usually, and for known models always, it does not wait at all."""
         if self.catalogue.knows(model_id):
             return
-        async with self.lock:  # those who ask at the same time wait for one answer
+        async with self.lock:  # concurrent callers wait for one request
             if self.catalogue.knows(model_id) or not self.is_due():
                 return
             self.asked_at = self.clock()
@@ -62,8 +62,8 @@ class ModelList:
 
 
 class UpstreamModels:
-    """`GET /v1/models` of Anthropic, with the subscription or else our API key. It costs nothing, but the key is used
-    only where `paid` allows it."""
+    """Requests `GET /v1/models` from Anthropic, with the subscription or else the API key. It costs nothing, but the
+    key is used only if `paid` allows it."""
 
     def __init__(
         self, settings: Settings, login: Login, http: httpx.AsyncClient, paid: PaidCalls
@@ -74,7 +74,7 @@ class UpstreamModels:
         self.http = http
 
     async def __call__(self) -> JsonObject:
-        # Outside of the time limit: a refresh of the login must not be cancelled.
+        # Outside the timeout: a refresh of the login must not be cancelled.
         headers = {"anthropic-version": ANTHROPIC_VERSION, **await self.credential()}
         url = f"{self.settings.upstream_url}/v1/models"
         try:
@@ -84,11 +84,11 @@ class UpstreamModels:
         except (httpx.HTTPError, TimeoutError, JsonError) as error:
             raise LookupError(type(error).__name__) from error
         if response.status_code != 200 or not isinstance(document, dict):
-            raise LookupError(f"answered {response.status_code}")
+            raise LookupError(f"status {response.status_code}")
         return document
 
     async def credential(self) -> dict[str, str]:
-        """Headers. Raises LookupError."""
+        """The headers with a credential. Raises LookupError."""
         if self.settings.claude_code_first:
             try:
                 token = await self.login.access_token()

@@ -1,7 +1,7 @@
-"""The settings as mitmproxy's options: `--set ccproxy_context_strategy=trim`, config.yaml, mitmweb's options page.
+"""Makes the settings available as mitmproxy options: `--set ccproxy_context_strategy=trim`, config.yaml, mitmweb.
 
-What is given as an option goes before the environment, and that before `.env`. A change while running makes a new
-Settings, and with it new addons for the requests that come from then on; what addons remember is handed on.
+Options override the environment, which overrides `.env`. A change at run time creates new Settings and new addons for
+later requests; the state of the old addons is passed on to them.
 """
 
 from __future__ import annotations
@@ -35,17 +35,17 @@ AT_START = frozenset(
         "double_click_tunnel",
     }
 )
-"""Fields that what lives as long as the process is made from: as options they count when the proxy starts."""
+"""Fields that are used once at start: they can't be changed at run time."""
 
 
 def given_at_start(options: MitmproxyOptions) -> dict[str, str]:
-    """Variables' values from the command line and config.yaml, which mitmproxy keeps until the options are there.
-    Raises SettingsError for an option of ours that does not exist."""
+    """Settings from the command line and config.yaml, by variable: mitmproxy defers them until the options are added.
+    Raises SettingsError for an unknown ccproxy option."""
     refuse_unknown_options(options.deferred)
     found: dict[str, str] = {}
     for item in exposed():
         value = options.deferred.get(PREFIX + item.name)
-        values = getattr(value, "val", value)  # of the command line: a list of what was given
+        values = getattr(value, "val", value)  # from the command line: a list of values
         last = values[-1] if isinstance(values, list) and values else values
         if last is not None and last != []:
             found[item.metadata["env"]] = as_text(last)
@@ -53,7 +53,7 @@ def given_at_start(options: MitmproxyOptions) -> dict[str, str]:
 
 
 class Options:
-    """Declares the options, and holds the addons that depend on settings."""
+    """Declares the options, and rebuilds the addons that depend on settings."""
 
     name = "ccproxy_options"
 
@@ -63,7 +63,7 @@ class Options:
         settings: Settings,
         make_addons: Callable[[Settings], list[Any]],
     ) -> None:
-        """`environ`: the variables without the options; `settings`: with them."""
+        """`environ`: the environment without options; `settings`: including options."""
         self.environ = environ
         self.settings = settings
         self.make_addons = make_addons
@@ -92,7 +92,7 @@ class Options:
         fixed = sorted(differing & AT_START)
         if fixed:
             raise exceptions.OptionsError(
-                f"{PREFIX}{fixed[0]} counts at start only: restart with --set {PREFIX}{fixed[0]}=…"
+                f"{PREFIX}{fixed[0]} can't be changed at run time: restart with --set {PREFIX}{fixed[0]}=…"
             )
         if differing:
             self.addons = self.remade(wanted)
@@ -101,7 +101,7 @@ class Options:
     def remade(self, settings: Settings) -> list[Chain]:
         try:
             return [Chain(self.make_addons(settings))]
-        except CCProxyError as error:  # a summarization model that nobody knows
+        except CCProxyError as error:  # for example an unknown summarization model
             raise exceptions.OptionsError(str(error)) from None
 
 

@@ -1,4 +1,4 @@
-"""What outlives a request: loaded at start, saved while running and at the end."""
+"""Loads saved state at start, prints the banner, and saves state while running and at shutdown."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from addon.usage.store import UsageStore
 
 WIDTH = 79
 SETUP_TOKEN = (
-    "`claude setup-token` makes a token for unattended use: set it as CLAUDE_CODE_OAUTH_TOKEN."  # noqa: S105
+    "`claude setup-token` creates a token for unattended use: set it as CLAUDE_CODE_OAUTH_TOKEN."  # noqa: S105
 )
 DRAIN_SECONDS = 75.0
-"""The longest refresh: 30 s for the lock, 30 s for the answer, 10 s for the write."""
+"""The longest refresh: 30 s for the lock, 30 s for the response, 10 s for the write."""
 
 
 class Persistence:
@@ -54,7 +54,9 @@ class Persistence:
 
     async def running(self) -> None:
         hide_in_logs(self.settings.secret)
-        if not ctx.options.server:  # `-n`: somebody looks at saved flows, maybe while a proxy runs
+        if (
+            not ctx.options.server
+        ):  # `-n`: only views saved flows, possibly while a proxy is running
             return
         self.store.load()
         self.saving = asyncio.create_task(self.store.run())
@@ -62,7 +64,7 @@ class Persistence:
         private = self.terminal.private
         for line in await banner(self.settings, self.login, time.time(), private=private):
             self.terminal.line(line)
-        # only mitmweb has one; its own line, with the token in it, is below the level that is shown
+        # only mitmweb has one; its own line with the token is below the log level
         if web_url := getattr(ctx.master, "web_url", None):
             self.terminal.line(f"  mitmweb       {web_url}")
         for doubt in self.doubts:
@@ -72,7 +74,7 @@ class Persistence:
     async def done(self) -> None:
         if self.saving is not None:
             self.saving.cancel()
-        # A refresh under way has spent the old token: it must be saved, and is never cancelled.
+        # A running refresh has already used up the old token: its result must be saved, so it is never cancelled.
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(asyncio.shield(self.login.drain()), DRAIN_SECONDS)
         self.store.close()
@@ -84,7 +86,7 @@ class Persistence:
 async def banner(
     settings: Settings, login: Login, now: float, *, private: bool = False
 ) -> list[str]:
-    """Lines for the terminal. Reads the login, and refreshes nothing. `private`: the secret may be shown."""
+    """Lines for the terminal. Reads the login without refreshing it. `private`: the secret may be shown."""
     return [
         f"ccproxy on http://localhost:{settings.port}",
         f"  base URL      http://localhost:{settings.port}/v1",
@@ -108,7 +110,7 @@ def _entry(name: str, text: str) -> list[str]:
 
 def _context(settings: Settings) -> str:
     if settings.context_strategy == "none":
-        return "left as it is (CONTEXT_STRATEGY=none)"
+        return "unchanged (CONTEXT_STRATEGY=none)"
     does = "summarized" if settings.context_strategy == "summarize" else "trimmed"
     limit = settings.context_max_tokens
     return f"{does} above " + ("the model's own window" if limit == "auto" else f"{limit} tokens")
@@ -117,17 +119,17 @@ def _context(settings: Settings) -> str:
 def _tunnel(settings: Settings, private: bool) -> str:
     if settings.secret is None:
         return _tunnel_without_secret(settings)
-    if not private:  # a log file would keep it
-        return "needs the secret as API key: see CCPROXY_HOME/secret, or PROXY_SECRET_KEY"
-    return f"needs this as API key: {settings.secret}"
+    if not private:  # a log file would store it
+        return "requires the secret as API key: see CCPROXY_HOME/secret, or PROXY_SECRET_KEY"
+    return f"requires this API key: {settings.secret}"
 
 
 def _tunnel_without_secret(settings: Settings) -> str:
     if settings.allowed_ips is None:
-        return "open to everybody (ALLOWED_IPS=*), with no secret set"
+        return "open to everyone (ALLOWED_IPS=*), without a secret"
     if settings.tunnel_provider != "cloudflare":
         return "closed: no secret is set (PROXY_SECRET_KEY)"
-    return "open to ALLOWED_IPS (Cursor's servers), with no secret set"
+    return "open to ALLOWED_IPS (Cursor's servers), without a secret"
 
 
 async def _subscription(settings: Settings, login: Login, now: float) -> str:
@@ -150,7 +152,7 @@ async def _subscription(settings: Settings, login: Login, now: float) -> str:
 
 def _api_key(settings: Settings) -> str:
     if settings.api_key is None:
-        return "none: nothing to fall back to, and long conversations are trimmed, not summarized"
+        return "none: there is no fallback, and long conversations are trimmed, not summarized"
     if not settings.claude_code_first:
         return "used for everything"
     if not settings.key_allowed:

@@ -1,4 +1,4 @@
-"""Says in the terminal what a request is waiting for, when that takes long."""
+"""Shows in the terminal what a slow request is waiting for."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from addon.core.clock import Ticker
 from addon.core.terminal import Terminal
 from addon.exchange.state import Exchange, Exchanges
 
-SAID_AT = (10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
+SHOWN_AT = (10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
 """Seconds of waiting."""
 LOOK_EVERY = 1.0
 
@@ -38,11 +38,11 @@ class Progress:
             self.terminal.line(line)
 
     def look(self) -> Iterator[str]:
-        """A line for each request that has now waited so long since the last look."""
+        """A line for each request whose waiting time has passed one of `SHOWN_AT` since the last call."""
         before, self.looked = self.looked, self.monotonic()
         for exchange in self.exchanges.waiting():
             waited = self.looked - exchange.clock
-            if any(before - exchange.clock < mark <= waited for mark in SAID_AT):
+            if any(before - exchange.clock < mark <= waited for mark in SHOWN_AT):
                 yield f"{time.strftime('%H:%M:%S')} {_model(exchange)} {waited:.0f} s: {_what_for(exchange)}"
 
 
@@ -53,4 +53,4 @@ def _model(exchange: Exchange) -> str:
 def _what_for(exchange: Exchange) -> str:
     if exchange.doing:
         return exchange.doing
-    return "Anthropic has not begun to answer" if exchange.attempts else "not sent yet"
+    return "Anthropic has not responded yet" if exchange.attempts else "not sent yet"

@@ -1,4 +1,4 @@
-"""mitmproxy's options as this proxy needs them, so that plain `mitmdump -s ccproxy_addon.py` is right and safe."""
+"""Sets mitmproxy's options so that plain `mitmdump -s ccproxy_addon.py` works and is safe."""
 
 from __future__ import annotations
 
@@ -20,33 +20,33 @@ logger = logging.getLogger(__name__)
 
 FORCED: Mapping[str, Any] = {
     "connection_strategy": "lazy",  # eager connects upstream before any check has run
-    "keep_host_header": True,  # the Host check needs the client's own; ours is set for upstream
-    "onboarding": False,  # with the client's Host kept, `Host: mitm.it` would be answered with a page
-    "proxy_debug": False,  # prints every message of every layer, credentials and all
+    "keep_host_header": True,  # the Host check needs the client's header; ours is set for upstream
+    "onboarding": False,  # with the client's Host kept, mitmproxy would serve `Host: mitm.it` itself
+    "proxy_debug": False,  # prints every message of every layer, including credentials
     "validate_inbound_headers": True,
     "ssl_insecure": False,
-    "websocket": False,  # a 101 would become a raw tunnel past every check
+    "websocket": False,  # a 101 would become a raw tunnel that bypasses every check
     "rawtcp": False,
-    "stream_large_bodies": None,  # a body has to be read whole before it can be translated
-    "http2": False,  # clients speak HTTP/1.1 to the plain port; h2 is only more to attack
+    "stream_large_bodies": None,  # a body must be complete before it can be translated
+    "http2": False,  # clients use HTTP/1.1 on the plain port; h2 only adds attack surface
     "http3": False,
 }
 PREFERRED: Mapping[str, Any] = {
-    "body_size_limit": "33m",  # Anthropic takes 32 MB
+    "body_size_limit": "33m",  # Anthropic accepts 32 MB
     "flow_detail": 0,
     "termlog_verbosity": "alert",  # the address of mitmweb, and warnings
 }
 
 
 class SafeOptions:
-    """Sets what must be, prefers what should be, and moves the listener to this machine's own address."""
+    """Enforces `FORCED`, defaults to `PREFERRED`, and moves the listener to loopback addresses."""
 
     def __init__(self, port: int, gate: Gate) -> None:
         self.port = port
         self.gate = gate
 
     def load(self, loader: Loader) -> None:
-        # Not in `running`: mitmproxy's replay of `--set client_replay=` starts before ours is called.
+        # Not in `running`: mitmproxy's replay of `--set client_replay=` starts before that is called here.
         ctx.master.addons.add(self.gate)
         for name, value in PREFERRED.items():
             if name in ctx.options and not ctx.options.has_changed(name):
@@ -61,7 +61,7 @@ class SafeOptions:
         for name, value in FORCED.items():
             if name in ctx.options and getattr(ctx.options, name) != value:
                 if ctx.options.has_changed(name):
-                    logger.warning("ccproxy needs %s=%s and has set it back.", name, value)
+                    logger.warning("ccproxy requires %s=%s and has reset it.", name, value)
                 ctx.options.update(**{name: value})
 
     def running(self) -> None:
@@ -71,16 +71,16 @@ class SafeOptions:
             drop_idle_addons(ctx.master.addons, ctx.options)
             silence_connections(ctx.options)
         settle_memory()
-        # The sockets are bound before a script is loaded: only a new mode moves them.
+        # The sockets are bound before a script is loaded: only a change of mode moves them.
         modes = [spec for mode in ctx.options.mode for spec in listening_at(mode, self.port)]
         if ctx.options.listen_host or ctx.options.listen_port:
-            return  # the user chose
+            return  # the user chose an address
         if modes != list(ctx.options.mode):
             ctx.options.update(mode=modes)
 
 
 def listening_at(mode: str, port: int) -> list[str]:
-    """The mode with this machine's own addresses, unless it names one or is no reverse proxy."""
+    """The mode with loopback addresses, unless it has an address or is not a reverse proxy."""
     parsed = ProxyMode.parse(mode)
     if not isinstance(parsed, ReverseMode) or parsed.custom_listen_port is not None:
         return [mode]
@@ -89,7 +89,7 @@ def listening_at(mode: str, port: int) -> list[str]:
 
 
 def _has_ipv6_loopback() -> bool:
-    """`localhost` is ::1 first on many machines."""
+    """On many machines `localhost` resolves to ::1 first."""
     try:
         with socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as probe:
             probe.bind(("::1", 0))
@@ -99,7 +99,7 @@ def _has_ipv6_loopback() -> bool:
 
 
 def _stop_watching_scripts() -> None:
-    """mitmproxy reloads a script whose file changes; a broken one would leave the proxy without its addons."""
+    """mitmproxy reloads a changed script; a broken one would leave the proxy without its addons."""
     loader = ctx.master.addons.get("scriptloader")
     for script in loader.addons if loader else ():
         if script.reloadtask:
@@ -107,7 +107,7 @@ def _stop_watching_scripts() -> None:
 
 
 def _keep_flow_file_private() -> None:
-    """mitmproxy opens the file of `-w` before a script can set the umask, and it holds prompts."""
+    """mitmproxy opens the file of `-w`, which contains prompts, before a script can set the umask."""
     save = ctx.master.addons.get("save")
     if save is not None and save.current_path is not None:
         Path(save.current_path).chmod(0o600)

@@ -1,4 +1,4 @@
-"""The end: no new requests, time for the running ones, one clear event for those that take too long."""
+"""Shuts down in order: no new requests, time for running ones, and an error event for those that take too long."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from addon.core.errors import CCProxyError
 from addon.exchange.state import Exchanges
 
 GRACE_SECONDS = 20.0
-"""For running requests to finish by themselves."""
-LAST_WORDS_SECONDS = 5.5
-"""For the rest to be told; a stream looks at its clock at least every five seconds."""
+"""For running requests to finish."""
+ERROR_SECONDS = 5.5
+"""For errors to be sent to the rest; a stream checks the time at least every five seconds."""
 
 
 class Shutdown:
-    """SIGTERM, SIGINT and a closed terminal (SIGHUP) end the proxy in order; a second one ends it now."""
+    """SIGTERM, SIGINT and a closed terminal (SIGHUP) shut the proxy down; a second signal ends it at once."""
 
     def __init__(self, exchanges: Exchanges) -> None:
         self.exchanges = exchanges
@@ -35,9 +35,9 @@ class Shutdown:
             await server.servers.update([])
         await self.until_quiet(GRACE_SECONDS)
         self.exchanges.closing = CCProxyError(
-            "ccproxy was stopped while this answer was running.", code="shutdown"
+            "ccproxy was stopped while this response was in progress.", code="shutdown"
         )
-        await self.until_quiet(LAST_WORDS_SECONDS)
+        await self.until_quiet(ERROR_SECONDS)
 
     async def until_quiet(self, seconds: float) -> None:
         deadline = asyncio.get_running_loop().time() + seconds
@@ -53,7 +53,7 @@ def _on_signals(names: list[str], call: Callable[[], None]) -> None:
     for name in names:
         number = getattr(
             signal, name, None
-        )  # Windows has no SIGHUP, and its loop handles no signals
+        )  # Windows has no SIGHUP, and its event loop handles no signals
         if number is not None:
             with contextlib.suppress(NotImplementedError, ValueError):
                 asyncio.get_running_loop().add_signal_handler(number, call)

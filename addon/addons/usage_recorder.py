@@ -1,4 +1,4 @@
-"""Counts every request once, when it has ended: in the ledger, in the flow's comment and in one line for people."""
+"""Records every request once, when it has ended: in the ledger, in the flow's comment and in the terminal."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from addon.usage.record import RecordSource, RequestRecord, picodollars, record_
 from addon.usage.subscription import SubscriptionState
 
 UNRECORDED = ("public", "page", "control")
-"""Kinds of routes that use nothing. An open dashboard asks after every record, and would never come to rest."""
+"""Kinds of routes that are not recorded. An open dashboard reloads after each record and would never stop."""
 CLIENT_CLOSED = 499
-"""nginx's status for a client that left before its answer: nobody saw it."""
+"""nginx's status for a client that closed the connection before its response."""
 
 MESSAGE_SHOWN = 200
 """Characters of an error's message in the terminal."""
@@ -51,7 +51,7 @@ class UsageRecorder:
         self.hub = hub
         self.subscription = subscription
         self.clock = clock
-        ledger.watch(self.tell)
+        ledger.watch(self.publish)
 
     def responseheaders(self, flow: http.HTTPFlow) -> None:
         exchange = self.exchanges.get(flow)
@@ -94,8 +94,8 @@ class UsageRecorder:
             if isinstance(reservation, Reservation):
                 self.budget.release(reservation)
 
-    def tell(self, record: RequestRecord) -> None:
-        """Whatever the ledger takes, summaries too, is counted in the metrics and shown on open dashboards."""
+    def publish(self, record: RequestRecord) -> None:
+        """Called for every record in the ledger, including summaries: updates metrics and open dashboards."""
         self.metrics.observe(record)
         if self.hub.watched:
             self.hub.publish("request", record_json(record))
@@ -127,7 +127,7 @@ class UsageRecorder:
             status=_status(flow, exchange),
             reason=exchange.attempts[-1].reason if exchange.attempts else None,
             tokens=sum((Tokens.from_usage(usage) for usage in used), Tokens()),
-            cost=sum(_worth(exchange, usage) for usage in used),
+            cost=sum(_cost(exchange, usage) for usage in used),
             latency_ms=round((now - exchange.clock) * 1000),
             ttft_ms=None if first is None else round((first - exchange.clock) * 1000),
             error=_error(flow, exchange),
@@ -137,7 +137,8 @@ class UsageRecorder:
 
 
 def _used(exchange: Exchange) -> list[JsonObject]:
-    """The usage that the answers told: of the last attempt, and of those before that broke off, on the same bill."""
+    """The usage in the responses: of the last attempt, and of earlier ones that broke off and are billed the same
+    way."""
     return [
         attempt.answer.usage
         for attempt in exchange.attempts
@@ -145,8 +146,8 @@ def _used(exchange: Exchange) -> list[JsonObject]:
     ]
 
 
-def _worth(exchange: Exchange, usage: JsonObject) -> int:
-    """In pico-dollars; what another API asks is not known here."""
+def _cost(exchange: Exchange, usage: JsonObject) -> int:
+    """In pico-dollars; 0 for other APIs, whose prices are unknown."""
     claude = exchange.claude
     return picodollars(cost_of_answer(claude.model, usage)) if claude else 0
 

@@ -1,1 +1,1 @@
-"""What is answered on this machine: endpoints, dashboard, commands, content views."""
+"""The proxy's own endpoints, dashboard, mitmproxy commands and content views."""

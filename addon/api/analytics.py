@@ -23,13 +23,13 @@ NOTE = "Costs are estimates. Actual costs may vary due to prompt caching."
 DEFAULT_LIMIT, MAX_LIMIT = 100, 1_000
 
 ANTHROPIC = COUNTED | PAID | SAVED
-"""The sources whose tokens are in the totals: the same calls whose cost is."""
+"""The sources whose tokens are in the totals: the requests whose cost is in them, too."""
 
 
 def analytics(
     ledger: UsageLedger, period: str | None, windows: Iterable[SubscriptionWindow] = ()
 ) -> JsonObject:
-    """The body of `GET /analytics?period=`; None is the last day. Raises `BadRequest` for an unknown period."""
+    """The body of `GET /analytics?period=`; None means the last day. Raises `BadRequest` for an unknown period."""
     return summary(ledger, parse_period(period), windows)
 
 
@@ -90,15 +90,15 @@ def _totals_json(totals: Totals) -> JsonObject:
 
 
 def format_cost(picodollars: int) -> str:
-    """Pico-dollars for people: `$1.2340`, and below one cent in cents, `$0.1194¢`."""
+    """Pico-dollars as text: `$1.2340`, and below one cent in cents, `$0.1194¢`."""
     if picodollars < PICO // 100:
         return f"${usd(picodollars * 100):.4f}¢"
     return f"${usd(picodollars):.4f}"
 
 
 def recent_requests(ledger: UsageLedger, limit: str | None) -> JsonObject:
-    """The body of `GET /analytics/requests?limit=`, newest first. `limit` is as in the query: None is 100, other
-    numbers are brought into 1 to 1000. Raises `BadRequest` for what is no whole number."""
+    """The body of `GET /analytics/requests?limit=`, newest first. `limit` is the query parameter: None means 100,
+    and other numbers are limited to 1 to 1000. Raises `BadRequest` if it is not a whole number."""
     return {"requests": [record_json(record) for record in ledger.recent(parse_limit(limit))]}
 
 
@@ -111,5 +111,5 @@ def parse_limit(limit: str | None) -> int:
 
 
 def reset(ledger: UsageLedger) -> JsonObject:
-    """The body of `POST /analytics/reset`, after forgetting every request. Budget settings stay; spend is 0."""
+    """Deletes every request and returns the body of `POST /analytics/reset`. Budget settings stay; the spend is 0."""
     return {"success": True, "deletedCount": ledger.reset()}

@@ -1,4 +1,4 @@
-"""What can be asked at mitmproxy's prompt and in mitmweb's command bar: `:ccproxy.analytics week`."""
+"""Commands for mitmproxy's prompt and mitmweb's command bar, such as `:ccproxy.analytics week`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 
 class Finding(Protocol):
-    """What the doctor found out about one thing."""
+    """The result of one of the doctor's checks."""
 
     @property
     def check(self) -> str: ...
@@ -42,7 +42,7 @@ class Commands:
         subscription: SubscriptionState,
         examine: Callable[[], AsyncIterator[Finding]],
     ) -> None:
-        """`examine`: the doctor's examination of this machine."""
+        """`examine`: runs the doctor's checks on this machine."""
         self.ledger = ledger
         self.budget = budget
         self.subscription = subscription
@@ -62,14 +62,14 @@ class Commands:
             raise exceptions.CommandError(str(error)) from None
 
     def show_budget(self) -> str:
-        """The limits on paid calls, and what is spent of them."""
+        """The limits on paid calls, and how much of them is spent."""
         return _shown(get_budget(self.budget))
 
     def doctor(self) -> str:
-        """Examine everything between Cursor and Claude; the findings go to the event log."""
+        """Check everything between Cursor and Claude; the findings go to the event log."""
         if self.examining is None or self.examining.done():
             self.examining = asyncio.get_running_loop().create_task(self.examine())
-        return "The doctor is at work; the findings go to the event log."
+        return "The doctor is running; its findings go to the event log."
 
     async def examine(self) -> None:
         async for finding in self.examine_machine():

@@ -1,4 +1,4 @@
-"""Usage, budget and metrics: what a person or a program asks the proxy about itself."""
+"""The endpoints for usage, budget, metrics, summaries and blocked requests."""
 
 from __future__ import annotations
 
@@ -82,10 +82,12 @@ class ControlApi(LocalEndpoints):
         return json_response({"blocked": list(self.blocked.entries)})
 
     async def context(self, flow: http.HTTPFlow, exchange: Exchange) -> http.Response:
-        """What a summary replaced: the user's own conversation, so on this machine only."""
+        """What a summary replaced. It is the user's own conversation, so it is shown on this machine only."""
         if exchange.tunnel:
-            raise Forbidden("Conversations are shown on the machine that ccproxy runs on.")
+            raise Forbidden("Conversations are shown only on the machine that ccproxy runs on.")
         shown = await self.memory.show(id_in(flow.request.path))
         if shown is None:
-            raise NotFound("There is no such summary any more.", code="unknown_summary")
+            raise NotFound(
+                "This summary does not exist, or no longer exists.", code="unknown_summary"
+            )
         return json_response(shown)

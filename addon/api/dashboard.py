@@ -1,4 +1,4 @@
-"""The dashboard: its page, its data, its live events, and its way past the secret."""
+"""The endpoints of the dashboard: its files, its data, its live events and its login."""
 
 from __future__ import annotations
 
@@ -59,14 +59,14 @@ class DashboardApi(LocalEndpoints):
         return http.Response.make(200, content, {**HEADERS, "content-type": kind})
 
     def login(self, flow: http.HTTPFlow, exchange: Exchange) -> http.Response:
-        """Changes the secret, given once, into a cookie that scripts can't read and other sites can't use."""
+        """Exchanges the secret for a cookie that scripts can't read and other sites can't use."""
         encoding = flow.request.headers.get("content-encoding", "")
         shown = read_body(exchange.sign_in, encoding).get("secret")
         if not self.secret or not isinstance(shown, str) or not same_secret(shown, self.secret):
             wrong = Unauthorized("That is not this ccproxy's secret.")
             raise self.guesses.wrong(exchange.caller, wrong)
         cookie = f"{self.cookie}={cookie_value(self.secret)}; Path=/; HttpOnly; SameSite=Strict"
-        secure = "; Secure" if exchange.tunnel else ""  # a tunnel is https, this machine is not
+        secure = "; Secure" if exchange.tunnel else ""  # tunnels use https; the local port does not
         return http.Response.make(204, b"", {"set-cookie": cookie + secure})
 
     def data(self, flow: http.HTTPFlow, exchange: Exchange) -> http.Response:
@@ -86,7 +86,7 @@ class DashboardApi(LocalEndpoints):
         return http.Response.make(200, b"", headers)
 
     async def live_data(self, flow: http.HTTPFlow) -> None:
-        """The replay layer asks for the next bytes of a dashboard's stream; none end it."""
+        """Called by the replay layer for the next bytes of a dashboard's event stream; b"" ends it."""
         exchange = self.exchanges.get(flow)
         if exchange is not None and (local := exchange.local_stream):
             local.outbox = await anext(local.pieces, b"")

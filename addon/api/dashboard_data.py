@@ -1,9 +1,9 @@
-"""`GET /dashboard/data?period=`: everything the dashboard page shows, as one JSON object.
+"""Builds the body of `GET /dashboard/data?period=`: everything the dashboard page shows, as one JSON object.
 
     version        1; a page of another version reloads itself
     now            unix milliseconds
-    period         hour | day | week | month | all: what `summary`, `series`, `errors` and `speed` are about
-    summary        as `GET /analytics`
+    period         hour | day | week | month | all: what `summary`, `series`, `errors` and `speed` cover
+    summary        the body of `GET /analytics`
     series         {step: seconds, points: [{start, spend, savings, input, output, cacheRead, cacheWrite,
                    requests, failed}]}, oldest first; `start` in ms, money in USD, the rest counts
     speed          {firstToken: {count, p50, p95, bars}, latency: {the same}} in ms; a bar is {upTo: ms or null, count}
@@ -12,9 +12,9 @@
     windows        [{name, label, utilization: 0..1 or null, resetsAt: ms or null, status, seenAt}]
     budget         {settings: as `GET /budget`, spent: {hour, day, week, month} in USD, known: bool}
     conversations  [{id, model, tokens, limit, lastSeen: ms, requests, cost: USD, summarized: bool}], newest first
-    notices        [text]: what the user should know, such as that usage is not being saved
+    notices        [text]: warnings for the user, for example that usage is not being saved
 
-`speed` and `errors` are about the requests that are still held one by one: the newest two thousand.
+`speed` and `errors` cover the requests that are still in memory individually: the newest two thousand.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ BARS_MS = (250, 500, 1_000, 2_000, 4_000, 8_000, 15_000, 30_000, 60_000)
 
 @dataclass(frozen=True, slots=True)
 class DashboardState:
-    """What the page shows beside the ledger and the budget."""
+    """What the page shows in addition to the ledger and the budget."""
 
     windows: Sequence[SubscriptionWindow] = ()
     conversations: Sequence[RecentConversation] = ()
@@ -50,7 +50,7 @@ class DashboardState:
 def dashboard_data(
     ledger: UsageLedger, budget: Budget, period: str | None, state: DashboardState
 ) -> JsonObject:
-    """See above. None is the last day. Raises `BadRequest` for an unknown period."""
+    """The object described above. A `period` of None means the last day. Raises `BadRequest` for an unknown period."""
     chosen = parse_period(period)
     since = ledger.now() - chosen.seconds if chosen.seconds else float("-inf")
     records = [record for record in ledger.recent() if record.time >= since]
@@ -111,12 +111,12 @@ def _speed(values: Iterable[int | None]) -> JsonObject:
 
 
 def percentile(ordered: Sequence[int], share: float) -> int | None:
-    """The smallest of `ordered` values that at least `share` of them do not exceed."""
+    """The smallest value that at least `share` of the `ordered` values do not exceed."""
     return ordered[max(1, math.ceil(share * len(ordered))) - 1] if ordered else None
 
 
 def _errors(records: Iterable[RequestRecord]) -> list[JsonObject]:
-    """`records` are newest first, so that the first of a kind is its last."""
+    """`records` are newest first, so the first of each kind is its most recent one."""
     found: dict[tuple[str, str, int], JsonObject] = {}
     for record in records:
         if record.error is None:

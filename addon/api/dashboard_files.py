@@ -1,4 +1,4 @@
-"""The dashboard's static files, and the rules that a browser must keep for them."""
+"""The dashboard's static files and their security headers."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ FILES = MappingProxyType(
         },
     }
 )
-"""File by path. A table, so that no path of a request ever reaches the file system."""
+"""Files by path. A table, so that a request's path never reaches the file system."""
 
 HEADERS = MappingProxyType(
     {
@@ -47,7 +47,7 @@ HEADERS = MappingProxyType(
 
 
 def static_file(path: str) -> tuple[str, bytes] | None:
-    """(content type, body) of the file at `path`, or None if it is none of the page's."""
+    """(content type, body) of the file at `path`, or None if the page has no such file."""
     name = FILES.get(path)
     if name is None:
         return None

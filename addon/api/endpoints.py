@@ -1,4 +1,4 @@
-"""What the addons that answer on this machine have in common."""
+"""The base class of addons that serve local endpoints, and helpers for their requests and responses."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ type Endpoint = Callable[[http.HTTPFlow, Exchange], http.Response | Awaitable[ht
 
 
 class LocalEndpoints:
-    """Answers the routes whose names are in `endpoints`; the door has already asked who may come in."""
+    """Serves the routes whose names are in `endpoints`. `AccessControl` has already checked the caller."""
 
     endpoints: Mapping[str, Endpoint]
 

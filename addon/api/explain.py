@@ -1,11 +1,11 @@
-"""Keeps the last requests with what became of them (EXPLAIN=true), and answers `/explain` on this machine."""
+"""Records the last requests and their outcome (EXPLAIN=true), and serves them at `/explain` on this machine."""
 
 from __future__ import annotations
 
 from mitmproxy import http
 
 from addon.api.endpoints import LocalEndpoints, json_response
-from addon.api.request_history import Explained
+from addon.api.request_history import RequestHistory
 from addon.core.errors import Forbidden, NotFound
 from addon.core.json_codec import FAST
 from addon.core.redaction import hider, redact, redacted
@@ -18,28 +18,28 @@ from addon.exchange.state import Exchange, Exchanges
 
 
 class Explain(LocalEndpoints):
-    def __init__(self, settings: Settings, exchanges: Exchanges, explained: Explained) -> None:
+    def __init__(self, settings: Settings, exchanges: Exchanges, history: RequestHistory) -> None:
         super().__init__(exchanges)
         self.on = settings.explain
         self.hide = hider(settings.secret)
-        self.explained = explained
+        self.history = history
         self.endpoints = {"explain": self.list_all, "explained": self.show}
 
     async def request(self, flow: http.HTTPFlow) -> None:
         await super().request(flow)
         exchange = self.exchanges.open(flow)
         if self.on and exchange and exchange.route and exchange.route.kind == "model":
-            # before anything changes it; credentials are off the headers already
-            self.explained.put(self.entry(flow, exchange))
+            # before any addon changes it; credentials are already removed from the headers
+            self.history.put(self.entry(flow, exchange))
 
     def response(self, flow: http.HTTPFlow) -> None:
         exchange = self.exchanges.get(flow)
-        entry = self.explained.get(exchange.id) if exchange else None
+        entry = self.history.get(exchange.id) if exchange else None
         if exchange is None or entry is None:
             return
         status = flow.response.status_code if flow.response else None
         answer = exchange.answer.message if exchange.answer else {}
-        self.explained.put(
+        self.history.put(
             {
                 **entry,
                 "model": exchange.claude.model.id if exchange.claude else entry["model"],
@@ -77,7 +77,7 @@ class Explain(LocalEndpoints):
         }
 
     def attempt(self, attempt: Attempt, status: int | None) -> JsonObject:
-        """The credential is no header of an attempt: it is put on the copy that is sent."""
+        """An attempt's headers have no credential: it is added to the copy that is sent."""
         return {
             "source": attempt.source,
             "credential": attempt.credential,
@@ -92,20 +92,22 @@ class Explain(LocalEndpoints):
 
     def list_all(self, flow: http.HTTPFlow, exchange: Exchange) -> http.Response:
         self.check(flow, exchange)
-        return json_response({"requests": self.explained.newest()})
+        return json_response({"requests": self.history.newest()})
 
     def show(self, flow: http.HTTPFlow, exchange: Exchange) -> http.Response:
         self.check(flow, exchange)
-        entry = self.explained.get(id_in(flow.request.path))
+        entry = self.history.get(id_in(flow.request.path))
         if entry is None:
-            raise NotFound("There is no such request any more.", code="unknown_request")
+            raise NotFound(
+                "This request does not exist, or no longer exists.", code="unknown_request"
+            )
         return json_response(entry)
 
     def check(self, flow: http.HTTPFlow, exchange: Exchange) -> None:
         if exchange.tunnel or not is_this_machine(str(flow.client_conn.peername[0])):
-            raise Forbidden("Conversations are shown on the machine that ccproxy runs on.")
+            raise Forbidden("Conversations are shown only on the machine that ccproxy runs on.")
         if not self.on:
-            raise NotFound("Requests are kept with EXPLAIN=true only.", code="explain_off")
+            raise NotFound("Requests are only kept with EXPLAIN=true.", code="explain_off")
 
 
 def _decoded(body: bytes) -> object:

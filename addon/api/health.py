@@ -1,4 +1,4 @@
-"""What /health says. It asks nobody and triggers nothing."""
+"""Builds the body of /health from what is known; makes no request and triggers nothing."""
 
 from __future__ import annotations
 
@@ -16,10 +16,12 @@ from addon.usage.subscription import SubscriptionState, milliseconds
 type LoginStatus = Callable[[], CredentialStatus]
 type Problem = Callable[[], str | None]
 type Fallback = Literal["no_api_key", "off", "over_budget", "only", "active", "ready"]
-"""`only`: the API key serves everything; `active`: it serves because the subscription can't at present."""
+"""`only`: the API key serves everything; `active`: it serves because the subscription currently can't."""
 
-NOBODY = "Nothing can serve a request: run `claude /login`, or set ANTHROPIC_API_KEY."
-UNCONFIRMED = "What was spent before is unknown: paid calls wait until POST /budget confirms."
+NO_CREDENTIAL = "Nothing can serve a request: run `claude /login`, or set ANTHROPIC_API_KEY."
+UNCONFIRMED = (
+    "Earlier spending is unknown: no paid calls are made until POST /budget confirms the budget."
+)
 
 
 class Output(Protocol):
@@ -50,7 +52,7 @@ class Health:
         clock: Callable[[], float] = time.time,
     ) -> None:
         """`usage_problem`: why usage is not being saved, None when it is; `counting_problem`: why token counts are
-        rough, None when they are not; `outputs`: what is written for people."""
+        rough, None when they are not; `outputs`: the writers of terminal and log."""
         self.settings = settings
         self.login = login
         self.subscription = subscription
@@ -61,7 +63,7 @@ class Health:
         self.clock = clock
 
     def __call__(self, detailed: bool) -> JsonObject:
-        """`detailed`: for this machine; a tunnel's client learns only that the proxy runs. Times are unix
+        """`detailed`: for callers on this machine; a tunnel's client learns only that the proxy runs. Times are unix
         milliseconds, as in /analytics."""
         if not detailed:
             return {"status": "ok"}
@@ -73,8 +75,8 @@ class Health:
             "claudeCode": self.claude_code(login, now),
             "subscription": self.windows_json(),
             "cooldowns": [
-                rest | {"until": milliseconds(rest["until"])}
-                for rest in self.subscription.cooldowns.snapshot(now)
+                cooldown | {"until": milliseconds(cooldown["until"])}
+                for cooldown in self.subscription.cooldowns.snapshot(now)
             ],
             "fallback": self.settings.api_key is not None and self.settings.fallback == "auto",
             "fallbackState": self.fallback(login, now),
@@ -99,7 +101,7 @@ class Health:
         }
 
     def windows_json(self) -> JsonObject | None:
-        """As the newest answer told; None before the first one."""
+        """From the newest response; None before the first one."""
         windows = self.subscription.windows
         if windows is None:
             return None
@@ -116,18 +118,18 @@ class Health:
             return "over_budget"
         if not settings.claude_code_first:
             return "only"
-        rests = any(
-            rest["seconds"] > 0 and rest["family"] is None
-            for rest in self.subscription.cooldowns.snapshot(now)
+        limited = any(
+            cooldown["seconds"] > 0 and cooldown["family"] is None
+            for cooldown in self.subscription.cooldowns.snapshot(now)
         )
-        return "ready" if usable(login, now) and not rests else "active"
+        return "ready" if usable(login, now) and not limited else "active"
 
     def problems(self, login: CredentialStatus) -> Iterator[str]:
-        """What a person should do something about."""
+        """What the user should fix."""
         settings = self.settings
         key = settings.api_key is not None and settings.key_allowed
         if not key and (login.source is None or not settings.claude_code_first):
-            yield NOBODY
+            yield NO_CREDENTIAL
         if not self.budget.known:
             yield UNCONFIRMED
         outputs = (output.problem for output in self.outputs)
@@ -137,10 +139,10 @@ class Health:
 
 
 def authenticated(login: CredentialStatus, now: float) -> bool:
-    """Whether there is a token that is good now."""
+    """Whether there is a token that is valid now."""
     return login.source is not None and (login.expires_at is None or login.expires_at > now)
 
 
 def usable(login: CredentialStatus, now: float) -> bool:
-    """An expired token is as good as any other when it can be refreshed."""
+    """Whether there is a token that is valid or can be refreshed."""
     return login.source is not None and (authenticated(login, now) or not login.degraded)

@@ -1,4 +1,4 @@
-"""The endpoints that are answered on this machine."""
+"""The endpoints `/`, `/health` and the model lists, and CORS preflights."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from addon.core.types import JsonObject
 from addon.exchange.state import Exchange, Exchanges
 
 type Health = Callable[[bool], JsonObject]
-"""What /health says; the argument tells whether details may be shown."""
+"""The body of /health; the argument tells whether it may contain details."""
 
 CREATED = 1_700_000_000
-"""`created` of every model in the list: OpenAI's clients want a number, and nobody reads it."""
+"""`created` of every model in the list: OpenAI's SDKs require a number."""
 MAIN_PATHS = (
     "/v1/chat/completions",
     "/v1/responses",
@@ -68,7 +68,7 @@ class LocalApi(LocalEndpoints):
         return json_response(self.health(not exchange.tunnel))
 
     def models(self, flow: http.HTTPFlow, exchange: Exchange) -> http.Response:
-        """OpenAI's list, or Anthropic's for a client that names its version of that API."""
+        """OpenAI's form of the list, or Anthropic's if the client sends `anthropic-version`."""
         names = [*self.aliases, *self.catalogue().ids]
         if "anthropic-version" in flow.request.headers:
             return json_response(anthropic_models(names))

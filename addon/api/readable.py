@@ -1,4 +1,4 @@
-"""A request or an answer of any of the three APIs as text that a person reads. Knows no mitmproxy."""
+"""Formats a request or response of any of the three APIs as readable text."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ RULE = 72
 
 
 def readable(body: JsonObject) -> str:
-    """The conversation in a body: who said what, with its tools and its usage. Raises ValueError for another body."""
+    """The conversation in a body, with its tools and usage. Raises ValueError if there is none."""
     lines = list(_head(body))
     turns = list(_turns(body))
     if not turns:
-        raise ValueError("there is no conversation in it")
+        raise ValueError("it contains no conversation")
     for who, content in turns:
         lines += ["", f"── {who} ".ljust(RULE, "─"), *_content(content)]
     lines += _usage(body)
@@ -30,7 +30,7 @@ def readable(body: JsonObject) -> str:
 
 
 def from_stream(data: bytes) -> JsonObject:
-    """The message, completion or response that an event stream makes. Raises ValueError when it makes none."""
+    """The message, completion or response that an event stream describes. Raises ValueError if there is none."""
     stream = MessageStream(FAST)
     stream.feed(data)
     if stream.message:
@@ -65,7 +65,7 @@ def _completion(chunks: list[JsonObject]) -> JsonObject:
             if choice.get("finish_reason"):
                 whole["finish_reason"] = choice["finish_reason"]
     if "model" not in whole:
-        raise ValueError("the stream holds no answer of a model")
+        raise ValueError("the stream contains no model response")
     return whole
 
 
@@ -99,7 +99,7 @@ def _tool_name(tool: JsonObject) -> str:
 
 
 def _turns(body: JsonObject) -> Iterator[tuple[str, Any]]:
-    """(who, content) of each turn, in whichever form the body has them."""
+    """(role, content) of each turn, from the fields of any of the three APIs."""
     for name in ("system", "instructions"):
         if body.get(name):
             yield name, body[name]
@@ -142,7 +142,7 @@ def _content(content: Any) -> Iterator[str]:
 
 
 def _message(turn: JsonObject) -> Iterator[str]:
-    """A turn of chat completions, or of Messages."""
+    """A turn of Chat Completions or Messages."""
     if turn.get("reasoning_content"):
         yield f"(thinking) {turn['reasoning_content']}"
     if turn.get("role") == "tool":

@@ -1,4 +1,4 @@
-"""The last requests with what became of them, for people who want to know why. Knows no mitmproxy."""
+"""Keeps the last requests and their outcome in memory, and formats them as text."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from addon.core.types import JsonObject
 
 KEPT = 50
 MOST_BYTES = 64 * 1024 * 1024
-"""Of all kept together: one conversation may have many megabytes."""
+"""Of all entries together: one conversation may have many megabytes."""
 
 
-class Explained:
-    """Entries by id, the newest last. An entry is JSON, with no secret in it:
+class RequestHistory:
+    """Entries by id. An entry is a JSON object without secrets:
 
     id, flow, time (ms), model, status, error, notes, ignored,
     client {method, path, headers, body},
@@ -46,13 +46,13 @@ class Explained:
         return next((e for e, _ in reversed(self._entries.values()) if e["flow"] == flow), None)
 
     def newest(self) -> list[JsonObject]:
-        """One short row for each, the newest first."""
+        """A short row for each entry, newest first."""
         names = ("id", "time", "model", "status", "error")
         return [{name: e[name] for name in names} for e, _ in reversed(self._entries.values())]
 
 
 def as_text(entry: JsonObject) -> str:
-    """The entry's parts one under the other."""
+    """All parts of the entry as text."""
     client = entry["client"]
     parts = [f"THE CLIENT SENT  {client['method']} {client['path']}", _shown(client["body"])]
     for attempt in entry["upstream"]:
@@ -74,5 +74,5 @@ def as_text(entry: JsonObject) -> str:
 def _shown(body: Any) -> str:
     try:
         return readable(body).rstrip()
-    except (ValueError, AttributeError, TypeError):  # not a conversation: as it is
+    except (ValueError, AttributeError, TypeError):  # not a conversation
         return json.dumps(body, indent=2, ensure_ascii=False)

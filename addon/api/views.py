@@ -1,4 +1,4 @@
-"""Content views: an exchange as a conversation, and what ccproxy made of it. In mitmweb and mitmproxy's console."""
+"""Content views for mitmweb and mitmproxy's console: a conversation, and what ccproxy made of a request."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from mitmproxy.addonmanager import Loader
 from mitmproxy.contentviews import Contentview, Metadata, SyntaxHighlight
 
 from addon.api.readable import from_stream, readable
-from addon.api.request_history import Explained, as_text
+from addon.api.request_history import RequestHistory, as_text
 from addon.core.json_codec import FAST
 from addon.core.types import JsonObject
 from addon.exchange.routes import find
 
 
-class Conversation(Contentview):
-    """Who said what, which tools were called, and what it used."""
+class ConversationView(Contentview):
+    """Shows the turns, the tool calls and the usage of a body."""
 
     name = "ccproxy conversation"
     syntax_highlight: SyntaxHighlight = "none"
@@ -23,7 +23,7 @@ class Conversation(Contentview):
         return readable(_body(data, metadata))
 
     def render_priority(self, data: bytes, metadata: Metadata) -> float:
-        """Before mitmproxy's own JSON view, for requests to a model and their answers."""
+        """Higher than mitmproxy's JSON view for model requests and their responses."""
         flow = metadata.flow
         if not data or not isinstance(flow, http.HTTPFlow):
             return -1
@@ -31,19 +31,19 @@ class Conversation(Contentview):
         return 2 if route is not None and route.kind == "model" else -1
 
 
-class Explanation(Contentview):
-    """What the client sent, what was sent upstream, what came back. Never chosen by itself."""
+class ExplanationView(Contentview):
+    """Shows what the client sent, what was sent upstream and what came back. Never the default view."""
 
     name = "ccproxy explain"
     syntax_highlight: SyntaxHighlight = "none"
 
-    def __init__(self, explained: Explained) -> None:
-        self.explained = explained
+    def __init__(self, history: RequestHistory) -> None:
+        self.history = history
 
     def prettify(self, data: bytes, metadata: Metadata) -> str:
-        entry = self.explained.of_flow(metadata.flow.id) if metadata.flow else None
+        entry = self.history.of_flow(metadata.flow.id) if metadata.flow else None
         if entry is None:
-            return "Nothing is known of this request: EXPLAIN=true keeps the last 50.\n"
+            return "This request was not recorded. EXPLAIN=true keeps the last 50.\n"
         return as_text(entry)
 
     def render_priority(self, data: bytes, metadata: Metadata) -> float:
@@ -55,16 +55,16 @@ def _body(data: bytes, metadata: Metadata) -> JsonObject:
         return from_stream(data)
     body = FAST.loads(data)
     if not isinstance(body, dict):
-        raise ValueError("it is no object")
+        raise ValueError("it is not an object")
     return body
 
 
 class Views:
-    """Adds them to mitmproxy."""
+    """Registers both views with mitmproxy."""
 
-    def __init__(self, explained: Explained) -> None:
-        self.explained = explained
+    def __init__(self, history: RequestHistory) -> None:
+        self.history = history
 
     def load(self, loader: Loader) -> None:
-        contentviews.add(Conversation())
-        contentviews.add(Explanation(self.explained))
+        contentviews.add(ConversationView())
+        contentviews.add(ExplanationView(self.history))

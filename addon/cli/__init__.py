@@ -1,1 +1,1 @@
-"""Programs that a person starts: launch, tunnel, doctor, demo."""
+"""Command-line programs: launch, tunnel, doctor, demo, rerun."""

@@ -1,6 +1,6 @@
-"""A tour without account or internet: the real proxy in front of a stand-in for Anthropic.
+"""Demonstrates the proxy without account or internet, with a stand-in for Anthropic.
 
-Run by `./start.sh demo`. Prints what is sent and what comes back, and exits with 1 if anything is not as it should be.
+`./start.sh demo` runs it. It prints what is sent and received, and exits with 1 if a result is not as expected.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from addon.stand_in.script import fail
 LINE = "─" * 78
 CHAT = "/v1/chat/completions"
 LIMITED = "Pretend that my limit is used up."
-"""The stand-in answers 429 to the subscription when a message says this."""
+"""The stand-in returns 429 to the subscription when a message contains this text."""
 
 
 def say(text: str = "") -> None:
@@ -45,8 +45,8 @@ def main(arguments: Sequence[str] = ()) -> int:
             problems = [*streamed_tool_call(base), *fallback(base), *health(base)]
         problems += seen_by_the_stand_in(fake)
     for problem in problems:
-        say(f"NOT AS IT SHOULD BE: {problem}")
-    say("Done, with problems." if problems else "\nDone: all of it as it should be.")
+        say(f"UNEXPECTED: {problem}")
+    say("Done, with problems." if problems else "\nDone: everything worked as expected.")
     return 1 if problems else 0
 
 
@@ -55,7 +55,7 @@ def is_limited(request: Received) -> bool:
 
 
 def rejected() -> dict[str, str]:
-    """What Anthropic says when the five hours' allowance is spent."""
+    """The headers that Anthropic sends when the five-hour limit is used up."""
     name = "anthropic-ratelimit-unified"
     return {
         f"{name}-status": "rejected",
@@ -92,7 +92,7 @@ def streamed_tool_call(base: str) -> Iterator[str]:
 
 
 def fallback(base: str) -> Iterator[str]:
-    heading("2. The subscription is at its limit: the same request goes on with the API key")
+    heading("2. The subscription is at its limit: the same request is served with the API key")
     body = {
         "model": "claude-opus-5",
         "stream": True,
@@ -108,7 +108,7 @@ def fallback(base: str) -> Iterator[str]:
             chunk["choices"][0]["delta"].get("content") or "" for chunk in events(response)
         )
     say(f"  x-ccproxy-source: {source}   x-ccproxy-reason: {reason}")
-    say(f"  answer: {text!r}")
+    say(f"  response: {text!r}")
     if (source, reason) != ("api_key", "rate_limited") or not text:
         yield f"served by {source} because of {reason}, with {text!r}"
 
@@ -116,10 +116,10 @@ def fallback(base: str) -> Iterator[str]:
 def health(base: str) -> Iterator[str]:
     heading("3. GET /health")
     with sync_client(base_url=base, timeout=10) as http:
-        answer = http.get("/health").json()
-    say(json.dumps(answer, indent=2))
-    if answer["status"] != "ok" or not answer["claudeCode"]["authenticated"]:
-        yield "the proxy is not well"
+        body = http.get("/health").json()
+    say(json.dumps(body, indent=2))
+    if body["status"] != "ok" or not body["claudeCode"]["authenticated"]:
+        yield "the proxy reports a problem"
 
 
 def seen_by_the_stand_in(fake: FakeAnthropic) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Looks at everything between Cursor and Claude, and says what to do.
+"""Checks everything between Cursor and Claude, and says what to do.
 
 `python -m addon.cli.doctor [--json] [--live]`."""
 
@@ -38,15 +38,15 @@ TONES: dict[str, Tone] = {"ok": "plain", "warn": "odd", "fail": "bad"}
 LABEL = 13
 WIDTH = 78
 LIVE_TOKENS = Tokens(input=2_000, output=500)
-"""Of both requests of the live check together, on the safe side."""
+"""An upper bound for both requests of the live check."""
 
 
 async def examine(
     settings: Settings, *, live: bool = False, clock: Callable[[], float] = time.time
 ) -> AsyncIterator[Finding]:
-    """What is found, one by one. `live`: also ask Anthropic, at the user's cost."""
-    # in a thread: it asks the port, and inside mitmproxy that is this very event loop
-    for finding in await asyncio.to_thread(own_house, settings, clock()):
+    """Yields the findings one by one. `live`: also send requests to Anthropic, at the user's cost."""
+    # in a thread: it sends a request to the port, which inside mitmproxy is served by this event loop
+    for finding in await asyncio.to_thread(local_checks, settings, clock()):
         yield finding
     async with async_client(timeout=10) as client:
         yield await checks.login(settings, make_login(settings, client), clock())
@@ -60,8 +60,8 @@ async def examine(
         yield await asyncio.to_thread(with_anthropic, settings)
 
 
-def own_house(settings: Settings, now: float) -> list[Finding]:
-    """What can be seen without asking anybody."""
+def local_checks(settings: Settings, now: float) -> list[Finding]:
+    """The checks that need no network."""
     requirements = (ROOT / "requirements.txt").read_text(encoding="utf-8")
     return [
         checks.python(),
@@ -71,13 +71,13 @@ def own_house(settings: Settings, now: float) -> list[Finding]:
         checks.api_key(settings),
         checks.locks(make_locations(settings), now),
         checks.port(settings),
-        checks.door(settings),
+        checks.access(settings),
         checks.model_names(settings),
     ]
 
 
 def tunnel_url(settings: Settings, config: Path = CONFIG) -> str | None:
-    """The address that stays: the user's own tunnel, or the named one."""
+    """The permanent address: of the user's own tunnel, or of the named one."""
     if not settings.tunnel_url and not config.is_file():
         return None
     try:
@@ -87,7 +87,7 @@ def tunnel_url(settings: Settings, config: Path = CONFIG) -> str | None:
 
 
 def with_stand_in() -> Finding:
-    """A streamed tool call and its result through a proxy of our own, which asks a stand-in for Anthropic."""
+    """Tries a streamed tool call and its result through a new proxy, with a stand-in for Anthropic."""
     from addon.stand_in.anthropic import FakeAnthropic
 
     try:
@@ -97,20 +97,20 @@ def with_stand_in() -> Finding:
             url = stack.enter_context(proxy(home, fake.url))
             problem = try_tool(url, "any", "claude-opus-5", ASK_STAND_IN)
     except DidNotStart as error:
-        problem = f"The proxy does not start: {str(error).strip()}"
+        problem = f"The proxy did not start: {str(error).strip()}"
     if problem:
         return Finding("round trip", "fail", problem, "Please report it with this output.")
     return Finding("round trip", "ok", "a streamed tool call and its result, with a stand-in")
 
 
 def with_anthropic(settings: Settings) -> Finding:
-    """The same with Anthropic itself, through the running proxy or one of our own."""
+    """Tries the same with Anthropic, through the running proxy or a new one."""
     model = live_model(settings)
     try:
         with running_proxy(settings) as url:
             problem = try_tool(url, settings.secret or "any", model, ASK_TO_CALL)
     except DidNotStart as error:
-        problem = f"The proxy does not start: {str(error).strip()}"
+        problem = f"The proxy did not start: {str(error).strip()}"
     if problem:
         return Finding("live", "fail", problem, "See docs/TROUBLESHOOTING.md.")
     return Finding("live", "ok", f"{model} called a tool and used its result")
@@ -127,7 +127,7 @@ def running_proxy(settings: Settings) -> Iterator[str]:
 
 
 def live_model(settings: Settings) -> str:
-    """The cheapest that is known."""
+    """The cheapest known model."""
     catalogue = Catalogue.load(*models_files(settings.home))
     models = [catalogue.get(model_id) for model_id in catalogue.ids]
     return min(models, key=lambda m: (m.prices.input, m.thinking_default)).id
@@ -137,8 +137,8 @@ def cost_of_live(settings: Settings) -> str:
     model = Catalogue.load(*models_files(settings.home)).get(live_model(settings))
     usd = cost(model, LIVE_TOKENS)
     return (
-        f"--live asks Anthropic twice ({model.id}): a little of the subscription's limit, "
-        f"or at most ${usd:.3f} by API key."
+        f"--live sends two requests to Anthropic ({model.id}): a little of the subscription's limit, "
+        f"or at most ${usd:.3f} with the API key."
     )
 
 
@@ -155,7 +155,7 @@ def show(finding: Finding, terminal: Terminal) -> None:
 
 def cursor_lines(settings: Settings, private: bool) -> list[str]:
     url = tunnel_url(settings) or "https://<address of your tunnel>"
-    key = settings.secret or "(./start.sh tunnel makes and shows it)"
+    key = settings.secret or "(./start.sh tunnel creates and shows it)"
     if settings.secret and not private:
         key = f"in {secret_file(settings.home)}, or your PROXY_SECRET_KEY"
     return to_paste(
@@ -164,7 +164,7 @@ def cursor_lines(settings: Settings, private: bool) -> list[str]:
 
 
 async def run(settings: Settings, *, as_json: bool, live: bool) -> int:
-    """1 if anything fails. With `as_json` one object on stdout."""
+    """Returns 1 if a check fails. `as_json`: writes one object to stdout."""
     terminal = Terminal(no_color=settings.no_color)
     if live:
         note = Terminal(sys.stderr) if as_json else terminal
@@ -188,7 +188,9 @@ async def run(settings: Settings, *, as_json: bool, live: bool) -> int:
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="doctor", description=__doc__)
     parser.add_argument("--json", action="store_true", help="one JSON object instead of lines")
-    parser.add_argument("--live", action="store_true", help="also ask Anthropic; says its cost")
+    parser.add_argument(
+        "--live", action="store_true", help="also send requests to Anthropic; shows their cost"
+    )
     given = parser.parse_args(arguments)
     try:
         settings = with_stored_secret(Settings.from_env(environment()))

@@ -1,4 +1,4 @@
-"""The doctor's single checks. Each looks at one thing, changes nothing, and says what to do."""
+"""The doctor's checks. Each examines one thing, changes nothing, and says what to do."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ from addon.credentials.login import Login
 from addon.credentials.open import LoginLocations
 
 type Severity = Literal["ok", "warn", "fail"]
-"""fail: something will not work; warn: something may not, or is better otherwise."""
+"""fail: something does not work; warn: something may not work, or should be changed."""
 
 LONG_ENOUGH = 22
 """Characters: 128 random bits as base64."""
 CLOCK_SECONDS = 60.0
 SOON_SECONDS = 3 * 86400.0
 LOCK_SECONDS = 60.0
-"""After so long without a sign of life a lock of Claude Code's has been left behind."""
-SETUP = "`claude setup-token` makes one that needs no such file: CLAUDE_CODE_OAUTH_TOKEN."
+"""A lock of Claude Code's that was not renewed for this long was left behind."""
+SETUP = "`claude setup-token` creates one that needs no file: CLAUDE_CODE_OAUTH_TOKEN."
 LOGIN = "Run `claude /login`, or set CLAUDE_CODE_OAUTH_TOKEN (from `claude setup-token`)."
 
 
@@ -53,7 +53,7 @@ def python(version: tuple[int, ...] = sys.version_info[:3]) -> Finding:
 
 
 def packages(requirements: str, installed: Callable[[str], str] = metadata.version) -> Finding:
-    """Compares with the floors that requirements.txt names."""
+    """Compares with the minimum versions in requirements.txt."""
     wrong = []
     for name, floor in re.findall(r"^([a-z-]+)>=([\d.]+)", requirements, re.MULTILINE):
         try:
@@ -78,7 +78,7 @@ def token_counts(vocabulary: Vocabulary) -> Finding:
     if vocabulary.problem is not None:
         todo = "Delete the folder .venv and run ./start.sh again; if that doesn't help, clone ccproxy anew."
         return Finding("token counts", "warn", vocabulary.problem, todo)
-    return Finding("token counts", "ok", "by the vocabulary that comes with ccproxy")
+    return Finding("token counts", "ok", "use the vocabulary that comes with ccproxy")
 
 
 def state_folder(home: Path) -> Finding:
@@ -88,7 +88,7 @@ def state_folder(home: Path) -> Finding:
         probe.write_text("")
         probe.unlink()
     except OSError as error:
-        text = f"{home} can't be written ({error.strerror}): usage is forgotten at each start."
+        text = f"{home} can't be written ({error.strerror}): usage is lost at each restart."
         return Finding("state", "fail", text, "Make it writable, or set CCPROXY_HOME.")
     return Finding("state", "ok", str(home))
 
@@ -97,7 +97,7 @@ async def login(settings: Settings, login: Login, now: float) -> Finding:
     key = settings.api_key is not None and settings.key_allowed
     if not settings.claude_code_first:
         if key:
-            return Finding("login", "ok", "not used (CLAUDE_CODE_FIRST=false): the API key pays")
+            return Finding("login", "ok", "not used (CLAUDE_CODE_FIRST=false): the API key is")
         todo = "Set ANTHROPIC_API_KEY, or remove CLAUDE_CODE_FIRST."
         return Finding("login", "fail", "CLAUDE_CODE_FIRST=false, and there is no API key.", todo)
     try:
@@ -120,7 +120,7 @@ async def login(settings: Settings, login: Login, now: float) -> Finding:
 
 
 def _has_ended(found: Credential, now: float) -> bool:
-    """Nothing but a new login helps."""
+    """Whether only a new login helps."""
     if found.refresh_token is None:
         return found.expires_at is not None and found.expires_at <= now
     again = found.refresh_token_expires_at
@@ -135,17 +135,17 @@ def _time(seconds: float) -> str:
 
 def api_key(settings: Settings) -> Finding:
     if settings.api_key is None:
-        text = "none: nothing to fall back to; long conversations are trimmed, not summarized"
+        text = "none: there is no fallback; long conversations are trimmed, not summarized"
         return Finding("API key", "ok", text)
     if not settings.api_key.startswith("sk-ant-api"):
         todo = "Copy it again from https://console.anthropic.com/settings/keys."
-        return Finding("API key", "warn", "It does not look like one of Anthropic's.", todo)
+        return Finding("API key", "warn", "It does not look like an Anthropic API key.", todo)
     unused = "never used (FALLBACK=off); long conversations are trimmed, not summarized"
     return Finding("API key", "ok", "set" if settings.key_allowed else unused)
 
 
 def locks(locations: LoginLocations, now: float) -> Finding:
-    """The locks that Claude Code and its helpers hold for seconds while they refresh the login."""
+    """The locks that Claude Code holds for seconds while it refreshes the login."""
     folder = locations.folder
     paths = (folder / ".oauth_refresh.lock", folder / ".storage-write.lock")
     for path in (*paths, folder / ".credentials.json.lock"):
@@ -154,11 +154,11 @@ def locks(locations: LoginLocations, now: float) -> Finding:
         except OSError:
             continue
         if path in paths and not stat.S_ISDIR(found.st_mode):
-            return Finding("locks", "fail", f"{path} is in the way.", "Remove it.")
+            return Finding("locks", "fail", f"{path} is not a folder.", "Remove it.")
         if now - found.st_mtime > LOCK_SECONDS:
-            text = f"{path.name} was left behind by a program that died."
+            text = f"{path.name} was left behind by a program that crashed."
             return Finding("locks", "warn", text, "ccproxy removes it when it needs to refresh.")
-        return Finding("locks", "ok", f"{path.name} is held at this moment")
+        return Finding("locks", "ok", f"{path.name} is held")
     return Finding("locks", "ok", "none held")
 
 
@@ -170,107 +170,113 @@ def port(settings: Settings) -> Finding:
             return Finding("port", "ok", f"the proxy is running on {settings.port}")
         case _:
             text = f"{settings.port} is in use by another program."
-            return Finding("port", "fail", text, "Stop that, or set PORT to another port.")
+            return Finding("port", "fail", text, "Stop it, or set PORT to another port.")
 
 
 async def upstream(
     url: str, clock: Callable[[], float], transport: httpx.AsyncBaseTransport | None = None
 ) -> list[Finding]:
-    """Whether Anthropic can be reached, and with its Date header this machine's clock."""
+    """Whether Anthropic can be reached, and whether its Date header agrees with this machine's clock."""
     try:
         async with async_client(timeout=10, transport=transport) as client:
-            answer = await client.head(url)
+            response = await client.head(url)
     except httpx.HTTPError as error:
         text = f"{url} can't be reached ({str(error) or type(error).__name__})."
         return [Finding("Anthropic", "fail", text, "Is this machine online? A firewall?")]
-    return [Finding("Anthropic", "ok", f"{url} answers"), _clock(answer, clock())]
+    return [Finding("Anthropic", "ok", f"{url} responds"), _clock(response, clock())]
 
 
-def _clock(answer: httpx.Response, now: float) -> Finding:
-    told = http_date(answer.headers.get("date"))
+def _clock(response: httpx.Response, now: float) -> Finding:
+    told = http_date(response.headers.get("date"))
     if told is None:
-        return Finding("clock", "ok", "not compared: no Date in the answer")
+        return Finding("clock", "ok", "not compared: the response had no Date")
     off = now - told
     if abs(off) <= CLOCK_SECONDS:
-        return Finding("clock", "ok", "right")
-    text = f"It is {abs(off):.0f} s {'ahead' if off > 0 else 'behind'}: expiry is misjudged."
+        return Finding("clock", "ok", "correct")
+    text = f"It is {abs(off):.0f} s {'fast' if off > 0 else 'slow'}, so expiry times are misjudged."
     return Finding("clock", "warn", text, "Let the system set its clock from the network.")
 
 
 async def running(
     settings: Settings, transport: httpx.AsyncBaseTransport | None = None
 ) -> list[Finding]:
-    """What a running proxy says of itself; nothing when none runs."""
+    """What a running proxy reports about itself; nothing if none is running."""
     url = f"http://127.0.0.1:{settings.port}"
     auth = {"authorization": f"Bearer {settings.secret}"} if settings.secret else {}
     try:
         async with async_client(trust_env=False, timeout=5, transport=transport) as client:
-            answer = await client.get(f"{url}/health", headers=auth)
-            refused = await client.get(f"{url}/security/blocked", headers=auth)
+            response = await client.get(f"{url}/health", headers=auth)
+            blocked = await client.get(f"{url}/security/blocked", headers=auth)
     except httpx.HTTPError:
         return []
-    if OURS not in answer.headers:
+    if OURS not in response.headers:
         return []
-    if answer.status_code != 200:
+    if response.status_code != 200:
         todo = "It runs with another PROXY_SECRET_KEY or CCPROXY_HOME: restart it."
-        return [Finding("proxy", "warn", f"/health answers {answer.status_code}.", todo)]
-    health = answer.json()
+        return [Finding("proxy", "warn", f"/health returns {response.status_code}.", todo)]
+    health = response.json()
     if problems := health.get("problems"):
         text = f"/health says: {problems[0]}"
         return [Finding("proxy", "warn", text, f"{url}/health shows everything.")]
     if health.get("status") != "ok":
         problem = (health.get("claudeCode") or {}).get("lastError") or health.get("status")
         return [Finding("proxy", "warn", f"/health says: {problem}.", LOGIN)]
-    resting = [entry for entry in health.get("cooldowns") or () if entry.get("seconds")]
-    text = "is well" if not resting else "is well; the subscription rests until its limit resets"
-    return [Finding("proxy", "ok", text), *_refused(refused)]
+    limited = [entry for entry in health.get("cooldowns") or () if entry.get("seconds")]
+    text = (
+        "running" if not limited else "running; the subscription is not used until its limit resets"
+    )
+    return [Finding("proxy", "ok", text), *_blocked(blocked)]
 
 
-def _refused(answer: httpx.Response) -> list[Finding]:
-    """The newest caller that a line in `.env` would let in."""
-    blocked = answer.json().get("blocked", []) if answer.status_code == 200 else []
+def _blocked(response: httpx.Response) -> list[Finding]:
+    """The newest blocked caller that a line in `.env` would allow."""
+    blocked = response.json().get("blocked", []) if response.status_code == 200 else []
     for entry in blocked:
         if entry.get("allow"):
-            text = f"{entry['address']} was refused. Is that one of Cursor's servers?"
-            return [Finding("refused", "warn", text, f"Then put into .env: {entry['allow']}")]
+            text = f"{entry['address']} was blocked. Is it one of Cursor's servers?"
+            return [Finding("blocked", "warn", text, f"If so, add to .env: {entry['allow']}")]
     return []
 
 
 async def tunnel(
     url: str | None, settings: Settings, transport: httpx.AsyncBaseTransport | None = None
 ) -> Finding:
-    """`url`: of the tunnel, where it is known."""
+    """`url`: of the tunnel, if it is known."""
     if url is None:
-        return Finding("tunnel", "ok", "no fixed one is set up; only Cursor needs one")
+        return Finding(
+            "tunnel", "ok", "none with a permanent address is set up; only Cursor needs one"
+        )
     listed = settings.allowed_ips_given
     secret = settings.secret or ""
     seen = await check_from_outside(url, secret, listed=listed, tries=1, transport=transport)
     if seen.ok:
         return Finding("tunnel", "ok", f"{url}: {seen.text}")
     state: Severity = "fail" if seen.text.startswith("DANGER") else "warn"
-    return Finding("tunnel", state, f"{url}: {seen.text}", "./start.sh tunnel runs it.")
+    return Finding("tunnel", state, f"{url}: {seen.text}", "./start.sh tunnel starts it.")
 
 
-def door(settings: Settings) -> Finding:
-    """Who may come through a tunnel."""
+def access(settings: Settings) -> Finding:
+    """Who can get in through a tunnel."""
     listed = settings.secret is None or settings.allowed_ips_given
     shown = "any address" if settings.allowed_ips is None else f"{len(settings.allowed_ips)} ranges"
     if settings.secret is None:
         if settings.allowed_ips is None:
-            text = "Whoever knows a tunnel's address gets in."
-            return Finding("door", "fail", text, "Set PROXY_SECRET_KEY, or run ./start.sh once.")
+            text = "Anyone who knows a tunnel's address gets in."
+            return Finding("access", "fail", text, "Set PROXY_SECRET_KEY, or run ./start.sh once.")
         if settings.tunnel_provider != "cloudflare":
-            return Finding("door", "ok", "tunnel: closed: there is no secret (PROXY_SECRET_KEY)")
-        return Finding("door", "ok", f"tunnel: {shown} (ALLOWED_IPS), no secret")
+            return Finding(
+                "access", "ok", "tunnel: closed, because there is no secret (PROXY_SECRET_KEY)"
+            )
+        return Finding("access", "ok", f"tunnel: {shown} (ALLOWED_IPS), no secret")
     if len(settings.secret) < LONG_ENOUGH:
-        todo = "Remove PROXY_SECRET_KEY: ./start.sh then makes a good one."
-        return Finding("door", "warn", "PROXY_SECRET_KEY is short enough to be guessed.", todo)
-    return Finding("door", "ok", "tunnel: the secret" + (f", from {shown}" if listed else ""))
+        todo = "Remove PROXY_SECRET_KEY: ./start.sh then creates a good one."
+        return Finding("access", "warn", "PROXY_SECRET_KEY is short enough to be guessed.", todo)
+    return Finding("access", "ok", "tunnel: the secret" + (f", from {shown}" if listed else ""))
 
 
 def model_names(settings: Settings) -> Finding:
     taken = [name for name, _ in settings.model_aliases if collides(name)]
     if taken:
-        text = f"Cursor may take {', '.join(taken)} for a model of its own."
+        text = f"Cursor may treat {', '.join(taken)} as one of its own models."
         return Finding("model names", "warn", text, ADVICE)
-    return Finding("model names", "ok", "none that Cursor takes for its own")
+    return Finding("model names", "ok", "none that Cursor treats as its own")

@@ -1,4 +1,4 @@
-"""Starts mitmdump or mitmweb with this proxy in it, the same way on every system."""
+"""Starts mitmdump or mitmweb with ccproxy loaded, the same way on every system."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from addon.core.settings import Settings, SettingsError
 
 PORT_OPTION = re.compile(r"(?:-p|--listen-port)(?:(?<=-p)=?|=)(?P<attached>\d+)|-p|--listen-port")
 QUIET = ("--quiet", "-q")
-"""mitmproxy's own flags; they quiet our lines too."""
+"""mitmproxy's own flags; they also silence ccproxy's lines."""
 
 OURS = "x-ccproxy-source"
-"""A header that every answer of ours has, errors included."""
+"""A header that every response of the proxy has, including errors."""
 
 type Listener = Literal["nobody", "ccproxy", "another program"]
 
@@ -37,7 +37,7 @@ def command(program: str, settings: Settings, arguments: list[str]) -> list[str]
         line += ["--mode", f"reverse:{settings.upstream_url}@127.0.0.1:{settings.port}"]
         if _port_is_free("::1", settings.port):
             line += ["--mode", f"reverse:{settings.upstream_url}@::1:{settings.port}"]
-    # lazy: the sockets are open before the script is loaded, and nothing may go upstream before that
+    # lazy: the sockets are open before the script is loaded, and nothing may be sent upstream before that
     wanted = {"connection_strategy": "lazy"}
     if program == "mitmweb":
         line.append("--no-web-open-browser")
@@ -45,7 +45,7 @@ def command(program: str, settings: Settings, arguments: list[str]) -> list[str]
     if any(a in QUIET for a in arguments):
         wanted["ccproxy_quiet"] = "true"
     for name, value in wanted.items():
-        # mitmproxy refuses an option that is set twice; what the user sets wrong, SafeOptions sets back
+        # mitmproxy rejects an option that is set twice; SafeOptions overrides unsafe values
         if not any(a.removeprefix("--set=").startswith(f"{name}=") for a in arguments):
             line += ["--set", f"{name}={value}"]
     return line + arguments
@@ -56,19 +56,19 @@ def has_mode(arguments: Sequence[str]) -> bool:
 
 
 def launch(program: str, settings: Settings, arguments: list[str]) -> NoReturn:
-    """Become that program. Says so and exits with 1 when the port is taken."""
+    """Replaces this process with `program`. Exits with 1 and a message if the port is in use."""
     taken = port_taken(settings.port)
     if taken:
         sys.stderr.write(taken + "\n")
         sys.exit(1)
     line = command(program, settings, arguments)
-    if sys.platform == "win32":  # exec there returns to the shell at once
+    if sys.platform == "win32":  # exec returns to the shell at once there
         sys.exit(subprocess.call(line, env=inherited(PYTHONUTF8="1")))  # noqa: S603 (our own interpreter's neighbour)
     os.execv(line[0], line)  # noqa: S606
 
 
 def port_taken(port: int) -> str | None:
-    """What to say when the proxy can't listen on `port`; None when it can."""
+    """Why the proxy can't listen on `port`; None if it can."""
     match who_listens(port):
         case "nobody":
             return None
@@ -76,7 +76,7 @@ def port_taken(port: int) -> str | None:
             return f"ccproxy is already running on port {port}. Stop it first, or set PORT to another port."
         case _:
             return (
-                f"Port {port} is in use by another program. Stop that, or set PORT to another port."
+                f"Port {port} is in use by another program. Stop it, or set PORT to another port."
             )
 
 
@@ -84,12 +84,12 @@ def who_listens(port: int) -> Listener:
     if _port_is_free("127.0.0.1", port):
         return "nobody"
     try:
-        # trust_env: a proxy named in the environment must not be asked about this machine
+        # trust_env: a proxy set in the environment must not be used for this machine
         with sync_client(trust_env=False, timeout=2) as client:
-            answer = client.get(f"http://127.0.0.1:{port}/health")
+            response = client.get(f"http://127.0.0.1:{port}/health")
     except httpx.HTTPError:
         return "another program"
-    return "ccproxy" if OURS in answer.headers else "another program"
+    return "ccproxy" if OURS in response.headers else "another program"
 
 
 def _port_is_free(host: str, port: int) -> bool:
@@ -104,7 +104,7 @@ def _port_is_free(host: str, port: int) -> bool:
 
 
 def with_port_as_setting(arguments: Sequence[str]) -> list[str]:
-    """mitmproxy's `-p 9000` as `--set ccproxy_port=9000`: on its own it has no effect beside a --mode with a port."""
+    """Replaces mitmproxy's `-p 9000` by `--set ccproxy_port=9000`: it has no effect together with a --mode with a port."""
     found: list[str] = []
     words = iter(arguments)
     for word in words:
@@ -115,7 +115,7 @@ def with_port_as_setting(arguments: Sequence[str]) -> list[str]:
 
 
 def given_settings(arguments: Sequence[str]) -> dict[str, str]:
-    """Variables' values from `--set ccproxy_…=…`. Raises SettingsError for an option of ours that does not exist."""
+    """Settings from `--set ccproxy_…=…`, by variable. Raises SettingsError for an unknown ccproxy option."""
     pairs = [word.removeprefix("--set=").partition("=") for word in arguments]
     given = {name: value for name, _, value in pairs if name.startswith(PREFIX)}
     refuse_unknown_options(given)
@@ -124,7 +124,7 @@ def given_settings(arguments: Sequence[str]) -> dict[str, str]:
 
 
 def read_settings(arguments: Sequence[str] = ()) -> Settings:
-    """The settings of this environment and of these options. Says what is wrong and exits with 1."""
+    """The settings from the environment and these options. Exits with 1 and a message if they are invalid."""
     try:
         return Settings.from_env(environment() | given_settings(arguments))
     except SettingsError as error:
@@ -133,7 +133,7 @@ def read_settings(arguments: Sequence[str] = ()) -> Settings:
 
 
 def ensure_secret(settings: Settings) -> None:
-    """Make the secret that a tunnel needs. Without a place to keep it the proxy still serves this machine."""
+    """Creates the secret that a tunnel needs. If it can't be stored, the proxy still serves this machine."""
     if settings.secret is not None:
         return
     try:

@@ -1,4 +1,4 @@
-"""The proxy as a process in front of a stand-in for Anthropic: for the demo, the doctor and reruns."""
+"""Runs the proxy as a subprocess, for the demo, the doctor and reruns."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ OAUTH_TOKEN, API_KEY = "sk-ant-oat01-test", "sk-ant-api03-test"
 
 
 class DidNotStart(Exception):
-    """The message holds what the proxy said."""
+    """The message is the proxy's output."""
 
 
 @contextlib.contextmanager
 def proxy(home: str, upstream: str, **more: str) -> Iterator[str]:
-    """The address of a proxy with made-up credentials and `more` settings, whose state is in `home`."""
+    """Runs a proxy with made-up credentials, `more` settings and its state in `home`; yields its address."""
     made_up = {
         "CCPROXY_HOME": f"{home}/state",
         "CLAUDE_CONFIG_DIR": f"{home}/claude",
@@ -38,7 +38,7 @@ def proxy(home: str, upstream: str, **more: str) -> Iterator[str]:
 
 @contextlib.contextmanager
 def own_proxy(env: Mapping[str, str], log: Path) -> Iterator[str]:
-    """The address of a proxy on a free port, from when it answers until the block ends. Raises DidNotStart."""
+    """Runs a proxy on a free port until the block ends; yields its address when it responds. Raises DidNotStart."""
     port = free_port()
     own = {"CCPROXY_ENV_FILE": "", "PORT": str(port), "REQUIRE_SECRET_LOCALLY": "false"}
     command = [sys.executable, str(ROOT), "run"]

@@ -1,7 +1,7 @@
-"""Sends a saved request once more, through the proxy to the stand-in for Anthropic: `python -m addon.cli.rerun FILE`.
+"""Sends a saved request again, through the proxy to the stand-in for Anthropic: `python -m addon.cli.rerun FILE`.
 
-FILE is an answer of `GET /explain/<id>`. No account, no internet, no cost: to see what this version of ccproxy makes
-of a request that went wrong, and what has changed since.
+FILE is a response of `GET /explain/<id>`. It needs no account and no internet and costs nothing. It shows what this
+version of ccproxy makes of a request that failed, and what has changed since.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ KEPT_HEADERS = ("content-type", "anthropic-version", "anthropic-beta")
 
 
 class Unusable(Exception):
-    """The file is not what is needed; the message says why."""
+    """The file can't be used; the message says why."""
 
 
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="rerun", description=__doc__)
-    parser.add_argument("file", type=Path, help="an answer of GET /explain/<id>")
+    parser.add_argument("file", type=Path, help="a response of GET /explain/<id>")
     try:
         saved = read(parser.parse_args(arguments).file)
         again = rerun(saved)
@@ -42,8 +42,8 @@ def main(arguments: list[str]) -> int:
         sys.stderr.write(f"{error}\n")
         return 1
     sys.stdout.write(as_text(again))
-    sys.stdout.write("\nWHAT IS SENT UPSTREAM NOW, COMPARED WITH THEN\n\n")
-    sys.stdout.write("".join(differences(saved, again)) or "Nothing differs.\n")
+    sys.stdout.write("\nWHAT IS SENT UPSTREAM, THEN AND NOW\n\n")
+    sys.stdout.write("".join(differences(saved, again)) or "No difference.\n")
     return 0
 
 
@@ -57,7 +57,7 @@ def read(file: Path) -> JsonObject:
         raise Unusable(f"{file} is not JSON: {error}") from None
     client = entry.get("client") if isinstance(entry, dict) else None
     if not isinstance(client, dict) or not isinstance(client.get("body"), dict):
-        raise Unusable(f"{file} is no answer of GET /explain/<id>: it has no client.body.")
+        raise Unusable(f"{file} is not a response of GET /explain/<id>: it has no client.body.")
     return dict(entry)
 
 

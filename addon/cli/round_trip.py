@@ -1,4 +1,4 @@
-"""One streamed chat with a tool, and the tool's result: what an agent does all day, in two requests."""
+"""Tests a streamed tool call and its result through a proxy, as an agent uses it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Failed(Exception):
 
 @dataclass(slots=True)
 class Turn:
-    """An assistant's turn, put together from its chunks."""
+    """An assistant turn, assembled from its chunks."""
 
     text: str = ""
     calls: list[dict[str, Any]] = field(default_factory=list)
@@ -42,14 +42,14 @@ class Turn:
 
 
 def try_tool(url: str, key: str, model: str, ask: str) -> str | None:
-    """Why it does not work, or None. `url`: the proxy's, without /v1."""
+    """Why it does not work, or None if it does. `url`: the proxy's, without /v1."""
     messages: list[dict[str, Any]] = [{"role": "user", "content": ask}]
     try:
         with sync_client(base_url=url, timeout=120, trust_env=False) as client:
             client.headers["authorization"] = f"Bearer {key}"
             turn = _ask(client, model, messages)
             if turn.finish != "tool_calls" or len(turn.calls) != 1:
-                return f"No tool was called: the answer ended with {turn.finish}."
+                return f"No tool was called: the response ended with {turn.finish}."
             call = turn.calls[0]
             messages.append({"role": "assistant", "content": None, "tool_calls": turn.calls})
             result = {"role": "tool", "tool_call_id": call["id"], "content": f"{WORD} degrees"}
@@ -57,7 +57,7 @@ def try_tool(url: str, key: str, model: str, ask: str) -> str | None:
     except (httpx.HTTPError, Failed) as error:
         return str(error) or type(error).__name__
     if turn.finish != "stop" or not turn.text:
-        return f"After the tool's result there was no answer: it ended with {turn.finish}."
+        return f"There was no response to the tool's result: it ended with {turn.finish}."
     return None
 
 
@@ -73,15 +73,15 @@ def _ask(client: httpx.Client, model: str, messages: list[dict[str, Any]]) -> Tu
     return turn
 
 
-def _reason(answer: httpx.Response) -> str:
+def _reason(response: httpx.Response) -> str:
     try:
-        return f"{answer.status_code}: {answer.json()['error']['message']}"
+        return f"{response.status_code}: {response.json()['error']['message']}"
     except (ValueError, KeyError, TypeError):
-        return f"The proxy answered {answer.status_code}."
+        return f"The proxy returned {response.status_code}."
 
 
-def _chunks(answer: httpx.Response) -> Iterator[dict[str, Any]]:
-    for line in answer.iter_lines():
+def _chunks(response: httpx.Response) -> Iterator[dict[str, Any]]:
+    for line in response.iter_lines():
         if line.startswith("data: {"):
             chunk = json.loads(line[6:])
             if "error" in chunk:

@@ -33,7 +33,7 @@ QUICK_URL = re.compile(r"https://(?!api\.)[a-z0-9-]+\.trycloudflare\.com")
 HEALTHY_SECONDS = 60.0
 URL_SECONDS = 60.0
 STOP_SECONDS = 105.0
-"""The proxy lets running answers finish for some 25 s, and a refresh of the login, which must be saved, for 75."""
+"""When stopped, the proxy waits up to 25 s for running responses, and up to 75 s for a refresh of the login."""
 
 MISSING = """\
 cloudflared is not installed, so there is no tunnel. Cursor's servers need one
@@ -46,26 +46,26 @@ address that it prints. Clients on this machine need no tunnel: ./start.sh"""
 
 
 class TunnelError(Exception):
-    """There can be no tunnel; the message says what to do."""
+    """The tunnel can't be started; the message says what to do."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     url: str | None
-    """The tunnel's address; None: cloudflared will say."""
+    """The tunnel's address; None: cloudflared will print it."""
     command: list[str] | None = None
-    """What to run; None: the user runs the tunnel."""
+    """The command to run; None: the user runs the tunnel."""
     warning: str | None = None
 
     @property
-    def told(self) -> dict[str, str]:
-        """Variables by which the proxy knows the tunnel."""
+    def variables(self) -> dict[str, str]:
+        """Environment variables that describe the tunnel to the proxy."""
         url = {"TUNNEL_URL": self.url} if self.url else {}
         return url | ({"TUNNEL_PROVIDER": "cloudflare"} if self.command else {})
 
 
 def make_plan(settings: Settings, config: Path, cloudflared: str | None, spare: Path) -> Plan:
-    """`config`: of a named tunnel, if it exists; `spare`: a path for an empty one. Raises TunnelError."""
+    """`config`: of a named tunnel, if the file exists; `spare`: a path for an empty one. Raises TunnelError."""
     if settings.tunnel_url:
         return Plan(url=_checked(settings.tunnel_url.removesuffix("/v1")))
     if cloudflared is None:
@@ -74,8 +74,8 @@ def make_plan(settings: Settings, config: Path, cloudflared: str | None, spare: 
     if config.is_file():
         host, warning = _read_config(config, settings.port)
         return Plan(url=f"https://{host}", command=[*base, str(config), "run"], warning=warning)
-    # Without a config of its own cloudflared takes ~/.cloudflared/config.yml, whose last rule answers 404 to a
-    # quick tunnel's address (cloudflared#785).
+    # Without --config cloudflared reads ~/.cloudflared/config.yml, whose last rule returns 404 for the address of a
+    # quick tunnel (cloudflared#785).
     try:
         spare.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         spare.write_text("")
@@ -88,7 +88,7 @@ def make_plan(settings: Settings, config: Path, cloudflared: str | None, spare: 
 def _checked(url: str) -> str:
     parts = urlsplit(url)
     if parts.scheme != "https" and parts.hostname not in ("127.0.0.1", "localhost", "::1"):
-        raise TunnelError(f"TUNNEL_URL: {url} would send the secret in the clear. Use https://.")
+        raise TunnelError(f"TUNNEL_URL: {url} would send the secret unencrypted. Use https://.")
     return url
 
 
@@ -96,22 +96,22 @@ def _read_config(config: Path, port: int) -> tuple[str, str | None]:
     text = config.read_text(encoding="utf-8")
     host = re.search(r"^[\s-]*hostname:\s*[\"']?([^\s\"'#]+)", text, re.MULTILINE)
     if host is None:
-        raise TunnelError(f"{config.name} names no hostname; see cloudflared-config.example.yml.")
+        raise TunnelError(f"{config.name} has no hostname; see cloudflared-config.example.yml.")
     ports = re.findall(r"^[\s-]*service:\s*[\"']?https?://[^\s\"'#]*:(\d+)", text, re.MULTILINE)
     if ports and str(port) not in ports:
-        return host[1], f"{config.name} leads to port {ports[0]}, but the proxy is on {port}."
+        return host[1], f"{config.name} points to port {ports[0]}, but the proxy is on {port}."
     return host[1], None
 
 
 class Child:
-    """A running program whose lines are shown with its name in front."""
+    """A running program whose output lines are shown with its name as prefix."""
 
     def __init__(self, name: str, process: asyncio.subprocess.Process, terminal: Terminal) -> None:
         self.name = name
         self.process = process
         self.terminal = terminal
         self.url: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        """The quick tunnel's address, when a line has told it."""
+        """The quick tunnel's address, once a line has contained it."""
         self.reading = asyncio.create_task(self.read())
 
     @classmethod
@@ -125,7 +125,7 @@ class Child:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
             limit=1024 * 1024,
-            # Ctrl+C is for us alone: the proxy would take what we then send it for a second one, and end at once.
+            # Only this program gets Ctrl+C: with the signal that follows, the proxy would see two, and exit at once.
             start_new_session=True,
         )
         return cls(name, process, terminal)
@@ -161,7 +161,7 @@ async def _next_line(stream: asyncio.StreamReader) -> bytes:
 
 
 class Tunnel:
-    """Both programs, from start to end."""
+    """The proxy and the tunnel, from start to end."""
 
     def __init__(self, settings: Settings, secret: str, plan: Plan, terminal: Terminal) -> None:
         self.settings = settings
@@ -179,14 +179,14 @@ class Tunnel:
                 return_when=asyncio.FIRST_COMPLETED,
             )
             ended = [c for c in self.children if c.process.returncode is not None]
-            self.say(f"The {ended[0].name} has ended, so all is stopped.", "bad")
+            self.say(f"The {ended[0].name} has ended, so both are stopped.", "bad")
             return 1
         finally:
             await asyncio.gather(*(child.stop() for child in self.children))
 
     async def open(self, arguments: list[str]) -> None:
         command = [sys.executable, str(ROOT), "run", *arguments]
-        variables = inherited(PYTHONUNBUFFERED="1", **self.plan.told)
+        variables = inherited(PYTHONUNBUFFERED="1", **self.plan.variables)
         proxy = await self.start("proxy", command, variables)
         await self.until_healthy(proxy)
         if self.plan.warning:
@@ -209,14 +209,14 @@ class Tunnel:
         async with async_client(trust_env=False, timeout=2) as client:
             for _ in range(int(HEALTHY_SECONDS / 0.1)):
                 if proxy.process.returncode is not None:
-                    raise TunnelError("The proxy did not start; its lines above say why.")
+                    raise TunnelError("The proxy did not start; its output above says why.")
                 with contextlib.suppress(httpx.HTTPError):
                     url = f"http://127.0.0.1:{self.settings.port}/health"
-                    # mitmproxy listens before it has loaded us, and then asks Anthropic
+                    # mitmproxy listens before it has loaded ccproxy, and forwards to Anthropic until then
                     if OURS in (await client.get(url)).headers:
                         return
                 await asyncio.sleep(0.1)
-        raise TunnelError(f"The proxy did not answer within {HEALTHY_SECONDS:.0f} s.")
+        raise TunnelError(f"The proxy did not respond within {HEALTHY_SECONDS:.0f} s.")
 
     async def quick_url(self, tunnel: Child) -> str:
         ended = asyncio.create_task(tunnel.process.wait())
@@ -226,7 +226,7 @@ class Tunnel:
         if tunnel.url.done():
             return tunnel.url.result()
         raise TunnelError(
-            "cloudflared gave no address; its lines above say why. Is this machine online?"
+            "cloudflared printed no address; its output above says why. Is this machine online?"
         )
 
     async def show(self, url: str) -> None:
@@ -240,20 +240,24 @@ class Tunnel:
             self.say(line)
         self.say()
         if self.plan.url is None:
-            self.say("This address is new at each start; a named tunnel keeps its own: see README.")
-        self.say("Whoever has the address and the key can use your subscription. Ctrl+C ends both.")
+            self.say(
+                "This address changes at each start; a named tunnel keeps its address: see README."
+            )
+        self.say(
+            "Anyone who has the address and the key can use your subscription. Ctrl+C ends both."
+        )
 
     def say(self, text: str = "", tone: Tone = "plain") -> None:
         self.terminal.line(text, tone)
 
 
 def _where_the_key_is(settings: Settings) -> str:
-    """For an output that may be kept: the key stays out of it."""
+    """Where to find the key, for output that may be stored."""
     return "PROXY_SECRET_KEY" if settings.secret else f"in {secret_file(settings.home)}"
 
 
 async def serve(tunnel: Tunnel, arguments: list[str]) -> int:
-    """Runs it; a SIGTERM or a closed terminal ends it as Ctrl+C does."""
+    """Runs `tunnel`; SIGTERM and a closed terminal end it as Ctrl+C does."""
     task = asyncio.current_task()
     for name in ("SIGTERM", "SIGHUP"):
         with contextlib.suppress(AttributeError, NotImplementedError):  # Windows

@@ -34,10 +34,10 @@ async def lines(
         (MISSING, {"ANTHROPIC_API_KEY": "k", "CLAUDE_CODE_FIRST": "false"}, "used for everything"),
         (MISSING, {}, "summarized above 200000 tokens"),
         (MISSING, {"CONTEXT_STRATEGY": "trim", "CONTEXT_MAX_TOKENS": "auto"}, "trimmed above the model's own window"),
-        (MISSING, {"CONTEXT_STRATEGY": "none"}, "left as it is"),
+        (MISSING, {"CONTEXT_STRATEGY": "none"}, "unchanged"),
         (MISSING, {}, "closed: no secret is set (PROXY_SECRET_KEY)"),
-        (MISSING, {"TUNNEL_PROVIDER": "cloudflare"}, "open to ALLOWED_IPS (Cursor's servers), with no secret set"),
-        (MISSING, {"ALLOWED_IPS": "*"}, "open to everybody (ALLOWED_IPS=*), with no secret set"),
+        (MISSING, {"TUNNEL_PROVIDER": "cloudflare"}, "open to ALLOWED_IPS (Cursor's servers), without a secret"),
+        (MISSING, {"ALLOWED_IPS": "*"}, "open to everyone (ALLOWED_IPS=*), without a secret"),
         (MISSING, {"PROXY_SECRET_KEY": "s"}, "see CCPROXY_HOME/secret, or PROXY_SECRET_KEY"),
     ],
 )  # fmt: skip

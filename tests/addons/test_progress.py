@@ -76,7 +76,7 @@ def test_it_says_what_is_waited_for() -> None:
     _flow, exchange = waiting(exchanges, clock)
     exchange.attempts.append(attempt())
     clock.now += 10
-    assert "Anthropic has not begun to answer" in next(progress.look())
+    assert "Anthropic has not responded yet" in next(progress.look())
     exchange.doing = "bringing the conversation within its limit"
     clock.now += 20
     assert "bringing the conversation within its limit" in next(progress.look())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from addon.api.request_history import Explained, as_text
+from addon.api.request_history import RequestHistory, as_text
 
 
 def entry(ident: str, size: int = 0, **more: Any) -> dict[str, Any]:
@@ -16,7 +16,7 @@ def entry(ident: str, size: int = 0, **more: Any) -> dict[str, Any]:
 
 
 def test_the_newest_are_kept() -> None:
-    explained = Explained(kept=3)
+    explained = RequestHistory(kept=3)
     for number in range(5):
         explained.put(entry(str(number)))
     assert [row["id"] for row in explained.newest()] == ["4", "3", "2"]
@@ -24,20 +24,20 @@ def test_the_newest_are_kept() -> None:
 
 
 def test_large_ones_push_older_ones_out() -> None:
-    explained = Explained(most_bytes=5_000)
+    explained = RequestHistory(most_bytes=5_000)
     for number in range(5):
         explained.put(entry(str(number), size=2_000))
     assert [row["id"] for row in explained.newest()] == ["4", "3"]
 
 
 def test_one_that_is_too_large_by_itself_is_kept_until_the_next() -> None:
-    explained = Explained(most_bytes=100)
+    explained = RequestHistory(most_bytes=100)
     explained.put(entry("a", size=1_000))
     assert explained.get("a") is not None
 
 
 def test_a_flow_finds_its_request() -> None:
-    explained = Explained()
+    explained = RequestHistory()
     explained.put(entry("a"))
     assert (explained.of_flow("flow-a") or {})["id"] == "a"
     assert explained.of_flow("flow-b") is None

@@ -138,7 +138,7 @@ def test_no_locks_are_well(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("age", "state", "text"), [(5, "ok", "is held at this moment"), (600, "warn", "left behind")]
+    ("age", "state", "text"), [(5, "ok", "is held"), (600, "warn", "left behind")]
 )
 def test_a_lock_tells_by_its_age_whether_its_holder_lives(
     tmp_path: Path, age: float, state: str, text: str
@@ -168,8 +168,8 @@ def refusing() -> httpx.MockTransport:
 
 @pytest.mark.parametrize(
     ("told", "state", "text"),
-    [(NOW, "ok", "right"), (NOW - 300, "warn", "300 s ahead"), (NOW + 300, "warn", "300 s behind")],
-    ids=["right", "ahead", "behind"],
+    [(NOW, "ok", "correct"), (NOW - 300, "warn", "300 s fast"), (NOW + 300, "warn", "300 s slow")],
+    ids=["correct", "fast", "slow"],
 )
 async def test_the_clock_is_compared_with_anthropics(told: float, state: str, text: str) -> None:
     reached, clock = await checks.upstream(
@@ -200,10 +200,10 @@ def health(body: dict[str, Any], status: int = 200) -> httpx.MockTransport:
 @pytest.mark.parametrize(
     ("transport", "expected"),
     [
-        (health({"status": "ok"}), [("ok", "is well")]),
+        (health({"status": "ok"}), [("ok", "running")]),
         (
             health({"status": "ok", "cooldowns": [{"seconds": 60}]}),
-            [("ok", "is well; the subscription rests until its limit resets")],
+            [("ok", "running; the subscription is not used until its limit resets")],
         ),
         (
             health({"status": "degraded", "claudeCode": {"lastError": "invalid_grant"}}),
@@ -219,7 +219,7 @@ def health(body: dict[str, Any], status: int = 200) -> httpx.MockTransport:
             ),
             [("warn", "/health says: Usage could not be saved: disk full")],
         ),
-        (health({}, 401), [("warn", "/health answers 401.")]),
+        (health({}, 401), [("warn", "/health returns 401.")]),
         (refusing(), []),
         (answering(), []),
     ],
@@ -251,7 +251,7 @@ async def test_an_address_that_was_refused_comes_with_the_line_that_lets_it_in()
         return httpx.Response(200, json=body, headers={"x-ccproxy-source": "local"})
 
     _, found = await checks.running(settings(), httpx.MockTransport(answer))
-    assert said(found) == ("warn", "203.0.113.7 was refused. Is that one of Cursor's servers?")
+    assert said(found) == ("warn", "203.0.113.7 was blocked. Is it one of Cursor's servers?")
     assert refused["allow"] in found.todo
 
 
@@ -274,7 +274,7 @@ async def test_a_tunnel_is_looked_at_from_outside() -> None:
     [
         ({}, "ok", "closed: there is no secret"),
         ({"TUNNEL_PROVIDER": "cloudflare"}, "ok", "2 ranges (ALLOWED_IPS), no secret"),
-        ({"ALLOWED_IPS": "*"}, "fail", "Whoever knows a tunnel's address gets in."),
+        ({"ALLOWED_IPS": "*"}, "fail", "Anyone who knows a tunnel's address gets in."),
         ({"PROXY_SECRET_KEY": "letmein"}, "warn", "short enough to be guessed"),
         ({"PROXY_SECRET_KEY": "x" * 32}, "ok", "tunnel: the secret"),
         (
@@ -286,7 +286,7 @@ async def test_a_tunnel_is_looked_at_from_outside() -> None:
     ids=["closed", "cursors-addresses", "open", "a-weak-secret", "a-secret", "both"],
 )
 def test_the_door(env: dict[str, str], state: str, text: str) -> None:
-    found = said(checks.door(settings(**env)))
+    found = said(checks.access(settings(**env)))
     assert (found[0], text in found[1]) == (state, True), found
 
 

@@ -77,7 +77,7 @@ def test_json_is_one_object_and_what_fails_is_the_exit_code(env: dict[str, str])
     ended = doctor({**env, "ALLOWED_IPS": "*"}, "--json")
     assert ended.returncode == 1
     assert json.loads(ended.stdout)["ok"] is False
-    assert findings(ended)["door"]["state"] == "fail"
+    assert findings(ended)["access"]["state"] == "fail"
     assert findings(ended)["round trip"]["state"] == "ok"
 
 
@@ -102,7 +102,7 @@ def scripted_tool_call(fake: FakeAnthropic) -> None:
 def test_live_says_its_cost_and_asks_twice(env: dict[str, str], fake: FakeAnthropic) -> None:
     scripted_tool_call(fake)
     ended = doctor(env, "--live")
-    assert ended.stdout.startswith("--live asks Anthropic twice (claude-haiku-")
+    assert ended.stdout.startswith("--live sends two requests to Anthropic (claude-haiku-")
     assert "called a tool and used its result" in ended.stdout
     assert [kind_of(request) for request in fake.messages()] == ["oauth", "oauth"]
 
@@ -126,4 +126,4 @@ def test_live_tells_why_it_failed(env: dict[str, str], fake: FakeAnthropic) -> N
     fake.script(say("I would rather not."))
     ended = doctor(env, "--live", "--json")
     assert ended.returncode == 1
-    assert findings(ended)["live"]["text"] == "No tool was called: the answer ended with stop."
+    assert findings(ended)["live"]["text"] == "No tool was called: the response ended with stop."

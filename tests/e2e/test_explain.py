@@ -94,7 +94,7 @@ def test_a_saved_request_is_run_again(start_proxy: StartProxy, tmp_path: Path) -
     assert again.returncode == 0, again.stderr
     assert "THE CLIENT SENT  POST /v1/chat/completions" in again.stdout
     assert again.stdout.count("Once more") >= 2
-    assert again.stdout.endswith("Nothing differs.\n")
+    assert again.stdout.endswith("No difference.\n")
 
 
 @pytest.mark.parametrize(

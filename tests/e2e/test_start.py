@@ -193,7 +193,7 @@ def test_a_taken_port_is_one_sentence(tmp_path: Path, module: str) -> None:
     assert ended.returncode == 1
     said = (ended.stdout + ended.stderr).strip()
     assert (
-        said == f"Port {port} is in use by another program. Stop that, or set PORT to another port."
+        said == f"Port {port} is in use by another program. Stop it, or set PORT to another port."
     )
 
 

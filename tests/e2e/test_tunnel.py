@@ -250,7 +250,7 @@ def test_a_tunnel_of_the_users_own_is_checked_and_the_key_shown(
     with forwarder(port, {"x-forwarded-for": "203.0.113.7"}) as url:
         running = start(on_terminal=True, TUNNEL_URL=url)
         text = running.until("Ctrl+C ends both")
-        assert "It leads here, and refuses those without the key." in text
+        assert "It leads here, and rejects requests without the key." in text
         secret = secret_file(Path(env["CCPROXY_HOME"])).read_text().strip()
         assert f"Override OpenAI Base URL   {url}/v1" in text
         assert f"OpenAI API Key             {secret}" in text
@@ -275,7 +275,7 @@ def test_output_that_is_kept_does_not_hold_the_key(start: Start, env: dict[str, 
 def test_a_tunnel_that_hides_itself_is_called_dangerous(start: Start, env: dict[str, str]) -> None:
     with forwarder(int(env["PORT"]), {}) as url:
         running = start(TUNNEL_URL=url)
-        assert "DANGER: the tunnel lets everybody in" in running.until("Ctrl+C ends both")
+        assert "DANGER: the tunnel lets everyone in" in running.until("Ctrl+C ends both")
         running.interrupt()
 
 
@@ -293,7 +293,7 @@ def test_a_proxy_that_does_not_start_is_said(start: Start, env: dict[str, str]) 
     (Path(env["CCPROXY_HOME"]) / "models.toml").write_text("this is no toml")
     running = start()
     assert running.end() == 1
-    assert "The proxy did not start; its lines above say why." in running.text
+    assert "The proxy did not start; its output above says why." in running.text
     assert "Traceback" not in running.text
 
 
