@@ -1,4 +1,4 @@
-"""The door, attacked: smuggling, slow and endless requests, hostile options. The rows' numbers are in docs/SECURITY.md."""
+"""The door, attacked: smuggling, slow and endless requests, hostile options. The rows' numbers are in docs/dev/SECURITY.md."""
 
 from __future__ import annotations
 
