@@ -21,20 +21,10 @@ from addon.core.setting_names import PREFIX, exposed, refuse_unknown_options
 from addon.core.setting_values import as_text
 from addon.core.settings import Settings, SettingsError
 
-AT_START = frozenset(
-    {
-        "port",
-        "upstream_url",
-        "oauth_token_url",
-        "claude_config_dir",
-        "claude_credentials_dir",
-        "home",
-        "no_color",
-        "verbose_logging",
-        "tunnel_url",
-        "double_click_tunnel",
-    }
-)
+AT_START = frozenset({
+    "port", "upstream_url", "oauth_token_url", "claude_config_dir", "claude_credentials_dir",
+    "home", "no_color", "verbose_logging", "tunnel_url", "double_click_tunnel",
+})  # fmt: skip
 """Fields that are used once at start: they can't be changed at run time."""
 
 

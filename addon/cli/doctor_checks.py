@@ -97,7 +97,9 @@ async def login(settings: Settings, login: Login, now: float) -> Finding:
     key = settings.api_key is not None and settings.key_allowed
     if not settings.claude_code_first:
         if key:
-            return Finding("login", "ok", "not used (CLAUDE_CODE_FIRST=false): the API key is")
+            return Finding(
+                "login", "ok", "not used (CLAUDE_CODE_FIRST=false); the API key is used instead"
+            )
         todo = "Set ANTHROPIC_API_KEY, or remove CLAUDE_CODE_FIRST."
         return Finding("login", "fail", "CLAUDE_CODE_FIRST=false, and there is no API key.", todo)
     try:

@@ -109,7 +109,7 @@ def test_a_change_keeps_the_stored_secret(tmp_path: Path) -> None:
     ("option", "value", "said"),
     [
         ("context_strategy", "magic", "CONTEXT_STRATEGY: 'magic' is not allowed"),
-        ("port", "9000", "ccproxy_port counts at start only"),
+        ("port", "9000", "ccproxy_port can't be changed at run time"),
         ("context_summarization_model", "nobody", "There is no model nobody"),
     ],
     ids=["a-bad-value", "what-counts-at-start", "an-unknown-model"],

@@ -135,5 +135,5 @@ def test_a_stream_of_responses_is_its_completed_response() -> None:
 
 
 def test_a_stream_without_an_answer_is_refused() -> None:
-    with pytest.raises(ValueError, match="no answer"):
+    with pytest.raises(ValueError, match="no model response"):
         from_stream(b": keepalive\n\n")

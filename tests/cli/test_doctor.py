@@ -102,7 +102,7 @@ MISSING = CredentialError("missing", "No Claude login.")
         (MISSING, {}, "fail", "No Claude login."),
         (MISSING, {"ANTHROPIC_API_KEY": "sk-ant-api03-x"}, "warn", "No Claude login."),
         (MISSING, {"CLAUDE_CODE_FIRST": "false"}, "fail", "there is no API key"),
-        (MISSING, {"CLAUDE_CODE_FIRST": "false", "ANTHROPIC_API_KEY": "k"}, "ok", "the API key pays"),
+        (MISSING, {"CLAUDE_CODE_FIRST": "false", "ANTHROPIC_API_KEY": "k"}, "ok", "the API key is used instead"),
     ],
     ids=[
         "valid", "to-be-refreshed", "expired-for-good", "refresh-token-expired", "login-due-soon", "no-expiry-known",
@@ -272,7 +272,7 @@ async def test_a_tunnel_is_looked_at_from_outside() -> None:
 @pytest.mark.parametrize(
     ("env", "state", "text"),
     [
-        ({}, "ok", "closed: there is no secret"),
+        ({}, "ok", "closed, because there is no secret"),
         ({"TUNNEL_PROVIDER": "cloudflare"}, "ok", "2 ranges (ALLOWED_IPS), no secret"),
         ({"ALLOWED_IPS": "*"}, "fail", "Anyone who knows a tunnel's address gets in."),
         ({"PROXY_SECRET_KEY": "letmein"}, "warn", "short enough to be guessed"),
@@ -285,7 +285,7 @@ async def test_a_tunnel_is_looked_at_from_outside() -> None:
     ],
     ids=["closed", "cursors-addresses", "open", "a-weak-secret", "a-secret", "both"],
 )
-def test_the_door(env: dict[str, str], state: str, text: str) -> None:
+def test_the_access(env: dict[str, str], state: str, text: str) -> None:
     found = said(checks.access(settings(**env)))
     assert (found[0], text in found[1]) == (state, True), found
 

@@ -73,10 +73,10 @@ def test_a_config_makes_it_a_named_tunnel_with_its_own_address(tmp_path: Path) -
 
 def test_the_proxy_is_told_what_it_has_to_know(tmp_path: Path) -> None:
     cloudflare = {"TUNNEL_PROVIDER": "cloudflare"}
-    assert plan(tmp_path).told == cloudflare
+    assert plan(tmp_path).variables == cloudflare
     named = {"TUNNEL_URL": "https://ccproxy.example.com"}
-    assert plan(tmp_path, CONFIG).told == cloudflare | named
-    assert plan(tmp_path, TUNNEL_URL="https://a.ngrok.app").told == {
+    assert plan(tmp_path, CONFIG).variables == cloudflare | named
+    assert plan(tmp_path, TUNNEL_URL="https://a.ngrok.app").variables == {
         "TUNNEL_URL": "https://a.ngrok.app"
     }
 
@@ -170,12 +170,12 @@ async def seen(
 @pytest.mark.parametrize(
     ("known", "stranger", "listed", "ok", "said"),
     [
-        (200, 401, False, True, "leads here, and refuses those without the key"),
-        (403, 403, True, True, "ALLOWED_IPS lets only"),
+        (200, 401, False, True, "leads here, and rejects requests without the key"),
+        (403, 403, True, True, "ALLOWED_IPS admits only"),
         (200, 200, False, False, "DANGER"),
         (401, 401, False, False, "another secret"),
-        (404, 404, False, False, "Something else answers there"),
-        (530, 530, False, False, "answers 530"),
+        (404, 404, False, False, "Another program responds there"),
+        (530, 530, False, False, "returning 530"),
         (httpx.ConnectError("no such host"), 0, False, False, "no such host"),
     ],
     ids=[

@@ -119,7 +119,7 @@ def test_live_through_the_running_proxy(
         "ok",
         "is well",
     )
-    assert "twice" in ended.stderr
+    assert "two requests" in ended.stderr
 
 
 def test_live_tells_why_it_failed(env: dict[str, str], fake: FakeAnthropic) -> None:

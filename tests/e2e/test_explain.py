@@ -102,7 +102,7 @@ def test_a_saved_request_is_run_again(start_proxy: StartProxy, tmp_path: Path) -
     [
         (None, "can't be read"),
         ("not json", "is not JSON"),
-        ('{"a": 1}', "is no answer of GET /explain/<id>"),
+        ('{"a": 1}', "is not a response of GET /explain/<id>"),
     ],
     ids=["missing", "not-json", "something-else"],
 )

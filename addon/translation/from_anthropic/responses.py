@@ -22,7 +22,8 @@ from addon.translation.message_stream import StreamEvent
 from addon.translation.sse import encode_event
 from addon.translation.types import Reply
 
-# The request fields of a response object where the request did not set them; `Reply.echo` overrides them.
+# The request fields of a response object that the request did not set, as `openai.types.responses.Response` requires
+# them; `Reply.echo` overrides them.
 _DEFAULTS: JsonObject = {
     "background": False,
     "instructions": None,

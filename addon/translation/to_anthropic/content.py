@@ -106,14 +106,6 @@ def _text_part(part: JsonObject, tools: Toolbox) -> JsonObject | None:
     return text_block(text) if text and not text.isspace() else None
 
 
-def _image_part(part: JsonObject, tools: Toolbox) -> JsonObject:
-    return image_block(part)
-
-
-def _file_part(part: JsonObject, tools: Toolbox) -> JsonObject:
-    return file_block(part)
-
-
 def _result_part(part: JsonObject, tools: Toolbox) -> JsonObject:
     block = result_block(part.get("tool_use_id"), part.get("content"), tools)
     return {**block, "is_error": True} if part.get("is_error") is True else block
@@ -136,10 +128,10 @@ TEXT_PARTS: Mapping[str, Converter] = {
 }
 RESULT_PARTS: Mapping[str, Converter] = {
     **TEXT_PARTS,
-    "image_url": _image_part,
-    "input_image": _image_part,
-    "file": _file_part,
-    "input_file": _file_part,
+    "image_url": image_block,
+    "input_image": image_block,
+    "file": file_block,
+    "input_file": file_block,
     "image": _native("source", "transformations"),
     "document": _native("source", "title", "context", "citations"),
     "search_result": _native("source", "title", "content", "citations"),

@@ -34,7 +34,7 @@ _ALIASES = {"image/jpg": "image/jpeg", "image/pjpeg": "image/jpeg"}
 _URL_SAFE = str.maketrans("-_", "+/")
 
 
-def image_block(part: JsonObject) -> JsonObject:
+def image_block(part: JsonObject, _tools: object) -> JsonObject:
     """From `image_url`: an object or, as Cursor and the Responses API send it, a bare string."""
     fields = Fields(part)
     if "file_id" in fields and "image_url" not in fields:
@@ -49,7 +49,7 @@ def image_block(part: JsonObject) -> JsonObject:
         return {"type": "image", "source": _image_source(url)}
 
 
-def file_block(part: JsonObject) -> JsonObject:
+def file_block(part: JsonObject, _tools: object) -> JsonObject:
     """From `file: {file_data, file_id, filename}` (chat), or the same fields at the top level and `file_url`
     (Responses)."""
     fields = Fields(part)

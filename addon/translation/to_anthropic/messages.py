@@ -191,14 +191,10 @@ def _call(call: JsonObject, tools: Toolbox) -> JsonObject:
     if "custom" in fields:
         with located("custom"):
             custom = expect_object(call["custom"])
-            return _custom_call(call.get("id"), custom, tools)
+            return custom_call_block(call.get("id"), custom.get("name"), custom.get("input"), tools)
     function = fields.mapping("function") or {}
     with located("function"):
         return call_block(call.get("id"), function.get("name"), function.get("arguments"), tools)
-
-
-def _custom_call(call_id: Any, custom: JsonObject, tools: Toolbox) -> JsonObject:
-    return custom_call_block(call_id, custom.get("name"), custom.get("input"), tools)
 
 
 def _inline_call(part: JsonObject, tools: Toolbox) -> JsonObject:

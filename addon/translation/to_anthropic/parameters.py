@@ -123,38 +123,13 @@ def _display(reasoning: Fields) -> str | None:
     return None if summary is None or summary in _SILENT_SUMMARIES else "summarized"
 
 
-_READ = frozenset(
-    {
-        "background",
-        "function_call",
-        "functions",
-        "instructions",
-        "max_completion_tokens",
-        "max_output_tokens",
-        "max_tokens",
-        "modalities",
-        "model",
-        "n",
-        "output_config",
-        "parallel_tool_calls",
-        "prompt_cache_options",
-        "prompt_cache_retention",
-        "reasoning",
-        "reasoning_effort",
-        "response_format",
-        "safety_identifier",
-        "stop",
-        "stop_sequences",
-        "stream",
-        "stream_options",
-        "system",
-        "text",
-        "thinking",
-        "tool_choice",
-        "tools",
-        "user",
-    }
-)
+_READ = frozenset({
+    "background", "function_call", "functions", "instructions", "max_completion_tokens",
+    "max_output_tokens", "max_tokens", "modalities", "model", "n", "output_config",
+    "parallel_tool_calls", "prompt_cache_options", "prompt_cache_retention", "reasoning",
+    "reasoning_effort", "response_format", "safety_identifier", "stop", "stop_sequences", "stream",
+    "stream_options", "system", "text", "thinking", "tool_choice", "tools", "user",
+})  # fmt: skip
 _SENT_AS = {
     "temperature": ("temperature",),
     "top_p": ("top_p",),
@@ -178,18 +153,10 @@ _NEUTRAL: dict[str, tuple[Any, ...]] = {
     "verbosity": ("medium",),
 }
 """Values that mean the same as leaving the field out."""
-_HARMLESS = frozenset(
-    {
-        "audio",
-        "betas",
-        "include",
-        "metadata",
-        "moderation",
-        "prompt_cache_key",
-        "store",
-        "truncation",
-    }
-)
+_HARMLESS = frozenset({
+    "audio", "betas", "include", "metadata", "moderation", "prompt_cache_key", "store",
+    "truncation",
+})  # fmt: skip
 """Ignored even in strict mode, because they don't affect the response."""
 MAX_NAMED = 50
 _PLAIN = re.compile(r"[^a-zA-Z0-9_.-]")

@@ -18,69 +18,24 @@ from addon.translation.to_anthropic.messages import (
 )
 from addon.translation.to_anthropic.tools import Toolbox
 
-_FOREIGN_ITEMS = frozenset(
-    {
-        "apply_patch_call",
-        "apply_patch_call_output",
-        "code_interpreter_call",
-        "compaction",
-        "compaction_trigger",
-        "computer_call",
-        "computer_call_output",
-        "configuration_update",
-        "file_search_call",
-        "image_generation_call",
-        "local_shell_call",
-        "local_shell_call_output",
-        "mcp_approval_request",
-        "mcp_approval_response",
-        "mcp_call",
-        "mcp_list_tools",
-        "program",
-        "program_output",
-        "shell_call",
-        "shell_call_output",
-        "tool_search_call",
-        "tool_search_output",
-        "web_search_call",
-    }
-)
+_FOREIGN_ITEMS = frozenset({
+    "apply_patch_call", "apply_patch_call_output", "code_interpreter_call", "compaction",
+    "compaction_trigger", "computer_call", "computer_call_output", "configuration_update",
+    "file_search_call", "image_generation_call", "local_shell_call", "local_shell_call_output",
+    "mcp_approval_request", "mcp_approval_response", "mcp_call", "mcp_list_tools", "program",
+    "program_output", "shell_call", "shell_call_output", "tool_search_call", "tool_search_output",
+    "web_search_call",
+})  # fmt: skip
 """Items of OpenAI's built-in tools, which Claude does not have."""
 
 _STORED_STATE = ("previous_response_id", "conversation", "prompt")
 """Fields that refer to something stored at OpenAI."""
 
 _ECHOED = (
-    "background",
-    "instructions",
-    "max_output_tokens",
-    "max_tool_calls",
-    "parallel_tool_calls",
-    "prompt_cache_key",
-    "reasoning",
-    "safety_identifier",
-    "service_tier",
-    "store",
-    "temperature",
-    "text",
-    "tool_choice",
-    "tools",
-    "top_logprobs",
-    "top_p",
-    "truncation",
-    "user",
-    "metadata",
-)
-_ECHO_DEFAULTS: JsonObject = {
-    "instructions": None,
-    "metadata": {},
-    "parallel_tool_calls": True,
-    "temperature": None,
-    "tool_choice": "auto",
-    "tools": [],
-    "top_p": None,
-}
-"""Fields that are required in a response object, by OpenAI's own types."""
+    "background", "instructions", "max_output_tokens", "max_tool_calls", "parallel_tool_calls",
+    "prompt_cache_key", "reasoning", "safety_identifier", "service_tier", "store", "temperature",
+    "text", "tool_choice", "tools", "top_logprobs", "top_p", "truncation", "user", "metadata",
+)  # fmt: skip
 
 
 def item_turn(item: Any, tools: Toolbox) -> Turn:
@@ -139,8 +94,8 @@ def reject_stored_state(fields: Fields) -> None:
 
 
 def echo(body: JsonObject) -> JsonObject:
-    given = {name: sanitized(body[name]) for name in _ECHOED if body.get(name) is not None}
-    return _ECHO_DEFAULTS | given
+    """The fields of `body` that a response object repeats."""
+    return {name: sanitized(body[name]) for name in _ECHOED if body.get(name) is not None}
 
 
 def _call_id(item: JsonObject) -> Any:
