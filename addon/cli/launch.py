@@ -104,7 +104,8 @@ def _port_is_free(host: str, port: int) -> bool:
 
 
 def with_port_as_setting(arguments: Sequence[str]) -> list[str]:
-    """Replaces mitmproxy's `-p 9000` by `--set ccproxy_port=9000`: it has no effect together with a --mode with a port."""
+    """Replaces mitmproxy's `-p 9000` by `--set ccproxy_port=9000`: it has no effect together with a --mode with a
+    port."""
     found: list[str] = []
     words = iter(arguments)
     for word in words:
