@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import httpx
 
 from addon.claude.catalogue import Catalogue
-from addon.claude.pricing import Tokens, cost_of_answer
+from addon.claude.pricing import Tokens, cost_of_response
 from addon.context.summarizer import Summarizer, SummaryAnswer, SummaryTasks
 from addon.context.summary_memory import SummaryMemory
 from addon.context.tokens.counter import TokenCounter
@@ -57,7 +57,7 @@ class SummaryCall:
         try:
             message = await self.send(body)
             usage = message.get("usage") or {}
-            spent = cost_of_answer(model, usage)
+            spent = cost_of_response(model, usage)
             self.add(model.id, started, tokens=Tokens.from_usage(usage), cost=picodollars(spent))
         except CCProxyError as error:
             self.add(model.id, started, status=error.status, error=error.code or error.type)

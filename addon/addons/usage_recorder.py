@@ -8,7 +8,7 @@ from itertools import groupby
 
 from mitmproxy import http
 
-from addon.claude.pricing import Tokens, cost_of_answer
+from addon.claude.pricing import Tokens, cost_of_response
 from addon.core.redaction import excerpt
 from addon.core.terminal import Terminal, Tone, dollars, short_count
 from addon.core.types import JsonObject
@@ -149,7 +149,7 @@ def _used(exchange: Exchange) -> list[JsonObject]:
 def _cost(exchange: Exchange, usage: JsonObject) -> int:
     """In pico-dollars; 0 for other APIs, whose prices are unknown."""
     claude = exchange.claude
-    return picodollars(cost_of_answer(claude.model, usage)) if claude else 0
+    return picodollars(cost_of_response(claude.model, usage)) if claude else 0
 
 
 def _model(exchange: Exchange) -> str:

@@ -1,1 +1,1 @@
-"""What is known about Claude: models, thinking rules, limits, cache breakpoints. Pure: no I/O, no clock."""
+"""Facts about Claude: models, prices, thinking rules, prompt caching. Pure: no I/O, no clock."""

@@ -1,4 +1,4 @@
-"""The models that are known, from `models.toml`, the user's overrides and upstream's own list.
+"""The known models: from `models.toml`, the user's overrides and upstream's list.
 
 catalogue = Catalogue.load(builtin_text).with_overrides(user_text).with_upstream(models_list)
 model_id = catalogue.resolve(choice.id)     # what to ask Anthropic for
@@ -24,15 +24,15 @@ DATE_SUFFIX = re.compile(r"-20\d{6}$")
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
-    """Immutable; `with_…` return a new one."""
+    """Immutable; the `with_…` methods return a new one."""
 
     models: Mapping[str, Model]
     retired: Mapping[str, str] = field(default_factory=dict)
-    """Ids that Anthropic no longer serves → the id to use instead."""
+    """Ids that Anthropic no longer serves → their replacements."""
 
     @classmethod
     def load(cls, text: str, *overrides: str) -> Self:
-        """From the text of a complete models file, with the user's rows on top. Raises CatalogueError."""
+        """From the text of a complete models file and the texts of overrides. Raises CatalogueError."""
         document = parse_models_file(text)
         defaults = document.get("defaults", {})
         rows = {
@@ -47,8 +47,8 @@ class Catalogue:
         return catalogue
 
     def with_overrides(self, text: str) -> Self:
-        """With the user's rows on top: a row changes the fields it names; one for an unknown id adds a model, based
-        on its `like = "<id>"`, else on the newest of its family. Raises CatalogueError."""
+        """With the user's rows: a row changes the fields that it names. A row with an unknown id adds a model, which is
+        based on its `like = "<id>"` or on the newest model of its family. Raises CatalogueError."""
         document = parse_models_file(text)
         rows = dict(self.models)
         for model_id, row in document.get("models", {}).items():
@@ -59,8 +59,9 @@ class Catalogue:
         return replace(self, models=rows, retired={**self.retired, **document.get("retired", {})})
 
     def with_upstream(self, models_list: JsonObject) -> Self:
-        """With the models that only Anthropic's `GET /v1/models` answer knows: their limits and capabilities are
-        taken from it, the rest (prices!) from the newest of the family. Rows of the files stay as they are."""
+        """With the models that only the response of Anthropic's `GET /v1/models` contains. Their limits and
+        capabilities are taken from it, and everything else, such as prices, from the newest model of the family. Rows
+        of the files are unchanged."""
         rows = dict(self.models)
         for info in _objects(models_list.get("data")):
             model_id = info.get("id")
@@ -69,21 +70,22 @@ class Catalogue:
         return replace(self, models=rows)
 
     def knows(self, model_id: str) -> bool:
-        """Whether there is a row for an id, or for the one that takes its place."""
+        """Whether there is a row for an id or its replacement."""
         return self._find(self.resolve(model_id)) is not None
 
     @property
     def ids(self) -> tuple[str, ...]:
-        """Every id on offer, in the file's order (the best first within each family)."""
+        """All ids, in the order of the file (the best first within each family)."""
         return tuple(self.models)
 
     def resolve(self, model_id: str) -> str:
-        """The id to send: a retired one's replacement, else the id itself."""
+        """The id to send: the replacement of a retired id, otherwise the id itself."""
         return self.retired.get(model_id) or self.retired.get(_undated(model_id)) or model_id
 
     def get(self, model_id: str) -> Model:
-        """The row of an id (dated ids share their base's). An unknown `claude-…` is taken for a new model: the newest
-        of its family, with everything refused that the newest models refuse. Raises NotFound for other names."""
+        """The row of an id; a dated id has the row of its base. An unknown `claude-…` counts as a new model: it gets
+        the row of the newest of its family, without everything that the newest models reject. Raises NotFound for other
+        names."""
         model_id = self.resolve(model_id)
         known = self._find(model_id)
         if known is not None:
@@ -126,7 +128,7 @@ def _undated(model_id: str) -> str:
 
 
 def _from_upstream(base: Model, info: JsonObject) -> Model:
-    """`info`: one element of `GET /v1/models`; whatever it doesn't say stays as guessed."""
+    """`info`: one element of `GET /v1/models`. What it does not contain is taken from `base`."""
     capabilities = _object(info.get("capabilities"))
     thinking = _object(_object(capabilities.get("thinking")).get("types"))
     effort = _object(capabilities.get("effort"))
@@ -165,7 +167,7 @@ def _objects(value: Any) -> list[JsonObject]:
 
 
 def _size(value: Any, default: int) -> int:
-    """`value` if it is a number of tokens."""
+    """`value` if it is a number of tokens, otherwise `default`."""
     return value if isinstance(value, int) and value > 0 else default
 
 

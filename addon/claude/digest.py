@@ -1,6 +1,6 @@
-"""Digests of the parts of a request: equal for what Anthropic takes for the same prompt.
+"""Computes digests of the parts of a request that are equal if Anthropic treats the parts as the same prompt.
 
-`cache_control` is left out (it may move), a plain string counts as its one text block, the order of keys is ignored.
+`cache_control` is ignored, a string equals a single text block, and the order of keys doesn't matter.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _ENCODE = json.JSONEncoder(sort_keys=True, separators=(",", ":"), check_circular
 
 
 def canonical(value: Any) -> bytes:
-    """JSON text that is equal for equal values."""
+    """JSON text that is the same for equal values."""
     try:
         return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
     except TypeError:  # lone surrogates, integers beyond 64 bits
@@ -31,18 +31,18 @@ def canonical(value: Any) -> bytes:
 
 
 def digest(value: Any) -> bytes:
-    """Digest of a JSON value as it is."""
+    """Digest of a JSON value."""
     return sha256(canonical(value)).digest()[:SIZE]
 
 
 def text_digest(text: str, rest: list[Any]) -> bytes:
-    """Digest of a text and whatever else goes with it; much faster for a long text than `digest`."""
+    """Digest of a text and other values. For a long text, much faster than `digest`."""
     data = _text(text) + canonical(rest) if rest else _text(text)
     return sha256(data).digest()[:SIZE]
 
 
 def without_marks(items: Iterable[Any]) -> list[Any]:
-    """Blocks or tools without their `cache_control`, nested ones included; unmarked ones are shared."""
+    """Blocks or tools without `cache_control`, also in nested blocks; items without it are shared, not copied."""
     return [_without_mark(item) for item in items]
 
 
@@ -56,14 +56,14 @@ def _without_mark(item: Any) -> Any:
 
 
 def head_digest(request: JsonObject) -> bytes:
-    """Digest of what stands before the messages: tools and system."""
+    """Digest of what precedes the messages: tools and system."""
     tools = without_marks(request.get("tools") or [])
     return digest([tools, without_marks(blocks_of(request.get("system")))])
 
 
 def message_digest(message: JsonObject, *, thinking: bool = False) -> bytes:
-    """16 bytes that name a message, without its thinking unless asked for: leaving old thinking out does not change a
-    prompt's identity. The one digest of messages, so that it is made once for a request and passed on."""
+    """16 bytes that identify a message. Ignores its thinking by default: to leave old thinking out does not change the
+    identity of a prompt. All packages use this digest, so that it is computed once for a request."""
     state = sha256(str(message.get("role")).encode())
     content = message.get("content")
     if isinstance(content, str):
@@ -76,8 +76,8 @@ def message_digest(message: JsonObject, *, thinking: bool = False) -> bytes:
 
 
 def _block(block: Any) -> bytes:
-    """Texts and results of tools, which are nearly all of a long conversation, by their bytes: encoding them as JSON
-    first takes longer than all the rest."""
+    """The bytes to hash for a block. Texts and tool results, which make up most of a long conversation, are hashed as
+    they are: encoding them as JSON would take longer than everything else."""
     if isinstance(block, dict):
         fields = len(block) - ("cache_control" in block)
         match block.get("type"):
@@ -97,7 +97,7 @@ def _text(text: str) -> bytes:
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """The digests of one request; make it once and pass it along, hashing is most of a warm count."""
+    """The digests of one request. Compute it once and pass it on: hashing is most of the work of a cached count."""
 
     system: bytes
     tools: bytes
@@ -105,12 +105,12 @@ class Fingerprint:
 
     @cached_property
     def prefix_digests(self) -> list[bytes]:
-        """`prefix_digests[k]` stands for the first k messages, whatever system and tools are."""
+        """`prefix_digests[k]` identifies the first k messages, regardless of system and tools."""
         return chain(b"conversation", self.messages)
 
 
 def fingerprint_of(request: JsonObject, messages: Sequence[bytes] | None = None) -> Fingerprint:
-    """The digests of an Anthropic request; `messages`: those of its messages when the caller has them already."""
+    """The digests of an Anthropic request. `messages`: those of its messages, if the caller has them."""
     if messages is None:
         messages = [message_digest(message) for message in request["messages"]]
     system = message_digest({"role": "system", "content": request.get("system") or ""})
@@ -118,13 +118,13 @@ def fingerprint_of(request: JsonObject, messages: Sequence[bytes] | None = None)
 
 
 def digest_json(items: Iterable[Any]) -> bytes:
-    """16 bytes that name a list of tools or blocks, `cache_control` apart."""
+    """Digest of a list of tools or blocks, ignoring `cache_control`."""
     return digest(without_marks(items))
 
 
 def chain(seed: bytes, digests: Iterable[bytes]) -> list[bytes]:
-    """Names of all prefixes: `chain(...)[k]` stands for `seed` and the first k digests."""
-    names = [sha256(seed).digest()[:SIZE]]
+    """Digests of all prefixes: `chain(...)[k]` identifies `seed` and the first k digests."""
+    prefixes = [sha256(seed).digest()[:SIZE]]
     for item in digests:
-        names.append(sha256(names[-1] + item).digest()[:SIZE])
-    return names
+        prefixes.append(sha256(prefixes[-1] + item).digest()[:SIZE])
+    return prefixes

@@ -1,4 +1,4 @@
-"""What one Claude model accepts, as a value."""
+"""Describes a Claude model: its limits, its prices, and what it accepts."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Literal
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prices:
-    """USD per million tokens. `step_tokens`: prompts above this many tokens (cache tokens included) cost `step`."""
+    """USD per million tokens. Prompts of more than `step_tokens` tokens (including cached ones) cost `step`."""
 
     input: float
     output: float
@@ -21,7 +21,7 @@ class Prices:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
-    """One row of the catalogue (`models.toml`); every rule that depends on the model reads a field of it."""
+    """One row of the catalogue (`models.toml`). Every rule that depends on the model reads one of its fields."""
 
     id: str
     family: str
@@ -30,10 +30,10 @@ class Model:
     prices: Prices
     thinking: Literal["adaptive", "manual"]
     thinking_default: bool
-    """Whether the model thinks when the request says nothing."""
+    """Whether the model thinks if the request says nothing about it."""
     thinking_off: Literal["omit", "disabled", "between_tools", "never"]
     efforts: tuple[str, ...]
-    """What `output_config.effort` accepts, ascending; () when the field itself is refused."""
+    """The accepted values of `output_config.effort`, ascending; () if the field is rejected."""
     default_effort: str | None
     sampling: bool
     """temperature, top_p, top_k are accepted (with `anthropic-version: 2023-06-01`, thinking off)."""
@@ -45,30 +45,30 @@ class Model:
     """`role: system` is accepted inside `messages`."""
     structured_outputs: bool
     interleaved_beta: bool
-    """Manual thinking between tools needs the interleaved-thinking beta header."""
+    """Manual thinking between tool calls needs the interleaved-thinking beta header."""
     display_default: Literal["summarized", "omitted"]
     preserved_thinking: bool
     """Thinking signatures are bound to the exact prefix."""
     account_bound: bool
-    """Thinking blocks are dropped when replayed on another account."""
+    """Thinking blocks are dropped when they are sent on another account."""
     keeps_thinking: bool
     """Thinking of earlier turns stays in the context (and counts as input)."""
     tokenizer: Literal["old", "new"]
     min_cacheable: int
-    """Shortest prompt, in tokens, that the prompt cache takes."""
+    """Length in tokens of the shortest prompt that is cached."""
     budget_tokens: bool = False
     """`thinking.type: enabled` with a budget is accepted (also by models that think adaptively)."""
     fast: bool = False
-    """`speed: fast` exists for it."""
+    """`speed: fast` is supported."""
     fast_beta: bool = False
-    """`speed: fast` is a research preview on it and needs the fast-mode beta header."""
+    """`speed: fast` is a research preview and needs the fast-mode beta header."""
     fast_factor: float = 2.0
-    """What `speed: fast` multiplies every price by."""
+    """The factor by which `speed: fast` multiplies every price."""
     sure: Literal["A", "B", "C"] = "C"
-    """A: read in Anthropic's documentation or SDK; B: two third parties agree; C: inferred."""
+    """A: from Anthropic's documentation or SDK; B: from two third parties that agree; C: inferred."""
     released: str = ""
-    """ISO date; "" when unknown. The newest of a family stands in for unknown models of it."""
+    """ISO date; "" if unknown. Unknown models of a family are treated as its newest one."""
     retires: str = ""
-    """ISO date of the announced end of life, or ""."""
+    """ISO date of the announced retirement, or ""."""
     source: str = ""
-    """Where the row was read."""
+    """The source of the row."""

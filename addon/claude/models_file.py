@@ -1,4 +1,4 @@
-"""Reading `models.toml`: text → validated rows."""
+"""Reads and validates `models.toml`."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from addon.claude.model import Model, Prices
 
 
 class CatalogueError(ValueError):
-    """A models file that can't be used; the message names the row and the field."""
+    """The models file has a mistake; the message names the row and the field."""
 
 
 def parse_models_file(text: str) -> dict[str, Any]:
-    """The document, its tables checked to be tables. Raises CatalogueError."""
+    """The document, whose tables are known to be tables. Raises CatalogueError."""
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -37,7 +37,7 @@ def parse_models_file(text: str) -> dict[str, Any]:
 
 
 def build_row(model_id: str, row: Mapping[str, Any], base: Model | None = None) -> Model:
-    """A row (field → value) as a Model, on top of `base` if there is one. Raises CatalogueError."""
+    """The Model of a row (field → value), which changes `base` if there is one. Raises CatalogueError."""
     given = {name: _read(model_id, name, value) for name, value in row.items() if name != "prices"}
     if "prices" in row or base is None:
         given["prices"] = _prices(model_id, row.get("prices"), base.prices if base else None)

@@ -1,7 +1,7 @@
-"""Model names as clients write them → the id Anthropic knows, and what the name says about thinking.
+"""Reads the model names that clients send: Anthropic's id, and what the name says about thinking.
 
-Cursor writes `claude-4.5-opus-high-thinking` up to 4.6 and `claude-opus-4-8-thinking-high-fast` from 4.7 on; routers
-put the provider in front (`anthropic/`, `us.anthropic.`), Claude Code appends `[1m]`.
+Cursor writes `claude-4.5-opus-high-thinking` up to version 4.6, and `claude-opus-4-8-thinking-high-fast` from 4.7 on.
+Routers put the provider in front (`anthropic/`, `us.anthropic.`), and Claude Code appends `[1m]`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _FLAGS = frozenset((*LEVELS, "thinking", "fast"))
 _IGNORED = frozenset(("latest",))
 
 _PREFIX = "ak-"
-"""Users put it in front, so that Cursor does not take the name for a model of its own."""
+"""Users write it in front of a name, so that Cursor does not use its own model of that name."""
 _PROVIDER = re.compile(r"^(?:[a-z]{2,6}\.)?anthropic\.")  # Bedrock: us.anthropic.claude-…
 _DECORATION = re.compile(r"\[1m\]|-v\d+(?::\d+)?$")  # Claude Code's window mark; Bedrock's revision
 _SEPARATOR = re.compile(
@@ -31,7 +31,7 @@ _OLD_ORDER_IDS_UNTIL = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelChoice:
-    """What a model name asks for; `None` where it is silent."""
+    """What a model name asks for; `None` if it says nothing."""
 
     id: str
     effort: str | None = None
@@ -42,8 +42,8 @@ class ModelChoice:
 
 @lru_cache(256)
 def parse(name: str) -> ModelChoice | None:
-    """None when `name` is not a Claude name. Unknown versions pass through: Anthropic then says that there is no such
-    model."""
+    """None if `name` is not the name of a Claude model. Unknown versions are passed on; Anthropic then returns that
+    there is no such model."""
     bare = _bare(name)
     if not bare.startswith("claude"):
         return None

@@ -1,4 +1,4 @@
-"""The tokens of an answer, as Anthropic counts and bills them."""
+"""Reads the tokens of a response from its `usage`, and calculates their cost."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from addon.core.types import JsonObject
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """As they are billed: `input` excludes the three cache kinds, `output` includes `thinking`."""
+    """Tokens by how they are billed: `input` excludes the three kinds of cached tokens, `output` includes
+    `thinking`."""
 
     input: int = 0
     output: int = 0
@@ -22,7 +23,7 @@ class Tokens:
 
     @classmethod
     def from_usage(cls, usage: JsonObject) -> Self:
-        """From the `usage` of a Message or of an accumulated stream; absent and null counts are 0."""
+        """From the `usage` of a Message; absent and null counts are 0."""
         written = count(usage, "cache_creation_input_tokens")
         split = usage.get("cache_creation")
         hour = count(split, "ephemeral_1h_input_tokens")
@@ -47,31 +48,30 @@ class Tokens:
 
     @property
     def prompt(self) -> int:
-        """Everything that was read: fresh, written to the cache and read from it."""
+        """All input tokens: uncached, written to the cache, and read from it."""
         return self.input + self.cache_write_5m + self.cache_write_1h + self.cache_read
 
     @property
     def cache_hit_rate(self) -> float:
-        """The share of the prompt that came from the cache, 0 to 1."""
+        """The share of the prompt that was read from the cache, 0 to 1."""
         return self.cache_read / self.prompt if self.prompt else 0.0
 
 
 def count(counts: Any, name: str) -> int:
-    """A number of `usage` or of a part of it.
-
-    An upstream that changes its types must not break the recording of a request."""
+    """A count in `usage` or in a part of it; 0 for another type, so that a change of upstream's can't keep a request
+    from being recorded."""
     value = counts.get(name) if isinstance(counts, dict) else None
     return value if isinstance(value, int) and value > 0 else 0
 
 
 MILLION = 1_000_000
 WEB_SEARCH_USD = (
-    0.01  # "$10 per 1,000 searches", Anthropic's pricing page; cache and step don't touch it
+    0.01  # "$10 per 1,000 searches" (Anthropic's pricing page), whatever the cache and the step
 )
 
 
 def cost(model: Model, tokens: Tokens, *, fast: bool = False) -> float:
-    """USD at list price: cache writes and reads at their own prices, the long-prompt step, fast mode."""
+    """USD at list prices, including those of the cache, the step for long prompts, and fast mode."""
     prices = _applicable(model.prices, tokens.prompt)
     total = (
         tokens.input * prices.input
@@ -83,8 +83,8 @@ def cost(model: Model, tokens: Tokens, *, fast: bool = False) -> float:
     return total * (model.fast_factor if fast else 1.0) / MILLION
 
 
-def cost_of_answer(model: Model, usage: JsonObject) -> float:
-    """USD by the `usage` of a Message, web searches included."""
+def cost_of_response(model: Model, usage: JsonObject) -> float:
+    """USD for the `usage` of a Message, including web searches."""
     searches = count(usage.get("server_tool_use"), "web_search_requests")
     tokens = cost(model, Tokens.from_usage(usage), fast=usage.get("speed") == "fast")
     return tokens + searches * WEB_SEARCH_USD

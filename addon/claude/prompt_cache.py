@@ -1,4 +1,4 @@
-"""Prompt-cache breakpoints for clients that set none, and what broke the cache when a turn misses it."""
+"""Sets prompt-cache breakpoints for clients that set none, and explains cache misses."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from addon.core.types import JsonObject
 _NONE_KNOWN: Mapping[int, bytes] = MappingProxyType({})
 
 MARKED_TURNS = 2
-"""With tools and system that makes four breakpoints, Anthropic's limit. A breakpoint finds an earlier cache entry only
-within the 20 blocks before it, and a turn of many tool calls is longer: so the end of the previous turn, where the last
-request wrote its entry, is marked again."""
+"""With tools and system these are four breakpoints, which is Anthropic's limit. A breakpoint finds an earlier cache
+entry only within the 20 blocks before it, and a turn with many tool calls is longer. So the end of the previous turn,
+where the last request wrote its entry, is marked again."""
 
 
 def place_breakpoints(
     request: JsonObject, model: Model, estimated_tokens: int, ttl: Literal["5m", "1h"] = "5m"
 ) -> JsonObject:
-    """`request` with `cache_control` at the end of its tools, its system prompt and its last two user turns; itself
-    when the client marks its own breakpoints, the prompt is too short for the model's cache, or it is no
-    conversation (a cache write that nobody reads costs a quarter more than none)."""
+    """`request` with `cache_control` at the end of its tools, of its system prompt and of its last two user turns.
+    Unchanged if the client sets breakpoints itself, if the prompt is too short for the model's cache, or if it is not a
+    conversation: a cache write that is never read costs a quarter more than none."""
     worthwhile = estimated_tokens >= model.min_cacheable and _is_conversation(request)
     if not worthwhile or has_cache_control(request):
         return request
@@ -41,7 +41,7 @@ def place_breakpoints(
 
 
 def has_cache_control(request: JsonObject) -> bool:
-    """Whether the client says anything about caching."""
+    """Whether the request has any `cache_control`."""
     if "cache_control" in request or _any_marked(request.get("tools") or []):
         return True
     contents = [request.get("system"), *(m.get("content") for m in request.get("messages") or [])]
@@ -80,7 +80,7 @@ def _mark_turns(messages: list[JsonObject], mark: JsonObject) -> list[JsonObject
 
 
 def _mark_last(items: list[Any], mark: JsonObject) -> list[Any]:
-    """`items` with the last one that may carry a mark marked; `items` itself if none may."""
+    """`items` with a mark on the last one that may have one; `items` itself if none may."""
     for index in range(len(items) - 1, -1, -1):
         if _markable(items[index]):
             return [*items[:index], {**items[index], "cache_control": mark}, *items[index + 1 :]]
@@ -88,7 +88,7 @@ def _mark_last(items: list[Any], mark: JsonObject) -> list[Any]:
 
 
 def _markable(item: Any) -> bool:
-    """Anthropic answers 400 to marks on thinking and on empty text."""
+    """Anthropic rejects marks on thinking and on empty text with a 400."""
     if not isinstance(item, dict) or is_thinking(item):
         return False
     return item.get("type") != "text" or bool((item.get("text") or "").strip())
@@ -99,19 +99,19 @@ def _markable(item: Any) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class PartDigests:
-    """What the cache compares, part by part, in the order in which a change of one makes all after it miss."""
+    """What the cache compares, part by part. A change of one part is a miss for all later parts."""
 
     model: bytes
     tools: bytes
     system: bytes
     settings: bytes
-    """tool_choice, thinking and effort: a change of them misses on the messages only."""
+    """tool_choice, thinking and effort: a change is a miss for the messages only."""
     messages: tuple[bytes, ...]
 
 
 def part_digests(request: JsonObject, known: Mapping[int, bytes] = _NONE_KNOWN) -> PartDigests:
-    """Digests of a request as it is sent; `cache_control` doesn't count. `known`: `message_digest`s that were made
-    before, by the `id` of the message (which has to be alive)."""
+    """Digests of a request as it is sent, ignoring `cache_control`. `known`: `message_digest`s that were computed
+    before, by `id()` of the message, which must still exist."""
     settings = [request.get(name) for name in ("tool_choice", "thinking", "output_config")]
     return PartDigests(
         model=digest([request.get("model"), request.get("speed")]),
@@ -136,8 +136,8 @@ _PARTS = (
 
 
 def explain_miss(previous: PartDigests, current: PartDigests) -> str | None:
-    """The first part of the previous request of a conversation that is not the same in the current one; None when the
-    current one only goes on (then the cache entry had expired)."""
+    """The first part of a conversation's previous request that has changed in the current one; None if the current one
+    only continues it (then the cache entry has expired)."""
     for name, said in _PARTS:
         if getattr(previous, name) != getattr(current, name):
             return said

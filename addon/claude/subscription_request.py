@@ -1,53 +1,52 @@
-"""What a Claude request looks like on its way out: by subscription, or by API key."""
+"""Adapts a request to what Anthropic requires of requests by subscription."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any
 
+from addon.claude.blocks import blocks_of
 from addon.core.types import JsonObject
 
 SYSTEM_LINE = "You are Claude Code, Anthropic's official CLI for Claude."
-"""Anthropic refuses a subscription's request whose system prompt does not begin with it."""
+"""Anthropic rejects a subscription's request if its system prompt does not begin with it."""
 SUBSCRIPTION_BETAS = ("claude-code-20250219", "oauth-2025-04-20")
-"""Without the second one a Bearer token is not taken for a subscription's."""
+"""Without the second one, Anthropic does not accept the Bearer token of a subscription."""
 
-# Long contexts need no beta any more, and a subscription's request that names it is refused:
-# "The long context beta is not yet available for this subscription." (Cursor still sends it.)
+# Long contexts no longer need a beta, and a subscription's request with it is rejected: "The long context beta is not
+# yet available for this subscription." Cursor still sends it.
 OBSOLETE_BETAS = frozenset({"context-1m-2025-08-07"})
 
 
 _HOLDERS = ("system", "tools", "messages", "content")
-"""The fields in which something may carry a cache mark."""
+"""The fields whose items may have cache marks."""
 
 
 def beta_header(betas: Iterable[str], *, subscription: bool) -> str:
-    """The value of `anthropic-beta`; empty when there is nothing to say."""
+    """The value of `anthropic-beta`; may be empty."""
     wanted = set(betas) - OBSOLETE_BETAS - set(SUBSCRIPTION_BETAS)
     return ",".join([*(SUBSCRIPTION_BETAS if subscription else ()), *sorted(wanted)])
 
 
 def for_subscription(request: JsonObject, extra_instruction: str) -> JsonObject:
-    """The request with the required system line in front, the operator's sentence behind it, and no `ttl` in its
-    cache marks, which subscriptions refuse. Nothing in `request` is changed."""
+    """The request with the required system line first, then the operator's sentence, and without `ttl` in its cache
+    marks, which is rejected for subscriptions. `request` is not changed."""
     lines = [SYSTEM_LINE, extra_instruction.strip()]
     blocks: list[JsonObject] = [{"type": "text", "text": line} for line in lines if line]
     out = without_ttl(request)
-    system = out.get("system") or []
-    if isinstance(system, str):
-        system = [{"type": "text", "text": system}]
+    system = blocks_of(out.get("system") or [])
     if system and system[0].get("text") == SYSTEM_LINE:  # Claude Code itself is the client
         blocks = []
     return {**out, "system": blocks + system}
 
 
 def without_ttl(value: Any) -> Any:
-    """`value` without `ttl` in any `cache_control`; what holds none is shared, not copied."""
+    """`value` without `ttl` in any `cache_control`; parts without it are shared, not copied."""
     return _without_ttl(value) if _holds_ttl(value) else value
 
 
 def _holds_ttl(value: JsonObject) -> bool:
-    """Most requests hold none, and looking is much cheaper than walking through with a copy in hand."""
+    """Most requests have none, and searching is much cheaper than copying."""
     mark = value.get("cache_control")
     if mark is not None and isinstance(mark, dict) and "ttl" in mark:
         return True

@@ -1,7 +1,7 @@
-"""What a client asked about thinking → the fields that its model accepts.
+"""Sets the thinking fields of a translated request as its model accepts them.
 
 Precedence: `thinking` > `reasoning.effort`, `reasoning_effort` > the model's name > the configured default > nothing.
-Models from 4.6 on think adaptively and take an effort; Opus/Sonnet/Haiku 4.5 take a budget of tokens.
+Models from 4.6 on think adaptively and accept an effort; Opus, Sonnet and Haiku 4.5 accept a budget of tokens.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from addon.claude.blocks import blocks_of
 from addon.claude.model import Model
 from addon.claude.names import ModelChoice
 from addon.claude.thinking_request import (
@@ -32,8 +33,8 @@ NUDGE_NAMED = "You must call the tool `{name}`."
 
 
 def relax_tool_choice(request: JsonObject) -> JsonObject:
-    """`request` with a forced tool_choice (`any`, `tool`) made `auto`, and the demand put in words at the end of the
-    last user turn; itself when nothing is forced."""
+    """`request` with `auto` instead of a forced tool_choice (`any`, `tool`), and with a text at the end of the last
+    user turn that asks for the tool call. Unchanged if nothing is forced."""
     choice = request.get("tool_choice")
     if not isinstance(choice, dict) or choice.get("type") not in ("any", "tool"):
         return request
@@ -51,9 +52,8 @@ def _with_nudge(messages: list[JsonObject], text: str) -> list[JsonObject]:
     block = {"type": "text", "text": text}
     for index in range(len(messages) - 1, -1, -1):
         if messages[index].get("role") == "user":
-            content = messages[index].get("content") or []
-            blocks = [{"type": "text", "text": content}] if isinstance(content, str) else content
-            nudged = {**messages[index], "content": [*blocks, block]}
+            content = blocks_of(messages[index].get("content") or [])
+            nudged = {**messages[index], "content": [*content, block]}
             return [*messages[:index], nudged, *messages[index + 1 :]]
     return [*messages, {"role": "user", "content": [block]}]
 
@@ -64,9 +64,9 @@ FAST_BETA = "fast-mode-2026-02-01"
 
 SAMPLING = ("temperature", "top_p", "top_k")
 LEVEL_WHEN_SILENT = "medium"
-"""For "think" without a level on a model that must be given a budget."""
+"""The level if thinking is on without one and the model needs a budget."""
 MIN_ANSWER = 2048
-"""max_tokens counts thinking too: below this an always-thinking model stops before it has said a word."""
+"""max_tokens includes thinking: with less than this, a model that always thinks stops before it writes any text."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,19 +75,19 @@ class ThinkingOptions:
 
     budgets: Budgets = field(default_factory=Budgets)
     default_effort: str | None = None
-    """Level for requests that name none."""
+    """The level for requests without one."""
     allow_fast: bool = False
-    """`speed: fast` costs a multiple; without this it is taken off."""
+    """`speed: fast` costs a multiple; it is removed unless this is set."""
 
 
 class Prepared(NamedTuple):
-    """A request as its model accepts it."""
+    """A request in the form that its model accepts."""
 
     request: JsonObject
     betas: frozenset[str]
     """Values for the `anthropic-beta` header."""
     notes: tuple[str, ...]
-    """What was changed against the client's words, for logs."""
+    """Names of the fields that differ from the client's, for logs."""
     thinking_change: str = ""
     """As in `Attempt`."""
 
@@ -101,9 +101,9 @@ def apply_thinking(
     max_tokens_given: bool,
     choice: ModelChoice,
 ) -> Prepared:
-    """A translated request (Messages shape) with thinking, effort, max_tokens, sampling, tool_choice and speed as
-    `model` accepts them. `max_tokens_given`: the client named it. Nothing in `request` is changed; what needn't
-    change is shared with it. Raises BadRequest for a level or a thinking object that makes no sense."""
+    """A translated request (in the Messages format) with thinking, effort, max_tokens, sampling, tool_choice and speed
+    as `model` accepts them. `max_tokens_given`: the client has set it. `request` is not changed; the result shares its
+    unchanged parts. Raises BadRequest for an invalid level or thinking object."""
     asked = merge_sources(request, thinking_request, choice, options.default_effort)
     out = dict(request)
     given = request.get("max_tokens") if max_tokens_given else None
@@ -124,25 +124,25 @@ def _is_on(asked: ThinkingSource, model: Model, max_tokens: int) -> bool:
     if model.thinking_off == "never":
         return True
     if asked.on is None:
-        # Titles and completions of a few tokens would be all thinking and no text.
+        # A title or a completion of a few tokens would consist of thinking only.
         return model.thinking_default and max_tokens >= MIN_ANSWER
     return asked.on
 
 
 def budget_refused(request: JsonObject, model: Model) -> bool:
-    """An answer that the client began is gone on with rather than thought about: it can't be both."""
+    """A response that the client has started (prefill) can't have a thinking budget."""
     return model.thinking == "manual" and goes_on_without_thinking(request.get("messages") or [])
 
 
 def taken_off(asked: bool | None, before: JsonObject, after: JsonObject, model: Model) -> str:
-    """Why thinking that was asked for is off in `after`, to be told; "" when it is on or wasn't asked for."""
+    """Why thinking that was asked for is off in `after`; "" if it is on or was not asked for."""
     if not asked or (after.get("thinking") or {}).get("type") in ("enabled", "adaptive"):
         return ""
     return "off (prefill)" if budget_refused(before, model) else "off (max_tokens)"
 
 
 def _never_off(asked: ThinkingSource, model: Model, out: JsonObject) -> ThinkingSource:
-    """On models that can't stop thinking, the least effort stands for "off"; tiny answers get room for it."""
+    """On models that always think, "off" becomes the lowest effort, and a small max_tokens is raised."""
     if model.thinking_off != "never":
         return asked
     tiny = out["max_tokens"] < MIN_ANSWER
@@ -158,9 +158,9 @@ def _never_off(asked: ThinkingSource, model: Model, out: JsonObject) -> Thinking
 def switch_adaptive(
     out: JsonObject, asked: ThinkingSource, model: Model, options: ThinkingOptions
 ) -> None:
-    """Sets adaptive thinking on `out`, with an effort if one was asked for. Clients show thinking, so models that omit
-    its text by default are asked for a summary; models that bind thinking to its exact prefix are asked to drop blocks
-    that no longer fit, rather than to reject the request."""
+    """Sets adaptive thinking on `out`, with an effort if one was asked for. Models that omit the text of thinking by
+    default are asked for a summary, since clients show it. Models that bind thinking to its exact prefix are asked to
+    drop blocks that no longer fit, instead of rejecting the request."""
     thinking: dict[str, Any] = {"type": "adaptive"}
     if asked.display:
         thinking["display"] = asked.display
@@ -180,7 +180,7 @@ def switch_adaptive(
 def switch_manual(
     out: JsonObject, asked: ThinkingSource, model: Model, options: ThinkingOptions
 ) -> None:
-    """Sets a thinking budget on `out`, and max_tokens so that an answer fits after it."""
+    """Sets a thinking budget on `out`, and a max_tokens that leaves room for text."""
     out["max_tokens"] = min(max(out["max_tokens"], FULL_OUTPUT), model.max_output)
     if asked.budget is not None:
         budget = clamp_budget(asked.budget, out["max_tokens"])
@@ -194,7 +194,7 @@ def switch_manual(
 
 
 def switch_off(out: JsonObject, model: Model) -> None:
-    """Turns thinking off in the model's own way (not for models that can't)."""
+    """Turns thinking off in the way that the model accepts. Not for models that always think."""
     if model.thinking_off == "omit":
         out.pop("thinking", None)
     else:
@@ -203,13 +203,13 @@ def switch_off(out: JsonObject, model: Model) -> None:
 
 
 def fit_effort(out: JsonObject, model: Model) -> None:
-    """Brings `output_config.effort`, if there is one, to what the model accepts."""
+    """Changes `output_config.effort`, if there is one, to a value that the model accepts."""
     effort = (out.get("output_config") or {}).get("effort")
     if effort is None:
         return
     ceiling = model.efforts
     if (out.get("thinking") or {}).get("type") in OFF_TYPES:
-        # "xhigh" and "max" are 400 with thinking off (Opus 5, Sonnet 5.5 and Haiku 5.5 pages).
+        # With thinking off, "xhigh" and "max" are rejected (pages of Opus 5, Sonnet 5.5 and Haiku 5.5).
         ceiling = tuple(e for e in ceiling if e not in ("xhigh", "max"))
     set_effort(out, clamp_effort(check_level(effort, "output_config.effort"), ceiling))
 
@@ -228,7 +228,7 @@ def set_effort(out: JsonObject, effort: str | None) -> None:
 def finish(
     out: JsonObject, original: JsonObject, model: Model, options: ThinkingOptions, *, fast: bool
 ) -> Prepared:
-    """The fields that thinking rules over: sampling, tool_choice, speed, betas."""
+    """Sets the fields that depend on thinking: sampling, tool_choice, speed, betas."""
     kind = (out.get("thinking") or {}).get("type")
     _drop_sampling(out, model, thinks=kind in ("enabled", "adaptive"))
     if not model.forced_tool_choice or kind == "enabled":
@@ -245,7 +245,7 @@ def _drop_sampling(out: JsonObject, model: Model, *, thinks: bool) -> None:
         for name in SAMPLING:
             out.pop(name, None)
     elif "temperature" in out:
-        out.pop("top_p", None)  # the 4.x models answer 400 to both together
+        out.pop("top_p", None)  # the 4.x models reject both together
 
 
 def betas_for(out: JsonObject, model: Model) -> frozenset[str]:
@@ -262,6 +262,6 @@ def betas_for(out: JsonObject, model: Model) -> frozenset[str]:
 
 
 def changes(before: JsonObject, after: JsonObject) -> tuple[str, ...]:
-    """Names of the client's fields that were taken off or changed."""
+    """Names of the client's fields that were removed or changed."""
     names = ("thinking", "output_config", "max_tokens", *SAMPLING, "tool_choice", "speed")
     return tuple(name for name in names if name in before and before[name] != after.get(name))

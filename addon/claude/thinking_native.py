@@ -1,4 +1,4 @@
-"""Requests that a client wrote for Anthropic itself: changed only where Anthropic would refuse them."""
+"""Sets the thinking fields of a native request: changes only what Anthropic would reject."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ def fix_native(
     choice: ModelChoice,
     betas: frozenset[str] = frozenset(),
 ) -> Prepared:
-    """A `/v1/messages` body with what `model` refuses replaced by the nearest thing that it accepts: kinds of
-    thinking, budgets, efforts, sampling, forced tool use, speed. A model name that asks for thinking
-    (`claude-opus-4-5-high`) is obeyed when the body itself is silent. `betas`: the client's own beta headers; the
-    result's are those to add. Nothing in `request` is changed."""
+    """A `/v1/messages` body in which values that `model` rejects are replaced by the nearest accepted ones: thinking
+    types, budgets, efforts, sampling, forced tool use, speed. A model name that asks for thinking
+    (`claude-opus-4-5-high`) has effect if the body says nothing about thinking. `betas`: the client's beta headers;
+    those of the result are to be added. `request` is not changed."""
     if _only_the_name_asks(request, choice):
         return apply_thinking(
             request, ThinkingRequest(), model, options, max_tokens_given=True, choice=choice
@@ -113,11 +113,11 @@ def _give_budget(out: JsonObject, asked: ThinkingSource, options: ThinkingOption
 def _fix_budget(out: JsonObject, model: Model, betas: frozenset[str]) -> None:
     budget, max_tokens = out["thinking"].get("budget_tokens"), out.get("max_tokens")
     if not isinstance(budget, int) or not isinstance(max_tokens, int):
-        return  # Anthropic's own error names the field better
+        return  # Anthropic's error is more precise
     if model.interleaved_beta and INTERLEAVED_BETA in betas and budget >= MIN_BUDGET:
-        return  # with interleaving a budget may exceed max_tokens: it spans the whole tool loop
+        return  # with interleaving, the budget is for the whole tool loop and may exceed max_tokens
     if max_tokens <= MIN_BUDGET:
-        switch_off(out, model)  # no budget fits; max_tokens is the client's promise to its own code
+        switch_off(out, model)  # no budget fits, and the client relies on its max_tokens
     elif not MIN_BUDGET <= budget < max_tokens:
         out["thinking"] = {**out["thinking"], "budget_tokens": clamp_budget(budget, max_tokens)}
 

@@ -1,4 +1,4 @@
-"""The memory of `ThinkingStore`: records of answers, grouped by conversation, within limits of size and age."""
+"""Keeps the records of `ThinkingStore`, grouped by conversation, within limits of size and age."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ OVERHEAD_BYTES = 512  # of a record without content, roughly
 
 
 class Scope(NamedTuple):
-    """Whose thinking it is: nothing is ever shared between two scopes."""
+    """The owner of thinking. Thinking is never shared between two scopes."""
 
     principal: str
-    """The caller, as told apart by its key."""
+    """The caller, identified by its key."""
     account: str
-    """The credential that the answer came through."""
+    """The credential that the request used."""
     model: str
 
 
 class ConversationKey(NamedTuple):
-    """What is evicted together."""
+    """Identifies a conversation, whose records are evicted together."""
 
     scope: Scope
     first_message: bytes
@@ -36,42 +36,44 @@ type Key = tuple[Scope, tuple[str, ...], bytes]
 
 
 def record_key(scope: Scope, seen: Visible, prefix: bytes) -> Key:
-    """Where an answer is found again: tool ids are unique by themselves; plain text is known by what it answers."""
+    """The key of a response: its tool ids, which are unique, or its text and prefix."""
     return (scope, seen.tool_ids, b"" if seen.tool_ids else prefix + seen.digest)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreLimits:
-    """Bounds of the memory."""
+    """The limits of the memory."""
 
     total_bytes: int = 256 << 20
     conversation_bytes: int = 8 << 20
     answers: int = 5_000
-    """About a kilobyte each even without thinking: that there was none has to be known as well."""
+    """How many responses. Each takes about a kilobyte even without thinking, since it is recorded that there was
+    none."""
     ttl_seconds: float = 7200
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
 class Record:
-    """One answer of Claude."""
+    """One response of Claude."""
 
     key: Key
     conversation: ConversationKey
     serial: int
     """Grows with time."""
     since: int
-    """Serial of the oldest answer whose thinking this one was given with (its own if there was none)."""
+    """Serial of the oldest response whose thinking was in the request for this one; its own serial if there was
+    none."""
     visible: bytes
     prefix: bytes
     content: list[JsonObject] | None
-    """The whole answer, if a part of it is invisible to clients; else None."""
+    """The complete content, if a part of it is invisible to clients; otherwise None."""
     bare: bytes | None
     """Digest of `content` as a message without its thinking."""
     size: int
 
 
 def keepable(content: list[JsonObject]) -> tuple[list[JsonObject] | None, bytes | None, int]:
-    """`content`, `bare` and `size` of a record."""
+    """The `content`, `bare` and `size` of a record."""
     if all(block.get("type") in ("text", "tool_use") for block in content):
         return None, None, OVERHEAD_BYTES
     kept = sendable(content)
@@ -80,7 +82,7 @@ def keepable(content: list[JsonObject]) -> tuple[list[JsonObject] | None, bytes 
 
 
 def without_thinking(content: list[JsonObject]) -> list[JsonObject]:
-    """The rest of an answer."""
+    """The other blocks of a response."""
     return [block for block in content if not is_thinking(block)]
 
 
@@ -92,7 +94,7 @@ class _Group:
 
 
 class Records:
-    """By key; the least recently used conversation is forgotten first, within one the oldest answer."""
+    """Records by key. Evicts the oldest response of a conversation, or the least recently used conversation."""
 
     def __init__(self, clock: Callable[[], float], limits: StoreLimits) -> None:
         self._clock = clock
@@ -108,7 +110,7 @@ class Records:
         return self._by_key.get(key)
 
     def add(self, record: Record) -> None:
-        """Keeps `record` in the place of an older one with its key, unless it is too big for any conversation."""
+        """Adds `record`, replacing one with the same key, unless it is too big for a conversation."""
         known = self._by_key.get(record.key)
         if known is not None:
             self._remove(known)
@@ -129,14 +131,14 @@ class Records:
             self._remove(next(iter(oldest.records.values())))
 
     def touch(self, records: Iterable[Record]) -> None:
-        """Their conversations are in use now."""
+        """Marks their conversations as used now."""
         now = self._clock()
         for conversation in dict.fromkeys(record.conversation for record in records):
             self._groups[conversation].used = now
             self._groups.move_to_end(conversation)
 
     def expire(self) -> None:
-        """Forgets what has not been used for too long."""
+        """Removes conversations that were not used for too long."""
         horizon = self._clock() - self._limits.ttl_seconds
         while self._groups:
             oldest, group = next(iter(self._groups.items()))

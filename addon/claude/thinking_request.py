@@ -1,4 +1,4 @@
-"""What the sources of a request ask of thinking, merged by precedence."""
+"""Reads what a request asks for about thinking, from all its sources, by precedence."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from addon.core.errors import BadRequest
 from addon.core.types import JsonObject
 
 MIN_BUDGET = 1024
-"""Anthropic answers 400 to a smaller `budget_tokens` (extended thinking page)."""
+"""Anthropic rejects a smaller `budget_tokens` (extended thinking page)."""
 FULL_OUTPUT = 64_000
-"""What one answer may be long: the maximum of the 4.5 models, and the default for those with 128K."""
+"""The default for max_tokens: the maximum of the 4.5 models; newer ones have 128K."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Budgets:
-    """Thinking tokens that a level stands for on models with manual budgets; `max`: all of max_tokens but one."""
+    """Thinking tokens for each level, on models with manual budgets. `max`: max_tokens - 1."""
 
     high: int | Literal["max"] = "max"
     medium: int = 20_000
@@ -27,35 +27,35 @@ class Budgets:
 
 
 def check_level(level: str, param: str = "reasoning_effort") -> str:
-    """`level` in lower case. Raises BadRequest when it is none of LEVELS."""
+    """`level` in lower case. Raises BadRequest if it is not one of LEVELS."""
     if level.lower() not in LEVELS:
         raise BadRequest(f"{param} must be one of {', '.join(LEVELS)}, not {level!r}", param=param)
     return level.lower()
 
 
 def clamp_effort(level: str, accepted: Sequence[str]) -> str | None:
-    """The greatest accepted effort that is not above `level`, else the least; None when none is accepted."""
+    """The highest accepted effort up to `level`, otherwise the lowest; None if none is accepted."""
     rank = LEVELS.index(level)
     fitting = [effort for effort in accepted if LEVELS.index(effort) <= rank]
     return fitting[-1] if fitting else next(iter(accepted), None)
 
 
 def effort_for_budget(budget: int, budgets: Budgets) -> str:
-    """The level whose budget is nearest."""
+    """The level with the nearest budget."""
     high = FULL_OUTPUT if budgets.high == "max" else budgets.high
     sizes = {"low": budgets.low, "medium": budgets.medium, "high": high}
     return min(sizes, key=lambda level: abs(sizes[level] - budget))
 
 
 def budget_for_level(level: str, budgets: Budgets, max_tokens: int) -> int:
-    """Thinking tokens for a level other than `none`, valid for `max_tokens`."""
+    """Thinking tokens for a level other than `none`, within `max_tokens`."""
     sizes = {"minimal": MIN_BUDGET, "low": budgets.low, "medium": budgets.medium}
     wanted = sizes.get(level, budgets.high)
     return clamp_budget(max_tokens if wanted == "max" else wanted, max_tokens)
 
 
 def clamp_budget(budget: int, max_tokens: int) -> int:
-    """`budget` within what Anthropic accepts: at least 1024 and below max_tokens (which must leave room for that)."""
+    """`budget` within Anthropic's limits: at least 1024 and below max_tokens, which must be greater than that."""
     return max(MIN_BUDGET, min(budget, max_tokens - 1))
 
 
@@ -65,7 +65,7 @@ THINKING_TYPES = ("enabled", "adaptive", *OFF_TYPES)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ThinkingSource:
-    """What one source says about thinking, None where it is silent."""
+    """What one source says about thinking; None: it says nothing."""
 
     on: bool | None = None
     level: str | None = None
@@ -73,7 +73,8 @@ class ThinkingSource:
     display: str | None = None
 
     def or_else(self, lower: ThinkingSource) -> ThinkingSource:
-        """The first source to say on or off decides that; a level and a budget are two names of one thing."""
+        """This source, completed by a weaker one. A level and a budget exclude each other, so they are taken
+        together."""
         silent = self.level is None and self.budget is None and self.on is not False
         return ThinkingSource(
             on=lower.on if self.on is None else self.on,
@@ -89,7 +90,7 @@ def merge_sources(
     choice: ModelChoice,
     default_effort: str | None,
 ) -> ThinkingSource:
-    """Everything that speaks of thinking, the strongest first. Raises BadRequest for what makes no sense."""
+    """All sources merged, the strongest first. Raises BadRequest for invalid values."""
     explicit = replace(
         _from_thinking(thinking_request.thinking),
         level=(request.get("output_config") or {}).get("effort"),
@@ -126,7 +127,7 @@ def _from_thinking(thinking: JsonObject | None) -> ThinkingSource:
 
 
 def from_level(level: str | None) -> ThinkingSource:
-    """What naming a level asks for: `none` is off, any other is on."""
+    """What a level asks for: `none` is off, any other is on."""
     if level is None:
         return ThinkingSource()
     level = check_level(level)
@@ -140,7 +141,7 @@ def asked_by_name(choice: ModelChoice) -> ThinkingSource:
 
 @dataclass(slots=True, kw_only=True)
 class ThinkingRequest:
-    """What a body says of thinking; what the model gets of it is decided elsewhere."""
+    """What a request body says about thinking, before it is adapted to the model."""
 
     thinking: JsonObject | None = None
     """`thinking` in Anthropic's shape, as given."""

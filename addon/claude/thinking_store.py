@@ -1,14 +1,14 @@
-"""Thinking that clients throw away, kept and put back.
+"""Stores the thinking of responses and restores it in later requests, for clients that drop it.
 
-Between tool calls Claude goes on from its own thinking, but clients that speak OpenAI send back only text and calls.
-The store keeps the complete content of each answer, in memory only, and puts it back under Anthropic's rules:
+Between tool calls Claude continues from its thinking, but clients of OpenAI's APIs send back only text and tool calls.
+The store keeps the complete content of each response, in memory only, and restores it by Anthropic's rules:
 
-* only into a turn whose visible part is unchanged, for the same caller, account and model;
-* only an unbroken run of the newest turns: leaving out the oldest thinking is allowed, a hole is not;
-* never thinking that an earlier request had left out: what came after was thought without it;
+* only in a turn whose visible part is unchanged, for the same caller, account and model;
+* only in an unbroken run of the newest turns: the oldest thinking may be left out, but there may be no gap;
+* never thinking that an earlier request has left out: the later responses were generated without it;
 * on models with preserved thinking, only after an unchanged prefix (system, tools, earlier messages).
 
-The third rule needs no memory of past requests: a record knows the oldest thinking that its answer was given with
+The third rule needs no record of past requests: a record knows the oldest thinking that its response was generated with
 (`since`), and serial numbers grow with time.
 """
 
@@ -44,28 +44,28 @@ from addon.core.lru import Lru
 from addon.core.types import JsonObject
 
 TURNS_REMEMBERED = 10_000
-"""Of which is known what is visible: about 3 MB."""
+"""How many turns the visible part is cached for: about 3 MB."""
 
 _NONE_KNOWN: Mapping[int, bytes] = MappingProxyType({})
 
 
 class Position(NamedTuple):
-    """Where in its conversation a request stands."""
+    """The position of a request in its conversation."""
 
     prefix: bytes
-    """Digest of the whole request, as the prefix of its answer."""
+    """Digest of the whole request, as the prefix of its response."""
     since: int | None
-    """Serial of the oldest answer whose thinking it carries."""
+    """Serial of the oldest response whose thinking it contains."""
 
 
 class Restored(NamedTuple):
-    """What `restore` did."""
+    """The result of `restore`."""
 
     request: JsonObject
     thinking_off: bool = False
-    """Thinking was turned off for this request: a budget inside a tool loop demands blocks that are lost."""
+    """Thinking was turned off for this request: with a budget, a tool loop needs blocks that are lost."""
     mark: Position | None = None
-    """For `record`, if nothing but `cache_control` is changed before the request is sent."""
+    """For `record`, if only `cache_control` is changed before the request is sent."""
 
 
 class _Turn(NamedTuple):
@@ -75,17 +75,17 @@ class _Turn(NamedTuple):
 
 
 class ThinkingStore:
-    """In memory, bounded. Not thread-safe. Nothing of it may be logged."""
+    """In memory, of limited size. Not thread-safe. Its content must not be logged."""
 
     def __init__(self, clock: Callable[[], float], limits: StoreLimits | None = None) -> None:
-        """`clock`: seconds that never go back."""
+        """`clock`: monotonic seconds."""
         self._records = Records(clock, limits or StoreLimits())
         self._serial = 0
         self._visible: Lru[bytes, Visible] = Lru(TURNS_REMEMBERED)
 
     @property
     def size(self) -> int:
-        """Bytes held."""
+        """Its size in bytes."""
         return self._records.size
 
     def __len__(self) -> int:
@@ -94,8 +94,8 @@ class ThinkingStore:
     def record(
         self, scope: Scope, request: JsonObject, message: JsonObject, mark: Position | None = None
     ) -> None:
-        """Keeps an answer. `request`: the body as it was sent; `message`: the complete Message; `mark`: what
-        `restore` gave with that request (saves reading the request again)."""
+        """Stores a response. `request`: the body as it was sent; `message`: the complete Message; `mark`: the one that
+        `restore` returned with that request, so that the request need not be read again."""
         content = message.get("content")
         if not content:
             return
@@ -105,9 +105,9 @@ class ThinkingStore:
         key = record_key(scope, seen, prefix)
         known = self._records.find(key)
         if known and (known.visible, known.prefix) == (seen.digest, prefix):
-            return  # the same answer once more; what follows the first one was thought with the first one
+            return  # the same response again: later responses were generated with the first one
         if message.get("input_transformations"):
-            since = None  # Anthropic dropped blocks: this answer was given without them
+            since = None  # Anthropic dropped blocks: this response was generated without them
         self._serial += 1
         kept, bare, size = keepable(content)
         record = Record(
@@ -130,10 +130,10 @@ class ThinkingStore:
         model: Model,
         known: Mapping[int, bytes] = _NONE_KNOWN,
     ) -> Restored:
-        """`request`, otherwise ready to be sent, with the thinking that may be put back. The history of a client that
-        sends thinking itself is left alone. Nothing in `request` is changed; unchanged messages are shared.
+        """`request`, which is otherwise ready to be sent, with the thinking that may be restored. If the client sends
+        thinking itself, nothing is restored. `request` is not changed; the result shares its unchanged messages.
 
-        `known`: `message_digest`s that were made before, by the `id` of the message (which has to be alive)."""
+        `known`: `message_digest`s that were computed before, by `id()` of the message, which must still exist."""
         self._records.expire()
         messages = request.get("messages") or []
         turns, prefix = self._survey(scope, request, known)
@@ -144,7 +144,7 @@ class ThinkingStore:
         off = _demands_lost_blocks(request, turns, run)
         if off:
             run = []
-        result = {**request, "messages": _put_back(messages, turns, run)}
+        result = {**request, "messages": _restored(messages, turns, run)}
         if off:
             del result["thinking"]
         return Restored(
@@ -160,8 +160,8 @@ class ThinkingStore:
     def _survey(
         self, scope: Scope, request: JsonObject, known: Mapping[int, bytes] = _NONE_KNOWN
     ) -> tuple[list[_Turn], bytes]:
-        """The assistant turns with their prefixes and records, and the digest of the whole request. A turn with a
-        record counts as recorded, since that is how it is sent."""
+        """The assistant turns with their prefixes and records, and the digest of the whole request. The digest of a
+        turn with a record is that of its recorded content, which is what is sent."""
         hasher = blake2b(head_digest(request), digest_size=SIZE)
         turns: list[_Turn] = []
         for index, message in enumerate(request.get("messages") or []):
@@ -175,7 +175,7 @@ class ThinkingStore:
         return turns, hasher.digest()
 
     def _seen(self, message: JsonObject, known: bytes | None) -> Visible:
-        """What is visible of a message; remembered by its digest, since all turns come again with each request."""
+        """The visible part of a message; cached by its digest, since each request contains all turns again."""
         found = self._visible.get(known) if known else None
         if found is None:
             found = visible(message.get("content"))
@@ -197,9 +197,9 @@ def _thinks(request: JsonObject, model: Model) -> bool:
 
 
 def _newest_run(turns: list[_Turn], model: Model) -> list[Record]:
-    """Records of the newest turns that may all be restored, oldest first. Also for models that read no more than the
-    current tool loop's: Anthropic leaves out what a model doesn't read, bills nothing for it, and suggests to send all
-    (docs, extended thinking, "Preserving thinking blocks"). A block that it demands is never missing that way."""
+    """The records of the newest turns that may be restored, oldest first. Also for models that only read the thinking
+    of the current tool loop: Anthropic ignores the other blocks, does not bill them, and recommends sending all (docs,
+    extended thinking, "Preserving thinking blocks"). So no required block is missing."""
     run: list[Record] = []
     since = 0
     for turn in reversed(turns):
@@ -209,14 +209,14 @@ def _newest_run(turns: list[_Turn], model: Model) -> list[Record]:
         if model.preserved_thinking and record.prefix != turn.prefix:
             break
         if run and record.serial >= run[-1].serial:
-            break  # recorded after what follows it: another branch, or a lost record that came back
+            break  # recorded later than the next turn: another branch, or a lost record that was sent again
         since = max(since, record.since)
         run.append(record)
     return run[::-1]
 
 
 def _demands_lost_blocks(request: JsonObject, turns: list[_Turn], run: list[Record]) -> bool:
-    """With a budget, Anthropic answers 400 "Expected `thinking`…" to a tool loop that does not begin with thinking."""
+    """With a budget, Anthropic rejects a tool loop that does not begin with thinking ("Expected `thinking`…")."""
     messages = request.get("messages") or []
     if (request.get("thinking") or {}).get("type") != "enabled" or not in_tool_loop(messages):
         return False
@@ -228,7 +228,7 @@ def _demands_lost_blocks(request: JsonObject, turns: list[_Turn], run: list[Reco
     return not (content and is_thinking(content[0]))
 
 
-def _put_back(
+def _restored(
     messages: list[JsonObject], turns: list[_Turn], run: list[Record]
 ) -> list[JsonObject]:
     result = list(messages)
@@ -245,7 +245,7 @@ def _put_back(
 
 
 def _carried_since(messages: list[JsonObject], turns: list[_Turn]) -> int | None:
-    """Serial of the oldest answer in the unbroken run of newest turns that carry their thinking."""
+    """Serial of the oldest response in the unbroken run of the newest turns that contain their thinking."""
     since = None
     for turn in reversed(turns):
         record = turn.record
@@ -261,7 +261,7 @@ def _thought(record: Record) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class ThinkingTicket:
-    """What is needed to remember an attempt's answer."""
+    """What is needed to record the response to an attempt."""
 
     scope: Scope
     mark: Position | None

@@ -1,4 +1,4 @@
-"""Assistant turns and their thinking, in a Messages request."""
+"""Reads the turns of a Messages request: their visible parts, tool loops and thinking."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from addon.core.types import JsonObject
 
 
 class Visible(NamedTuple):
-    """What a client that drops thinking sees of an assistant turn."""
+    """The part of an assistant turn that a client keeps if it drops thinking."""
 
     tool_ids: tuple[str, ...]
     digest: bytes
 
 
 def visible(content: Any) -> Visible:
-    """The part of an assistant turn that every client sends back: its text, joined, and its tool calls."""
+    """The part of an assistant turn that every client sends back: its joined text and its tool calls."""
     text: list[str] = []
     calls: list[Any] = []
     for block in blocks_of(content):
@@ -27,18 +27,18 @@ def visible(content: Any) -> Visible:
         elif kind == "tool_use":
             calls.append([block.get("id"), block.get("name"), block.get("input")])
     joined = "".join(text)
-    # Anthropic refuses blank text blocks, so translations drop them: blank and no text are the same.
+    # Anthropic rejects blank text blocks, so the translation drops them: blank text counts as no text.
     shown = joined if joined.strip() else ""
     return Visible(tuple([str(call[0]) for call in calls]), text_digest(shown, calls))
 
 
 def sendable(content: list[JsonObject]) -> list[JsonObject]:
-    """An answer's content as it may be sent back: Anthropic writes blank text blocks but refuses to read them."""
+    """The content of a response as it may be sent back: Anthropic writes blank text blocks, but rejects them."""
     return [b for b in content if b.get("type") != "text" or (b.get("text") or "").strip()]
 
 
 def has_thinking(message: JsonObject) -> bool:
-    """Whether a message carries thinking blocks."""
+    """Whether a message contains thinking blocks."""
     content = message.get("content")
     if isinstance(content, list):
         for block in content:
@@ -48,7 +48,7 @@ def has_thinking(message: JsonObject) -> bool:
 
 
 def is_prompt(message: JsonObject) -> bool:
-    """Whether the user says something: a user message that holds anything else than tool results."""
+    """Whether it is a user message with anything but tool results."""
     content = message.get("content")
     if message.get("role") != "user":
         return False
@@ -58,7 +58,7 @@ def is_prompt(message: JsonObject) -> bool:
 
 
 def loop_start(messages: list[JsonObject]) -> int:
-    """Index of the last prompt: what follows is the current tool loop. -1: there is none.
+    """Index of the last prompt, after which the current tool loop begins; -1 if there is none.
 
     Text beside a tool result begins a new loop: "When a non-tool-result user block is included, it designates a new
     assistant loop and all previous thinking blocks are removed from context" (docs, prompt caching, "Caching with
@@ -68,14 +68,13 @@ def loop_start(messages: list[JsonObject]) -> int:
 
 
 def in_tool_loop(messages: list[JsonObject]) -> bool:
-    """Whether the request goes on with a tool loop rather than starts a turn."""
+    """Whether the request continues a tool loop, rather than starting a turn."""
     return any(message.get("role") == "user" for message in messages[loop_start(messages) + 1 :])
 
 
 def goes_on_without_thinking(messages: list[JsonObject]) -> bool:
-    """Whether Claude is to go on with an answer of its own that does not begin with thinking (prefill). With a budget
-    Anthropic answers 400 to it: "When `thinking` is enabled, a final `assistant` message must start with a thinking
-    block"."""
+    """Whether the last message is one of the assistant that does not begin with thinking (prefill). With a budget,
+    Anthropic rejects it: "When `thinking` is enabled, a final `assistant` message must start with a thinking block"."""
     last = messages[-1] if messages else None
     if not isinstance(last, dict) or last.get("role") != "assistant":
         return False
@@ -84,8 +83,8 @@ def goes_on_without_thinking(messages: list[JsonObject]) -> bool:
 
 
 def strip_thinking(request: JsonObject) -> JsonObject:
-    """`request` for the one retry after Anthropic refused its thinking: no block of it left in the history, and
-    thinking with a budget off (inside a tool loop it demands the very blocks that were refused)."""
+    """`request` for the retry after Anthropic has rejected its thinking: without thinking blocks in the history, and
+    without a thinking budget, which would require the rejected blocks inside a tool loop."""
     messages = []
     for message in request.get("messages") or []:
         if not has_thinking(message):

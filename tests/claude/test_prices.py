@@ -1,6 +1,6 @@
 import pytest
 
-from addon.claude.pricing import Tokens, cost, cost_of_answer
+from addon.claude.pricing import Tokens, cost, cost_of_response
 from tests.claude.support import CATALOGUE
 
 COSTS = {
@@ -51,7 +51,9 @@ ANSWERS = {
 @pytest.mark.parametrize("case", ANSWERS)
 def test_cost_of_an_answer(case: str) -> None:
     usage, usd = ANSWERS[case]
-    assert cost_of_answer(CATALOGUE.get("claude-opus-5-5"), usage) == pytest.approx(usd, abs=1e-12)
+    assert cost_of_response(CATALOGUE.get("claude-opus-5-5"), usage) == pytest.approx(
+        usd, abs=1e-12
+    )
 
 
 @pytest.mark.parametrize("model", CATALOGUE.models.values(), ids=CATALOGUE.ids)
