@@ -3,22 +3,32 @@
 from __future__ import annotations
 
 import signal
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
-from hypothesis import settings
 
+from tests import budget
 from tests.left_behind import left_behind, process_state
 
-# How long one example takes says more about the other work on the machine than about the code.
-settings.register_profile("ccproxy", deadline=None)
-settings.load_profile("ccproxy")
-
-LEFT_OUT = pytest.StashKey[list[str]]()
+HOW_TO_RUN = {
+    "thorough": "./start.sh test --all",
+    "node": ".ci/run",
+    "browser": ".ci/run",
+    "long": "pytest -m long",
+}
+"""The kinds of tests that are left out, see pyproject.toml."""
+LEFT_OUT = pytest.StashKey[list[tuple[str, str]]]()
+"""(kind, test) of each."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--all",
+        action="store_true",
+        help="run the thorough tests as well, and all examples of the properties",
+    )
     parser.addoption(
         "--update-golden",
         action="store_true",
@@ -42,14 +52,26 @@ def update_golden(request: pytest.FixtureRequest) -> bool:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[LEFT_OUT] = []
+    budget.choose(everything=config.getoption("--all"))
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         # A shell has what it runs in the background ignore Ctrl+C, and all that is started from there as well.
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--all") or "thorough" in config.option.markexpr.split():
+        return
+    thorough = [item for item in items if item.get_closest_marker("thorough")]
+    if thorough:
+        config.hook.pytest_deselected(items=thorough)
+        items[:] = [item for item in items if not item.get_closest_marker("thorough")]
+
+
 def pytest_deselected(items: Sequence[pytest.Item]) -> None:
     for item in items:
-        item.config.stash[LEFT_OUT].append(item.nodeid)
+        kind = next((name for name in HOW_TO_RUN if item.get_closest_marker(name)), None)
+        if kind:
+            item.config.stash[LEFT_OUT].append((kind, item.nodeid.partition("[")[0]))
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
@@ -67,8 +89,14 @@ def pytest_testnodedown(node: Any) -> None:
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:
-    left_out = config.stash[LEFT_OUT]
-    if left_out and config.option.markexpr:
-        terminalreporter.section(f"left out by -m '{config.option.markexpr}' (.ci/run runs them)")
-        for node in left_out:
-            terminalreporter.line(node)
+    left_out = Counter(config.stash[LEFT_OUT])
+    for kind, command in HOW_TO_RUN.items():
+        tests = {test: count for (of, test), count in left_out.items() if of == kind}
+        if tests:
+            terminalreporter.section(f"left out: {sum(tests.values())} {kind} ({command})")
+            for test, count in sorted(tests.items()):
+                terminalreporter.line(f"{test} ({count})" if count > 1 else test)
+    if not config.getoption("--all"):
+        terminalreporter.line(
+            f"properties were tried with {budget.SMALL} of their examples (--all)"
+        )

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from addon.core.environment import ROOT
 
-COMMAND = ("-m", "pytest", "-n", "4", "--dist", "loadfile")
+COMMAND = ("-m", "pytest", "-n", "auto", "--dist", "loadfile", "--random-order")
 LEFT_OUT = "not node and not browser and not long"
 
 

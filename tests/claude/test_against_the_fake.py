@@ -26,6 +26,7 @@ from addon.stand_in.thinking import takes_thinking
 from addon.translation.from_anthropic.by_dialect import whole_answer
 from addon.translation.to_anthropic.request import translate_chat
 from addon.translation.types import RequestOptions, Translation
+from tests.budget import examples
 from tests.claude.support import CATALOGUE, Clock
 
 MODELS = (
@@ -183,7 +184,7 @@ small = st.sampled_from([StoreLimits(), StoreLimits(conversation_bytes=5000)])
 
 
 @given(st.sampled_from(MODELS), small, stories)
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 def test_nothing_is_refused(model: str, limits: StoreLimits, story: list[tuple[Any, ...]]) -> None:
     client = Client(model, limits)
     for action in story:
@@ -192,7 +193,7 @@ def test_nothing_is_refused(model: str, limits: StoreLimits, story: list[tuple[A
 
 
 @given(st.sampled_from(MODELS), st.lists(st.integers(1, 2), min_size=2, max_size=8))
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 def test_a_loop_without_accidents_sends_all_thinking_back(model: str, steps: list[int]) -> None:
     """So that the other test can't pass by never sending any."""
     client = Client(model)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from addon.claude.model import Model
 from addon.claude.thinking_store import Scope, StoreLimits, ThinkingStore
+from tests.budget import examples
 from tests.claude.support import CATALOGUE, Clock, answer, call, results, text, user
 
 MODELS = ("claude-opus-4-5", "claude-haiku-4-5", "claude-opus-4-8", "claude-opus-5-5")
@@ -226,7 +227,7 @@ class Client:
         return {**request, "thinking": {"type": "adaptive"}} if self.thinks else request
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=examples(600), deadline=None)
 @given(
     st.sampled_from(MODELS),
     STORIES,
@@ -243,7 +244,7 @@ def test_no_body_is_refused(
     client.ask(1, 0, True, True)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(
     st.sampled_from([m for m in MODELS if CATALOGUE.get(m).keeps_thinking]),
     st.lists(

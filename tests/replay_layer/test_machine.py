@@ -11,6 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from mitmproxy.connection import Connection, ConnectionState
 
 from addon.core.errors import BadRequest, CCProxyError
+from tests.budget import examples
 from tests.replay_layer.harness import (
     Play,
     chunked,
@@ -222,7 +223,7 @@ class Anything(RuleBasedStateMachine):
 
 TestAnything = Anything.TestCase
 TestAnything.settings = settings(
-    max_examples=150,
+    max_examples=examples(150),
     stateful_step_count=40,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
     deadline=None,

@@ -20,6 +20,7 @@ from addon.translation.to_anthropic.repair import repair
 from addon.translation.to_anthropic.request import translate_chat, translate_responses
 from addon.translation.to_anthropic.tools import Toolbox
 from addon.translation.types import RequestOptions, Translation
+from tests.budget import examples
 from tests.translation.asking import (
     CATALOGUE,
     OPUS,
@@ -199,7 +200,7 @@ def sent(translation: Translation) -> Any:
     return for_subscription(place_breakpoints(request, CATALOGUE.get(OPUS), 100_000), "Be brief.")
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(chats, st.sampled_from([{}, {"tools": [function(), function("g h", **MARK)]}]))
 def test_a_remembered_conversation_is_translated_to_the_same(messages: Any, fields: Any) -> None:
     """At each of its turns, and although what became of the one before was sent on its way."""

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from addon.core.errors import BadRequest
 from addon.translation.to_anthropic.request import translate_chat, translate_responses
 from addon.translation.types import RequestOptions, Translation
+from tests.budget import examples
 from tests.damaged import EVERYTHING, HOW, INPUT, JUNK, PNG, TOOLS, damaged, places
 from tests.translation.asking import (
     CATALOGUE,
@@ -77,7 +78,7 @@ options = st.fixed_dictionaries(
 
 
 @given(messages, options, st.sampled_from(MODELS))
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 def test_every_chat_request_becomes_one_that_anthropic_takes(
     history: list, fields: dict, model: str
 ) -> None:
@@ -152,8 +153,8 @@ def conversations(draw: st.DrawFn) -> tuple[list, list[int]]:
 
 
 @given(conversations(), st.sampled_from([OPUS, "claude-sonnet-5", "claude-opus-5-5"]))
-@settings(max_examples=200)
-def test_v158_a_longer_history_begins_with_what_the_shorter_gave(
+@settings(max_examples=examples(200))
+def test_a_longer_history_begins_with_what_the_shorter_gave(
     conversation: tuple[list, list[int]], model: str
 ) -> None:
     history, asked_at = conversation
@@ -164,7 +165,7 @@ def test_v158_a_longer_history_begins_with_what_the_shorter_gave(
         assert (shorter.get("system"), shorter["tools"]) == (whole.get("system"), whole["tools"])
 
 
-def test_v158_the_same_request_gives_the_same_bytes() -> None:
+def test_the_same_request_gives_the_same_bytes() -> None:
     first, second = (json.dumps(translated(copy.deepcopy(EVERYTHING)).request) for _ in range(2))
     assert first == second
 
@@ -198,7 +199,7 @@ def test_each_place_with_each_kind_of_junk(translate: Any, body: dict) -> None:
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_v165_two_thousand_damaged_bodies_are_refused_or_valid(seed: int) -> None:
+def test_two_thousand_damaged_bodies_are_refused_or_valid(seed: int) -> None:
     rng = random.Random(seed)  # noqa: S311
     valid = 0
     for _ in range(600):
@@ -225,6 +226,6 @@ def _is_ours_to_judge(body: dict) -> bool:
 
 @pytest.mark.parametrize("body", [None, [], "x", 5, {}], ids=repr)
 @pytest.mark.parametrize("translate", [translate_chat, translate_responses])
-def test_v165_a_body_that_is_none(translate: Any, body: Any) -> None:
+def test_a_body_that_is_none(translate: Any, body: Any) -> None:
     with pytest.raises(BadRequest):
         translate(body, CATALOGUE.get(OPUS), RequestOptions())
