@@ -50,10 +50,10 @@ def effort(request: dict[str, Any]) -> str | None:
 
 LEVELS = [
     # name, level, thinking, effort
-    ("v99-claude-opus-4-8", "high", {"type": "adaptive", "display": "summarized"}, "high"),
-    ("v99-claude-opus-4-5", "high", {"type": "enabled", "budget_tokens": 63_999}, None),
-    ("v99-claude-haiku-4-5", "high", {"type": "enabled", "budget_tokens": 63_999}, None),
-    ("v99-claude-opus-4-6", "xhigh", {"type": "adaptive"}, "high"),
+    ("claude-opus-4-8", "high", {"type": "adaptive", "display": "summarized"}, "high"),
+    ("claude-opus-4-5", "high", {"type": "enabled", "budget_tokens": 63_999}, None),
+    ("claude-haiku-4-5", "high", {"type": "enabled", "budget_tokens": 63_999}, None),
+    ("claude-opus-4-6", "xhigh", {"type": "adaptive"}, "high"),
     ("claude-opus-4-6", "max", {"type": "adaptive"}, "max"),
     ("claude-opus-4-7", "xhigh", {"type": "adaptive", "display": "summarized"}, "xhigh"),
     ("claude-opus-4-8", "minimal", {"type": "adaptive", "display": "summarized"}, "low"),
@@ -61,11 +61,11 @@ LEVELS = [
     ("claude-sonnet-4-5", "low", {"type": "enabled", "budget_tokens": 5000}, None),
     ("claude-sonnet-4-5", "medium", {"type": "enabled", "budget_tokens": 20_000}, None),
     ("claude-sonnet-4-5", "max", {"type": "enabled", "budget_tokens": 63_999}, None),
-    ("v100-claude-opus-4-8", "none", None, None),
-    ("v100-claude-sonnet-5", "none", {"type": "disabled"}, None),
-    ("v100-claude-sonnet-5-5", "none", {"type": "between_tools"}, None),
+    ("claude-opus-4-8", "none", None, None),
+    ("claude-sonnet-5", "none", {"type": "disabled"}, None),
+    ("claude-sonnet-5-5", "none", {"type": "between_tools"}, None),
     (
-        "v100-claude-opus-5-5",
+        "claude-opus-5-5",
         "none",
         {"type": "adaptive", "display": "summarized", "block_binding": ARMED},
         "low",
@@ -82,14 +82,12 @@ LEVELS = [
 def test_reasoning_effort(
     name: str, level: str, thinking: dict[str, Any] | None, wanted: str | None
 ) -> None:
-    request = prepare(
-        name.removeprefix("v99-").removeprefix("v100-"), ThinkingRequest(effort=level)
-    ).request
+    request = prepare(name, ThinkingRequest(effort=level)).request
     assert (request.get("thinking"), effort(request)) == (thinking, wanted)
 
 
 @pytest.mark.parametrize("level", ["ultra", "", "HIGHEST"])
-def test_v101_unknown_level_is_refused(level: str) -> None:
+def test_unknown_level_is_refused(level: str) -> None:
     with pytest.raises(BadRequest) as caught:
         prepare("claude-opus-5", ThinkingRequest(effort=level))
     assert caught.value.param == "reasoning_effort"
@@ -99,7 +97,7 @@ def test_level_in_capitals_is_understood() -> None:
     assert effort(prepare("claude-opus-5", ThinkingRequest(effort="HIGH")).request) == "high"
 
 
-def test_v102_names_that_ask_for_thinking() -> None:
+def test_names_that_ask_for_thinking() -> None:
     assert prepare("claude-4.5-opus-high-thinking").request["thinking"]["type"] == "enabled"
     assert effort(prepare("claude-4.6-opus-max-thinking").request) == "max"
     assert effort(prepare("claude-fable-5-thinking-xhigh").request) == "xhigh"
@@ -107,7 +105,7 @@ def test_v102_names_that_ask_for_thinking() -> None:
     assert (fast["thinking"]["type"], effort(fast), "speed" in fast) == ("adaptive", "high", False)
 
 
-def test_v102_reasoning_effort_beats_the_name() -> None:
+def test_reasoning_effort_beats_the_name() -> None:
     assert (
         effort(prepare("claude-opus-5-thinking-max", ThinkingRequest(effort="low")).request)
         == "low"
@@ -237,7 +235,7 @@ def test_effort_is_taken_off_where_it_is_refused() -> None:
 # ------------------------------------------------------------------------------------------- budgets and max_tokens
 
 
-def test_v103_budget_becomes_the_nearest_effort() -> None:
+def test_budget_becomes_the_nearest_effort() -> None:
     for budget, wanted in [
         (1024, "low"),
         (12_000, "low"),
@@ -252,7 +250,7 @@ def test_v103_budget_becomes_the_nearest_effort() -> None:
 @pytest.mark.parametrize(
     ("asked", "sent"), [(200_000, 63_999), (64_000, 63_999), (30_000, 30_000), (5, 1024)]
 )
-def test_v103_budget_fits_below_max_tokens(asked: int, sent: int) -> None:
+def test_budget_fits_below_max_tokens(asked: int, sent: int) -> None:
     thinking_request = ThinkingRequest(thinking={"type": "enabled", "budget_tokens": asked})
     assert prepare("claude-opus-4-5", thinking_request).request["thinking"] == {
         "type": "enabled",
@@ -261,7 +259,7 @@ def test_v103_budget_fits_below_max_tokens(asked: int, sent: int) -> None:
 
 
 @pytest.mark.parametrize("max_tokens", [1, 500, 20_000, 64_000, 1_000_000])
-def test_v103_max_tokens_is_raised_to_the_maximum_for_a_budget(max_tokens: int) -> None:
+def test_max_tokens_is_raised_to_the_maximum_for_a_budget(max_tokens: int) -> None:
     request = prepare(
         "claude-opus-4-5", ThinkingRequest(effort="high"), max_tokens=max_tokens
     ).request
@@ -359,14 +357,13 @@ def test_sampling_stays_without_thinking_but_never_temperature_and_top_p_togethe
         ("claude-opus-4-8", True),
         ("claude-opus-4-8-high", True),
         ("claude-opus-4-5", True),
-        ("v88-claude-opus-4-5-high", False),
-        ("v87-claude-opus-5-5", False),
-        ("v87-claude-sonnet-5-5", False),
-        ("v87-claude-fable-5-1", False),
+        ("claude-opus-4-5-high", False),
+        ("claude-opus-5-5", False),
+        ("claude-sonnet-5-5", False),
+        ("claude-fable-5-1", False),
     ],
 )
 def test_forced_tool_use_is_asked_for_in_words_where_it_is_refused(name: str, kept: bool) -> None:
-    name = name.removeprefix("v87-").removeprefix("v88-")
     request = prepare(name, tools=TOOLS, tool_choice={"type": "any"}).request
     if kept:
         assert request["tool_choice"] == {"type": "any"}
@@ -421,7 +418,7 @@ BETAS = {
 
 
 @pytest.mark.parametrize("name", BETAS)
-def test_v153_betas_only_where_needed(name: str) -> None:
+def test_betas_only_where_needed(name: str) -> None:
     prepared = prepare(name, tools=TOOLS)
     assert prepared.betas == BETAS[name]
     assert ("block_binding" in prepared.request.get("thinking", {})) == (

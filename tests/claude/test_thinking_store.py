@@ -94,7 +94,7 @@ def three_steps(store: ThinkingStore, model: str = "claude-opus-4-8") -> Convers
     return talk
 
 
-def test_v149_thinking_is_put_back_at_the_head_unchanged(store: ThinkingStore) -> None:
+def test_thinking_is_put_back_at_the_head_unchanged(store: ThinkingStore) -> None:
     talk = Conversation(store)
     content = [
         thought("why"),
@@ -154,7 +154,7 @@ def test_answers_in_plain_text_are_known_by_what_they_answer(store: ThinkingStor
     ],
     ids=["text", "arguments", "tool", "space", "one call more", "no text"],
 )
-def test_v150_edited_turn_is_not_restored(store: ThinkingStore, edit: list[dict[str, Any]]) -> None:
+def test_edited_turn_is_not_restored(store: ThinkingStore, edit: list[dict[str, Any]]) -> None:
     talk = Conversation(store)
     talk.ask(user("go"), thought("why"), text("ok"), call("a", path="f"))
     talk.messages[-1] = {"role": "assistant", "content": edit}
@@ -164,7 +164,7 @@ def test_v150_edited_turn_is_not_restored(store: ThinkingStore, edit: list[dict[
     assert restored.request["messages"][1]["content"] == edit
 
 
-def test_v151_lost_record_leaves_out_everything_before_it(store: ThinkingStore) -> None:
+def test_lost_record_leaves_out_everything_before_it(store: ThinkingStore) -> None:
     talk = Conversation(store)
     talk.ask(user("go"), thought("1"), call("a"))
     talk.ask(results("a"), thought("2"), call("b"), record=False)
@@ -173,7 +173,7 @@ def test_v151_lost_record_leaves_out_everything_before_it(store: ThinkingStore) 
     assert talk.thoughts() == ["3"]
 
 
-def test_v151_record_that_comes_back_is_not_used(store: ThinkingStore) -> None:
+def test_record_that_comes_back_is_not_used(store: ThinkingStore) -> None:
     talk = Conversation(store)
     talk.ask(user("go"), thought("1"), call("a"))
     sent = talk.ask(results("a"), thought("2"), call("b"), record=False).request
@@ -235,13 +235,13 @@ def test_same_answer_recorded_twice_keeps_the_first(store: ThinkingStore) -> Non
 
 
 @pytest.mark.parametrize("change", ["model", "account", "principal"])
-def test_v152_v157_nothing_crosses_scopes(store: ThinkingStore, change: str) -> None:
+def test_nothing_crosses_scopes(store: ThinkingStore, change: str) -> None:
     talk = three_steps(store)
     talk.scope = talk.scope._replace(**{change: "other"})
     assert talk.thoughts() == []
 
 
-def test_v152_turns_answered_by_another_account_are_a_gap(store: ThinkingStore) -> None:
+def test_turns_answered_by_another_account_are_a_gap(store: ThinkingStore) -> None:
     talk = three_steps(store)
     home = talk.scope
     talk.scope = home._replace(account="api key")
@@ -253,7 +253,7 @@ def test_v152_turns_answered_by_another_account_are_a_gap(store: ThinkingStore) 
     assert talk.thoughts() == ["5"]
 
 
-def test_v154_changed_prefix_restores_nothing_on_preserved_thinking(store: ThinkingStore) -> None:
+def test_changed_prefix_restores_nothing_on_preserved_thinking(store: ThinkingStore) -> None:
     talk = three_steps(store, "claude-opus-5-5")
     assert talk.thoughts() == ["1", "2", "3"]
     talk.system = "be long"
@@ -323,7 +323,7 @@ def test_lost_record_before_text_beside_a_result_leaves_thinking_on(store: Think
     assert (restored.thinking_off, restored.request["thinking"]) == (False, BUDGET)
 
 
-def test_v156_lost_record_in_a_budgeted_loop_turns_thinking_off_once(store: ThinkingStore) -> None:
+def test_lost_record_in_a_budgeted_loop_turns_thinking_off_once(store: ThinkingStore) -> None:
     talk = Conversation(store, "claude-opus-4-5")
     talk.ask(user("go"), thought("1"), call("a"), record=False)
     restored = talk.ask(results("a"), call("b"))
@@ -425,7 +425,7 @@ def test_three_thousand_messages_are_restored_in_a_fraction_of_a_second(
 # ------------------------------------------------------------------------------------------------------------ limits
 
 
-def test_v159_unused_records_expire_and_the_request_stays_valid(
+def test_unused_records_expire_and_the_request_stays_valid(
     store: ThinkingStore, clock: Clock
 ) -> None:
     talk = three_steps(store)
@@ -438,7 +438,7 @@ def test_v159_unused_records_expire_and_the_request_stays_valid(
     assert (len(store), store.size) == (0, 0)
 
 
-def test_v159_restart_is_an_empty_store(clock: Clock) -> None:
+def test_restart_is_an_empty_store(clock: Clock) -> None:
     talk = three_steps(ThinkingStore(clock))
     talk.store = ThinkingStore(clock)
     assert talk.restore().request == talk.request()
@@ -446,7 +446,7 @@ def test_v159_restart_is_an_empty_store(clock: Clock) -> None:
     assert "thinking" not in talk.restore().request
 
 
-def test_v159_a_conversation_that_grows_too_big_loses_its_oldest(clock: Clock) -> None:
+def test_a_conversation_that_grows_too_big_loses_its_oldest(clock: Clock) -> None:
     talk = Conversation(ThinkingStore(clock, StoreLimits(conversation_bytes=5000)))
     for step in range(9):
         talk.ask(
@@ -460,7 +460,7 @@ def test_v159_a_conversation_that_grows_too_big_loses_its_oldest(clock: Clock) -
     assert talk.store.size <= 5000
 
 
-def test_v159_the_conversation_used_least_recently_goes_first(clock: Clock) -> None:
+def test_the_conversation_used_least_recently_goes_first(clock: Clock) -> None:
     store = ThinkingStore(clock, StoreLimits(total_bytes=7000))
     talks = []
     for number in range(5):
@@ -501,7 +501,7 @@ def test_an_answer_too_big_for_any_conversation_is_not_kept(clock: Clock) -> Non
 # ------------------------------------------------------------------------------------ without thinking, once refused
 
 
-def test_v155_retry_has_no_thinking_left(store: ThinkingStore) -> None:
+def test_retry_has_no_thinking_left(store: ThinkingStore) -> None:
     talk = three_steps(store)
     sent = talk.restore().request
     before = copy.deepcopy(sent)
@@ -512,7 +512,7 @@ def test_v155_retry_has_no_thinking_left(store: ThinkingStore) -> None:
     assert retry == strip_thinking(retry)
 
 
-def test_v155_retry_of_a_budgeted_request_does_not_think(store: ThinkingStore) -> None:
+def test_retry_of_a_budgeted_request_does_not_think(store: ThinkingStore) -> None:
     talk = three_steps(store, "claude-opus-4-5")
     assert "thinking" not in strip_thinking(talk.restore().request)
 

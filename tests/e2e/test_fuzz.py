@@ -75,7 +75,7 @@ async def chunks(reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
     await reader.readline()
 
 
-async def test_v165_careless_requests_get_answers(world: World) -> None:
+async def test_careless_requests_get_answers(world: World) -> None:
     batches = [list(sent(seed, EACH)) for seed in range(100, 100 + CONNECTIONS)]
     talks = await asyncio.gather(*(converse(world.proxy.port, batch) for batch in batches))
     answers = [answer for talk in talks for answer in talk]

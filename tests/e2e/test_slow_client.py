@@ -16,7 +16,7 @@ MEGABYTE = 2**20
 LONG = "x" * (24 * MEGABYTE)
 
 
-def test_v145_upstream_waits_for_a_client_that_does_not_read(world: World) -> None:
+def test_upstream_waits_for_a_client_that_does_not_read(world: World) -> None:
     world.fake.script(sse(stream_of(message(text(LONG)), piece=65_536)))
     with socket.create_connection(("127.0.0.1", world.proxy.port), timeout=30) as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)

@@ -210,7 +210,7 @@ def test_cursors_mixed_dialect_gets_its_thinking_back_too(model: str, world: Wor
     ],
     ids=[ADAPTIVE, PRESERVED, MANUAL],
 )
-def test_v150_an_edited_answer_in_the_middle_loses_what_came_before(
+def test_an_edited_answer_in_the_middle_loses_what_came_before(
     model: str, after_loss: list[list[bool]], world: World
 ) -> None:
     agent = OpenAIAgent(world.proxy, model)
@@ -224,7 +224,7 @@ def test_v150_an_edited_answer_in_the_middle_loses_what_came_before(
 
 
 @pytest.mark.parametrize("model", [ADAPTIVE, PRESERVED, "claude-sonnet-5-5"])
-def test_v159_a_restarted_proxy_goes_on_from_what_it_knows(model: str, world: World) -> None:
+def test_a_restarted_proxy_goes_on_from_what_it_knows(model: str, world: World) -> None:
     with no_memory(world, model) as agent:
         run(agent, 7)
         assert agent.step() == "stop"
@@ -235,7 +235,7 @@ def test_v159_a_restarted_proxy_goes_on_from_what_it_knows(model: str, world: Wo
     assert all(map(thinks, received))
 
 
-def test_v156_with_a_budget_thinking_is_off_until_the_loop_ends(world: World) -> None:
+def test_with_a_budget_thinking_is_off_until_the_loop_ends(world: World) -> None:
     with no_memory(world, MANUAL) as agent:
         run(agent, 7)
         assert agent.step() == "stop"
@@ -248,7 +248,7 @@ def test_v156_with_a_budget_thinking_is_off_until_the_loop_ends(world: World) ->
 
 
 @pytest.mark.parametrize("model", GENERATIONS)
-def test_v152_another_account_gets_nothing_of_the_firsts_thinking(
+def test_another_account_gets_nothing_of_the_firsts_thinking(
     model: str, fake: FakeAnthropic, start_proxy: StartProxy
 ) -> None:
     agent = OpenAIAgent(start_proxy(), model)
@@ -264,9 +264,7 @@ def test_v152_another_account_gets_nothing_of_the_firsts_thinking(
 
 
 @pytest.mark.parametrize("model", GENERATIONS)
-def test_v155_a_refused_signature_costs_one_retry_without_thinking(
-    model: str, world: World
-) -> None:
+def test_a_refused_signature_costs_one_retry_without_thinking(model: str, world: World) -> None:
     agent = OpenAIAgent(world.proxy, model)
     run(agent, 4)
     world.fake.script([fail(400, SIGNATURE_REFUSED)])
@@ -278,7 +276,7 @@ def test_v155_a_refused_signature_costs_one_retry_without_thinking(
     assert thinks(received[5]) is (model != MANUAL)
 
 
-def test_v155_a_second_refusal_is_the_clients(world: World) -> None:
+def test_a_second_refusal_is_the_clients(world: World) -> None:
     agent = CursorAgent(world.proxy, ADAPTIVE)
     run(agent, 2)
     world.fake.script([fail(400, SIGNATURE_REFUSED)] * 2)

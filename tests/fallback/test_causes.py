@@ -19,7 +19,7 @@ def cause(message: str) -> str:
         "messages.1.content.0.type: Expected `thinking` or `redacted_thinking`, but found `tool_use`.",
     ],
 )
-def test_v155_errors_about_thinking_sent_back_are_recognised(message: str) -> None:
+def test_errors_about_thinking_sent_back_are_recognised(message: str) -> None:
     assert cause(message) == "thinking_refused"
 
 
@@ -33,5 +33,5 @@ def test_v155_errors_about_thinking_sent_back_are_recognised(message: str) -> No
         "",
     ],
 )
-def test_v155_other_errors_are_not(message: str) -> None:
+def test_other_errors_are_not(message: str) -> None:
     assert cause(message) != "thinking_refused"

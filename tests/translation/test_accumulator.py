@@ -45,7 +45,7 @@ def test_gives_back_the_message_the_stream_describes(whole: JsonObject, piece: i
     assert folded(events(whole, piece)) == whole
 
 
-def test_v142_null_counts_do_not_replace_known_ones() -> None:
+def test_null_counts_do_not_replace_known_ones() -> None:
     stream = events(message(text("a")))
     stream[-2]["usage"] = {
         "input_tokens": None,
@@ -73,7 +73,7 @@ def test_unknown_blocks_deltas_and_fields_are_kept() -> None:
     assert (whole["note"], whole["context_management"]) == ("hello", {"applied_edits": []})
 
 
-def test_v140_thinking_and_signature_are_kept_to_the_byte() -> None:
+def test_thinking_and_signature_are_kept_to_the_byte() -> None:
     blocks = [
         thinking("hm\u2028", "sig+/="),
         {"type": "redacted_thinking", "data": "AAA="},
@@ -93,9 +93,7 @@ def test_v140_thinking_and_signature_are_kept_to_the_byte() -> None:
         ("nonsense", "nonsense"),
     ],
 )
-def test_v134_a_cut_tool_input_is_given_up_to_its_last_complete_member(
-    written: str, read: Any
-) -> None:
+def test_a_cut_tool_input_is_given_up_to_its_last_complete_member(written: str, read: Any) -> None:
     stream = events(message(tool("t", "f", {"x": 1})), piece=99)
     stream[3]["delta"]["partial_json"] = written
     assert folded(stream)["content"][0]["input"] == read

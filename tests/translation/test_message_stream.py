@@ -20,7 +20,7 @@ def read(*stream: JsonObject) -> MessageStream:
 
 
 @given(st.data(), messages())
-def test_v128_any_split_gives_the_same_events_and_message(
+def test_any_split_gives_the_same_events_and_message(
     data: st.DataObject, whole: JsonObject
 ) -> None:
     wire = stream_of(whole)
@@ -46,13 +46,13 @@ def test_began_tells_whether_a_status_can_still_be_sent(
     assert read(*stream).began is began
 
 
-def test_v137_an_error_event_first_counts_as_a_status() -> None:
+def test_an_error_event_first_counts_as_a_status() -> None:
     reader = read(START, ERROR)
     assert reader.error is not None
     assert (reader.began, reader.error.status, reader.error.message) == (False, 529, "Overloaded")
 
 
-def test_v136_events_before_an_error_are_given_and_none_after_it() -> None:
+def test_events_before_an_error_are_given_and_none_after_it() -> None:
     reader = MessageStream()
     found = reader.feed(sse(START, BLOCK, DELTA, ERROR, BLOCK_STOP, MESSAGE_DELTA, STOP))
     assert [event.type for event in found] == [
@@ -66,7 +66,7 @@ def test_v136_events_before_an_error_are_given_and_none_after_it() -> None:
     assert reader.usage["input_tokens"] == 10
 
 
-def test_v138_the_end_of_bytes_inside_a_block_is_an_error() -> None:
+def test_the_end_of_bytes_inside_a_block_is_an_error() -> None:
     reader = read(START, BLOCK, DELTA)
     reader.close()
     assert reader.error is not None
@@ -74,7 +74,7 @@ def test_v138_the_end_of_bytes_inside_a_block_is_an_error() -> None:
     assert not reader.ended
 
 
-def test_v138_the_end_of_bytes_after_the_stop_reason_is_an_end() -> None:
+def test_the_end_of_bytes_after_the_stop_reason_is_an_end() -> None:
     reader = read(START, BLOCK, DELTA, BLOCK_STOP, MESSAGE_DELTA)
     assert not reader.ended
     reader.close()
@@ -131,7 +131,7 @@ def test_content_before_the_start_is_an_error(first: JsonObject) -> None:
     assert not reader.began
 
 
-def test_v135_unknown_events_are_passed_over() -> None:
+def test_unknown_events_are_passed_over() -> None:
     reader = read(
         START, {"type": "vortex", "index": None}, BLOCK, DELTA, BLOCK_STOP, MESSAGE_DELTA, STOP
     )
@@ -144,7 +144,7 @@ def test_the_event_name_stands_in_for_a_missing_type() -> None:
     assert event.type == "ping"
 
 
-def test_v127_a_whole_body_is_a_message_or_a_bad_gateway() -> None:
+def test_a_whole_body_is_a_message_or_a_bad_gateway() -> None:
     assert read_message(b'{"content": []}') == {"content": []}
     for body in (b"<html>", b"[]", b"{}", b""):
         with pytest.raises(BadGateway):

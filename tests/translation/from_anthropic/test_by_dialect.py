@@ -63,7 +63,7 @@ def test_golden(source: Path, dialect: Dialect, update_golden: bool) -> None:
 
 @dialects
 @pytest.mark.parametrize("source", sorted(STREAMS.glob("*.sse")), ids=lambda path: path.stem)
-def test_v128_byte_by_byte_gives_the_same(source: Path, dialect: Dialect) -> None:
+def test_byte_by_byte_gives_the_same(source: Path, dialect: Dialect) -> None:
     wire = source.read_bytes()
     assert answered(dialect, *(wire[i : i + 1] for i in range(len(wire)))) == answered(
         dialect, wire
@@ -72,15 +72,13 @@ def test_v128_byte_by_byte_gives_the_same(source: Path, dialect: Dialect) -> Non
 
 @dialects
 @given(st.data(), messages())
-def test_v128_any_split_gives_the_same(
-    dialect: Dialect, data: st.DataObject, whole: JsonObject
-) -> None:
+def test_any_split_gives_the_same(dialect: Dialect, data: st.DataObject, whole: JsonObject) -> None:
     wire = stream_of(whole)
     assert answered(dialect, *data.draw(cuts(wire))) == answered(dialect, wire)
 
 
 @dialects
-def test_v138_a_stream_cut_at_any_byte_is_one_error_and_never_looks_complete(
+def test_a_stream_cut_at_any_byte_is_one_error_and_never_looks_complete(
     dialect: Dialect,
 ) -> None:
     whole = message(
@@ -101,7 +99,7 @@ TOKENS = ["\n", "\r", "\r\n", "\n\n", "\u2028", "\u2029", "\u0085", "\x0b", "\x0
 
 
 @dialects
-def test_v129_s21_no_text_can_make_or_break_an_event(dialect: Dialect) -> None:
+def test_s21_no_text_can_make_or_break_an_event(dialect: Dialect) -> None:
     values = ["".join(tokens) for tokens in itertools.product(TOKENS, repeat=3)]
     assert len(set(values)) > 5000
     sent = read_sse(answered(dialect, stream_of(_carrying(values), 999)))

@@ -62,7 +62,7 @@ def comparable(answer: JsonObject) -> Any:
 
 
 @given(messages(), st.integers(1, 20))
-def test_v144_the_openai_sdk_puts_together_what_the_whole_answer_says(
+def test_the_openai_sdk_puts_together_what_the_whole_answer_says(
     whole: JsonObject, piece: int
 ) -> None:
     reply = Reply(model="m", stream=True, include_usage=True)
@@ -70,7 +70,7 @@ def test_v144_the_openai_sdk_puts_together_what_the_whole_answer_says(
     assert comparable(streamed) == comparable(chat_completion(whole, reply, 1))
 
 
-def test_v130_a_transcript_of_text() -> None:
+def test_a_transcript_of_text() -> None:
     wire = stream_of(message(text("hello world")))
     chunks = chat_chunks(rendered(wire, Reply(model="m", include_usage=True)))
     assert [c["choices"][0]["delta"] for c in chunks[:-1]] == [
@@ -82,7 +82,7 @@ def test_v130_a_transcript_of_text() -> None:
     assert not any("usage" in chunk for chunk in chat_chunks(rendered(wire)))
 
 
-def test_v131_calls_are_numbered_among_themselves() -> None:
+def test_calls_are_numbered_among_themselves() -> None:
     whole = message(
         thinking("hm"),
         text("a"),
@@ -103,10 +103,10 @@ def test_v131_calls_are_numbered_among_themselves() -> None:
 @pytest.mark.parametrize(
     ("pieces", "arguments"),
     [
-        pytest.param([], ["{}"], id="v132-no-piece"),
-        pytest.param([""], ["{}"], id="v132-empty-pieces-only"),
-        pytest.param(["", '{"a"', ":1}"], ['{"a"', ":1}"], id="v132-empty-piece-first"),
-        pytest.param(['{"a": "cu'], ['{"a": "cu'], id="v134-cut"),
+        pytest.param([], ["{}"], id="no-piece"),
+        pytest.param([""], ["{}"], id="empty-pieces-only"),
+        pytest.param(["", '{"a"', ":1}"], ['{"a"', ":1}"], id="empty-piece-first"),
+        pytest.param(['{"a": "cu'], ['{"a": "cu'], id="cut"),
     ],
 )
 def test_arguments_are_the_pieces_that_came(pieces: list[str], arguments: list[str]) -> None:
@@ -132,7 +132,7 @@ def test_an_input_given_at_the_start_of_a_block_is_the_arguments_when_no_piece_c
     assert [call["function"]["arguments"] for call in found] == ["", '{"a":"é"}']
 
 
-def test_v133_a_megabyte_of_arguments_in_small_pieces_takes_linear_time() -> None:
+def test_a_megabyte_of_arguments_in_small_pieces_takes_linear_time() -> None:
     start, ping, opened, piece, *end = events(
         message(tool("t", "f", {"a": 1}), stop_reason="tool_use"), piece=99
     )
@@ -147,7 +147,7 @@ def test_v133_a_megabyte_of_arguments_in_small_pieces_takes_linear_time() -> Non
     assert json.loads(json.loads(b'"%b"' % sent)) == {"text": "x" * 1_000_000}
 
 
-def test_v135_what_is_unknown_is_not_shown() -> None:
+def test_what_is_unknown_is_not_shown() -> None:
     plain = events(message(text("hello")))
     odd = [
         *plain[:4],
@@ -170,7 +170,7 @@ def test_v135_what_is_unknown_is_not_shown() -> None:
     assert rendered(sse(*odd)) == rendered(sse(*plain))
 
 
-def test_v139_v126_input_of_server_tools_never_reaches_client_calls() -> None:
+def test_input_of_server_tools_never_reaches_client_calls() -> None:
     server = {
         "type": "server_tool_use",
         "id": "s",
@@ -184,7 +184,7 @@ def test_v139_v126_input_of_server_tools_never_reaches_client_calls() -> None:
     assert {call["index"] for call in calls_of(deltas(out))} == {0}
 
 
-def test_v140_v141_signatures_and_empty_or_redacted_thinking_are_not_shown() -> None:
+def test_signatures_and_empty_or_redacted_thinking_are_not_shown() -> None:
     whole = message(
         thinking("", "SIGNATURE"), {"type": "redacted_thinking", "data": "REDACTED"}, text("a")
     )
@@ -222,7 +222,7 @@ def test_thinking_goes_into_the_fields_asked_for(fields: tuple[str, ...]) -> Non
     assert all(joined(found, field) == "hm" for field in fields)
 
 
-def test_v148_a_refusal_after_text() -> None:
+def test_a_refusal_after_text() -> None:
     whole = message(
         text("Sure, "),
         stop_reason="refusal",
@@ -234,7 +234,7 @@ def test_v148_a_refusal_after_text() -> None:
     assert chat_chunks(out)[-1]["choices"][0]["finish_reason"] == "content_filter"
 
 
-def test_v123_a_refusal_without_text_is_also_the_content_since_cursor_shows_nothing_else() -> None:
+def test_a_refusal_without_text_is_also_the_content_since_cursor_shows_nothing_else() -> None:
     out = rendered(stream_of(message(stop_reason="refusal")))
     assert deltas(out)[1] == {
         "content": "The model declined to answer.",
@@ -242,7 +242,7 @@ def test_v123_a_refusal_without_text_is_also_the_content_since_cursor_shows_noth
     }
 
 
-def test_v125_citations_follow_their_text_and_count_code_points() -> None:
+def test_citations_follow_their_text_and_count_code_points() -> None:
     whole = message(text("😀 "), text("cited", citations=[web_citation("https://a.example", "A")]))
     (cited,) = [
         delta["annotations"]
@@ -281,7 +281,7 @@ def test_a_request_with_functions_gets_one_function_call() -> None:
     assert chat_chunks(out)[-1]["choices"][0]["finish_reason"] == "function_call"
 
 
-def test_v136_an_error_after_text_is_one_chunk_that_the_sdk_raises_and_no_end() -> None:
+def test_an_error_after_text_is_one_chunk_that_the_sdk_raises_and_no_end() -> None:
     error = {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}
     out = rendered(sse(*events(message(text("hello")))[:4], error))
     *before, (_, last) = read_sse(out)

@@ -36,11 +36,11 @@ def test_the_frame_of_an_answer() -> None:
     }
 
 
-def test_v118_texts_are_joined() -> None:
+def test_texts_are_joined() -> None:
     assert said(text("a"), text("b"))["content"] == "ab"
 
 
-def test_v119_only_a_call() -> None:
+def test_only_a_call() -> None:
     answer = completion(message(tool("t", "f", {"a": 1}), stop_reason="tool_use"))["choices"][0]
     assert answer["message"]["content"] is None
     assert answer["message"]["tool_calls"] == [
@@ -52,20 +52,20 @@ def test_v119_only_a_call() -> None:
 @pytest.mark.parametrize(
     ("value", "arguments"),
     [
-        pytest.param({}, "{}", id="v120-empty"),
-        pytest.param({"z": "é😀", "a": [1]}, '{"z":"é😀","a":[1]}', id="v120-utf-8-in-its-order"),
+        pytest.param({}, "{}", id="empty"),
+        pytest.param({"z": "é😀", "a": [1]}, '{"z":"é😀","a":[1]}', id="utf-8-in-its-order"),
         pytest.param(None, "{}", id="null"),
     ],
 )
-def test_v120_arguments(value: Any, arguments: str) -> None:
+def test_arguments(value: Any, arguments: str) -> None:
     assert said(tool("t", "f", value))["tool_calls"][0]["function"]["arguments"] == arguments
 
 
-def test_v121_no_content() -> None:
+def test_no_content() -> None:
     assert said()["content"] == ""
 
 
-def test_v122_thinking_is_apart_and_redacted_thinking_invisible() -> None:
+def test_thinking_is_apart_and_redacted_thinking_invisible() -> None:
     answer = said(
         thinking("one"), {"type": "redacted_thinking", "data": "x"}, thinking("two"), text("a")
     )
@@ -88,14 +88,14 @@ def test_v122_thinking_is_apart_and_redacted_thinking_invisible() -> None:
         (None, "stop", "tool_calls"),
     ],
 )
-def test_v123_finish_reasons(stop_reason: str | None, finish_reason: str, with_call: str) -> None:
+def test_finish_reasons(stop_reason: str | None, finish_reason: str, with_call: str) -> None:
     plain = completion(message(text("a"), stop_reason=stop_reason))
     called = completion(message(tool("t", "f", {}), stop_reason=stop_reason))
     assert plain["choices"][0]["finish_reason"] == finish_reason
     assert called["choices"][0]["finish_reason"] == with_call
 
 
-def test_v123_a_refusal_tells_why() -> None:
+def test_a_refusal_tells_why() -> None:
     answer = said(
         stop_reason="refusal", stop_details={"type": "refusal", "explanation": "Too risky."}
     )
@@ -104,7 +104,7 @@ def test_v123_a_refusal_tells_why() -> None:
     assert (partial["refusal"], partial["content"]) == ("The model declined to answer.", "So")
 
 
-def test_v124_usage() -> None:
+def test_usage() -> None:
     usage = {
         "input_tokens": 10, "cache_creation_input_tokens": 5, "cache_read_input_tokens": 100, "output_tokens": 7,
         "output_tokens_details": {"thinking_tokens": 3}, "service_tier": "batch",
@@ -120,7 +120,7 @@ def test_v124_usage() -> None:
     assert answer["service_tier"] == "flex"
 
 
-def test_v124_null_counts_are_zero() -> None:
+def test_null_counts_are_zero() -> None:
     usage = {
         "input_tokens": 1,
         "cache_read_input_tokens": None,
@@ -132,7 +132,7 @@ def test_v124_null_counts_are_zero() -> None:
     assert told["completion_tokens_details"] == {"reasoning_tokens": 0}
 
 
-def test_v125_web_search_becomes_annotations() -> None:
+def test_web_search_becomes_annotations() -> None:
     page = {"type": "char_location", "document_title": "d"}
     answer = said(
         {"type": "server_tool_use", "id": "s", "name": "web_search", "input": {}},
@@ -145,7 +145,7 @@ def test_v125_web_search_becomes_annotations() -> None:
     assert answer["annotations"] == [{"type": "url_citation", "url_citation": place}]
 
 
-def test_v126_only_client_calls() -> None:
+def test_only_client_calls() -> None:
     server = {"type": "server_tool_use", "id": "s", "name": "web_search", "input": {}}
     assert [
         call["id"]

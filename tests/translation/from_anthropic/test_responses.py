@@ -60,7 +60,7 @@ def decoded(item: JsonObject) -> Any:
 
 
 @given(messages(), st.integers(1, 20))
-def test_v144_the_stream_says_what_the_whole_answer_says(whole: JsonObject, piece: int) -> None:
+def test_the_stream_says_what_the_whole_answer_says(whole: JsonObject, piece: int) -> None:
     answer = responses_object(whole, REPLY, 1_700_000_000)
     Response.model_validate(answer, strict=True)
     assert with_parsed_arguments(final(rendered(stream_of(whole, piece)))) == with_parsed_arguments(
@@ -69,7 +69,7 @@ def test_v144_the_stream_says_what_the_whole_answer_says(whole: JsonObject, piec
 
 
 @given(messages(), st.integers(1, 20))
-def test_v144_the_openai_sdk_puts_the_deltas_together_to_the_final_items(
+def test_the_openai_sdk_puts_the_deltas_together_to_the_final_items(
     whole: JsonObject, piece: int
 ) -> None:
     out = rendered(stream_of(whole, piece))
@@ -229,7 +229,7 @@ def test_custom_and_wrapped_tools_and_namespaces() -> None:
     assert {"custom_tool_call_input.delta", "custom_tool_call_input.done"} <= set(types(out))
 
 
-def test_v139_server_tools_leave_no_trace_and_do_not_part_the_text() -> None:
+def test_server_tools_leave_no_trace_and_do_not_part_the_text() -> None:
     out = rendered(
         stream_of(message(text("a"), SERVER, text("b"), tool("t", "f", {"x": 1}), SERVER))
     )
@@ -238,7 +238,7 @@ def test_v139_server_tools_leave_no_trace_and_do_not_part_the_text() -> None:
     assert final(out)["output"][0]["content"][0]["text"] == "ab"
 
 
-def test_v125_citations() -> None:
+def test_citations() -> None:
     whole = message(text("😀 "), text("cited", citations=[web_citation("https://a.example", "A")]))
     out = rendered(stream_of(whole))
     annotation = {
@@ -260,7 +260,7 @@ def test_v125_citations() -> None:
         ("refusal", "content_filter"),
     ],
 )
-def test_v123_an_incomplete_answer_says_so(stop_reason: str, reason: str) -> None:
+def test_an_incomplete_answer_says_so(stop_reason: str, reason: str) -> None:
     out = rendered(stream_of(message(text("a"), tool("t", "f", {"a": 1}), stop_reason=stop_reason)))
     assert types(out)[-1] == "incomplete"
     assert final(out)["incomplete_details"] == {"reason": reason}
@@ -268,13 +268,13 @@ def test_v123_an_incomplete_answer_says_so(stop_reason: str, reason: str) -> Non
     assert final(out)["output"][-1]["status"] == "incomplete"
 
 
-def test_v134_cut_arguments_are_sent_as_they_are() -> None:
+def test_cut_arguments_are_sent_as_they_are() -> None:
     stream = events(message(tool("t", "f", {"a": 1}), stop_reason="max_tokens"), piece=99)
     stream[3]["delta"]["partial_json"] = '{"a": "cu'
     assert final(rendered(sse(*stream)))["output"][0]["arguments"] == '{"a": "cu'
 
 
-def test_v148_a_refusal_follows_the_text() -> None:
+def test_a_refusal_follows_the_text() -> None:
     whole = message(
         text("Sure"), stop_reason="refusal", stop_details={"type": "refusal", "explanation": "No."}
     )
@@ -294,7 +294,7 @@ def test_a_refusal_without_text_has_an_item_of_its_own() -> None:
     assert item["content"] == [{"type": "refusal", "refusal": "The model declined to answer."}]
 
 
-def test_v136_a_failure_is_one_event_with_what_was_said_before() -> None:
+def test_a_failure_is_one_event_with_what_was_said_before() -> None:
     error = {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}
     out = rendered(sse(*events(message(text("hello"), text("world")))[:4], error))
     assert types(out)[-1] == "failed"

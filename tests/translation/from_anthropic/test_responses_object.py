@@ -24,7 +24,7 @@ def test_a_whole_answer() -> None:
     assert answer["usage"]["total_tokens"] == 122
 
 
-def test_v121_no_content() -> None:
+def test_no_content() -> None:
     answer = responses_object(message(), Reply(model="m"), 1)
     assert (answer["output"], answer["status"]) == ([], "completed")
 

@@ -51,7 +51,7 @@ def test_a_streamed_input_is_unwrapped_as_a_whole_one(
     assert call.rest() == arguments_text(wrapped, how, STDLIB)
 
 
-def test_v134_a_cut_custom_input_is_given_as_it_came() -> None:
+def test_a_cut_custom_input_is_given_as_it_came() -> None:
     call = StreamedCall(tool("t", "f", {}), 0, Reply(model="m", tools={"f": CUSTOM}), STDLIB)
     call.add('{"input": "cu')
     assert call.rest() == '{"input": "cu'

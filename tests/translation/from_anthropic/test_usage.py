@@ -23,7 +23,7 @@ USAGE = {
 }
 
 
-def test_v124_both_forms_count_the_same() -> None:
+def test_both_forms_count_the_same() -> None:
     chat, responses = chat_usage(USAGE), responses_usage(USAGE)
     assert (chat["prompt_tokens"], chat["completion_tokens"], chat["total_tokens"]) == (115, 7, 122)
     assert (responses["input_tokens"], responses["output_tokens"], responses["total_tokens"]) == (
@@ -44,7 +44,7 @@ def test_nothing_known_is_nothing_counted() -> None:
     assert chat_usage({})["total_tokens"] == 0
 
 
-def test_v142_a_null_says_nothing() -> None:
+def test_a_null_says_nothing() -> None:
     usage: JsonObject = {"input_tokens": 10, "output_tokens": 1}
     overlay(usage, {"input_tokens": None, "output_tokens": 7, "cache_read_input_tokens": None})
     assert usage == {"input_tokens": 10, "output_tokens": 7, "cache_read_input_tokens": None}

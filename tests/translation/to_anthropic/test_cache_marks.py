@@ -28,9 +28,9 @@ READ: dict[str, tuple[dict, Any]] = {
     "anthropics-with-more": (marked("a", {"type": "ephemeral", "scope": "x"}), MARK),
     "anthropics-of-another-type": (marked("a", {"type": "eternal"}), None),
     "no-object": (marked("a", "yes"), None),
-    "v005-openais": (asked(None), MARK),
-    "v005-openais-of-30-minutes": (asked("30m"), MARK),
-    "v005-openais-of-12-hours": (asked("12h"), HOUR),
+    "openais": (asked(None), MARK),
+    "openais-of-30-minutes": (asked("30m"), MARK),
+    "openais-of-12-hours": (asked("12h"), HOUR),
     "openais-implicit": ({**text("a"), "prompt_cache_breakpoint": {"mode": "implicit"}}, None),
 }
 

@@ -88,10 +88,10 @@ def test_located_keeps_message_and_code() -> None:
 
 
 CLEAN: dict[str, tuple[Any, Any]] = {
-    "v023-half-an-emoji": ("a\ud83d", "a\ufffd"),
-    "v023-in-a-key": ({"\ude00": 1}, {"\ufffd": 1}),
+    "half-an-emoji": ("a\ud83d", "a\ufffd"),
+    "in-a-key": ({"\ude00": 1}, {"\ufffd": 1}),
     "a-whole-emoji": ("😀", "😀"),
-    "v024-nul": ("\x00", "\x00"),
+    "nul": ("\x00", "\x00"),
     "plain-values": ([None, True, 1, 1.5, 10**30], [None, True, 1, 1.5, 10**30]),
 }
 
@@ -114,7 +114,7 @@ def nested(depth: int) -> Any:
     return value
 
 
-def test_v051_depth_is_bounded() -> None:
+def test_depth_is_bounded() -> None:
     assert sanitized(nested(MAX_DEPTH)) == nested(MAX_DEPTH)
     with pytest.raises(BadRequest, match="deep"):
         sanitized(nested(MAX_DEPTH + 1))
@@ -129,7 +129,7 @@ def test_a_copy_shares_nothing() -> None:
 
 IDS = {
     "legal": ("call_1-a", "call_1-a"),
-    "v059-illegal-characters": ("call:1|x y", "call_1_x_y"),
+    "illegal-characters": ("call:1|x y", "call_1_x_y"),
     "the-longest": ("x" * 64, "x" * 64),
     "empty": ("", ""),
 }
@@ -140,7 +140,7 @@ def test_ids(given: str, legal: str) -> None:
     assert legal_id(given) == legal
 
 
-def test_v059_long_ids_differ_by_their_whole_text() -> None:
+def test_long_ids_differ_by_their_whole_text() -> None:
     long = ["x" * 65, "x" * 66, ":" * 65]
     assert len({legal_id(call_id) for call_id in long}) == 3
     assert all(is_legal_id(legal_id(call_id)) for call_id in long)
@@ -152,7 +152,7 @@ def test_illegal_ids(call_id: Any) -> None:
     assert not is_legal_id(call_id)
 
 
-def test_v080_names_that_look_alike_differ() -> None:
+def test_names_that_look_alike_differ() -> None:
     assert legal_name("a_b") == "a_b"
     assert len({legal_name(name) for name in ("a_b", "a.b", "a b", "a:b")}) == 4
     assert len(hashed_name("x" * 500)) == 128

@@ -11,20 +11,20 @@ from tests.translation.asking import OPUS, U, chat, translated
 
 IGNORED: dict[str, tuple[str, dict, list[str]]] = {
     "nothing": (OPUS, {"temperature": None, "tools": [], "stop": "x"}, []),
-    "v093-sampling-that-the-model-refuses": (
+    "sampling-that-the-model-refuses": (
         OPUS,
         {"temperature": 0, "top_p": 1, "top_k": 1},
         ["temperature", "top_p", "top_k"],
     ),
-    "v093-the-one-of-two-that-is-dropped": (
+    "the-one-of-two-that-is-dropped": (
         "claude-sonnet-4-5",
         {"temperature": 0, "top_p": 0.5},
         ["top_p"],
     ),
-    "v106-unknown": (OPUS, {"foo": 1}, ["foo"]),
-    "v107-fast-when-off": ("claude-opus-5", {"service_tier": "fast"}, ["service_tier"]),
-    "v107-flex": (OPUS, {"service_tier": "flex"}, []),
-    "v113-input-beside-messages": (OPUS, {"input": "x"}, ["input"]),
+    "unknown": (OPUS, {"foo": 1}, ["foo"]),
+    "fast-when-off": ("claude-opus-5", {"service_tier": "fast"}, ["service_tier"]),
+    "flex": (OPUS, {"service_tier": "flex"}, []),
+    "input-beside-messages": (OPUS, {"input": "x"}, ["input"]),
     "defaults-say-nothing": (
         OPUS,
         {

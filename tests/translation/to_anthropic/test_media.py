@@ -48,13 +48,13 @@ def plain(data: str) -> dict:
 WEB = {"type": "url", "url": "https://example.com/a.png"}
 
 PARTS: dict[str, tuple[dict, dict]] = {
-    "v029-png": (image_url(f"data:image/png;base64,{PNG}"), image("image/png", PNG)),
-    "v030-jpg-is-jpeg": (image_url(f"data:image/jpg;base64,{JPEG}"), image("image/jpeg", JPEG)),
-    "v030-jpg-with-unknown-bytes": (
+    "png": (image_url(f"data:image/png;base64,{PNG}"), image("image/png", PNG)),
+    "jpg-is-jpeg": (image_url(f"data:image/jpg;base64,{JPEG}"), image("image/jpeg", JPEG)),
+    "jpg-with-unknown-bytes": (
         image_url(f"data:image/jpg;base64,{BINARY}"),
         image("image/jpeg", BINARY),
     ),
-    "v030-a-png-that-is-a-jpeg": (
+    "a-png-that-is-a-jpeg": (
         image_url(f"data:image/png;base64,{JPEG}"),
         image("image/jpeg", JPEG),
     ),
@@ -65,16 +65,16 @@ PARTS: dict[str, tuple[dict, dict]] = {
         image("image/png", PNG),
     ),
     "upper-case": (image_url(f"DATA:IMAGE/PNG;BASE64,{PNG}"), image("image/png", PNG)),
-    "v032-https": (image_url("https://example.com/a.png"), {"type": "image", "source": WEB}),
+    "https": (image_url("https://example.com/a.png"), {"type": "image", "source": WEB}),
     "http-is-left-for-anthropic-to-refuse": (
         image_url("http://x/a.png"),
         {"type": "image", "source": {"type": "url", "url": "http://x/a.png"}},
     ),
-    "v034-a-bare-string": (
+    "a-bare-string": (
         {"type": "image_url", "image_url": f"data:image/png;base64,{PNG}"},
         image("image/png", PNG),
     ),
-    "v034-input-image": (
+    "input-image": (
         {"type": "input_image", "image_url": f"data:image/png;base64,{PNG}"},
         image("image/png", PNG),
     ),
@@ -82,15 +82,15 @@ PARTS: dict[str, tuple[dict, dict]] = {
         image_url("https://example.com/a.png", detail="low"),
         {"type": "image", "source": WEB},
     ),
-    "v035-line-breaks-and-spaces": (
+    "line-breaks-and-spaces": (
         image_url(f"data:image/png;base64,{PNG[:4]}\n {PNG[4:]}\r\n"),
         image("image/png", PNG),
     ),
-    "v035-url-safe-alphabet": (
+    "url-safe-alphabet": (
         image_url("data:image/png;base64," + PNG.replace("+", "-").replace("/", "_")),
         image("image/png", PNG),
     ),
-    "v035-no-padding": (
+    "no-padding": (
         image_url(f"data:image/jpeg;base64,{JPEG.rstrip('=')}"),
         image("image/jpeg", JPEG),
     ),
@@ -102,16 +102,16 @@ PARTS: dict[str, tuple[dict, dict]] = {
         image_url("data:image/gif,GIF89a%2E."),
         image("image/gif", GIF),
     ),
-    "v037-pdf": (
+    "pdf": (
         file(file_data=f"data:application/pdf;base64,{PDF}", filename="a.pdf"),
         document(base64_pdf(), "a.pdf"),
     ),
-    "v037-pdf-without-data-url": (
+    "pdf-without-data-url": (
         file(file_data=PDF, filename="a.pdf"),
         document(base64_pdf(), "a.pdf"),
     ),
-    "v037-pdf-without-a-name": (file(file_data=PDF), document(base64_pdf())),
-    "v038-csv": (
+    "pdf-without-a-name": (file(file_data=PDF), document(base64_pdf())),
+    "csv": (
         file(file_data=f"data:text/csv;base64,{CSV}", filename="a.csv"),
         document(plain("a,b\n1,2\n"), "a.csv"),
     ),
@@ -149,7 +149,7 @@ PARTS: dict[str, tuple[dict, dict]] = {
         {"type": "search_result", "source": "s", "title": "t", "content": [text("x")]},
         {"type": "search_result", "source": "s", "title": "t", "content": [text("x")]},
     ),
-    "v041-citations-of-a-user-are-dropped": (
+    "citations-of-a-user-are-dropped": (
         {**text("x"), "citations": [{"type": "char_location"}]},
         text("x"),
     ),
@@ -162,24 +162,24 @@ def test_parts(part: dict, block: dict) -> None:
 
 
 REFUSED: dict[str, tuple[dict, str, str | None]] = {
-    "v031-svg": (
+    "svg": (
         image_url("data:image/svg+xml;base64,PHN2Zz4="),
         ".image_url.url",
         "unsupported_image_type",
     ),
-    "v033-file": (image_url("file:///etc/passwd"), ".image_url.url", "invalid_image_url"),
-    "v033-blob": (image_url("blob:https://x"), ".image_url.url", "invalid_image_url"),
-    "v033-empty": (image_url(""), ".image_url.url", "invalid_image_url"),
+    "file": (image_url("file:///etc/passwd"), ".image_url.url", "invalid_image_url"),
+    "blob": (image_url("blob:https://x"), ".image_url.url", "invalid_image_url"),
+    "empty": (image_url(""), ".image_url.url", "invalid_image_url"),
     "no-url": ({"type": "image_url"}, ".image_url", "invalid_image_url"),
     "url-no-string": (image_url(5), ".image_url.url", None),
-    "v035-invalid-base64": (
+    "invalid-base64": (
         image_url("data:image/png;base64,§§§"),
         ".image_url.url",
         "invalid_base64",
     ),
-    "v035-empty-data": (image_url("data:image/png;base64,"), ".image_url.url", "invalid_base64"),
+    "empty-data": (image_url("data:image/png;base64,"), ".image_url.url", "invalid_base64"),
     "no-data": (image_url("data:image/png"), ".image_url.url", "invalid_data_url"),
-    "v038-a-file-of-openai": (file(file_id="file-abc"), ".file.file_id", None),
+    "a-file-of-openai": (file(file_id="file-abc"), ".file.file_id", None),
     "an-image-of-openai": ({"type": "input_image", "file_id": "file-abc"}, ".file_id", None),
     "a-file-of-anthropic-without-the-setting": (file(file_id="file_abc"), ".file.file_id", None),
     "a-file-without-data": (file(filename="a"), ".file.file_data", None),
@@ -198,12 +198,12 @@ REFUSED: dict[str, tuple[dict, str, str | None]] = {
         ".file.file_data",
         "unsupported_file_type",
     ),
-    "v033-file-by-another-url": (
+    "file-by-another-url": (
         {"type": "input_file", "file_url": "file:///x"},
         ".file_url",
         None,
     ),
-    "v039-audio": (
+    "audio": (
         {"type": "input_audio", "input_audio": {"data": "", "format": "wav"}},
         "",
         "unsupported_content_part",
@@ -218,17 +218,17 @@ def test_refused(part: dict, field: str, code: str | None) -> None:
     assert (error.value.param, error.value.code) == (f"messages[0].content[1]{field}", code)
 
 
-def test_v031_the_refusal_names_the_type() -> None:
+def test_the_refusal_names_the_type() -> None:
     with pytest.raises(BadRequest, match=r"image/svg\+xml"):
         chat(U([image_url("data:image/svg+xml;base64,PHN2Zz4=")]))
 
 
-def test_v039_the_refusal_says_audio() -> None:
+def test_the_refusal_says_audio() -> None:
     with pytest.raises(BadRequest, match="audio"):
         chat(U([{"type": "input_audio"}]))
 
 
-def test_v032_nothing_is_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*args: object) -> None:
         raise AssertionError("a socket was opened")
 
@@ -237,7 +237,7 @@ def test_v032_nothing_is_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("model", ["claude-haiku-4-5", "claude-opus-5"])
-def test_v036_many_images_are_left_for_anthropic_to_count(model: str) -> None:
+def test_many_images_are_left_for_anthropic_to_count(model: str) -> None:
     content = chat(U([image_url("https://example.com/a.png")] * 101), model=model).request[
         "messages"
     ][0]

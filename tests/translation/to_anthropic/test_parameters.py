@@ -31,47 +31,47 @@ def sha(value: str) -> dict:
 S45, O45, HAIKU = "claude-sonnet-4-5", "claude-opus-4-5", "claude-haiku-4-5"
 
 SENT: dict[str, tuple[str, dict, dict]] = {
-    "v092-stop-a-string": (OPUS, {"stop": "X"}, {"stop_sequences": ["X"]}),
-    "v092-blank-stops-are-dropped": (OPUS, {"stop": ["\n", "END"]}, {"stop_sequences": ["END"]}),
-    "v092-no-stops": (OPUS, {"stop": []}, {}),
-    "v092-null": (OPUS, {"stop": None}, {}),
-    "v092-only-blank-stops": (OPUS, {"stop": ["\n"]}, {}),
-    "v092-more-than-four-stops": (OPUS, {"stop": list("abcde")}, {"stop_sequences": list("abcde")}),
-    "v092-stops-twice": (OPUS, {"stop": ["a", "b", "a"]}, {"stop_sequences": ["a", "b"]}),
+    "stop-a-string": (OPUS, {"stop": "X"}, {"stop_sequences": ["X"]}),
+    "blank-stops-are-dropped": (OPUS, {"stop": ["\n", "END"]}, {"stop_sequences": ["END"]}),
+    "no-stops": (OPUS, {"stop": []}, {}),
+    "null": (OPUS, {"stop": None}, {}),
+    "only-blank-stops": (OPUS, {"stop": ["\n"]}, {}),
+    "more-than-four-stops": (OPUS, {"stop": list("abcde")}, {"stop_sequences": list("abcde")}),
+    "stops-twice": (OPUS, {"stop": ["a", "b", "a"]}, {"stop_sequences": ["a", "b"]}),
     "anthropics-stops": (OPUS, {"stop_sequences": ["a"]}, {"stop_sequences": ["a"]}),
-    "v093-temperature-is-clamped": (S45, {"temperature": 1.7}, {"temperature": 1}),
-    "v093-temperature-below-zero": (S45, {"temperature": -1}, {"temperature": 0}),
-    "v093-refused-by-new-models": (OPUS, {"temperature": 1.7, "top_p": 0.5, "top_k": 5}, {}),
-    "v093-even-zero": ("claude-opus-5-5", {"temperature": 0}, {}),
-    "v093-temperature-or-top-p": (S45, {"temperature": 0.5, "top_p": 0.9}, {"temperature": 0.5}),
-    "v093-top-p-alone": (S45, {"top_p": 1.5}, {"top_p": 1}),
-    "v093-top-k": (S45, {"top_k": 40}, {"top_k": 40}),
-    "v093-top-k-of-others-for-all": (S45, {"top_k": -1}, {}),
-    "v094-clamped-to-the-model": (O45, {"max_tokens": 200_000}, {"max_tokens": 64_000}),
-    "v094-the-newer-name-wins": (
+    "temperature-is-clamped": (S45, {"temperature": 1.7}, {"temperature": 1}),
+    "temperature-below-zero": (S45, {"temperature": -1}, {"temperature": 0}),
+    "refused-by-new-models": (OPUS, {"temperature": 1.7, "top_p": 0.5, "top_k": 5}, {}),
+    "even-zero": ("claude-opus-5-5", {"temperature": 0}, {}),
+    "temperature-or-top-p": (S45, {"temperature": 0.5, "top_p": 0.9}, {"temperature": 0.5}),
+    "top-p-alone": (S45, {"top_p": 1.5}, {"top_p": 1}),
+    "top-k": (S45, {"top_k": 40}, {"top_k": 40}),
+    "top-k-of-others-for-all": (S45, {"top_k": -1}, {}),
+    "clamped-to-the-model": (O45, {"max_tokens": 200_000}, {"max_tokens": 64_000}),
+    "the-newer-name-wins": (
         OPUS,
         {"max_completion_tokens": 10, "max_tokens": 99},
         {"max_tokens": 10},
     ),
-    "v094-responses-name": (OPUS, {"max_output_tokens": 10}, {"max_tokens": 10}),
-    "v094-default-of-a-model-with-64k": (HAIKU, {}, {"max_tokens": 64_000}),
-    "v094-default-of-a-model-with-128k": ("claude-opus-5", {}, {"max_tokens": 64_000}),
-    "v095-one-answer": (OPUS, {"n": 1}, {}),
-    "v095-null": (OPUS, {"n": None}, {}),
-    "v098-user": (OPUS, {"user": "a@b.c"}, {"metadata": sha("a@b.c")}),
-    "v098-safety-identifier-wins": (
+    "responses-name": (OPUS, {"max_output_tokens": 10}, {"max_tokens": 10}),
+    "default-of-a-model-with-64k": (HAIKU, {}, {"max_tokens": 64_000}),
+    "default-of-a-model-with-128k": ("claude-opus-5", {}, {"max_tokens": 64_000}),
+    "one-answer": (OPUS, {"n": 1}, {}),
+    "no-number-of-answers": (OPUS, {"n": None}, {}),
+    "user": (OPUS, {"user": "a@b.c"}, {"metadata": sha("a@b.c")}),
+    "safety-identifier-wins": (
         OPUS,
         {"user": "a@b.c", "safety_identifier": "s"},
         {"metadata": sha("s")},
     ),
-    "v098-anthropics-user": (OPUS, {"metadata": {"user_id": "u"}}, {"metadata": sha("u")}),
-    "v098-metadata-of-openai": (OPUS, {"metadata": {"k": "v"}}, {}),
-    "v106-unknown-fields": (OPUS, {"foo": 1}, {}),
-    "v107-flex": (OPUS, {"service_tier": "flex"}, {"service_tier": "standard_only"}),
-    "v107-default": (OPUS, {"service_tier": "default"}, {"service_tier": "standard_only"}),
-    "v107-priority": (OPUS, {"service_tier": "priority"}, {}),
-    "v107-auto": (OPUS, {"service_tier": "auto"}, {}),
-    "v107-fast-when-off": ("claude-opus-5", {"service_tier": "fast"}, {}),
+    "anthropics-user": (OPUS, {"metadata": {"user_id": "u"}}, {"metadata": sha("u")}),
+    "metadata-of-openai": (OPUS, {"metadata": {"k": "v"}}, {}),
+    "unknown-fields": (OPUS, {"foo": 1}, {}),
+    "flex": (OPUS, {"service_tier": "flex"}, {"service_tier": "standard_only"}),
+    "default": (OPUS, {"service_tier": "default"}, {"service_tier": "standard_only"}),
+    "priority": (OPUS, {"service_tier": "priority"}, {}),
+    "auto": (OPUS, {"service_tier": "auto"}, {}),
+    "fast-when-off": ("claude-opus-5", {"service_tier": "fast"}, {}),
     "stream": (OPUS, {"stream": True}, {"stream": True}),
     "no-stream": (OPUS, {"stream": False}, {"stream": False}),
     "modalities-text": (OPUS, {"modalities": ["text"]}, {}),
@@ -99,25 +99,25 @@ def test_sent(model: str, fields: dict, expected: dict) -> None:
 
 
 REFUSED: dict[str, tuple[dict, str]] = {
-    "v092-stop-a-number": ({"stop": 5}, "stop"),
-    "v092-stops-of-numbers": ({"stop": ["a", 5]}, "stop[1]"),
-    "v093-temperature-a-string": ({"temperature": "hot"}, "temperature"),
-    "v093-temperature-a-bool": ({"temperature": True}, "temperature"),
-    "v093-not-a-number": ({"temperature": float("nan")}, "temperature"),
-    "v094-a-string": ({"max_tokens": "100"}, "max_tokens"),
-    "v094-zero": ({"max_tokens": 0}, "max_tokens"),
-    "v094-negative": ({"max_completion_tokens": -1}, "max_completion_tokens"),
-    "v094-a-fraction": ({"max_tokens": 1.5}, "max_tokens"),
-    "v094-a-bool": ({"max_tokens": True}, "max_tokens"),
-    "v095-two-answers": ({"n": 2}, "n"),
-    "v095-no-answer": ({"n": 0}, "n"),
-    "v095-a-bool": ({"n": True}, "n"),
-    "v039-audio-wanted": ({"modalities": ["text", "audio"]}, "modalities"),
+    "stop-a-number": ({"stop": 5}, "stop"),
+    "stops-of-numbers": ({"stop": ["a", 5]}, "stop[1]"),
+    "temperature-a-string": ({"temperature": "hot"}, "temperature"),
+    "temperature-a-bool": ({"temperature": True}, "temperature"),
+    "not-a-number": ({"temperature": float("nan")}, "temperature"),
+    "a-string": ({"max_tokens": "100"}, "max_tokens"),
+    "zero": ({"max_tokens": 0}, "max_tokens"),
+    "negative": ({"max_completion_tokens": -1}, "max_completion_tokens"),
+    "a-fraction": ({"max_tokens": 1.5}, "max_tokens"),
+    "a-bool": ({"max_tokens": True}, "max_tokens"),
+    "two-answers": ({"n": 2}, "n"),
+    "no-answer": ({"n": 0}, "n"),
+    "a-bool-of-answers": ({"n": True}, "n"),
+    "audio-wanted": ({"modalities": ["text", "audio"]}, "modalities"),
     "audio-wanted-by-field": ({"audio": {"voice": "x"}}, "audio"),
     "modalities-no-list": ({"modalities": "text"}, "modalities"),
-    "v101-unknown-effort": ({"reasoning_effort": "ultra"}, "reasoning_effort"),
-    "v101-unknown-effort-of-responses": ({"reasoning": {"effort": "ultra"}}, "reasoning.effort"),
-    "v101-unknown-effort-of-anthropic": (
+    "unknown-effort": ({"reasoning_effort": "ultra"}, "reasoning_effort"),
+    "unknown-effort-of-responses": ({"reasoning": {"effort": "ultra"}}, "reasoning.effort"),
+    "unknown-effort-of-anthropic": (
         {"output_config": {"effort": "x"}},
         "output_config.effort",
     ),
@@ -202,7 +202,7 @@ OPTIONAL = [
 ]
 
 
-def test_v096_null_is_absent_everywhere() -> None:
+def test_null_is_absent_everywhere() -> None:
     nulls = chat(U("a"), **dict.fromkeys(OPTIONAL))
     plain = chat(U("a"))
     assert (nulls.request, nulls.ignored, nulls.thinking_request) == (
@@ -225,7 +225,7 @@ WITHOUT_COUNTERPART = {
 }
 
 
-def test_v097_what_has_no_counterpart_is_listed() -> None:
+def test_what_has_no_counterpart_is_listed() -> None:
     translation = chat(U("a"), **WITHOUT_COUNTERPART)
     assert translation.request == BARE
     assert translation.ignored == list(WITHOUT_COUNTERPART)
@@ -253,7 +253,7 @@ def test_v097_what_has_no_counterpart_is_listed() -> None:
     ],
     ids=lambda value: str(value)[:60],
 )
-def test_v099_what_is_said_of_thinking(fields: dict, thinking_request: dict) -> None:
+def test_what_is_said_of_thinking(fields: dict, thinking_request: dict) -> None:
     translation = chat(U("a"), **fields)
     assert translation.thinking_request == ThinkingRequest(**thinking_request)
     assert translation.request == BARE
@@ -271,7 +271,7 @@ def test_thinking_that_is_excluded_is_not_shown() -> None:
 @pytest.mark.parametrize(
     "effort", [None, "none", "minimal", "low", "medium", "high", "xhigh", "max"]
 )
-def test_v099_every_model_takes_every_effort(model: str, effort: str | None) -> None:
+def test_every_model_takes_every_effort(model: str, effort: str | None) -> None:
     fields = {
         "temperature": 0.3,
         "top_p": 0.8,
@@ -306,7 +306,7 @@ def test_how_long_the_cache_is_wanted(fields: dict, ttl: str | None) -> None:
     assert (translation.cache_ttl, translation.ignored) == (ttl, [])
 
 
-def test_v107_fast_if_configured() -> None:
+def test_fast_if_configured() -> None:
     body = {"messages": [U("a")], "service_tier": "fast"}
     fast = next(m.id for m in CATALOGUE.models.values() if m.fast)
     slow = next(m.id for m in CATALOGUE.models.values() if not m.fast)

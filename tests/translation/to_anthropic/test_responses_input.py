@@ -66,17 +66,17 @@ def reasoning(encrypted: Any) -> dict:
 SEALED = encode_thinking(THINKING, STDLIB)
 
 ITEMS: dict[str, tuple[Any, list]] = {
-    "v108-input-text": ([said("user", "hi")], [user("hi")]),
-    "v108-a-message-with-its-type": ([said("user", "hi", type="message")], [user("hi")]),
-    "v109-parallel-calls": (
+    "input-text": ([said("user", "hi")], [user("hi")]),
+    "a-message-with-its-type": ([said("user", "hi", type="message")], [user("hi")]),
+    "parallel-calls": (
         [said("user", "a"), call("c1"), call("c2"), output("c2", "2"), output("c1", "1")],
         [user("a"), assistant(tu("c1"), tu("c2")), user(tr("c1", "1"), tr("c2", "2"))],
     ),
-    "v109-text-and-calls-are-one-turn": (
+    "text-and-calls-are-one-turn": (
         [said("user", "a"), said("assistant", "b"), call("c1"), output("c1", "1")],
         [user("a"), assistant("b", tu("c1")), user(tr("c1", "1"))],
     ),
-    "v110-openais-reasoning-is-dropped": (
+    "openais-reasoning-is-dropped": (
         [
             said("user", "a"),
             call("c1"),
@@ -95,7 +95,7 @@ ITEMS: dict[str, tuple[Any, list]] = {
         [said("user", "a"), reasoning(SEALED), said("user", "c")],
         [user("a", "c")],
     ),
-    "v111-custom-calls": (
+    "custom-calls": (
         [
             said("user", "a"),
             {"type": "custom_tool_call", "call_id": "c1", "name": "ApplyPatch", "input": PATCH},
@@ -103,7 +103,7 @@ ITEMS: dict[str, tuple[Any, list]] = {
         ],
         [user("a"), assistant(tu("c1", "ApplyPatch", input=PATCH)), user(tr("c1", "ok"))],
     ),
-    "v112-a-string": ("x", [user("x")]),
+    "a-string": ("x", [user("x")]),
     "an-empty-string": ("", [user("Begin.")]),
     "an-output-in-parts": (
         [
@@ -182,12 +182,12 @@ NOT_OURS: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("encrypted", NOT_OURS.values(), ids=NOT_OURS)
-def test_v110_reasoning_that_is_not_claudes_is_dropped(encrypted: Any) -> None:
+def test_reasoning_that_is_not_claudes_is_dropped(encrypted: Any) -> None:
     items = [said("user", "a"), reasoning(encrypted), said("assistant", "b"), said("user", "c")]
     assert responses(items).request["messages"] == [user("a"), assistant("b"), user("c")]
 
 
-def test_v108_cursors_body() -> None:
+def test_cursors_body() -> None:
     body = {
         "model": "gpt-5.5",
         "messages": [],
@@ -214,24 +214,24 @@ def test_v108_cursors_body() -> None:
     finished(translation)
 
 
-def test_v112_instructions_come_first() -> None:
+def test_instructions_come_first() -> None:
     translation = responses([said("developer", "d"), said("user", "x")], instructions="i")
     assert translation.request["system"] == [text("i"), text("d")]
     assert translation.request["messages"] == [user("x")]
 
 
-def test_v113_messages_win_over_input() -> None:
+def test_messages_win_over_input() -> None:
     translation = chat(U("m"), input="i")
     assert translation.request["messages"] == [user("m")]
     assert translation.ignored == ["input"]
 
 
-def test_v114_system_at_both_places() -> None:
+def test_system_at_both_places() -> None:
     translation = chat(S("b"), U("x"), system=[text("a")], instructions="i")
     assert translation.request["system"] == [text("i"), text("a"), text("b")]
 
 
-def test_v117_cursors_verify_button() -> None:
+def test_cursors_verify_button() -> None:
     messages = [S("You are a test assistant."), U("Testing. Just say hi and nothing else.")]
     translation = translated({"model": "gpt-4o", "messages": messages})
     assert translation.reply.model == "gpt-4o"

@@ -43,20 +43,20 @@ def response_format(schema: Any, **fields: Any) -> dict:
 
 
 CLOSED: dict[str, tuple[dict, dict]] = {
-    "v104-objects-are-closed": (obj(x={"type": "number"}), closed(x={"type": "number"})),
-    "v104-inner-objects-too": (
+    "objects-are-closed": (obj(x={"type": "number"}), closed(x={"type": "number"})),
+    "inner-objects-too": (
         obj(x=obj(y={"type": "null"})),
         closed(x=closed(y={"type": "null"})),
     ),
-    "v104-open-objects-are-closed": (
+    "open-objects-are-closed": (
         obj(x={"type": "null"}) | {"additionalProperties": True},
         closed(x={"type": "null"}),
     ),
-    "v104-a-constraint-becomes-words": (
+    "a-constraint-becomes-words": (
         obj(x={"type": "string", "minLength": 3, "description": "d"}),
         closed(x={"type": "string", "description": "d\n\n{minLength: 3}"}),
     ),
-    "v104-one-of-is-any-of": (
+    "one-of-is-any-of": (
         obj(x={"oneOf": [{"type": "string"}, {"type": "null"}]}),
         closed(x={"anyOf": [{"type": "string"}, {"type": "null"}]}),
     ),
@@ -133,7 +133,7 @@ def test_closed(schema: dict, expected: dict) -> None:
 
 P_OF_P = {"P": obj(y={"$ref": "#/$defs/P"})}
 OUTSIDE: dict[str, dict] = {
-    "v104-recursion": {**obj(x={"$ref": "#/$defs/P"}), "$defs": P_OF_P},
+    "recursion": {**obj(x={"$ref": "#/$defs/P"}), "$defs": P_OF_P},
     "recursion-of-the-root": obj(x={"$ref": "#"}),
     "recursion-by-two": obj(x={"$ref": "#/$defs/A"})
     | {"$defs": {"A": obj(b={"$ref": "#/$defs/B"}), "B": obj(a={"$ref": "#/$defs/A"})}},
@@ -183,7 +183,7 @@ def test_the_limits_themselves_are_inside(count: int) -> None:
     assert closed_schema(obj([] if count == 24 else None, **properties)) is not None
 
 
-def test_v104_in_the_request() -> None:
+def test_in_the_request() -> None:
     translation = chat(
         U("a"), response_format=response_format(obj(x={"type": "number"}), strict=True)
     )
@@ -203,7 +203,7 @@ def test_the_description_tells_what_it_is_for() -> None:
     assert described == "point: where it is: in metres"
 
 
-def test_v105_json_object_is_an_instruction() -> None:
+def test_json_object_is_an_instruction() -> None:
     translation = chat(S("s"), U("a"), response_format={"type": "json_object"})
     assert translation.request["system"] == [text("s"), text(JSON_INSTRUCTION)]
     assert "output_config" not in translation.request

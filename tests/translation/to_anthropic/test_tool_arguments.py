@@ -15,28 +15,28 @@ DEEP = "[" * 10_000 + "]" * 10_000
 
 PARSED: dict[str, tuple[Any, Any]] = {
     "an-object": ('{"a":1}', {"a": 1}),
-    "v044-empty": ("", {}),
-    "v044-null": (None, {}),
-    "v044-blank": (" \n", {}),
-    "v045-cut-off": ('{"a":', {"_raw_arguments": '{"a":'}),
-    "v046-a-list": ("[1,2]", {"input": [1, 2]}),
-    "v046-a-string": ('"x"', {"input": "x"}),
-    "v046-a-number": ("5", {"input": 5}),
-    "v046-json-null": ("null", {}),
-    "v047-encoded-twice": ('"{\\"a\\":1}"', {"a": 1}),
-    "v047-encoded-three-times": (json.dumps(json.dumps('{"a":1}')), {"input": '"{\\"a\\":1}"'}),
-    "v047-an-object-already": ({"a": 1}, {"a": 1}),
-    "v047-a-list-already": ([1], {"input": [1]}),
-    "v048-two-objects": ('{"a":1}{"b":2}', {"a": 1}),
-    "v048-prose-after": ('{"a":1} done.', {"a": 1}),
-    "v048-prose-after-a-list": ("[1] done.", {"_raw_arguments": "[1] done."}),
-    "v048-nan": ('{"a":NaN}', {"_raw_arguments": '{"a":NaN}'}),
-    "v049-a-big-integer": ('{"n":12345678901234567890}', {"n": 12345678901234567890}),
-    "v049-too-big-a-float": ('{"e":1e400}', {"_raw_arguments": '{"e":1e400}'}),
-    "v049-too-many-digits": ("9" * 5000, {"_raw_arguments": "9" * 5000}),
-    "v051-too-deep": (DEEP, {"_raw_arguments": DEEP}),
-    "v051-an-object-too-deep": ('{"a":' * 10_000, {"_raw_arguments": '{"a":' * 10_000}),
-    "v051-deeper-than-can-be-sent": (
+    "empty": ("", {}),
+    "null": (None, {}),
+    "blank": (" \n", {}),
+    "cut-off": ('{"a":', {"_raw_arguments": '{"a":'}),
+    "a-list": ("[1,2]", {"input": [1, 2]}),
+    "a-string": ('"x"', {"input": "x"}),
+    "a-number": ("5", {"input": 5}),
+    "json-null": ("null", {}),
+    "encoded-twice": ('"{\\"a\\":1}"', {"a": 1}),
+    "encoded-three-times": (json.dumps(json.dumps('{"a":1}')), {"input": '"{\\"a\\":1}"'}),
+    "an-object-already": ({"a": 1}, {"a": 1}),
+    "a-list-already": ([1], {"input": [1]}),
+    "two-objects": ('{"a":1}{"b":2}', {"a": 1}),
+    "prose-after": ('{"a":1} done.', {"a": 1}),
+    "prose-after-a-list": ("[1] done.", {"_raw_arguments": "[1] done."}),
+    "nan": ('{"a":NaN}', {"_raw_arguments": '{"a":NaN}'}),
+    "a-big-integer": ('{"n":12345678901234567890}', {"n": 12345678901234567890}),
+    "too-big-a-float": ('{"e":1e400}', {"_raw_arguments": '{"e":1e400}'}),
+    "too-many-digits": ("9" * 5000, {"_raw_arguments": "9" * 5000}),
+    "too-deep": (DEEP, {"_raw_arguments": DEEP}),
+    "an-object-too-deep": ('{"a":' * 10_000, {"_raw_arguments": '{"a":' * 10_000}),
+    "deeper-than-can-be-sent": (
         "[" * 150 + "]" * 150,
         {"_raw_arguments": "[" * 150 + "]" * 150},
     ),
@@ -53,14 +53,14 @@ def test_parsed(arguments: Any, expected: Any) -> None:
     assert parse_arguments(arguments) == expected
 
 
-def test_v049_a_float_stays_one() -> None:
+def test_a_float_stays_one() -> None:
     assert json.dumps(parse_arguments('{"f":1.0,"i":1}')) == '{"f": 1.0, "i": 1}'
 
 
 PATCH = "*** Begin Patch\n{}"
 CUSTOM: dict[str, tuple[Any, Any]] = {
-    "v086-raw-text": (PATCH, {"input": PATCH}),
-    "v086-text-that-is-json": ('{"a":1}', {"input": '{"a":1}'}),
+    "raw-text": (PATCH, {"input": PATCH}),
+    "text-that-is-json": ('{"a":1}', {"input": '{"a":1}'}),
     "nothing": (None, {"input": ""}),
     "a-number": (5, {"input": "5"}),
     "anthropics-own-form": ({"input": PATCH}, {"input": PATCH}),
@@ -73,7 +73,7 @@ def test_custom_tools_take_raw_text(arguments: Any, expected: Any) -> None:
 
 
 WRAPPED: dict[str, tuple[Any, Any]] = {
-    "v075-a-list": ("[1]", {"input": [1]}),
+    "a-list": ("[1]", {"input": [1]}),
     "an-object": ('{"a":1}', {"input": {"a": 1}}),
     "a-string-that-holds-json": ('"{}"', {"input": "{}"}),
     "nothing": ("", {}),
@@ -95,6 +95,6 @@ def test_values_of_wrapped_schemas_are_wrapped(arguments: Any, expected: Any) ->
     ],
     ids=["one-long-string", "many-values", "unreadable"],
 )
-def test_v050_two_megabytes_take_less_than_a_second(arguments: str) -> None:
+def test_two_megabytes_take_less_than_a_second(arguments: str) -> None:
     with cpu_below():
         parse_arguments(arguments)

@@ -18,35 +18,35 @@ def named(name: str, kind: str = "function") -> dict:
 
 
 CHOICES: dict[str, tuple[dict, dict | None]] = {
-    "v087-absent": ({}, None),
-    "v087-auto": ({"tool_choice": "auto"}, None),
-    "v087-none": ({"tool_choice": "none"}, {"type": "none"}),
-    "v087-required": ({"tool_choice": "required"}, {"type": "any"}),
-    "v087-named": ({"tool_choice": named("g")}, {"type": "tool", "name": "g"}),
-    "v087-named-flat": (
+    "absent": ({}, None),
+    "auto": ({"tool_choice": "auto"}, None),
+    "none": ({"tool_choice": "none"}, {"type": "none"}),
+    "required": ({"tool_choice": "required"}, {"type": "any"}),
+    "named": ({"tool_choice": named("g")}, {"type": "tool", "name": "g"}),
+    "named-flat": (
         {"tool_choice": {"type": "function", "name": "g"}},
         {"type": "tool", "name": "g"},
     ),
-    "v087-named-custom": ({"tool_choice": named("g", "custom")}, {"type": "tool", "name": "g"}),
-    "v115-anthropics-auto": ({"tool_choice": {"type": "auto"}}, None),
-    "v115-anthropics-any": ({"tool_choice": {"type": "any"}}, {"type": "any"}),
-    "v115-anthropics-none": ({"tool_choice": {"type": "none"}}, {"type": "none"}),
-    "v115-anthropics-tool": (
+    "named-custom": ({"tool_choice": named("g", "custom")}, {"type": "tool", "name": "g"}),
+    "anthropics-auto": ({"tool_choice": {"type": "auto"}}, None),
+    "anthropics-any": ({"tool_choice": {"type": "any"}}, {"type": "any"}),
+    "anthropics-none": ({"tool_choice": {"type": "none"}}, {"type": "none"}),
+    "anthropics-tool": (
         {"tool_choice": {"type": "tool", "name": "g"}},
         {"type": "tool", "name": "g"},
     ),
-    "v115-anthropics-flag": ({"tool_choice": {"type": "any", **SINGLE}}, {"type": "any", **SINGLE}),
-    "v090-one-call-only": ({"parallel_tool_calls": False}, {"type": "auto", **SINGLE}),
-    "v090-one-call-only-required": (
+    "anthropics-flag": ({"tool_choice": {"type": "any", **SINGLE}}, {"type": "any", **SINGLE}),
+    "one-call-only": ({"parallel_tool_calls": False}, {"type": "auto", **SINGLE}),
+    "one-call-only-required": (
         {"parallel_tool_calls": False, "tool_choice": "required"},
         {"type": "any", **SINGLE},
     ),
-    "v090-no-flag-with-none": (
+    "no-flag-with-none": (
         {"parallel_tool_calls": False, "tool_choice": "none"},
         {"type": "none"},
     ),
-    "v090-true-says-nothing": ({"parallel_tool_calls": True}, None),
-    "v090-null-says-nothing": ({"parallel_tool_calls": None}, None),
+    "true-says-nothing": ({"parallel_tool_calls": True}, None),
+    "null-says-nothing": ({"parallel_tool_calls": None}, None),
 }
 
 
@@ -64,13 +64,13 @@ def test_choices(fields: dict, expected: dict | None) -> None:
     [("required", "You must call one of the tools."), (named("f"), "You must call the tool `f`.")],
     ids=["required", "named"],
 )
-def test_v087_models_that_refuse_force_are_asked(model: str, choice: Any, words: str) -> None:
+def test_models_that_refuse_force_are_asked(model: str, choice: Any, words: str) -> None:
     request = finished(chat(U("a"), tools=TOOLS, tool_choice=choice, model=model))
     assert request["tool_choice"] == {"type": "auto"}
     assert request["messages"][-1]["content"][-1]["text"] == words
 
 
-def test_v088_manual_thinking_refuses_force_too() -> None:
+def test_manual_thinking_refuses_force_too() -> None:
     translation = chat(
         U("a"),
         tools=TOOLS,
@@ -96,10 +96,10 @@ def allowed(mode: str, *names: str, nested: bool = True) -> dict:
 
 
 ALLOWED = {
-    "v089-required": (allowed("required", "f"), ["f"], {"type": "any"}),
-    "v089-auto": (allowed("auto", "g"), ["g"], None),
-    "v089-flat": (allowed("required", "g", "f", nested=False), ["f", "g"], {"type": "any"}),
-    "v089-unknown-ones-are-skipped": (allowed("auto", "f", "x"), ["f"], None),
+    "required": (allowed("required", "f"), ["f"], {"type": "any"}),
+    "auto": (allowed("auto", "g"), ["g"], None),
+    "flat": (allowed("required", "g", "f", nested=False), ["f", "g"], {"type": "any"}),
+    "unknown-ones-are-skipped": (allowed("auto", "f", "x"), ["f"], None),
 }
 
 
@@ -120,14 +120,14 @@ LEGACY: dict[str, tuple[Any, dict]] = {
 
 
 @pytest.mark.parametrize(("choice", "expected"), LEGACY.values(), ids=LEGACY)
-def test_v067_function_call(choice: Any, expected: dict) -> None:
+def test_function_call(choice: Any, expected: dict) -> None:
     translation = chat(U("a"), functions=[{"name": "f"}], function_call=choice)
     assert translation.request["tool_choice"] == expected
     assert translation.reply.legacy_functions
     finished(translation)
 
 
-def test_v067_tools_win_over_functions() -> None:
+def test_tools_win_over_functions() -> None:
     translation = chat(U("a"), functions=[{"name": "x"}], function_call="none", tools=TOOLS)
     assert [tool["name"] for tool in translation.request["tools"]] == ["f", "g"]
     assert "tool_choice" not in translation.request
@@ -138,15 +138,15 @@ NO_TOOLS = {"auto": "auto", "none": "none"}
 
 
 @pytest.mark.parametrize("choice", NO_TOOLS.values(), ids=NO_TOOLS)
-def test_v090_without_tools_a_harmless_choice_is_dropped(choice: str) -> None:
+def test_without_tools_a_harmless_choice_is_dropped(choice: str) -> None:
     translation = chat(U("a"), tool_choice=choice, parallel_tool_calls=False)
     assert translation.request.keys().isdisjoint({"tools", "tool_choice"})
 
 
 REFUSED: dict[str, dict] = {
-    "v087-unknown-name": {"tools": TOOLS, "tool_choice": named("x")},
-    "v087-no-name": {"tools": TOOLS, "tool_choice": {"type": "function"}},
-    "v089-none-allowed": {"tools": TOOLS, "tool_choice": allowed("auto", "x")},
+    "unknown-name": {"tools": TOOLS, "tool_choice": named("x")},
+    "no-name": {"tools": TOOLS, "tool_choice": {"type": "function"}},
+    "none-allowed": {"tools": TOOLS, "tool_choice": allowed("auto", "x")},
     "required-without-tools": {"tool_choice": "required"},
     "named-without-tools": {"tool_choice": named("f")},
     "an-unknown-word": {"tools": TOOLS, "tool_choice": "perhaps"},

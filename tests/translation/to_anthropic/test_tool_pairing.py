@@ -31,11 +31,11 @@ TOOLS = [function(name) for name in ("f", "g", "h")]
 PNG = {"type": "base64", "media_type": "image/png", "data": "iVBORw0KGgo="}
 
 PAIRS = {
-    "v042-call-and-result": (
+    "call-and-result": (
         [U("a"), A(None, TC("c1", "f", '{"a":1}')), T("c1", "ok")],
         [user("a"), assistant(tu("c1", a=1)), user(tr("c1", "ok"))],
     ),
-    "v043-results-in-the-order-of-the-calls": (
+    "results-in-the-order-of-the-calls": (
         [U("a"), A("text", TC("c1"), TC("c2")), T("c2", "2"), T("c1", "1"), U("go")],
         [
             user("a"),
@@ -43,27 +43,27 @@ PAIRS = {
             user(tr("c1", "1"), tr("c2", "2"), "go"),
         ],
     ),
-    "v052-a-result-without-a-call-is-text": (
+    "a-result-without-a-call-is-text": (
         [U("a"), T("zzz", "x")],
         [user("a", "Tool result for zzz: x")],
     ),
-    "v053-a-call-without-a-result-fails": (
+    "a-call-without-a-result-fails": (
         [U("a"), A(None, TC("c1")), U("never mind")],
         [user("a"), assistant(tu("c1")), user(tr("c1", **NO_RESULT), "never mind")],
     ),
-    "v054-at-the-end-too": (
+    "at-the-end-too": (
         [U("a"), A(None, TC("c1"))],
         [user("a"), assistant(tu("c1")), user(tr("c1", **NO_RESULT))],
     ),
-    "v055-what-the-user-said-in-between-comes-after": (
+    "what-the-user-said-in-between-comes-after": (
         [U("a"), A(None, TC("c1")), U("hm"), T("c1", "ok")],
         [user("a"), assistant(tu("c1")), user(tr("c1", "ok"), "hm")],
     ),
-    "v056-the-last-of-two-results-counts": (
+    "the-last-of-two-results-counts": (
         [U("a"), A(None, TC("c1")), T("c1", "a"), T("c1", "b")],
         [user("a"), assistant(tu("c1")), user(tr("c1", "b"))],
     ),
-    "v057-one-id-twice-in-a-turn": (
+    "one-id-twice-in-a-turn": (
         [U("a"), A(None, TC("c1", "f"), TC("c1", "g")), T("c1", "x"), T("c1", "y")],
         [
             user("a"),
@@ -71,7 +71,7 @@ PAIRS = {
             user(tr("c1", "x"), tr("c1_2", "y")),
         ],
     ),
-    "v058-one-id-in-two-turns": (
+    "one-id-in-two-turns": (
         [U("a"), A(None, TC("c1")), T("c1", "x"), A(None, TC("c1")), T("c1", "y")],
         [
             user("a"),
@@ -81,11 +81,11 @@ PAIRS = {
             user(tr("c1_2", "y")),
         ],
     ),
-    "v059-illegal-characters-in-an-id": (
+    "illegal-characters-in-an-id": (
         [U("a"), A(None, TC("call:1|x y")), T("call:1|x y", "ok")],
         [user("a"), assistant(tu("call_1_x_y")), user(tr("call_1_x_y", "ok"))],
     ),
-    "v059-a-long-id": (
+    "a-long-id": (
         [U("a"), A(None, TC(LONG_ID)), T(LONG_ID, "ok")],
         [
             user("a"),
@@ -93,7 +93,7 @@ PAIRS = {
             user(tr(SHORTENED, "ok")),
         ],
     ),
-    "v060-ids-that-look-alike-once-cleaned": (
+    "ids-that-look-alike-once-cleaned": (
         [U("a"), A(None, TC("a b"), TC("a_b", "g")), T("a_b", "2"), T("a b", "1")],
         [
             user("a"),
@@ -101,43 +101,43 @@ PAIRS = {
             user(tr("a_b", "1"), tr("a_b_2", "2")),
         ],
     ),
-    "v061-an-empty-result": (
+    "an-empty-result": (
         [U("a"), A(None, TC("c1")), T("c1", "")],
         [user("a"), assistant(tu("c1")), user(tr("c1"))],
     ),
-    "v061-no-parts": (
+    "no-parts": (
         [U("a"), A(None, TC("c1")), T("c1", [])],
         [user("a"), assistant(tu("c1")), user(tr("c1"))],
     ),
-    "v061-only-spaces": (
+    "only-spaces": (
         [U("a"), A(None, TC("c1")), T("c1", "  \n")],
         [user("a"), assistant(tu("c1")), user(tr("c1"))],
     ),
-    "v062-a-result-in-parts": (
+    "a-result-in-parts": (
         [U("a"), A(None, TC("c1")), T("c1", [text("a"), text("b")])],
         [user("a"), assistant(tu("c1")), user(tr("c1", [text("a"), text("b")]))],
     ),
-    "v063-cursor-sends-anthropic-results": (
+    "cursor-sends-anthropic-results": (
         [U("a"), A(None, TC("c1")), U([tr("c1", [text("x")]), text("next")])],
         [user("a"), assistant(tu("c1")), user(tr("c1", [text("x")]), "next")],
     ),
-    "v064-cursor-mixes-both-forms": (
+    "cursor-mixes-both-forms": (
         [U("a"), A(None, TC("c1")), U([tr("c1", "x")]), T("c1", "x")],
         [user("a"), assistant(tu("c1")), user(tr("c1", "x"))],
     ),
-    "v064-a-call-in-both-forms-is-one": (
+    "a-call-in-both-forms-is-one": (
         [U("a"), A([tu("c1")], TC("c1")), T("c1", "x")],
         [user("a"), assistant(tu("c1")), user(tr("c1", "x"))],
     ),
-    "v065-results-go-before-text": (
+    "results-go-before-text": (
         [U("a"), A([tu("c1")]), U([text("t"), tr("c1", "x")])],
         [user("a"), assistant(tu("c1")), user(tr("c1", "x"), "t")],
     ),
-    "v066-input-as-a-json-string": (
+    "input-as-a-json-string": (
         [U("a"), A([{**tu("c1"), "input": '{"a":1}'}]), T("c1", "x")],
         [user("a"), assistant(tu("c1", a=1)), user(tr("c1", "x"))],
     ),
-    "v068-a-function-message-without-a-call": (
+    "a-function-message-without-a-call": (
         [U("a"), {"role": "function", "name": "f", "content": "r"}],
         [user("a", "Tool result for call_fn: r")],
     ),
@@ -167,7 +167,7 @@ PAIRS = {
         [U("a"), A([tu("c1")]), U([tr("c1", "x", is_error=True)])],
         [user("a"), assistant(tu("c1")), user(tr("c1", "x", is_error=True))],
     ),
-    "v019-a-call-then-system-without-result": (
+    "a-call-then-system-without-result": (
         [U("a"), A(None, TC("c1")), S("late")],
         [
             user("a"),
@@ -185,13 +185,13 @@ def test_pairs(messages: list, expected: list) -> None:
     finished(translation)
 
 
-def test_v040_an_image_within_a_result() -> None:
+def test_an_image_within_a_result() -> None:
     part = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PNG['data']}"}}
     messages = chat(U("a"), A(None, TC("c1")), T("c1", [part]), tools=TOOLS).request["messages"]
     assert messages[2] == user(tr("c1", [{"type": "image", "source": PNG}]))
 
 
-def test_v067_legacy_functions() -> None:
+def test_legacy_functions() -> None:
     translation = chat(
         U("a"),
         A(None, function_call={"name": "f", "arguments": "{}"}),
@@ -212,14 +212,14 @@ def test_v067_legacy_functions() -> None:
     finished(translation)
 
 
-def test_v069_a_history_with_calls_needs_tools() -> None:
+def test_a_history_with_calls_needs_tools() -> None:
     translation = chat(U("a"), A(None, TC("c1", "g"), TC("c2", "g")), T("c1", "x"))
     assert translation.request["tools"] == [{"name": "g", "input_schema": {"type": "object"}}]
     assert translation.request["tool_choice"] == {"type": "none"}
     finished(translation)
 
 
-def test_v070_sixty_parallel_calls() -> None:
+def test_sixty_parallel_calls() -> None:
     calls = [TC(f"c{i}") for i in range(60)]
     results = [T(f"c{i}", str(i)) for i in reversed(range(60))]
     messages = chat(U("a"), A(None, *calls), *results, tools=TOOLS).request["messages"]
@@ -239,7 +239,7 @@ def test_thousands_of_calls_with_one_id_in_a_second(call_id: str) -> None:
     assert max(map(len, ids)) <= 64
 
 
-def test_v058_a_longer_history_keeps_the_ids() -> None:
+def test_a_longer_history_keeps_the_ids() -> None:
     history = [
         m for i in range(6) for m in (U(str(i)), A(None, TC("c1")), T("c1", str(i)), A("ok"))
     ]

@@ -23,9 +23,9 @@ def obj(**fields: Any) -> dict:
 
 
 OBJECTS: dict[str, tuple[dict, dict]] = {
-    "v072-empty": ({}, obj()),
-    "v073-no-type": ({"properties": {"a": {}}}, obj(properties={"a": {}})),
-    "v074-any-of": (
+    "empty": ({}, obj()),
+    "no-type": ({"properties": {"a": {}}}, obj(properties={"a": {}})),
+    "any-of": (
         {"anyOf": [A, B]},
         obj(
             properties={"a": {"type": "string"}, "c": {}, "b": {"type": "string"}},
@@ -33,7 +33,7 @@ OBJECTS: dict[str, tuple[dict, dict]] = {
             description=EITHER,
         ),
     ),
-    "v074-one-of-with-fields-of-its-own": (
+    "one-of-with-fields-of-its-own": (
         {
             "type": "object",
             "description": "d",
@@ -47,7 +47,7 @@ OBJECTS: dict[str, tuple[dict, dict]] = {
             description=f"d\n\n{EITHER}",
         ),
     ),
-    "v074-a-property-in-two-forms": (
+    "a-property-in-two-forms": (
         {"anyOf": [obj(properties={"k": {"const": 1}}), obj(properties={"k": {"const": 2}})]},
         obj(
             properties={"k": {"anyOf": [{"const": 1}, {"const": 2}]}},
@@ -63,27 +63,27 @@ OBJECTS: dict[str, tuple[dict, dict]] = {
             title="t",
         ),
     ),
-    "v076-nullable": (
+    "nullable": (
         {"type": ["object", "null"], "properties": {"a": {}}},
         obj(properties={"a": {}}),
     ),
-    "v076-draft-04-exclusive-minimum": (
+    "draft-04-exclusive-minimum": (
         obj(properties={"a": {"minimum": 1, "exclusiveMinimum": True}}),
         obj(properties={"a": {"exclusiveMinimum": 1}}),
     ),
-    "v076-draft-04-not-exclusive": (
+    "draft-04-not-exclusive": (
         obj(properties={"a": {"maximum": 1, "exclusiveMaximum": False}}),
         obj(properties={"a": {"maximum": 1}}),
     ),
-    "v076-a-property-of-that-name": (
+    "a-property-of-that-name": (
         obj(properties={"exclusiveMinimum": True}),
         obj(properties={"exclusiveMinimum": True}),
     ),
-    "v077-reference-at-the-root": (
+    "reference-at-the-root": (
         {"$ref": "#/$defs/X", "$defs": {"X": A}},
         {**A, "$defs": {"X": A}},
     ),
-    "v077-through-definitions": (
+    "through-definitions": (
         {"$ref": "#/definitions/a~1b", "definitions": {"a/b": {"$ref": "#/definitions/X"}, "X": A}},
         {**A, "definitions": {"a/b": {"$ref": "#/definitions/X"}, "X": A}},
     ),
@@ -130,7 +130,7 @@ def test_objects(schema: dict, expected: dict) -> None:
 
 
 WRAPPED: dict[str, dict] = {
-    "v075-a-list": {"type": "array", "items": {"type": "string"}},
+    "a-list": {"type": "array", "items": {"type": "string"}},
     "a-string": {"type": "string"},
     "values": {"enum": ["a", "b"]},
     "object-or-string": {"anyOf": [A, {"type": "string"}]},

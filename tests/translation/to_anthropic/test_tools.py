@@ -32,16 +32,16 @@ GRAMMAR_WORDS = "Input format (lark):\nstart: X"
 SEARCH = {"type": "web_search_20250305", "name": "web_search"}
 
 DEFINED: dict[str, tuple[list, list]] = {
-    "v071-function": ([function(description="d", parameters=OBJECT)], [F]),
-    "v071-order-is-kept": (
+    "function": ([function(description="d", parameters=OBJECT)], [F]),
+    "order-is-kept": (
         [function(n, parameters=OBJECT) for n in "cab"],
         [{"name": n, "input_schema": OBJECT} for n in "cab"],
     ),
-    "v072-no-parameters": ([function(description="d")], [F]),
-    "v072-null-parameters": ([function(description="d", parameters=None)], [F]),
-    "v072-empty-parameters": ([function(description="d", parameters={})], [F]),
-    "v082-twice-the-same": ([function(description="d")] * 2, [F]),
-    "v082-twice-with-another-schema": (
+    "no-parameters": ([function(description="d")], [F]),
+    "null-parameters": ([function(description="d", parameters=None)], [F]),
+    "empty-parameters": ([function(description="d", parameters={})], [F]),
+    "twice-the-same": ([function(description="d")] * 2, [F]),
+    "twice-with-another-schema": (
         [
             function(description="d", parameters={"required": ["x"]}),
             function("g"),
@@ -49,14 +49,14 @@ DEFINED: dict[str, tuple[list, list]] = {
         ],
         [F, {"name": "g", "input_schema": OBJECT}],
     ),
-    "v083-null-name": ([{"name": None, "input_schema": {}}, function(description="d")], [F]),
-    "v084-anthropics-form": ([{"name": "f", "description": "d", "input_schema": OBJECT}], [F]),
-    "v084-anthropics-form-with-type": ([{**F, "type": "custom"}], [F]),
-    "v084-flat": (
+    "null-name": ([{"name": None, "input_schema": {}}, function(description="d")], [F]),
+    "anthropics-form": ([{"name": "f", "description": "d", "input_schema": OBJECT}], [F]),
+    "anthropics-form-with-type": ([{**F, "type": "custom"}], [F]),
+    "flat": (
         [{"type": "function", "name": "f", "description": "d", "parameters": OBJECT}],
         [F],
     ),
-    "v085-custom": (
+    "custom": (
         [
             {
                 "type": "custom",
@@ -65,11 +65,11 @@ DEFINED: dict[str, tuple[list, list]] = {
         ],
         [{"name": "P", "description": "d", "input_schema": TEXT_INPUT}],
     ),
-    "v085-custom-with-grammar": (
+    "custom-with-grammar": (
         [{"type": "custom", "name": "P", "description": "d", "format": GRAMMAR}],
         [{"name": "P", "description": f"d\n\n{GRAMMAR_WORDS}", "input_schema": TEXT_INPUT}],
     ),
-    "v085-custom-with-nested-grammar": (
+    "custom-with-nested-grammar": (
         [
             {
                 "type": "custom",
@@ -84,7 +84,7 @@ DEFINED: dict[str, tuple[list, list]] = {
         ],
         [{"name": "P", "description": GRAMMAR_WORDS, "input_schema": TEXT_INPUT}],
     ),
-    "v091-strict-is-dropped": (
+    "strict-is-dropped": (
         [function(f"f{i}", strict=True) for i in range(21)],
         [{"name": f"f{i}", "input_schema": OBJECT} for i in range(21)],
     ),
@@ -116,7 +116,7 @@ def test_defined(tools: list, definitions: list) -> None:
     finished(translation)
 
 
-def test_v083_when_every_tool_is_dropped_none_is_sent() -> None:
+def test_when_every_tool_is_dropped_none_is_sent() -> None:
     request = chat(
         U("a"), tools=[{"name": None}], tool_choice="auto", parallel_tool_calls=False
     ).request
@@ -124,8 +124,8 @@ def test_v083_when_every_tool_is_dropped_none_is_sent() -> None:
 
 
 NOTED = {
-    "v082-a-name-twice": ([function("f"), function("f", description="d")], "declared twice"),
-    "v083-no-name": ([{"name": ""}], "without a name"),
+    "a-name-twice": ([function("f"), function("f", description="d")], "declared twice"),
+    "no-name": ([{"name": ""}], "without a name"),
     "a-built-in": ([{"type": "file_search"}], "'file_search' has no counterpart"),
 }
 
@@ -140,11 +140,11 @@ def test_identical_tools_are_not_noted() -> None:
 
 
 NAMES = {
-    "v078-illegal-characters": ("my tool!", r"my_tool__[0-9a-f]{8}"),
-    "v079-of-64": ("x" * 64, "x{64}"),
-    "v079-of-128": ("x" * 128, "x{128}"),
-    "v079-of-129": ("x" * 129, "x{119}_[0-9a-f]{8}"),
-    "v081-not-latin": ("搜索", r"___[0-9a-f]{8}"),
+    "illegal-characters": ("my tool!", r"my_tool__[0-9a-f]{8}"),
+    "of-64": ("x" * 64, "x{64}"),
+    "of-128": ("x" * 128, "x{128}"),
+    "of-129": ("x" * 129, "x{119}_[0-9a-f]{8}"),
+    "not-latin": ("搜索", r"___[0-9a-f]{8}"),
     "a-newline-at-the-end": ("f\n", r"f__[0-9a-f]{8}"),
 }
 
@@ -163,7 +163,7 @@ def test_names(name: str, pattern: str) -> None:
     finished(translation)
 
 
-def test_v080_names_that_look_alike_once_cleaned() -> None:
+def test_names_that_look_alike_once_cleaned() -> None:
     translation = chat(U("a"), tools=[function("a.b"), function("a_b"), function("a b")])
     names = [tool["name"] for tool in translation.request["tools"]]
     assert len(set(names)) == 3
@@ -184,7 +184,7 @@ def test_a_name_made_to_collide() -> None:
     finished(translation)
 
 
-def test_v075_a_wrapped_root() -> None:
+def test_a_wrapped_root() -> None:
     parameters = {"type": "array", "items": {"type": "string"}}
     translation = chat(
         U("a"),
@@ -203,7 +203,7 @@ PATCH = "*** Begin Patch"
 @pytest.mark.parametrize(
     "call",
     [TC("c1", "P", PATCH), {"id": "c1", "type": "custom", "custom": {"name": "P", "input": PATCH}}],
-    ids=["v086-in-a-function-envelope", "as-a-custom-call"],
+    ids=["in-a-function-envelope", "as-a-custom-call"],
 )
 def test_calls_of_a_custom_tool(call: Any) -> None:
     translation = chat(
@@ -217,7 +217,7 @@ def test_calls_of_a_custom_tool(call: Any) -> None:
     finished(translation)
 
 
-def test_v045_unreadable_arguments_are_noted() -> None:
+def test_unreadable_arguments_are_noted() -> None:
     translation = chat(U("a"), A(None, TC("c1", "f", "{")), T("c1", "x"), tools=[function()])
     assert translation.notes == [
         "messages[1]: arguments of f are not a JSON object; passed on as _raw_arguments"

@@ -31,59 +31,59 @@ BEGIN = user("Begin.")
 CONTINUE = user("Continue from where you stopped.")
 
 TURNS = {
-    "v001-one-user-message": ([U("hi")], [user("hi")]),
-    "v008-neighbours-of-one-role-are-one-turn": ([U("a"), U("b")], [user("a", "b")]),
-    "v009-assistants-too": (
+    "one-user-message": ([U("hi")], [user("hi")]),
+    "neighbours-of-one-role-are-one-turn": ([U("a"), U("b")], [user("a", "b")]),
+    "assistants-too": (
         [U("a"), A("b"), A("c"), U("d")],
         [user("a"), assistant("b", "c"), user("d")],
     ),
-    "v010-the-first-turn-is-the-users": (
+    "the-first-turn-is-the-users": (
         [A("hello"), U("x")],
         [BEGIN, assistant("hello"), user("x")],
     ),
-    "v011-nothing-said": ([U("")], [BEGIN]),
-    "v012-an-empty-assistant-turn-vanishes": ([U("a"), A(""), U("b")], [user("a", "b")]),
-    "v013-null-content-without-calls-vanishes": ([U("a"), A(None), U("b")], [user("a", "b")]),
-    "v014-null-content-of-a-user": ([U(None)], [BEGIN]),
-    "v015-white-space-is-nothing": ([U("   \n\t")], [BEGIN]),
-    "v016-blank-parts-vanish": (
+    "nothing-said": ([U("")], [BEGIN]),
+    "an-empty-assistant-turn-vanishes": ([U("a"), A(""), U("b")], [user("a", "b")]),
+    "null-content-without-calls-vanishes": ([U("a"), A(None), U("b")], [user("a", "b")]),
+    "null-content-of-a-user": ([U(None)], [BEGIN]),
+    "white-space-is-nothing": ([U("   \n\t")], [BEGIN]),
+    "blank-parts-vanish": (
         [U([text("a"), text(""), text("  "), text("b")])],
         [user("a", "b")],
     ),
-    "v017-cursor-repeats-a-part": ([U([text("X"), text("X")])], [user("X")]),
-    "v017-the-same-text-later-is-meant": (
+    "cursor-repeats-a-part": ([U([text("X"), text("X")])], [user("X")]),
+    "the-same-text-later-is-meant": (
         [U([text("X"), text("Y"), text("X")])],
         [user("X", "Y", "X")],
     ),
-    "v017-the-same-text-in-two-messages-is-meant": ([U("X"), U("X")], [user("X", "X")]),
-    "v018-a-late-system-message-follows-the-user-turn": (
+    "the-same-text-in-two-messages-is-meant": ([U("X"), U("X")], [user("X", "X")]),
+    "a-late-system-message-follows-the-user-turn": (
         [U("a"), S("late"), U("b"), A("c"), U("d")],
         [user("a", "b"), system("late"), assistant("c"), user("d")],
     ),
-    "v019-nothing-comes-between-call-and-result": (
+    "nothing-comes-between-call-and-result": (
         [U("a"), A(None, TC("c1")), S("late"), T("c1", "ok")],
         [user("a"), assistant(tu("c1")), user(tr("c1", "ok")), system("late")],
     ),
-    "v020-a-begun-answer-is-not-continued-by-new-models": (
+    "a-begun-answer-is-not-continued-by-new-models": (
         [U("a"), A("partial ")],
         [user("a"), assistant("partial "), CONTINUE],
     ),
-    "v024-control-characters-stay": ([U("a\x00b\x1b")], [user("a\x00b\x1b")]),
-    "v023-half-an-emoji-becomes-a-replacement-character": ([U("a\ud83d")], [user("a\ufffd")]),
-    "v025-names-are-dropped": ([U("a", name="Ann")], [user("a")]),
-    "v026-a-refusal-is-text": (
+    "control-characters-stay": ([U("a\x00b\x1b")], [user("a\x00b\x1b")]),
+    "half-an-emoji-becomes-a-replacement-character": ([U("a\ud83d")], [user("a\ufffd")]),
+    "names-are-dropped": ([U("a", name="Ann")], [user("a")]),
+    "a-refusal-is-text": (
         [U("a"), A(None, refusal="no"), U("b")],
         [user("a"), assistant("no"), user("b")],
     ),
-    "v027-a-refusal-part-is-text": (
+    "a-refusal-part-is-text": (
         [U("a"), A([{"type": "refusal", "refusal": "r"}]), U("b")],
         [user("a"), assistant("r"), user("b")],
     ),
-    "v027-a-refusal-said-twice-counts-once": (
+    "a-refusal-said-twice-counts-once": (
         [U("a"), A([{"type": "refusal", "refusal": "r"}], refusal="r"), U("b")],
         [user("a"), assistant("r"), user("b")],
     ),
-    "v028-audio-has-no-text": ([U("a"), A(None, audio={"id": "x"}), U("b")], [user("a", "b")]),
+    "audio-has-no-text": ([U("a"), A(None, audio={"id": "x"}), U("b")], [user("a", "b")]),
     "a-late-system-message-without-a-user-turn-is-a-reminder": (
         [U("a"), A("b"), S("late")],
         [user("a"), assistant("b"), user("<system-reminder>late</system-reminder>")],
@@ -100,19 +100,19 @@ def test_turns(messages: list, expected: list) -> None:
 
 
 SYSTEM = {
-    "v001-none": ([U("hi")], {}, None),
-    "v002-in-order-one-block-each": ([S("a"), D("b"), U("x")], {}, [text("a"), text("b")]),
-    "v003-empty-is-none": ([S(""), U("x")], {}, None),
-    "v004-blank-ones-vanish": ([S(" \n"), S("a"), U("x")], {}, [text("a")]),
-    "v005-a-cache-mark-stays-on-its-part": (
+    "none": ([U("hi")], {}, None),
+    "in-order-one-block-each": ([S("a"), D("b"), U("x")], {}, [text("a"), text("b")]),
+    "empty-is-none": ([S(""), U("x")], {}, None),
+    "blank-ones-vanish": ([S(" \n"), S("a"), U("x")], {}, [text("a")]),
+    "a-cache-mark-stays-on-its-part": (
         [S([text("a"), {**text("b"), "prompt_cache_breakpoint": {"mode": "explicit"}}]), U("x")],
         {},
         [text("a"), text("b") | MARK],
     ),
-    "v006-only-a-system-prompt": ([S("only")], {}, [text("only")]),
-    "v018-a-late-one-is-never-hoisted": ([U("a"), S("late"), U("b")], {}, None),
-    "v025-its-name-is-dropped": ([S("a", name="policy"), U("x")], {}, [text("a")]),
-    "v114-the-top-level-field-comes-first": (
+    "only-a-system-prompt": ([S("only")], {}, [text("only")]),
+    "a-late-one-is-never-hoisted": ([U("a"), S("late"), U("b")], {}, None),
+    "its-name-is-dropped": ([S("a", name="policy"), U("x")], {}, [text("a")]),
+    "the-top-level-field-comes-first": (
         [S("b"), U("x")],
         {"system": [text("a")]},
         [text("a"), text("b")],
@@ -128,17 +128,17 @@ def test_system(messages: list, fields: dict, expected: list | None) -> None:
     finished(translation)
 
 
-def test_v006_only_a_system_prompt_gets_a_user_turn() -> None:
+def test_only_a_system_prompt_gets_a_user_turn() -> None:
     assert chat(S("only")).request["messages"] == [BEGIN]
 
 
 REFUSED = {
-    "v007-no-messages": ({"messages": []}, "messages"),
-    "v007-messages-absent": ({}, "messages"),
-    "v007-messages-no-list": ({"messages": "x"}, "messages"),
-    "v021-unknown-role": ({"messages": [U("a"), {"role": "critic"}]}, "messages[1].role"),
-    "v021-role-missing": ({"messages": [{"content": "a"}]}, "messages[0].role"),
-    "v021-message-no-object": ({"messages": ["hi"]}, "messages[0]"),
+    "no-messages": ({"messages": []}, "messages"),
+    "messages-absent": ({}, "messages"),
+    "messages-no-list": ({"messages": "x"}, "messages"),
+    "unknown-role": ({"messages": [U("a"), {"role": "critic"}]}, "messages[1].role"),
+    "role-missing": ({"messages": [{"content": "a"}]}, "messages[0].role"),
+    "message-no-object": ({"messages": ["hi"]}, "messages[0]"),
     "content-a-number": ({"messages": [U(5)]}, "messages[0].content"),
     "part-a-number": ({"messages": [U([5])]}, "messages[0].content[0]"),
     "text-no-string": (
@@ -174,7 +174,7 @@ def test_refused(body: dict, param: str) -> None:
     assert error.value.message.startswith(param)
 
 
-def test_v018_models_without_system_turns_get_a_reminder() -> None:
+def test_models_without_system_turns_get_a_reminder() -> None:
     translation = chat(U("a"), S("late"), U("b"), A("c"), U("d"), model="claude-sonnet-5")
     assert translation.request["messages"] == [
         user("a", "<system-reminder>late</system-reminder>", "b"),
@@ -184,13 +184,13 @@ def test_v018_models_without_system_turns_get_a_reminder() -> None:
     finished(translation)
 
 
-def test_v020_an_older_model_continues_a_begun_answer() -> None:
+def test_an_older_model_continues_a_begun_answer() -> None:
     translation = chat(U("a"), A("partial "), model="claude-opus-4-5")
     assert translation.request["messages"] == [user("a"), assistant("partial")]
     finished(translation)
 
 
-def test_v020_but_not_in_a_demanded_format() -> None:
+def test_but_not_in_a_demanded_format() -> None:
     schema = {"type": "object", "properties": {}, "additionalProperties": False}
     form = {"type": "json_schema", "json_schema": {"name": "n", "schema": schema}}
     translation = chat(U("a"), A("{"), model="claude-opus-4-5", response_format=form)
@@ -198,7 +198,7 @@ def test_v020_but_not_in_a_demanded_format() -> None:
     finished(translation)
 
 
-def test_v022_three_thousand_messages_in_a_second() -> None:
+def test_three_thousand_messages_in_a_second() -> None:
     messages = [U(f"q{i}") if i % 2 == 0 else A(f"a{i}") for i in range(3001)]
     with cpu_below():
         translation = chat(*messages)
