@@ -143,9 +143,9 @@ def ensure_secret(settings: Settings) -> None:
         sys.stderr.write(f"{error}\n")
 
 
-def main(given: Sequence[str]) -> NoReturn:
-    """`given`: mitmdump or mitmweb, and its arguments."""
-    program, *rest = given
+def main(given: Sequence[str] | None = None) -> NoReturn:
+    """`given`: mitmdump or mitmweb, and its arguments; by default this process's own."""
+    program, *rest = sys.argv[1:] if given is None else given
     arguments = rest if has_mode(rest) else with_port_as_setting(rest)
     settings = read_settings(arguments)
     ensure_secret(settings)
@@ -153,4 +153,4 @@ def main(given: Sequence[str]) -> NoReturn:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()
