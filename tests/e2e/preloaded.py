@@ -23,7 +23,7 @@ import tempfile
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from mitmproxy.certs import CertStore
 
@@ -183,12 +183,9 @@ def _run(_: object, command: Sequence[str]) -> NoReturn:
     from mitmproxy.tools import main
 
     if command[1:2] == ["-m"]:
-        sys.argv = [command[2], *command[3:]]
-        program: Any = importlib.import_module(command[2]).main
-    else:
-        sys.argv = list(command)
-        program = getattr(main, Path(command[0]).name)
-    sys.exit(program())
+        sys.exit(importlib.import_module(command[2]).main(command[3:]))
+    sys.argv = list(command)
+    sys.exit(getattr(main, Path(command[0]).name)())
 
 
 if __name__ == "__main__":
