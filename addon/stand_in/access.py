@@ -82,14 +82,16 @@ class Access:
             raise Refusal(401, "Invalid bearer token")
 
     def check_use(self, request: Received, credential: Credential, body: JsonObject) -> None:
-        """Raise the 400 that a subscription's request gets when it is not shaped as Claude Code's."""
+        """Raise the 400 that a subscription's request gets when it is not shaped as Claude Code's. Claude Code 2.1
+        itself counts tokens of single texts without a system prompt."""
         if credential.kind != "oauth":
             return
         for beta in sorted(request.betas & self.refused_betas):
             if beta == LONG_CONTEXT_BETA:  # NousResearch/hermes-agent#17680
                 raise invalid("The long context beta is not yet available for this subscription.")
             raise invalid(f"Unexpected value(s) `{beta}` for the `anthropic-beta` header.")
-        if self.need_system_line and first_system_text(body) not in IDENTITIES:
+        counting = request.path.endswith("/count_tokens")
+        if self.need_system_line and not counting and first_system_text(body) not in IDENTITIES:
             raise invalid(
                 "This credential is only authorized for use with Claude Code and cannot be used for other API requests."
             )
