@@ -9,12 +9,17 @@ import pytest
 from tests.clients import install
 from tests.e2e.conftest import running, settings, world
 
-__all__ = ["aider", "codex", "running", "settings", "world"]
+__all__ = ["aider", "claude", "codex", "running", "settings", "world"]
 
 
 @pytest.fixture(scope="session")
 def codex(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return install.codex(tmp_path_factory.mktemp("codex"))
+
+
+@pytest.fixture(scope="session")
+def claude() -> Path:
+    return install.claude()
 
 
 @pytest.fixture(scope="session")

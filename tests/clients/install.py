@@ -1,13 +1,15 @@
-"""Coding agents as they are published, installed for one run into folders of their own.
+"""Coding agents as they are published, installed for one run into folders of their own, or once into a cache.
 
 What is missing to install them is a skip, but never where CI is set.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 from typing import NoReturn
 
@@ -21,10 +23,30 @@ def codex(into: Path) -> Path:
     """The `codex` command, of the version that codex/package-lock.json pins."""
     if not (shutil.which("node") and shutil.which("npm")):
         _missing("Node.js and npm")
-    for name in ("package.json", "package-lock.json"):
-        shutil.copy(HERE / "codex" / name, into)
-    _run("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefix", into)
+    _npm_ci("codex", into)
     return into / "node_modules" / ".bin" / "codex"
+
+
+def claude() -> Path:
+    """The `claude` program, of the version that claude/package-lock.json pins. It has 400 MB, so that it is kept in the
+    folder for temporary files. It runs by itself: only to install it takes Node.js."""
+    lock = (HERE / "claude" / "package-lock.json").read_bytes()
+    cache = Path(tempfile.gettempdir()) / f"ccproxy-clients-{os.getuid()}"
+    cache.mkdir(mode=0o700, exist_ok=True)
+    assert cache.stat().st_uid == os.getuid(), f"{cache} belongs to somebody else"
+    kept = cache / f"claude-{hashlib.sha256(lock).hexdigest()[:12]}"
+    if not kept.is_dir():
+        if not (shutil.which("node") and shutil.which("npm")):
+            _missing("Node.js and npm")
+        with tempfile.TemporaryDirectory(dir=cache) as made:
+            into = Path(made) / "claude"
+            into.mkdir()
+            _npm_ci("claude", into)
+            # another run may have been faster
+            if not kept.is_dir():
+                into.rename(kept)
+    (program,) = kept.glob("node_modules/@anthropic-ai/claude-code-*/claude*")
+    return program
 
 
 def aider(into: Path) -> Path:
@@ -42,6 +64,12 @@ def _makes_environments(python: str) -> bool:
     # pyenv puts a command on PATH for every version, also for those that it refuses to run
     asked = [python, "-c", "import ensurepip, venv"]
     return bool(shutil.which(python)) and not subprocess.run(asked, capture_output=True).returncode
+
+
+def _npm_ci(client: str, into: Path) -> None:
+    for name in ("package.json", "package-lock.json"):
+        shutil.copy(HERE / client / name, into)
+    _run("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefix", into)
 
 
 def _run(*command: str | Path) -> None:
