@@ -46,7 +46,7 @@ def assert_it_serves(proxy: Proxy) -> None:
 
 def test_a_full_disk_under_the_output_ends_nothing_and_is_told(start_proxy: StartProxy) -> None:
     with open("/dev/full", "wb") as full:  # noqa: PTH123
-        proxy = start_proxy(stdout=full.fileno())
+        proxy = start_proxy(fork=False, stdout=full.fileno())
         say_much(proxy)
         assert_it_serves(proxy)
         health = proxy.get("/health").json()
@@ -59,7 +59,7 @@ def test_a_full_disk_under_the_output_ends_nothing_and_is_told(start_proxy: Star
 def test_a_full_disk_under_the_flow_file_costs_flows_and_no_request(
     start_proxy: StartProxy,
 ) -> None:
-    proxy = start_proxy(arguments=["-w", "/dev/full"])
+    proxy = start_proxy(fork=False, arguments=["-w", "/dev/full"])
     for _ in range(5):
         assert_it_serves(proxy)
     health = proxy.get("/health").json()
@@ -69,7 +69,7 @@ def test_a_full_disk_under_the_flow_file_costs_flows_and_no_request(
 
 def test_a_reader_that_is_gone_ends_nothing_and_is_told(start_proxy: StartProxy) -> None:
     with pipe() as (reader, writer):
-        proxy = start_proxy(stdout=writer)
+        proxy = start_proxy(fork=False, stdout=writer)
         os.close(writer)
         os.close(reader)
         say_much(proxy)
@@ -81,7 +81,7 @@ def test_a_reader_that_is_gone_ends_nothing_and_is_told(start_proxy: StartProxy)
 
 def test_output_that_nobody_reads_stops_nothing(start_proxy: StartProxy) -> None:
     with pipe() as (reader, writer):
-        proxy = start_proxy(stdout=writer)
+        proxy = start_proxy(fork=False, stdout=writer)
         os.close(writer)
         say_much(proxy)
         assert_it_serves(proxy)
