@@ -206,8 +206,8 @@ def request_path(shared: Shared, settings: Settings) -> list[Any]:
         # usage, budget, metrics
         shared.control,
         DashboardApi(
-            settings,
             exchanges,
+            settings,
             ledger,
             budget,
             store=shared.store,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 
 from mitmproxy import http
 
@@ -23,18 +24,12 @@ LONGEST_LINE = 400
 """Characters of one log line about a rejected request."""
 
 
+@dataclass(eq=False, repr=False)
 class AccessControl:
-    def __init__(
-        self,
-        settings: Settings,
-        exchanges: Exchanges,
-        blocked: Blocked,
-        guesses: Guesses,
-    ) -> None:
-        self.settings = settings
-        self.exchanges = exchanges
-        self.blocked = blocked
-        self.guesses = guesses
+    settings: Settings
+    exchanges: Exchanges
+    blocked: Blocked
+    guesses: Guesses
 
     def requestheaders(self, flow: http.HTTPFlow) -> None:
         exchange = self.exchanges.get(flow)

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 
 import httpx
 
@@ -61,17 +62,15 @@ class ModelList:
         return self.asked_at is None or self.clock() - self.asked_at >= ASK_AGAIN_SECONDS
 
 
+@dataclass(eq=False, repr=False)
 class UpstreamModels:
     """Requests `GET /v1/models` from Anthropic, with the subscription or else the API key. It costs nothing, but the
     key is used only if `paid` allows it."""
 
-    def __init__(
-        self, settings: Settings, login: Login, http: httpx.AsyncClient, paid: PaidCalls
-    ) -> None:
-        self.settings = settings
-        self.paid = paid
-        self.login = login
-        self.http = http
+    settings: Settings
+    login: Login
+    http: httpx.AsyncClient
+    paid: PaidCalls
 
     async def __call__(self) -> JsonObject:
         # Outside the timeout: a refresh of the login must not be cancelled.

@@ -7,6 +7,7 @@ import contextlib
 import textwrap
 import time
 from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass, field
 
 import httpx
 from mitmproxy import ctx
@@ -28,36 +29,24 @@ DRAIN_SECONDS = 75.0
 """The longest refresh: 30 s for the lock, 30 s for the response, 10 s for the write."""
 
 
+@dataclass(eq=False, repr=False)
 class Persistence:
-    def __init__(
-        self,
-        settings: Settings,
-        store: UsageStore,
-        counter: TokenCounter,
-        memory: SummaryMemory,
-        *,
-        login: Login,
-        http: httpx.AsyncClient,
-        terminal: Terminal,
-        doubts: Sequence[str] = (),
-    ) -> None:
-        """`doubts`: what in the settings can't work, for the terminal."""
-        self.settings = settings
-        self.terminal = terminal
-        self.store = store
-        self.counter = counter
-        self.memory = memory
-        self.login = login
-        self.http = http
-        self.doubts = doubts
-        self.saving: asyncio.Task[None] | None = None
+    settings: Settings
+    store: UsageStore
+    counter: TokenCounter
+    memory: SummaryMemory
+    _: KW_ONLY
+    login: Login
+    http: httpx.AsyncClient
+    terminal: Terminal
+    doubts: Sequence[str] = ()
+    """Settings that can't work, as lines for the terminal."""
+    saving: asyncio.Task[None] | None = field(default=None, init=False)
 
     async def running(self) -> None:
         hide_in_logs(self.settings.secret)
-        if (
-            not ctx.options.server
-        ):  # `-n`: only views saved flows, possibly while a proxy is running
-            return
+        if not ctx.options.server:
+            return  # `-n`: only views saved flows, possibly while a proxy is running
         self.store.load()
         self.saving = asyncio.create_task(self.store.run())
         self.saving.add_done_callback(self.store.ended)

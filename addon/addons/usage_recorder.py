@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import KW_ONLY, dataclass
 from itertools import groupby
 
 from mitmproxy import http
@@ -30,28 +31,20 @@ MESSAGE_SHOWN = 200
 """Characters of an error's message in the terminal."""
 
 
+@dataclass(eq=False, repr=False)
 class UsageRecorder:
-    def __init__(
-        self,
-        exchanges: Exchanges,
-        ledger: UsageLedger,
-        budget: Budget,
-        terminal: Terminal,
-        *,
-        metrics: Metrics,
-        hub: LiveHub,
-        subscription: SubscriptionState,
-        clock: Callable[[], float] = time.time,
-    ) -> None:
-        self.exchanges = exchanges
-        self.ledger = ledger
-        self.budget = budget
-        self.terminal = terminal
-        self.metrics = metrics
-        self.hub = hub
-        self.subscription = subscription
-        self.clock = clock
-        ledger.watch(self.publish)
+    exchanges: Exchanges
+    ledger: UsageLedger
+    budget: Budget
+    terminal: Terminal
+    _: KW_ONLY
+    metrics: Metrics
+    hub: LiveHub
+    subscription: SubscriptionState
+    clock: Callable[[], float] = time.time
+
+    def __post_init__(self) -> None:
+        self.ledger.watch(self.publish)
 
     def responseheaders(self, flow: http.HTTPFlow) -> None:
         exchange = self.exchanges.get(flow)

@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from mitmproxy import exceptions
@@ -34,20 +35,14 @@ class Finding(Protocol):
     def todo(self) -> str: ...
 
 
+@dataclass(eq=False, repr=False)
 class Commands:
-    def __init__(
-        self,
-        ledger: UsageLedger,
-        budget: Budget,
-        subscription: SubscriptionState,
-        examine: Callable[[], AsyncIterator[Finding]],
-    ) -> None:
-        """`examine`: runs the doctor's checks on this machine."""
-        self.ledger = ledger
-        self.budget = budget
-        self.subscription = subscription
-        self.examine_machine = examine
-        self.examining: asyncio.Task[None] | None = None
+    ledger: UsageLedger
+    budget: Budget
+    subscription: SubscriptionState
+    examine_machine: Callable[[], AsyncIterator[Finding]]
+    """Runs the doctor's checks."""
+    examining: asyncio.Task[None] | None = field(default=None, init=False)
 
     def load(self, loader: Loader) -> None:
         loader.add_command("ccproxy.analytics", self.analytics)

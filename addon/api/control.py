@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import KW_ONLY, dataclass
 
 from mitmproxy import http
 
@@ -12,7 +13,7 @@ from addon.context.summary_memory import SummaryMemory
 from addon.core.errors import Forbidden, NotFound
 from addon.exchange.refusals import Blocked
 from addon.exchange.routes import id_in
-from addon.exchange.state import Exchange, Exchanges
+from addon.exchange.state import Exchange
 from addon.usage.budget import Budget, get_budget, post_budget
 from addon.usage.ledger import UsageLedger
 from addon.usage.live import LiveHub
@@ -20,27 +21,18 @@ from addon.usage.metrics import Metrics
 from addon.usage.subscription import SubscriptionState
 
 
+@dataclass(eq=False, repr=False)
 class ControlApi(LocalEndpoints):
-    def __init__(
-        self,
-        exchanges: Exchanges,
-        ledger: UsageLedger,
-        budget: Budget,
-        *,
-        metrics: Metrics,
-        hub: LiveHub,
-        subscription: SubscriptionState,
-        memory: SummaryMemory,
-        blocked: Blocked,
-    ) -> None:
-        super().__init__(exchanges)
-        self.ledger = ledger
-        self.budget = budget
-        self.metrics = metrics
-        self.hub = hub
-        self.subscription = subscription
-        self.memory = memory
-        self.blocked = blocked
+    ledger: UsageLedger
+    budget: Budget
+    _: KW_ONLY
+    metrics: Metrics
+    hub: LiveHub
+    subscription: SubscriptionState
+    memory: SummaryMemory
+    blocked: Blocked
+
+    def __post_init__(self) -> None:
         self.endpoints = {
             "analytics": self.analytics,
             "analytics_requests": self.requests,

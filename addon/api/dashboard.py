@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import KW_ONLY, dataclass
 from urllib.parse import urlsplit
 
 from mitmproxy import connection, http
@@ -14,7 +15,7 @@ from addon.core.json_codec import read_body
 from addon.core.settings import Settings
 from addon.exchange.access import cookie_name, cookie_value, same_secret
 from addon.exchange.refusals import Guesses
-from addon.exchange.state import Exchange, Exchanges, LocalStream
+from addon.exchange.state import Exchange, LocalStream
 from addon.usage.budget import Budget
 from addon.usage.ledger import UsageLedger
 from addon.usage.live import LiveHub
@@ -22,28 +23,18 @@ from addon.usage.store import UsageStore
 from addon.usage.subscription import SubscriptionState
 
 
+@dataclass(eq=False, repr=False)
 class DashboardApi(LocalEndpoints):
-    def __init__(
-        self,
-        settings: Settings,
-        exchanges: Exchanges,
-        ledger: UsageLedger,
-        budget: Budget,
-        *,
-        store: UsageStore,
-        hub: LiveHub,
-        subscription: SubscriptionState,
-        guesses: Guesses,
-    ) -> None:
-        super().__init__(exchanges)
-        self.secret = settings.secret
-        self.cookie = cookie_name(settings)
-        self.ledger = ledger
-        self.budget = budget
-        self.store = store
-        self.hub = hub
-        self.subscription = subscription
-        self.guesses = guesses
+    settings: Settings
+    ledger: UsageLedger
+    budget: Budget
+    _: KW_ONLY
+    store: UsageStore
+    hub: LiveHub
+    subscription: SubscriptionState
+    guesses: Guesses
+
+    def __post_init__(self) -> None:
         self.endpoints = {
             "dashboard_file": self.file,
             "dashboard_login": self.login,
@@ -62,10 +53,12 @@ class DashboardApi(LocalEndpoints):
         """Exchanges the secret for a cookie that scripts can't read and other sites can't use."""
         encoding = flow.request.headers.get("content-encoding", "")
         shown = read_body(exchange.sign_in, encoding).get("secret")
-        if not self.secret or not isinstance(shown, str) or not same_secret(shown, self.secret):
+        secret = self.settings.secret
+        if not secret or not isinstance(shown, str) or not same_secret(shown, secret):
             wrong = Unauthorized("That is not this ccproxy's secret.")
             raise self.guesses.wrong(exchange.caller, wrong)
-        cookie = f"{self.cookie}={cookie_value(self.secret)}; Path=/; HttpOnly; SameSite=Strict"
+        name = cookie_name(self.settings)
+        cookie = f"{name}={cookie_value(secret)}; Path=/; HttpOnly; SameSite=Strict"
         secure = "; Secure" if exchange.tunnel else ""  # tunnels use https; the local port does not
         return http.Response.make(204, b"", {"set-cookie": cookie + secure})
 

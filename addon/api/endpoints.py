@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from urllib.parse import parse_qs, urlsplit
 
 from mitmproxy import http
@@ -15,13 +16,12 @@ from addon.exchange.state import Exchange, Exchanges
 type Endpoint = Callable[[http.HTTPFlow, Exchange], http.Response | Awaitable[http.Response]]
 
 
+@dataclass(eq=False, repr=False)
 class LocalEndpoints:
     """Serves the routes whose names are in `endpoints`. `AccessControl` has already checked the caller."""
 
-    endpoints: Mapping[str, Endpoint]
-
-    def __init__(self, exchanges: Exchanges) -> None:
-        self.exchanges = exchanges
+    exchanges: Exchanges
+    endpoints: Mapping[str, Endpoint] = field(init=False)
 
     async def request(self, flow: http.HTTPFlow) -> None:
         exchange = self.exchanges.open(flow)

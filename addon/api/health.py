@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import KW_ONLY, dataclass
 from typing import Literal, Protocol
 
 from addon.api.dashboard_data import budget_json
@@ -38,29 +39,20 @@ class Output(Protocol):
         """What can't be written at present, and why."""
 
 
+@dataclass(eq=False, repr=False)
 class Health:
-    def __init__(
-        self,
-        settings: Settings,
-        login: LoginStatus,
-        subscription: SubscriptionState,
-        budget: Budget,
-        *,
-        usage_problem: Problem,
-        counting_problem: Problem,
-        outputs: Sequence[Output] = (),
-        clock: Callable[[], float] = time.time,
-    ) -> None:
-        """`usage_problem`: why usage is not being saved, None when it is; `counting_problem`: why token counts are
-        rough, None when they are not; `outputs`: the writers of terminal and log."""
-        self.settings = settings
-        self.login = login
-        self.subscription = subscription
-        self.budget = budget
-        self.usage_problem = usage_problem
-        self.counting_problem = counting_problem
-        self.outputs = outputs
-        self.clock = clock
+    settings: Settings
+    login: LoginStatus
+    subscription: SubscriptionState
+    budget: Budget
+    _: KW_ONLY
+    usage_problem: Problem
+    """Why usage is not being saved; None if it is."""
+    counting_problem: Problem
+    """Why token counts are rough; None if they are not."""
+    outputs: Sequence[Output] = ()
+    """The writers of terminal and log."""
+    clock: Callable[[], float] = time.time
 
     def __call__(self, detailed: bool) -> JsonObject:
         """`detailed`: for callers on this machine; a tunnel's client learns only that the proxy runs. Times are unix

@@ -13,7 +13,7 @@ from addon.translation.sse import SSEDecoder
 
 HEAD = ("model", "max_tokens", "max_completion_tokens", "max_output_tokens", "stream", "speed")
 NAMED = ("thinking", "output_config", "reasoning", "reasoning_effort", "tool_choice")
-ENDINGS = ("stop_reason", "finish_reason", "status")
+ENDINGS = ("stop_reason", "finish_reason", "status", "error")
 RULE = 72
 
 
@@ -54,7 +54,7 @@ def _completion(chunks: list[JsonObject]) -> JsonObject:
     message: dict[str, Any] = {"role": "assistant", "content": "", "tool_calls": []}
     whole: dict[str, Any] = {"choices": [{"message": message}]}
     for chunk in chunks:
-        whole |= {name: chunk[name] for name in ("model", "usage") if chunk.get(name)}
+        whole |= {name: chunk[name] for name in ("model", "usage", "error") if chunk.get(name)}
         for choice in chunk.get("choices") or ():
             delta = choice.get("delta") or {}
             message["content"] += delta.get("content") or ""
@@ -64,7 +64,7 @@ def _completion(chunks: list[JsonObject]) -> JsonObject:
                 _add_call(message["tool_calls"], call)
             if choice.get("finish_reason"):
                 whole["finish_reason"] = choice["finish_reason"]
-    if "model" not in whole:
+    if "model" not in whole and "error" not in whole:
         raise ValueError("the stream contains no model response")
     return whole
 
@@ -72,7 +72,8 @@ def _completion(chunks: list[JsonObject]) -> JsonObject:
 def _add_call(calls: list[JsonObject], part: JsonObject) -> None:
     function = part.get("function") or {}
     if part.get("id") or not calls:
-        calls.append({"id": part.get("id"), "function": {"name": "", "arguments": "", **function}})
+        function = {"name": "", "arguments": "", **function}
+        calls.append({"id": part.get("id"), "type": "function", "function": function})
     else:
         calls[-1]["function"]["arguments"] += function.get("arguments") or ""
 

@@ -10,13 +10,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import httpx
 
+from addon.api.readable import from_stream
 from addon.cli.own_proxy import proxy
 from addon.cli.round_trip import TOOL
 from addon.core.own_http import sync_client
+from addon.core.types import JsonObject
 from addon.stand_in.access import kind_of
 from addon.stand_in.anthropic import FakeAnthropic
 from addon.stand_in.record import Received
@@ -75,14 +76,11 @@ def streamed_tool_call(base: str) -> Iterator[str]:
     }
     say(f"POST {base}/v1/chat/completions")
     say(f"  model {body['model']}, one tool, stream: true")
-    thought, calls, finish = "", "", None
-    for chunk in stream(base, body):
-        choice = chunk["choices"][0]
-        thought += choice["delta"].get("reasoning_content") or ""
-        for call in choice["delta"].get("tool_calls") or []:
-            calls += (call["function"].get("name") or "") + call["function"].get("arguments", "")
-        finish = choice["finish_reason"] or finish
-    say(f"  thinking:      {thought!r}")
+    _, completion = chat(base, body)
+    message, finish = completion["choices"][0]["message"], completion.get("finish_reason")
+    functions = [call["function"] for call in message["tool_calls"]]
+    calls = "".join(function["name"] + function["arguments"] for function in functions)
+    say(f"  thinking:      {message['reasoning_content']!r}")
     say(f"  tool call:     {calls}")
     say(f"  finish_reason: {finish}")
     if calls != 'get_weather{"city":"Oslo"}' and calls != 'get_weather{"city": "Oslo"}':
@@ -98,15 +96,9 @@ def fallback(base: str) -> Iterator[str]:
         "stream": True,
         "messages": [{"role": "user", "content": LIMITED}],
     }
-    with (
-        sync_client(base_url=base, timeout=30) as http,
-        http.stream("POST", CHAT, json=body) as response,
-    ):
-        source = response.headers.get("x-ccproxy-source")
-        reason = response.headers.get("x-ccproxy-reason")
-        text = "".join(
-            chunk["choices"][0]["delta"].get("content") or "" for chunk in events(response)
-        )
+    headers, completion = chat(base, body)
+    source, reason = headers.get("x-ccproxy-source"), headers.get("x-ccproxy-reason")
+    text = completion["choices"][0]["message"]["content"]
     say(f"  x-ccproxy-source: {source}   x-ccproxy-reason: {reason}")
     say(f"  response: {text!r}")
     if (source, reason) != ("api_key", "rate_limited") or not text:
@@ -135,20 +127,11 @@ def heading(text: str) -> None:
     say(f"\n{LINE}\n{text}\n{LINE}")
 
 
-def stream(base: str, body: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    with (
-        sync_client(base_url=base, timeout=30) as http,
-        http.stream("POST", CHAT, json=body) as response,
-    ):
-        yield from events(response)
-
-
-def events(response: httpx.Response) -> Iterator[dict[str, Any]]:
-    for line in response.iter_lines():
-        if line.startswith("data: {"):
-            chunk = json.loads(line[6:])
-            if chunk.get("choices"):
-                yield chunk
+def chat(base: str, body: JsonObject) -> tuple[httpx.Headers, JsonObject]:
+    """The headers of a streamed response, and the completion that it describes."""
+    with sync_client(base_url=base, timeout=30) as http:
+        response = http.post(CHAT, json=body)
+    return response.headers, from_stream(response.content)
 
 
 if __name__ == "__main__":

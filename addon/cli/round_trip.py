@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import Any
-
 import httpx
 
+from addon.api.readable import from_stream
 from addon.core.own_http import sync_client
+from addon.core.types import JsonObject
 
 WORD = "seventeen"
 ASK_TO_CALL = "What is the weather in Oslo? Ask the tool, then answer in one short sentence."
@@ -32,45 +29,38 @@ class Failed(Exception):
     """The message says what went wrong."""
 
 
-@dataclass(slots=True)
-class Turn:
-    """An assistant turn, assembled from its chunks."""
-
-    text: str = ""
-    calls: list[dict[str, Any]] = field(default_factory=list)
-    finish: str | None = None
-
-
 def try_tool(url: str, key: str, model: str, ask: str) -> str | None:
     """Why it does not work, or None if it does. `url`: the proxy's, without /v1."""
-    messages: list[dict[str, Any]] = [{"role": "user", "content": ask}]
+    messages: list[JsonObject] = [{"role": "user", "content": ask}]
     try:
         with sync_client(base_url=url, timeout=120, trust_env=False) as client:
             client.headers["authorization"] = f"Bearer {key}"
-            turn = _ask(client, model, messages)
-            if turn.finish != "tool_calls" or len(turn.calls) != 1:
-                return f"No tool was called: the response ended with {turn.finish}."
-            call = turn.calls[0]
-            messages.append({"role": "assistant", "content": None, "tool_calls": turn.calls})
-            result = {"role": "tool", "tool_call_id": call["id"], "content": f"{WORD} degrees"}
-            turn = _ask(client, model, [*messages, result])
-    except (httpx.HTTPError, Failed) as error:
+            finish, message = _ask(client, model, messages)
+            calls = message["tool_calls"]
+            if finish != "tool_calls" or len(calls) != 1:
+                return f"No tool was called: the response ended with {finish}."
+            result = {"role": "tool", "tool_call_id": calls[0]["id"], "content": f"{WORD} degrees"}
+            messages += [{"role": "assistant", "content": None, "tool_calls": calls}, result]
+            finish, message = _ask(client, model, messages)
+    except (httpx.HTTPError, ValueError, Failed) as error:
         return str(error) or type(error).__name__
-    if turn.finish != "stop" or not turn.text:
-        return f"There was no response to the tool's result: it ended with {turn.finish}."
+    if finish != "stop" or not message["content"]:
+        return f"There was no response to the tool's result: it ended with {finish}."
     return None
 
 
-def _ask(client: httpx.Client, model: str, messages: list[dict[str, Any]]) -> Turn:
+def _ask(
+    client: httpx.Client, model: str, messages: list[JsonObject]
+) -> tuple[str | None, JsonObject]:
+    """The finish reason and the message of a streamed response. Raises Failed."""
     body = {"model": model, "stream": True, "max_tokens": 400, "tools": [TOOL]}
-    turn = Turn()
-    with client.stream("POST", "/v1/chat/completions", json={**body, "messages": messages}) as got:
-        if got.status_code != 200:
-            got.read()
-            raise Failed(_reason(got))
-        for chunk in _chunks(got):
-            _take(turn, chunk)
-    return turn
+    response = client.post("/v1/chat/completions", json={**body, "messages": messages})
+    if response.status_code != 200:
+        raise Failed(_reason(response))
+    completion = from_stream(response.content)
+    if "error" in completion:
+        raise Failed(str(completion["error"].get("message")))
+    return completion.get("finish_reason"), completion["choices"][0]["message"]
 
 
 def _reason(response: httpx.Response) -> str:
@@ -78,26 +68,3 @@ def _reason(response: httpx.Response) -> str:
         return f"{response.status_code}: {response.json()['error']['message']}"
     except (ValueError, KeyError, TypeError):
         return f"The proxy returned {response.status_code}."
-
-
-def _chunks(response: httpx.Response) -> Iterator[dict[str, Any]]:
-    for line in response.iter_lines():
-        if line.startswith("data: {"):
-            chunk = json.loads(line[6:])
-            if "error" in chunk:
-                raise Failed(str(chunk["error"].get("message")))
-            yield chunk
-
-
-def _take(turn: Turn, chunk: dict[str, Any]) -> None:
-    for choice in chunk.get("choices") or ():
-        delta = choice["delta"]
-        turn.text += delta.get("content") or ""
-        turn.finish = choice.get("finish_reason") or turn.finish
-        for part in delta.get("tool_calls") or ():
-            if part.get("id"):
-                turn.calls.append(
-                    {"id": part["id"], "type": "function", "function": {**part["function"]}}
-                )
-            else:
-                turn.calls[-1]["function"]["arguments"] += part["function"].get("arguments", "")
