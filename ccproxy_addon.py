@@ -46,6 +46,7 @@ from addon.api.explain import Explain
 from addon.api.health import Health, Output
 from addon.api.local import LocalApi
 from addon.api.request_history import RequestHistory
+from addon.api.responses import ResponsesApi
 from addon.api.views import Views
 from addon.claude.catalogue import Catalogue
 from addon.claude.models_file import CatalogueError
@@ -68,6 +69,7 @@ from addon.core.terminal import Terminal
 from addon.credentials.open import make_login
 from addon.exchange.refusals import Blocked, Guesses
 from addon.exchange.state import Exchanges
+from addon.exchange.stored_responses import StoredResponses
 from addon.replay_layer import Connections, Gate, ReverseLayer, Timing
 from addon.translation.to_anthropic.conversion_cache import ConversionCache
 from addon.usage.budget import Budget, PaidCalls
@@ -104,6 +106,7 @@ class Shared:
         self.summary_tasks = SummaryTasks(self.exchanges.background)
         self.cuts: KnownCuts = Lru(CUTS_KEPT)
         self.conversions = ConversionCache()
+        self.responses = StoredResponses(time.monotonic)
         self.last_sent: LastSent = Lru(REMEMBERED)
         self.blocked = Blocked()
         self.guesses, self.dashboard_guesses = Guesses(time.monotonic), Guesses(time.monotonic)
@@ -203,6 +206,8 @@ def request_path(shared: Shared, settings: Settings) -> list[Any]:
         Explain(settings, exchanges, shared.history),
         # answers what needs no upstream
         LocalApi(settings, exchanges, lambda: models.catalogue, shared.health(settings)),
+        # what clients have left here
+        ResponsesApi(exchanges, shared.responses),
         # usage, budget, metrics
         shared.control,
         DashboardApi(
@@ -216,7 +221,7 @@ def request_path(shared: Shared, settings: Settings) -> list[Any]:
             guesses=shared.dashboard_guesses,
         ),
         # from here on there is an Anthropic request; on the way back, the client's dialect
-        Translate(settings, exchanges, models, shared.conversions),
+        Translate(settings, exchanges, models, shared.conversions, shared.responses),
         # needs the model and what the client asked; remembers thinking on the way back
         Thinking(settings, exchanges, shared.continuity),
         # what is counted and cut is what will be sent

@@ -19,7 +19,7 @@ from addon.claude.names import parse
 from addon.cli.main import COMMANDS
 from addon.core.errors import BadRequest
 from addon.core.settings import Settings, described
-from addon.exchange.routes import BY_ID, ROUTES, Route, find
+from addon.exchange.routes import BY_ID, ROUTES, STORED, Route, find
 from addon.fallback.causes import LOGIN_REASONS, Cause
 from addon.fallback.policy import Hindrance
 from addon.translation.to_anthropic import parameters
@@ -123,7 +123,7 @@ def test_the_example_of_a_models_file_is_one() -> None:
 def listed_endpoints() -> list[tuple[str, str]]:
     cells = [row[0] for row in rows(section(text("README.md"), "Endpoints"))]
     cells += [row[1] for row in rows(section(text("README.md"), "Endpoints"))]
-    return re.findall(r"`(GET|POST) (/[^`]*)`", " ".join(cells))
+    return re.findall(r"`(GET|POST|DELETE) (/[^`]*)`", " ".join(cells))
 
 
 def route(method: str, path: str) -> Route | None:
@@ -132,7 +132,7 @@ def route(method: str, path: str) -> Route | None:
 
 def test_every_endpoint_is_listed() -> None:
     listed = {found for method, path in listed_endpoints() if (found := route(method, path))}
-    assert listed == {*ROUTES.values(), *BY_ID.values()}
+    assert listed == {*ROUTES.values(), *BY_ID.values(), *STORED.values()}
 
 
 def test_every_listed_endpoint_is_served() -> None:

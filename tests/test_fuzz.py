@@ -37,6 +37,7 @@ from addon.core.terminal import Terminal
 from addon.core.types import JsonObject
 from addon.exchange.routes import find
 from addon.exchange.state import Exchange, Exchanges
+from addon.exchange.stored_responses import StoredResponses
 from addon.stand_in.access import OAUTH_TOKEN
 from addon.stand_in.messages import Judge
 from addon.stand_in.refusal import Refusal
@@ -82,7 +83,13 @@ class RequestPath:
         continuity = Continuity(ThinkingStore(time.monotonic))
         manager = make_manager(settings, services, PaidCalls(settings, Budget(ledger)))
         members = [
-            Translate(settings, self.exchanges, ModelList(CATALOGUE, no_list), ConversionCache()),
+            Translate(
+                settings,
+                self.exchanges,
+                ModelList(CATALOGUE, no_list),
+                ConversionCache(),
+                StoredResponses(time.monotonic),
+            ),
             Thinking(settings, self.exchanges, continuity),
             ContextWindow(settings, self.exchanges, manager, Terminal(None)),
             PromptCache(settings, self.exchanges, Terminal(None), Lru(8)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from dataclasses import replace
 
 from mitmproxy import http
@@ -14,11 +15,18 @@ from addon.core.errors import BadRequest, CCProxyError, NotFound
 from addon.core.json_codec import FAST, read_body
 from addon.core.settings import Settings
 from addon.core.types import Dialect, JsonObject
-from addon.exchange.answer import AnswerStream, BufferedAnswer, PassthroughAnswer, StreamedAnswer
+from addon.exchange.answer import (
+    AnswerStream,
+    BufferedAnswer,
+    InputTokensAnswer,
+    PassthroughAnswer,
+    StreamedAnswer,
+)
 from addon.exchange.claude_request import ClaudeRequest, yield_if_large
 from addon.exchange.http_messages import lowered
-from addon.exchange.routes import COUNT_TOKENS, deployment
+from addon.exchange.routes import COUNT_TOKENS, INPUT_TOKENS, deployment
 from addon.exchange.state import Exchange, Exchanges
+from addon.exchange.stored_responses import ROOM, ResolvedRequest, StoredResponses
 from addon.translation.from_anthropic.by_dialect import renderer_for, whole_answer
 from addon.translation.from_anthropic.headers import EVENT_STREAM_HEADERS, client_headers
 from addon.translation.to_anthropic.conversion_cache import ConversionCache
@@ -31,13 +39,29 @@ _BETA = re.compile(r"[a-z0-9][a-z0-9.-]{0,80}")
 
 LONGEST_NAME = 256
 """Characters of a model's name. What names mean is remembered, so they may not be as long as a body."""
+COUNTED = (
+    "model",
+    "system",
+    "messages",
+    "tools",
+    "tool_choice",
+    "output_config",
+    "cache_control",
+    "context_management",
+)
+"""Fields of a translated request that Anthropic's token count takes (`anthropic.types.MessageCountTokensParams`)."""
 VERIFY_SYSTEM = "You are a test assistant."
 """The system prompt of Cursor's Verify button, which may name any model of its list, `gpt-…` included."""
 
 
 class Translate:
     def __init__(
-        self, settings: Settings, exchanges: Exchanges, models: ModelList, cache: ConversionCache
+        self,
+        settings: Settings,
+        exchanges: Exchanges,
+        models: ModelList,
+        cache: ConversionCache,
+        stored: StoredResponses,
     ) -> None:
         self.settings = settings
         self.exchanges = exchanges
@@ -45,6 +69,7 @@ class Translate:
         self.aliases = dict(settings.model_aliases)
         self.options = RequestOptions(strict=settings.strict, fast=settings.fast_mode)
         self.cache = cache
+        self.stored = stored
 
     async def request(self, flow: http.HTTPFlow) -> None:
         exchange = self.exchanges.open(flow)
@@ -64,7 +89,9 @@ class Translate:
         raw = flow.request.raw_content or b""
         body = read_body(raw, encoding)
         await yield_if_large(len(raw))
-        exchange.client.streaming = body.get("stream") is True
+        exchange.client.streaming = (
+            body.get("stream") is True and exchange.route is not INPUT_TOKENS
+        )
         asked = _asked(body, flow.request.path)
         choice = self.choose(asked, exchange.dialect, body)
         if choice is None:
@@ -72,14 +99,39 @@ class Translate:
             return
         await self.models.look_up(choice.id)
         model = self.models.catalogue.get(choice.id)
-        translation = self.translate(body, model, asked, exchange.dialect)
+        resolved = self.resolved(exchange, body, len(raw))
+        translation = self.translate(resolved.body, model, asked, exchange.dialect)
+        if exchange.dialect == "responses":
+            told = {"previous_response_id": resolved.parent, "store": resolved.store}
+            translation.reply = replace(translation.reply, echo=translation.reply.echo | told)
         exchange.ignored = translation.ignored
         exchange.notes += translation.notes
         exchange.claude = _call(asked, choice, model, translation)
-        exchange.claude.size = len(raw)
+        exchange.claude.size = len(raw) + resolved.added
+        exchange.claude.counts_tokens = exchange.route in (COUNT_TOKENS, INPUT_TOKENS)
         if exchange.dialect == "messages":
             _keep_native_headers(flow.request, exchange.claude)
-            exchange.claude.counts_tokens = exchange.route is COUNT_TOKENS
+        elif exchange.claude.counts_tokens:
+            request = exchange.claude.request
+            exchange.claude.request = {name: request[name] for name in COUNTED if name in request}
+
+    def resolved(self, exchange: Exchange, body: JsonObject, size: int) -> ResolvedRequest:
+        """The request with what it refers to; its response will be kept, if it is to be. `size`: bytes of `body`."""
+        if exchange.dialect != "responses":
+            return ResolvedRequest(body)
+        owner, resolved = exchange.principal, self.stored.resolve(exchange.principal, body)
+        if size > ROOM:
+            resolved = replace(resolved, store=False)
+
+        def complete(response: JsonObject) -> JsonObject:
+            if response["status"] == "completed":
+                response = {**response, "completed_at": int(time.time())}
+            if resolved.store:
+                self.stored.keep(owner, resolved, response)
+            return response
+
+        exchange.complete = complete
+        return resolved
 
     def meant(self, asked: str) -> str:
         """The name behind the user's own one."""
@@ -132,15 +184,20 @@ class Translate:
         claude = exchange.claude
         if claude is None or claude.counts_tokens:
             streams = headers.get("content-type", "").startswith("text/event-stream")
+            if claude is not None and exchange.dialect == "responses":
+                return InputTokensAnswer(exchange.client.error_event, FAST)
             return PassthroughAnswer(streams, exchange.client.error_event, FAST)
         created, reply, dialect = int(exchange.arrived), claude.reply, exchange.dialect
-        renderer = renderer_for(dialect, reply, created, FAST)
+        complete = exchange.complete or dict
+        renderer = renderer_for(dialect, reply, created, FAST, complete=complete)
         if exchange.client.streaming:
             return StreamedAnswer(renderer, FAST)
         return BufferedAnswer(
             renderer,
             FAST,
-            lambda message: FAST.dumps(whole_answer(dialect, message, reply, created, FAST)),
+            lambda message: FAST.dumps(
+                whole_answer(dialect, message, reply, created, FAST, complete=complete)
+            ),
         )
 
     def head(self, exchange: Exchange, upstream: dict[str, str]) -> list[tuple[str, str]]:

@@ -13,6 +13,7 @@ from addon.core.settings import Settings
 from addon.core.types import JsonObject
 from addon.exchange.attempt import Attempt, Source
 from addon.exchange.claude_request import ClaudeRequest
+from addon.exchange.routes import INPUT_TOKENS
 from addon.exchange.state import Exchange
 
 COUNT_TOKENS = "/v1/messages/count_tokens"
@@ -87,6 +88,8 @@ class UpstreamRequestBuilder:
 
     def passthrough(self, exchange: Exchange, body: JsonObject) -> Attempt:
         endpoint = "/responses" if exchange.dialect == "responses" else "/chat/completions"
+        if exchange.route is INPUT_TOKENS:
+            endpoint += "/input_tokens"
         prefix = "" if self.openai.path.endswith("/v1") else "/v1"
         headers = _headers(self.openai)
         if "openrouter" in self.openai.netloc:  # its rankings and its bill name the app

@@ -22,7 +22,7 @@ from addon.usage.metrics import Metrics
 from addon.usage.record import RecordSource, RequestRecord, picodollars, record_json, usd
 from addon.usage.subscription import SubscriptionState
 
-UNRECORDED = ("public", "page", "control")
+UNRECORDED = ("stored", "public", "page", "control")
 """Kinds of routes that are not recorded. An open dashboard reloads after each record and would never stop."""
 CLIENT_CLOSED = 499
 """nginx's status for a client that closed the connection before its response."""

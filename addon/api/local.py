@@ -28,7 +28,7 @@ MAIN_PATHS = (
     "/budget",
     "/dashboard",
 )
-CORS_METHODS = "POST, GET, OPTIONS"
+CORS_METHODS = "POST, GET, DELETE, OPTIONS"
 CORS_HEADERS = "Content-Type, Authorization, x-api-key, anthropic-version, anthropic-beta"
 
 

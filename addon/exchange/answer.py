@@ -188,6 +188,20 @@ class PassthroughAnswer:
         self.error = error
 
 
+class InputTokensAnswer(PassthroughAnswer):
+    """Anthropic's token count in OpenAI's form (`openai.types.responses.InputTokenCountResponse`)."""
+
+    def __init__(self, fail: Callable[[CCProxyError], bytes], codec: Codec) -> None:
+        super().__init__(False, fail, codec)
+
+    def close(self) -> bytes:
+        count = self.read(super().close()).get("input_tokens")
+        if not isinstance(count, int):
+            self.error = BadGateway("Anthropic's answer has no token count.")
+            return b""
+        return self.codec.dumps({"object": "response.input_tokens", "input_tokens": count})
+
+
 class AnswerStream(Protocol):
     """One attempt's answer on its way from upstream's bytes to the client's. Made anew for each attempt."""
 

@@ -23,9 +23,11 @@ def lowered(headers: http.Headers) -> dict[str, str]:
     return found
 
 
-PLAIN_PARAMETERS = frozenset({"api-version", "beta", "limit", "period"})
+PLAIN_PARAMETERS = frozenset({"api-version", "beta", "limit", "order", "period", "stream"})
 """What clients may ask for in a query here, or by habit do."""
 _PLAIN_VALUE = re.compile("[a-z0-9-]{0,20}")
+_ITEM = re.compile(r"after=[a-z]{2,8}_[A-Za-z0-9_-]{1,100}")
+"""The item of a response's input after which a page of it begins."""
 
 
 def without_unknown_values(path: str) -> str:
@@ -37,7 +39,8 @@ def without_unknown_values(path: str) -> str:
 
 def _shown(parameter: str) -> str:
     name, mark, value = parameter.partition("=")
-    if not parameter or (name in PLAIN_PARAMETERS and _PLAIN_VALUE.fullmatch(value)):
+    is_plain = name in PLAIN_PARAMETERS and _PLAIN_VALUE.fullmatch(value)
+    if not parameter or is_plain or _ITEM.fullmatch(parameter):
         return parameter
     return f"{name}={HIDDEN}" if mark else HIDDEN
 

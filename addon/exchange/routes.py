@@ -12,9 +12,9 @@ from typing import Literal
 
 from addon.core.types import Dialect
 
-type Kind = Literal["model", "count_tokens", "public", "page", "control"]
-"""model: may cost tokens; public: harmless; page: the dashboard's files, with no data in them; control: usage, budget
-and what the dashboard shows."""
+type Kind = Literal["model", "count_tokens", "stored", "public", "page", "control"]
+"""model: may cost tokens; stored: what a client has left here; public: harmless; page: the dashboard's files, with no
+data in them; control: usage, budget and what the dashboard shows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,7 @@ CHAT = Route("chat", "model", "chat")
 RESPONSES = Route("responses", "model", "responses")
 MESSAGES = Route("messages", "model", "messages")
 COUNT_TOKENS = Route("count_tokens", "count_tokens", "messages")
+INPUT_TOKENS = Route("input_tokens", "count_tokens", "responses")
 PREFLIGHT = Route("preflight", "public")
 MODELS = Route("models", "public", "chat")
 DASHBOARD_FILE = Route("dashboard_file", "page")
@@ -47,6 +48,7 @@ ROUTES: dict[tuple[str, str], Route] = {
     **{("POST", path): RESPONSES for path in _careless("/responses")},
     **{("POST", path): MESSAGES for path in _careless("/messages")},
     **{("POST", path): COUNT_TOKENS for path in _careless("/messages/count_tokens")},
+    **{("POST", path): INPUT_TOKENS for path in _careless("/responses/input_tokens")},
     **{("GET", path): MODELS for path in _careless("/models")},
     ("GET", "/"): Route("root", "public"),
     ("GET", "/health"): Route("health", "public"),
@@ -69,8 +71,15 @@ CONTEXT = Route("context", "control")
 EXPLAINED = Route("explained", "control")
 """`/explain/<id>`: what became of a request."""
 BY_ID = {"context": CONTEXT, "explain": EXPLAINED}
+STORED = {
+    ("GET", ""): Route("stored_response", "stored", "responses"),
+    ("DELETE", ""): Route("stored_response_deletion", "stored", "responses"),
+    ("GET", "/input_items"): Route("stored_input_items", "stored", "responses"),
+}
+"""Of `/v1/responses/<id>`, by method and what follows the id."""
 _PAGE = re.compile(r"/dashboard/[a-z.]*")
 _BY_ID = re.compile(r"/(context|explain)/([0-9a-f]{8,64})")
+_STORED = re.compile(r"(?:/v1){0,2}/responses/([A-Za-z0-9_-]{1,128})(/input_items)?/?")
 
 # Azure's form, which Cursor and LiteLLM clients can be set to: the model's name is in the path.
 _AZURE = re.compile(r"/openai/deployments/([A-Za-z0-9][A-Za-z0-9._:-]*)/chat/completions/?")
@@ -89,6 +98,8 @@ def find(method: str, path: str) -> Route | None:
         return BY_ID[named[1]]
     if route := ROUTES.get((method, bare)):
         return route
+    if named := _STORED.fullmatch(bare):
+        return STORED.get((method, named[2] or ""))
     return DASHBOARD_FILE if method == "GET" and _PAGE.fullmatch(bare) else None
 
 
@@ -114,3 +125,9 @@ def id_in(path: str) -> str:
     """The id in a `/context/<id>` or `/explain/<id>` path."""
     match = _BY_ID.fullmatch(path.partition("?")[0])
     return match[2] if match else ""
+
+
+def response_id_in(path: str) -> str:
+    """The id in a `/v1/responses/<id>` path."""
+    match = _STORED.fullmatch(path.partition("?")[0])
+    return match[1] if match else ""

@@ -78,6 +78,9 @@ class Exchange:
     doing: str = ""
     """What takes its time now, for people; "" when nothing does."""
 
+    complete: Callable[[JsonObject], JsonObject] | None = field(default=None, repr=False)
+    """Called once with a complete Responses object; returns it as the client gets it."""
+
     approved: Attempt | None = None
     """May go upstream; put here by an addon as its last act, used up by the replay layer."""
     attempts: list[Attempt] = field(default_factory=list)
@@ -165,7 +168,7 @@ class Exchange:
 
     def forget(self) -> None:
         """Let go of the bodies once the flow has ended: mitmweb keeps flows, and with them this object."""
-        self.claude = self.passthrough = self.answer = self.failure = None
+        self.claude = self.passthrough = self.complete = self.answer = self.failure = None
         self.sign_in = b""
         for attempt in self.attempts:
             attempt.body, attempt.request, attempt.answer = b"", {}, None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from addon.core.types import STDLIB, Codec, Dialect, JsonObject
 from addon.translation.from_anthropic.chat import ChatStream, chat_completion
 from addon.translation.from_anthropic.native import NativeStream, native_message
@@ -17,25 +19,33 @@ def renderer_for(
     codec: Codec = STDLIB,
     *,
     request_id: str | None = None,
+    complete: Callable[[JsonObject], JsonObject] = dict,
 ) -> Renderer:
-    """The renderer of one streamed response. `created`: Unix seconds; `request_id`: for Anthropic's error event."""
+    """The renderer of one streamed response. `created`: Unix seconds; `request_id`: for Anthropic's error event;
+    `complete`: as in `ResponsesStream`."""
     match dialect:
         case "chat":
             return ChatStream(reply, created, codec)
         case "responses":
-            return ResponsesStream(reply, created, codec)
+            return ResponsesStream(reply, created, codec, complete=complete)
         case "messages":
             return NativeStream(reply, codec, request_id=request_id)
 
 
 def whole_answer(
-    dialect: Dialect, message: JsonObject, reply: Reply, created: int, codec: Codec = STDLIB
+    dialect: Dialect,
+    message: JsonObject,
+    reply: Reply,
+    created: int,
+    codec: Codec = STDLIB,
+    *,
+    complete: Callable[[JsonObject], JsonObject] = dict,
 ) -> JsonObject:
-    """`message` as the body of a response that is not streamed."""
+    """`message` as the body of a response that is not streamed. `complete`: as in `ResponsesStream`."""
     match dialect:
         case "chat":
             return chat_completion(message, reply, created, codec)
         case "responses":
-            return responses_object(message, reply, created, codec)
+            return responses_object(message, reply, created, codec, complete=complete)
         case "messages":
             return native_message(message, reply)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from addon.core.errors import CCProxyError
 from addon.core.types import STDLIB, Codec, JsonObject
@@ -49,15 +49,26 @@ class ResponsesStream(TranslatedStream):
     only at the end. Item ids consist of the upstream message's id and the block's index.
     """
 
-    def __init__(self, reply: Reply, created: int, codec: Codec = STDLIB) -> None:
+    def __init__(
+        self,
+        reply: Reply,
+        created: int,
+        codec: Codec = STDLIB,
+        *,
+        complete: Callable[[JsonObject], JsonObject] = dict,
+    ) -> None:
+        """`complete`: called once with the complete response object; returns what the client gets for it."""
         super().__init__(reply, created, codec)
+        self._complete = complete
+        self.completed: JsonObject = {}
+        """The complete response object, after `finish`."""
         self._output: list[JsonObject] = []
         self._item: Item | None = None
         self._blocks: dict[int, CitedText | ReasoningItem | CallItem] = {}
         self._sequence = 0
 
     def response(self) -> JsonObject:
-        """The response object so far; after `finish`, the complete one."""
+        """The response object so far."""
         incomplete = self._incomplete()
         return {
             **_DEFAULTS,
@@ -197,7 +208,8 @@ class ResponsesStream(TranslatedStream):
             written += [opened, self._encode(item.refuse(declined))]
         status = self._status()
         written.append(self._close_item(status))
-        written.append(self._encode([{"type": f"response.{status}", "response": self.response()}]))
+        self.completed = self._complete(self.response())
+        written.append(self._encode([{"type": f"response.{status}", "response": self.completed}]))
         return b"".join(written)
 
     def _error(self, error: CCProxyError) -> bytes:
@@ -231,16 +243,22 @@ class ResponsesStream(TranslatedStream):
 
 
 def responses_object(
-    message: JsonObject, reply: Reply, created: int, codec: Codec = STDLIB
+    message: JsonObject,
+    reply: Reply,
+    created: int,
+    codec: Codec = STDLIB,
+    *,
+    complete: Callable[[JsonObject], JsonObject] = dict,
 ) -> JsonObject:
-    """`message` as the response to a Responses request that did not stream. `created`: Unix seconds.
+    """`message` as the response to a Responses request that did not stream. `created`: Unix seconds; `complete`: as in
+    `ResponsesStream`.
 
     `message` is replayed through `ResponsesStream` block by block, so the two forms of a response can't differ.
     """
-    stream = ResponsesStream(reply, created, codec)
+    stream = ResponsesStream(reply, created, codec, complete=complete)
     stream.render(_replayed(message, reply.json_object))
     stream.finish()
-    return stream.response()
+    return stream.completed
 
 
 def failed_response(response: JsonObject, error: CCProxyError) -> JsonObject:

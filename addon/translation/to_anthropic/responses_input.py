@@ -28,7 +28,7 @@ _FOREIGN_ITEMS = frozenset({
 })  # fmt: skip
 """Items of OpenAI's built-in tools, which Claude does not have."""
 
-_STORED_STATE = ("previous_response_id", "conversation", "prompt")
+_STORED_STATE = ("conversation", "prompt")
 """Fields that refer to something stored at OpenAI."""
 
 _ECHOED = (
@@ -66,11 +66,8 @@ def item_turn(item: Any, tools: Toolbox) -> Turn:
             return Turn("assistant", unsealed(item.get("encrypted_content")))
         case "additional_tools":  # read with the tools
             return Turn("assistant", [])
-        case None | "item_reference":
-            raise BadRequest(
-                "responses are not stored here; send the whole item instead of a reference",
-                param="type",
-            )
+        case None | "item_reference":  # one that could be followed is not here any more
+            raise BadRequest("expected a whole item, or a reference by its id", param="type")
     if isinstance(kind, str) and kind in _FOREIGN_ITEMS:
         return Turn("assistant", [], (f"{kind} was left out; Claude does not have that tool",))
     raise BadRequest(f"items of type {str(kind)[:80]} are not supported", param="type")
@@ -89,7 +86,7 @@ def reject_stored_state(fields: Fields) -> None:
     for name in _STORED_STATE:
         if name in fields:
             raise fields.error(
-                name, "nothing is stored here; send the whole input", "unsupported_parameter"
+                name, "is not kept here; send the whole input", "unsupported_parameter"
             )
 
 

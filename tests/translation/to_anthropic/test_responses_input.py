@@ -240,7 +240,6 @@ def test_cursors_verify_button() -> None:
 
 
 REFUSED: dict[str, tuple[dict, str]] = {
-    "previous-response": ({"input": "x", "previous_response_id": "resp_1"}, "previous_response_id"),
     "conversation": ({"input": "x", "conversation": "conv_1"}, "conversation"),
     "stored-prompt": ({"input": "x", "prompt": {"id": "p"}}, "prompt"),
     "background": ({"input": "x", "background": True}, "background"),

@@ -1,0 +1,71 @@
+"""`/v1/responses/<id>`: the stored responses, read and deleted as at OpenAI."""
+
+from __future__ import annotations
+
+from mitmproxy import http
+
+from addon.api.endpoints import LocalEndpoints, json_response, query
+from addon.core.errors import BadRequest
+from addon.core.types import JsonObject
+from addon.exchange.routes import response_id_in
+from addon.exchange.state import Exchange, Exchanges
+from addon.exchange.stored_responses import StoredResponses
+
+USUAL_PAGE, LARGEST_PAGE = 20, 100
+"""Items of a page, as `openai.types.responses.InputItemListParams` has them."""
+
+
+class ResponsesApi(LocalEndpoints):
+    def __init__(self, exchanges: Exchanges, stored: StoredResponses) -> None:
+        super().__init__(exchanges)
+        self.stored = stored
+        self.endpoints = {
+            "stored_response": self.read,
+            "stored_response_deletion": self.delete,
+            "stored_input_items": self.input_items,
+        }
+
+    def read(self, flow: http.HTTPFlow, exchange: Exchange) -> http.Response:
+        if query(flow, "stream") == "true":
+            raise BadRequest("A stored response can't be streamed again.", param="stream")
+        response_id = response_id_in(flow.request.path)
+        return json_response(self.stored.response(exchange.principal, response_id))
+
+    def delete(self, flow: http.HTTPFlow, exchange: Exchange) -> http.Response:
+        response_id = response_id_in(flow.request.path)
+        self.stored.delete(exchange.principal, response_id)
+        return json_response({"id": response_id, "object": "response.deleted", "deleted": True})
+
+    def input_items(self, flow: http.HTTPFlow, exchange: Exchange) -> http.Response:
+        """All that the response answered, earlier turns included, newest first unless `order=asc`."""
+        items = self.stored.input_items(exchange.principal, response_id_in(flow.request.path))
+        if query(flow, "order") != "asc":
+            items = items[::-1]
+        if after := query(flow, "after"):
+            items = _after(items, after)
+        limit = _limit(query(flow, "limit"))
+        page = items[:limit]
+        return json_response(
+            {
+                "object": "list",
+                "data": page,
+                "first_id": page[0]["id"] if page else None,
+                "last_id": page[-1]["id"] if page else None,
+                "has_more": len(items) > limit,
+            }
+        )
+
+
+def _after(items: list[JsonObject], item_id: str) -> list[JsonObject]:
+    places = [index for index, item in enumerate(items) if item["id"] == item_id]
+    if not places:
+        raise BadRequest(f"no item {item_id[:100]}", param="after")
+    return items[places[0] + 1 :]
+
+
+def _limit(given: str | None) -> int:
+    if given is None:
+        return USUAL_PAGE
+    if not (given.isdecimal() and len(given) <= 3 and 1 <= int(given) <= LARGEST_PAGE):
+        raise BadRequest(f"expected 1 to {LARGEST_PAGE}", param="limit")
+    return int(given)
