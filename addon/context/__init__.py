@@ -1,1 +1,1 @@
-"""Long conversations: counting tokens, summarizing, trimming."""
+"""Fits long conversations into the context window: counts tokens, summarizes, trims."""

@@ -1,4 +1,4 @@
-"""How deep to summarize, by what the rest of the conversation will cost."""
+"""Chooses how far to shorten a conversation, by the expected cost of its next turns."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from addon.claude.model import Prices
 from addon.context.selection import SUMMARY_TOKENS
 
-# Candidate depths, as shares of the limit. Below a quarter too little of the conversation itself would be left.
+# Candidate targets, as shares of the limit. Below a quarter, too little of the conversation itself would be left.
 _SHARES = tuple(share / 100 for share in range(25, 95, 5))
 
 _FEWEST_TURNS, _MOST_TURNS = 20, 400
@@ -15,17 +15,17 @@ _FEWEST_TURNS, _MOST_TURNS = 20, 400
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outlook:
-    """What is known of a conversation at the moment it reaches its limit."""
+    """What is known about a conversation when it reaches its limit."""
 
     limit: int
     prefix: int
-    """Tokens in front of the summary (tools, system, first messages): they stay in the cache."""
+    """Tokens before the summary (tools, system, first messages), which remain in the cache."""
     floor: int
     """Tokens that can't be summarized: the prefix and the protected tail."""
     growth: int
     """Tokens that a turn adds."""
     turns: int
-    """Turns so far. As many are expected to follow: how long it has lasted is the best guess of how long it will."""
+    """Turns so far. As many are expected to follow, which is the best guess."""
     prices: Prices
     summarizer: Prices
 
@@ -35,19 +35,19 @@ class Depth:
     target: int
     """Tokens after summarizing."""
     cost: float
-    """USD that the input of the expected turns will cost, summaries included."""
+    """USD for the input of the expected turns, including summaries."""
     summaries: int
 
 
 def cheapest(outlook: Outlook) -> Depth:
     """The depth with the lowest expected cost.
 
-    A turn reads its context from the cache (0.1 of the input price) and writes what it adds (1.25). Every summary
-    changes what stands behind it, so all of that is written to the cache again at 1.25, besides the price of the call:
-    its input, and its output. Down to depth D, a conversation grows for (limit - D) / growth turns until the next one.
-    So the deeper, the fewer and the smaller the rewrites and the cheaper each turn's reading; against it stands only
-    that the first call reads more, which pays back within the expected turns unless the summarizing model is dear
-    beside the model in use, or the conversation is short.
+    A turn reads its context from the cache (0.1 of the input price) and writes what it adds (1.25). A summary changes
+    everything after it, which is then written to the cache again at 1.25, and costs its own input and output. After a
+    summary down to D tokens, the next one is needed after (limit - D) / growth turns. So a lower D means fewer and
+    smaller rewrites and cheaper reads in each turn. On the other hand the first summary reads more, which pays off
+    within the expected turns unless the summarizing model is expensive compared to the model in use, or the
+    conversation is short.
     """
     depths = [int(outlook.limit * share) for share in _SHARES]
     possible = [depth for depth in depths if depth >= outlook.floor] or depths[-1:]
@@ -55,7 +55,7 @@ def cheapest(outlook: Outlook) -> Depth:
 
 
 def expected(outlook: Outlook, target: int) -> Depth:
-    """Play the expected turns through with summaries down to `target`; the first is now."""
+    """Simulate the expected turns with summaries down to `target`, the first one now."""
     growth = max(1, outlook.growth)
     context, cost, summaries = outlook.limit + 1, 0.0, 0
     for _ in range(min(max(outlook.turns, _FEWEST_TURNS), _MOST_TURNS)):
@@ -73,7 +73,7 @@ def expected(outlook: Outlook, target: int) -> Depth:
 
 
 def summary_tokens(replaced: int) -> int:
-    """How long the summary of so many tokens may be."""
+    """The maximal length of the summary of so many tokens."""
     shortest, longest = SUMMARY_TOKENS
     return min(max(replaced * 3 // 20, shortest), longest)
 
@@ -84,6 +84,6 @@ def _call(prices: Prices, replaced: int) -> float:
 
 
 def _rates(prices: Prices, tokens: int) -> Prices:
-    """Some models cost more, for the whole request, above a step."""
+    """The prices for a request of so many tokens: above a step, some models cost more for the whole request."""
     stepped = prices.step_tokens is not None and tokens > prices.step_tokens
     return prices.step if stepped and prices.step else prices

@@ -1,7 +1,7 @@
-"""Which messages to replace: the oldest of the middle, with whole tool calls.
+"""Chooses the messages to replace: the oldest ones in the middle, without splitting tool calls from their results.
 
-The first 3 messages (the task) and the last 10 (the work at hand) are protected. The start is always the same for a
-conversation, so that a later, longer replacement covers an earlier one.
+The first 3 messages (the task) and the last 10 (the current work) are protected. The start is always the same for a
+conversation, so that a later, longer replacement contains an earlier one.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from addon.claude.blocks import blocks_of
 from addon.claude.turns import is_prompt
 from addon.core.types import JsonObject
 
-# Results of server tools stand in the same message as their call, so they can't be split.
+# Results of server tools are in the same message as their call, so they can't be split.
 CALLS = frozenset({"tool_use"})
 RESULTS = frozenset({"tool_result"})
 TEXTS = frozenset({"text"})
 
 
 def blocks(message: JsonObject, kinds: frozenset[str]) -> Iterator[JsonObject]:
-    """The content blocks of some kinds."""
+    """The content blocks of these types."""
     return (block for block in blocks_of(message.get("content")) if block.get("type") in kinds)
 
 
 def safe_cuts(messages: list[JsonObject]) -> set[int]:
-    """Indices in front of which the list can be cut without parting a call from its result."""
+    """Indices before which the list can be cut without separating a call from its result."""
     called: dict[Any, int] = {}
     unsafe: set[int] = set()
     for at, message in enumerate(messages):
@@ -41,9 +41,10 @@ def safe_cuts(messages: list[JsonObject]) -> set[int]:
 
 
 def repair(messages: list[JsonObject]) -> list[JsonObject]:
-    """A list that Anthropic accepts: no orphan calls or results, nothing empty, roles in turn, a user first.
+    """A list that Anthropic accepts: no calls without results or results without calls, no empty messages, alternating
+    roles, a user message first.
 
-    A call is an orphan unless its result is in the very next user turn, so a pending call at the end goes too.
+    The result of a call must be in the next user turn, so a pending call at the end is removed as well.
     """
     turns = _merged(messages)
     kept: list[JsonObject] = []
@@ -52,7 +53,7 @@ def repair(messages: list[JsonObject]) -> list[JsonObject]:
         called = _ids(before, CALLS, "id")
         content = [block for block in turn["content"] if _whole(block, called, answered)]
         if content:
-            # Anthropic wants the results first in their turn.
+            # Anthropic requires the results to be first in their turn.
             content.sort(key=lambda block: block.get("type") not in RESULTS)
             kept.append({**turn, "content": content})
     kept = _merged(kept)
@@ -75,7 +76,7 @@ def _ids(message: JsonObject | None, kinds: frozenset[str], key: str) -> set[Any
 
 
 def _merged(messages: list[JsonObject]) -> list[JsonObject]:
-    """Neighbours of the same role as one message, content as block lists."""
+    """The messages with neighbours of the same role merged, and with lists as content."""
     return [
         {"role": role, "content": [block for message in group for block in as_blocks(message)]}
         for role, group in groupby(messages, key=lambda message: message["role"])
@@ -83,7 +84,7 @@ def _merged(messages: list[JsonObject]) -> list[JsonObject]:
 
 
 def as_blocks(message: JsonObject) -> list[Any]:
-    """The content as a list of blocks; an empty text is no block (Anthropic refuses it)."""
+    """The content as a list of blocks; an empty text is no block (Anthropic rejects it)."""
     content = message.get("content")
     return [*blocks_of(content)] if content else []
 
@@ -91,11 +92,11 @@ def as_blocks(message: JsonObject) -> list[Any]:
 FIRST_PROTECTED = 3
 LAST_PROTECTED = 10
 
-# A summary is taken to be 30 % of what it replaces, and never longer than the longest answer asked for.
+# A summary is expected to be 30 % of what it replaces, and never longer than the highest max_tokens.
 SUMMARY_SHARE = 0.3
 SUMMARY_TOKENS = (4_096, 16_384)
 
-# Less than this isn't worth a call: the summary could be longer.
+# Less than this is not worth a summary, which could be longer.
 LEAST_TOKENS = 2_000
 
 
@@ -107,28 +108,29 @@ class Span(NamedTuple):
 
 
 def needed(excess: int) -> int:
-    """How many tokens to replace by a summary in order to get rid of `excess`."""
+    """How many tokens to replace by a summary to save `excess` tokens."""
     return min(math.ceil(excess / (1 - SUMMARY_SHARE)), excess + SUMMARY_TOKENS[1])
 
 
 def expected_tokens(replaced: int) -> int:
-    """How long a summary of so many tokens will be."""
+    """The expected length of the summary of so many tokens."""
     return min(math.ceil(replaced * SUMMARY_SHARE), SUMMARY_TOKENS[1])
 
 
 def choose(
     messages: list[JsonObject], tokens: Sequence[int], need: int, after: int = 0
 ) -> Span | None:
-    """The shortest span of old messages that has `need` tokens (of `tokens`, one number per message).
+    """The shortest span of old messages with at least `need` tokens (`tokens`: one number per message), or the longest
+    possible one if none has that many.
 
-    Or the longest there is, if none has as many. It ends behind `after` (what a summary covers already). None when
-    nothing can be replaced: fewer than 14 messages, or one unbroken run of tool calls.
+    It ends after `after`, up to where a summary exists. None if nothing can be replaced: fewer than 14 messages, or one
+    unbroken run of tool calls.
     """
     last = len(messages) - LAST_PROTECTED
     cuts = sorted(cut for cut in safe_cuts(messages) if FIRST_PROTECTED <= cut <= last)
     if not cuts:
         return None
-    kept = set(pinned(messages, Span(cuts[0], cuts[-1])))  # comes back beside what replaces it
+    kept = set(pinned(messages, Span(cuts[0], cuts[-1])))  # repeated beside the summary
     start, total, at = cuts[0], 0, cuts[0]
     chosen: Span | None = None
     for cut in cuts[1:]:
@@ -141,26 +143,26 @@ def choose(
     return chosen
 
 
-# Tools that restate the whole to-do list or plan on each call: Claude Code's TodoWrite and ExitPlanMode, Cursor's
-# todo_write, Codex' update_plan, LangChain's write_todos.
+# Tools whose calls contain the whole to-do list or plan: Claude Code's TodoWrite and ExitPlanMode, Cursor's todo_write,
+# Codex' update_plan, LangChain's write_todos.
 _PLANNERS = re.compile(r"todo|plan", re.IGNORECASE)
 _PLAN_TEXT = re.compile(
     r"^#{1,6} .*\b(plan|to-?dos?)\b|(^\s*[-*] \[[ x]\] .*\n){2}", re.IGNORECASE | re.MULTILINE
 )
 
-# A pasted log may be the last prompt: kept whole, it would leave nothing to gain.
+# If the last prompt is a long pasted log, keeping it would save nothing.
 PINNED_CHARS = 40_000
 
 
 def pinned(messages: list[JsonObject], span: Span) -> list[int]:
-    """Messages of the span that are kept verbatim beside the summary, as indices in order.
+    """Indices of the messages in the span that are kept verbatim beside the summary, in order.
 
-    * the conversation's last prompt (user message that is not only tool results), if it is as old as that;
-    * the newest to-do list or plan: a call of a tool with "todo" or "plan" in its name, or a text with a heading
-      that says so or with two check-boxes. Older ones are outdated by it, as it is by one behind the span;
-    * `system` messages: they are instructions, not history.
+    * the conversation's last prompt (a user message with more than tool results), if it is in the span;
+    * the newest to-do list or plan, if it is in the span: a call of a tool with "todo" or "plan" in its name, or a text
+      with such a heading or with two check-boxes. It replaces all older ones;
+    * `system` messages, which are instructions rather than history.
 
-    Longer ones than PINNED_CHARS are left to the summary.
+    Messages longer than PINNED_CHARS are summarized.
     """
     chosen = {at for at in range(*span) if messages[at]["role"] == "system"}
     for of_kind in (is_prompt, is_plan):
@@ -171,7 +173,7 @@ def pinned(messages: list[JsonObject], span: Span) -> list[int]:
 
 
 def is_plan(message: JsonObject) -> bool:
-    """Holds a to-do list or a plan, as a tool call or as text."""
+    """Whether the message contains a to-do list or a plan, as a tool call or as text."""
     if any(_PLANNERS.search(call.get("name") or "") for call in blocks(message, CALLS)):
         return True
     return any(_PLAN_TEXT.search(text) for text in _texts(message))
@@ -182,7 +184,7 @@ def _texts(message: JsonObject) -> Iterator[str]:
 
 
 def verbatim(message: JsonObject) -> list[JsonObject]:
-    """A pinned message's blocks as parts of another message: a tool call becomes text, results stay behind."""
+    """The blocks of a pinned message for use in another message: a tool call becomes text, results are left out."""
     return [shown for block in as_blocks(message) if (shown := _shown(message, block))]
 
 

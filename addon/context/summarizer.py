@@ -1,4 +1,4 @@
-"""Makes conversations fit by summaries: one call at a time for each conversation, and none that was made before."""
+"""Shortens conversations by summaries: one call at a time for each conversation, and none for a known prefix."""
 
 from __future__ import annotations
 
@@ -33,43 +33,43 @@ log = logging.getLogger(__name__)
 
 ROUNDS = 2
 TIMEOUT_SECONDS = 120
-# After a failure, requests are trimmed for a while rather than made to wait for the next one.
+# After a failure, requests are trimmed for a while, rather than waiting for the next failure.
 PAUSE_SECONDS = 300
 MOST_MERGES = 5
 
-# Shorter than this a "summary" is a refusal or an apology.
+# A shorter "summary" is a refusal or an apology.
 _LEAST_CHARS = 200
 _LEAST_SHARE = 0.005
 
-# A summary that was sent stays in place while the whole conversation is estimated near the limit: estimates change
-# with what is learnt, and going back would throw away the prompt cache.
+# A summary that was sent remains in use while the estimate of the whole conversation is near the limit. Estimates
+# change, and to send the original messages again would be a miss in the prompt cache.
 STICKY_SHARE = 0.75
 
-# How far ahead of the limit a summary is made: a call takes about as long as a few turns.
+# How long before the limit a summary is made: the call takes about as long as a few turns.
 _AHEAD_TURNS = 3
 _AHEAD_SHARE = 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SummaryAnswer:
-    """What the call that was passed in brought back."""
+    """The result of a call."""
 
     text: str
     cost: float
     """USD, 0.0 if unknown."""
     complete: bool = True
-    """False when it stopped at max_tokens."""
+    """False if it stopped at max_tokens."""
 
 
 type Call = Callable[[JsonObject], Awaitable[SummaryAnswer]]
-"""POSTs the body to `/v1/messages` with the API key; raises CCProxyError (budget spent, upstream failed)."""
+"""POSTs the body to `/v1/messages` with the API key. Raises CCProxyError (budget exceeded, upstream failed)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
     limit: int
     target: int | None
-    """None: the depth that costs least."""
+    """None: the target with the lowest cost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,34 +77,35 @@ class _Plan:
     call: Call
     span: Span
     base: Summary | None
-    """The summary to merge with; None: all of the span is summarized from its messages."""
+    """The summary to merge with; None: the whole span is summarized from its messages."""
     depth: Depth | None
 
 
 class Made(NamedTuple):
     summary: Summary
     line: str
-    """For the log: what it replaced, what it cost, and where to look at it."""
+    """For the log: what it replaced, what it cost, and where it can be viewed."""
 
 
 class SummaryTasks:
-    """The calls under way, and the conversations that wait after one has failed: what one summarizer hands on to the
-    next, so that a changed setting makes nobody pay twice."""
+    """The running calls, and the conversations that are paused after a failure. A new summarizer gets them from the
+    last one, so that nobody pays twice after a setting was changed."""
 
     def __init__(self, background: set[asyncio.Task[Any]] | None = None) -> None:
-        """`background`: holds the calls under way too, which are paid for: the process should not end before them."""
+        """`background`: also contains the running calls. The process should not end before them, since they are
+        paid."""
         self.background = set() if background is None else background
         self.running: dict[bytes, asyncio.Task[Made | None]] = {}
         """By `Conversation.key`."""
         self.paused: Lru[tuple[bytes, str], float] = Lru(256)
-        """Until when, by `Conversation.key` and the id of the model whose call failed."""
+        """The end of the pause, by `Conversation.key` and the id of the model whose call failed."""
 
 
 class Summarizer:
     """Finds or makes the summary that a conversation needs.
 
-    `call`: makes the paid request (None: no key, nothing is ever made); `model`: the summarizing one; `clock`: seconds.
-    Use from one event loop.
+    `call`: makes the paid request (None: no key, so no summaries are made); `model`: the summarizing model; `clock`:
+    seconds. Use from one event loop.
     """
 
     def __init__(
@@ -127,9 +128,10 @@ class Summarizer:
     async def fit(
         self, conversation: Conversation, limits: Limits
     ) -> tuple[SummarizedView, list[Made]]:
-        """The chat through a summary, if it needs one, and the summaries made for it now (for their cost).
+        """The conversation, with a summary if it needs one, and the summaries that were made for it now.
 
-        The view may still be over the limit: nothing to summarize, no key, the call failed. Never raises for those.
+        The result may still be over the limit, without an exception: if there is nothing to summarize, there is no key,
+        or the call failed.
         """
         made: list[Made] = []
         goal = limits.limit
@@ -151,15 +153,15 @@ class Summarizer:
         return view, made
 
     def is_near_limit(self, conversation: Conversation, limits: Limits, total: int) -> bool:
-        """Whether the next turns of a chat with `total` tokens may need a summary."""
+        """Whether the next turns of a conversation with `total` tokens may need a summary."""
         margin = max(_AHEAD_TURNS * conversation.growth, round(_AHEAD_SHARE * limits.limit))
         return total + margin > limits.limit
 
     async def prepare(self, conversation: Conversation, limits: Limits) -> Made | None:
-        """Make the summary that the next turns will need, if the chat is near the limit and has none ready."""
+        """Make the summary that the next turns will need, if the conversation is near the limit and has none yet."""
         view = await self.remembered(conversation, limits.limit)
         ready = next(iter(await self._known(conversation)), None)
-        # From here on nothing is awaited: two that prepare at the same time would both pay.
+        # No await from here on until the call is registered: two tasks would both make, and pay, the same summary.
         if (
             not self.is_near_limit(conversation, limits, view.count.total)
             or conversation.key in self._tasks.running
@@ -173,7 +175,7 @@ class Summarizer:
         return await self._share(conversation, plan) if plan else None
 
     async def remembered(self, conversation: Conversation, limit: int) -> SummarizedView:
-        """The chat as it was last sent; through the longest summary known if it is over the limit that way."""
+        """The conversation as it was last sent, or with the longest known summary if that is over the limit."""
         view = SummarizedView(
             request=conversation.request,
             fingerprint=conversation.fingerprint,
@@ -221,7 +223,7 @@ class Summarizer:
     def _plan(
         self, conversation: Conversation, view: SummarizedView, limits: Limits, total: int
     ) -> _Plan | None:
-        """What to summarize so that `total` tokens become the target; None when there is no way."""
+        """What to summarize to get from `total` tokens to the target; None if that is not possible."""
         if self._call is None or self._is_paused(conversation):
             return None
         depth = self._target(conversation, limits)
@@ -231,7 +233,7 @@ class Summarizer:
             return None
         replaced = sum(view.count.per_message[slice(*span)])
         if total - replaced + expected_tokens(replaced) > limits.limit:
-            return None  # the rest alone is too much: it has to be trimmed anyway
+            return None  # the other messages alone are too long, so it must be trimmed anyway
         whole = Span(span.start, span.end + view.shift)
         base = view.summary if view.summary and self._good(conversation, view.summary) else None
         return _Plan(self._call, whole, base, None if limits.target else depth)
@@ -241,13 +243,15 @@ class Summarizer:
         return until is not None and until > self._clock()
 
     def _good(self, conversation: Conversation, summary: Summary) -> bool:
-        """Whether to build on a summary; each merge loses something, and a thin one has lost too much."""
+        """Whether to merge a summary into the next one. Each merge loses details; a very short summary has lost too
+        many."""
         replaced = sum(conversation.count.per_message[summary.start : summary.end])
         thin = summary.tokens_after < _LEAST_SHARE * replaced
         return summary.complete and summary.merges < MOST_MERGES and not thin
 
     async def _share(self, conversation: Conversation, plan: _Plan) -> Made | None:
-        """Run the call so that it outlives a client that leaves: it is paid for, and the next turn will need it."""
+        """Run the call in a task, so that it continues if the client disconnects: it is paid, and the next turn needs
+        it."""
         task = asyncio.create_task(self._make(conversation, plan))
         self._tasks.running[conversation.key] = task
         task.add_done_callback(lambda _: self._tasks.running.pop(conversation.key, None))
@@ -257,7 +261,7 @@ class Summarizer:
         return task.result()
 
     async def _make(self, conversation: Conversation, plan: _Plan) -> Made | None:
-        """Call out and remember; None (and a pause) when it failed."""
+        """Make a summary and store it; None, and a pause, if that fails."""
         added = conversation.messages[
             plan.base.end if plan.base else plan.span.start : plan.span.end
         ]
@@ -271,7 +275,9 @@ class Summarizer:
         except (CCProxyError, TimeoutError) as error:
             until = self._clock() + PAUSE_SECONDS
             self._tasks.paused.put((conversation.key, self._model.id), until)
-            log.warning("🔄 No summary, trimming instead: %s", str(error) or "it took too long")
+            log.warning(
+                "🔄 No summary was made, trimming instead: %s", str(error) or "it took too long"
+            )
             return None
         summary = self._summary(conversation, plan, answer, tokens)
         await self._memory.put(summary, added)
@@ -302,7 +308,7 @@ class Summarizer:
 
 
 def _check(answer: SummaryAnswer, body: JsonObject) -> None:
-    """Refuse what can't be a summary; raises CCProxyError."""
+    """Raises CCProxyError if it can't be a summary."""
     asked = len(body["messages"][0]["content"])
     if len(answer.text.strip()) < max(_LEAST_CHARS, _LEAST_SHARE * asked):
         raise CCProxyError(f"the summary of {asked} characters has only {len(answer.text)}")
@@ -315,4 +321,4 @@ def _tell(summary: Summary, depth: Depth | None) -> str:
     )
     if depth is None:
         return line
-    return f"{line} · down to {short_count(depth.target)}: the coming turns should cost ${depth.cost:.2f}"
+    return f"{line} · down to {short_count(depth.target)}: the next turns should cost ${depth.cost:.2f}"

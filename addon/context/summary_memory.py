@@ -1,7 +1,7 @@
-"""Remembers summaries by what they replace, on disk, so that the same prefix is never paid for twice.
+"""Stores summaries on disk by what they replace, so that nobody pays twice for the same prefix.
 
-One JSON file a summary, readable by its owner only. A file holds the messages that were replaced, too, for people to
-look at; of a summary that was merged with an earlier one, those added since (`previous` names the earlier one).
+Each summary is a JSON file, readable by its owner only. For people, the file also contains the messages that were
+replaced; if the summary was merged with an earlier one (`previous`), only those that were added.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _ID = re.compile(r"[0-9a-f]{32}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
-    """One remembered summary of the messages `start` up to `end` of a conversation."""
+    """The summary of the messages from `start` up to, not including, `end` of a conversation."""
 
     id: str
     """Hex digest of the conversation up to `end`."""
@@ -39,15 +39,15 @@ class Summary:
     end: int
     text: str
     pins: tuple[int, ...] = ()
-    """Messages of the span that are kept word for word beside it."""
+    """Messages of the span that are kept verbatim beside it."""
     merges: int = 0
-    """How many times a summary was merged into the next since the last one made from the messages themselves."""
+    """How many summaries were merged in sequence since the last one that was made from messages only."""
     complete: bool = True
-    """False: cut short by max_tokens, so the next one is made from the messages themselves."""
+    """False: it stopped at max_tokens, so the next summary is made from the messages."""
     used_at: int | None = None
-    """How many messages the conversation had when this was first sent; None: made ahead, and not sent yet."""
+    """How many messages the conversation had when this was first sent; None: not sent yet."""
     previous: str | None = None
-    """The summary that this one was merged from."""
+    """Id of the summary that was merged into this one."""
     model: str = ""
     created: float = 0.0
     tokens_before: int = 0
@@ -64,7 +64,7 @@ class Summary:
 
     @classmethod
     def from_json(cls, value: JsonObject) -> Self:
-        """Raises TypeError or ValueError for what `to_json` did not write."""
+        """Raises TypeError or ValueError for a value that `to_json` has not written."""
         known = {field.name: value[field.name] for field in fields(cls) if field.name in value}
         return cls(**{**known, "pins": tuple(int(pin) for pin in known.get("pins", ()))})
 
@@ -75,9 +75,9 @@ class Summary:
 class SummaryMemory:
     """Summaries by the digest of the conversation up to their end.
 
-    `directory`: where the files are (None: in memory only). A disk that refuses is logged, memory goes on. Use from one
-    event loop: files are read and written in a thread, one after the other in the order of the calls, also when the
-    caller is cancelled. `close()` waits for the last one.
+    `directory`: the folder of the files (None: in memory only). If it can't be written, that is logged and summaries
+    are kept in memory. Use from one event loop: a thread reads and writes the files in the order of the calls, also if
+    the caller is cancelled. `close()` waits for it.
     """
 
     def __init__(self, directory: Path | None, clock: Callable[[], float]) -> None:
@@ -87,9 +87,9 @@ class SummaryMemory:
         self._on_disk = {path.stem for path in self._files()}
         self._disk = ThreadPoolExecutor(max_workers=1, thread_name_prefix="summaries")
 
-    async def for_prefixes(self, names: Sequence[bytes]) -> list[Summary]:
-        """The remembered summaries of a conversation's prefixes, longest first; `names[k]`: digest of k messages."""
-        idents = [name.hex() for name in reversed(names)]
+    async def for_prefixes(self, prefix_digests: Sequence[bytes]) -> list[Summary]:
+        """The stored summaries of a conversation's prefixes, longest first."""
+        idents = [digest.hex() for digest in reversed(prefix_digests)]
         unread = [
             ident for ident in self._on_disk.intersection(idents) if not self._known.get(ident)
         ]
@@ -98,18 +98,18 @@ class SummaryMemory:
         return [known for ident in idents if (known := self._known.get(ident))]
 
     async def put(self, summary: Summary, replaced: list[JsonObject]) -> None:
-        """Remember it, with the messages to show for it."""
+        """Store a summary, with the messages that it replaces."""
         self._known.put(summary.id, summary)
         await self._in_turn(self._save, summary, replaced)
 
     async def mark_used(self, summary: Summary, messages: int) -> None:
-        """Note that it was sent for the first time, in a conversation of so many messages."""
+        """Store that it was sent for the first time, in a conversation of so many messages."""
         used = replace(summary, used_at=messages)
         self._known.put(used.id, used)
         await self._in_turn(self._save_again, used)
 
     async def show(self, ident: str) -> JsonObject | None:
-        """All that is kept of one summary, `replaced` messages included; None when unknown."""
+        """All data of a summary, including the `replaced` messages; None if it is unknown."""
         known = self._known.get(ident)
         content = await self._in_turn(self._read, ident)
         if content:
@@ -121,7 +121,7 @@ class SummaryMemory:
         return [path.stem for path in reversed(self._files())]
 
     def close(self) -> None:
-        """Wait until everything is written. Nothing may be asked after it."""
+        """Wait until everything is written. Call nothing after it."""
         self._disk.shutdown()
 
     async def _in_turn[*Args, Result](
@@ -148,7 +148,7 @@ class SummaryMemory:
         return self._directory / f"{ident}.json" if self._directory else None
 
     def _files(self) -> list[Path]:
-        """Our files, oldest first; a foreign file is left alone."""
+        """Our files, oldest first; other files are ignored."""
         if self._directory is None:
             return []
         try:
@@ -170,7 +170,7 @@ class SummaryMemory:
         return None
 
     def _quarantine(self, path: Path) -> None:
-        """Set a damaged file aside: it would be read on every request."""
+        """Rename an unreadable file, which would otherwise be read for every request."""
         self._on_disk.discard(path.stem)
         with contextlib.suppress(OSError):
             path.replace(path.with_suffix(".corrupt"))
@@ -183,7 +183,7 @@ class SummaryMemory:
             self._on_disk.add(summary.id)
 
     def _make_room(self) -> None:
-        """Delete the oldest files while there are too many."""
+        """Delete the oldest files while there are too many, or they are too large."""
         files = self._files()
         sizes = [_size(path) for path in files]
         total = sum(sizes)
@@ -204,7 +204,7 @@ def _size(path: Path) -> int:
 
 
 def _viewable(value: Any) -> Any:
-    """A copy without base64 data, which nobody can read and which would fill the disk."""
+    """A copy without base64 data, which people can't read and which would fill the disk."""
     if isinstance(value, list):
         return [_viewable(item) for item in value]
     if not isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""What the summarizing model gets to read: instructions, and every replaced message, capped but never left out."""
+"""Writes the request for a summary: instructions, and a transcript of all replaced messages, shortened if long."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from addon.claude.model import Model
 from addon.context.depth import summary_tokens
 from addon.core.types import JsonObject
 
-# About 150,000 tokens of code or Chinese, so that it fits a window of 200,000.
+# About 150,000 tokens of code or Chinese, which fit a window of 200,000.
 TRANSCRIPT_BYTES = 350_000
 
 CALL_CHARS = 2_000
@@ -47,7 +47,8 @@ _TRANSCRIPT = "<transcript>\n{transcript}\n</transcript>"
 _RULE = "\n\n---\n\n"
 _CUT = "\n[... {count} characters left out ...]\n"
 
-# A summary needs no thinking, which would be paid as output and could use up max_tokens; how to do without differs.
+# A summary needs no thinking, which would be billed as output and could use up max_tokens. How to turn it off depends
+# on the model.
 _NO_THINKING: dict[str, JsonObject] = {
     "omit": {},
     "disabled": {"thinking": {"type": "disabled"}},
@@ -59,7 +60,7 @@ _NO_THINKING: dict[str, JsonObject] = {
 def summary_request(
     messages: list[JsonObject], replaced_tokens: int, model: Model, previous: str | None = None
 ) -> JsonObject:
-    """The body to POST to `/v1/messages` for a summary of `messages` (merged with a `previous` one) by `model`."""
+    """The body to POST to `/v1/messages` for a summary of `messages` by `model`, merged with the `previous` one."""
     pieces = [_TASK, _TRANSCRIPT.format(transcript=transcript(messages))]
     if previous is not None:
         pieces.insert(1, _MERGE.format(previous=previous))
@@ -74,7 +75,8 @@ def summary_request(
 
 
 def transcript(messages: list[JsonObject], most: int = TRANSCRIPT_BYTES) -> str:
-    """`[ROLE]:` and the content of every message; if that is over `most` bytes, the longest ones lose their middle."""
+    """`[ROLE]:` and the content of every message. If it is over `most` bytes, the longest messages lose their
+    middle."""
     shown = [f"[{message['role'].upper()}]:\n{_content(message)}" for message in messages]
     sizes = [len(text.encode("utf-8", "surrogatepass")) for text in shown]
     allowance = _allowance(sizes, most - len(_RULE) * len(sizes))
@@ -85,7 +87,7 @@ def transcript(messages: list[JsonObject], most: int = TRANSCRIPT_BYTES) -> str:
 
 
 def _allowance(sizes: list[int], most: int) -> int:
-    """The size to which the longest have to shrink for all to fit."""
+    """The size to which the longest ones must be cut for all to fit."""
     left = most
     for done, size in enumerate(ordered := sorted(sizes)):
         share = left // (len(ordered) - done)
@@ -121,7 +123,7 @@ def _result(content: Any) -> str:
 
 
 def _without_data(value: Any) -> Any:
-    """Without what only a machine reads (base64 data, encrypted search results)."""
+    """A copy without data that only programs read (base64, encrypted search results)."""
     if isinstance(value, list):
         return [_without_data(item) for item in value]
     if not isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""Makes a request smaller without a summary: cut what is long, then leave out the oldest of the middle."""
+"""Makes a request smaller without a summary: cuts long contents, then leaves out old messages."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ INPUT_CHARS = 4_000
 TEXT_CHARS = 8_000
 
 type Tokens = Callable[[JsonObject], list[int]]
-"""Counts a request: the tokens of each message, and last those of everything else."""
+"""Counts a request: the tokens of each message, and as the last number those of everything else."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cuts:
-    """What to take off a request. The same cuts give the same bytes while the conversation grows behind them, so they
-    are kept from turn to turn: cutting afresh on each would throw away the prompt cache."""
+    """What to remove from a request. The same cuts produce the same bytes while the conversation grows, so they are
+    kept from turn to turn: new cuts in each turn would be misses in the prompt cache."""
 
     descriptions: bool = True
     """Long tool descriptions are shortened."""
@@ -32,18 +32,18 @@ class Cuts:
     drop: Span | None = None
     """These messages are left out."""
     pins: tuple[int, ...] = ()
-    """Kept word for word of those."""
+    """Those of them that are kept verbatim."""
     thinking_until: int = 0
-    """Thinking is taken out of the messages before this index."""
+    """Thinking is removed from the messages before this index."""
 
 
 def plan(request: JsonObject, tokens: Tokens, target: int, *, unthink: bool = False) -> Cuts:
-    """The mildest cuts that bring the request to `target` tokens; the hardest there are if none does.
+    """The smallest cuts that bring the request down to `target` tokens; the largest possible ones if none does.
 
-    `unthink`: take out what was thought so far, for models that refuse it behind a changed prefix.
+    `unthink`: remove all thinking, for models that reject it after a changed prefix.
 
-    In this order: tool descriptions; long contents but for the newest 10 messages; messages from the oldest on (3 first
-    and 10 last stay); long contents in the newest.
+    In this order: tool descriptions; long contents, except in the newest 10 messages; the oldest messages (the first 3
+    and the last 10 remain); long contents in the newest messages.
     """
     count = len(request["messages"])
     short = Cuts(thinking_until=count if unthink else 0)
@@ -58,7 +58,7 @@ def plan(request: JsonObject, tokens: Tokens, target: int, *, unthink: bool = Fa
 
 
 def _drop(request: JsonObject, cuts: Cuts, tokens: Tokens, target: int) -> Cuts:
-    """Leave out enough messages; what is pinned and the note take room too, so it may take a second look."""
+    """Leave out enough messages. Pinned messages and the note take up tokens as well, so it may take several tries."""
     shortened = {**request, "messages": _shortened(request, cuts), "tools": _tools(request, cuts)}
     each = tokens(shortened)
     need = sum(each) - target
@@ -75,7 +75,7 @@ def _drop(request: JsonObject, cuts: Cuts, tokens: Tokens, target: int) -> Cuts:
 
 
 def apply(request: JsonObject, cuts: Cuts) -> JsonObject:
-    """A smaller copy of the request; valid whatever it was before."""
+    """A smaller copy of the request, which is valid even if the request was not."""
     messages = _shortened(request, cuts)
     if cuts.drop:
         start, end = cuts.drop
@@ -88,7 +88,7 @@ def apply(request: JsonObject, cuts: Cuts) -> JsonObject:
 
 
 def fits(request: JsonObject, cuts: Cuts) -> bool:
-    """Whether cuts planned for this conversation still go with it; it may have been rewound and gone another way."""
+    """Whether earlier cuts still apply to this conversation, which may have been taken back to an earlier point."""
     messages = request["messages"]
     if cuts.drop is None:
         return True

@@ -1,4 +1,4 @@
-"""A conversation on its way upstream, and how it looks through a summary."""
+"""A conversation, and how it is sent with a summary in place of its older messages."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from addon.core.types import JsonObject
 
 @dataclass(frozen=True)
 class Conversation:
-    """A request as the client sent it, whole."""
+    """A complete request, as the client sent it."""
 
     request: JsonObject
     model: Model
@@ -33,7 +33,7 @@ class Conversation:
 
     @property
     def prefix_digests(self) -> Sequence[bytes]:
-        """`names[k]` stands for the first k messages; the names of summaries."""
+        """`prefix_digests[k]` identifies the first k messages, and the summary of them."""
         return self.fingerprint.prefix_digests
 
     @property
@@ -43,17 +43,17 @@ class Conversation:
 
     @property
     def key(self) -> bytes:
-        """Names the conversation: by its first messages, which stay when everything else is replaced."""
+        """Identifies the conversation by its first messages, which are never replaced."""
         return self.prefix_digests[min(FIRST_PROTECTED, len(self.messages))]
 
     @property
     def turns(self) -> int:
-        """Answers in the conversation, at least 1."""
+        """How many responses the conversation has, at least 1."""
         return max(1, [message["role"] for message in self.messages].count("assistant"))
 
     @property
     def growth(self) -> int:
-        """Tokens that a turn has added on the average."""
+        """Average of the tokens that a turn has added."""
         return self.count.messages // self.turns
 
     @cached_property
@@ -61,31 +61,31 @@ class Conversation:
         return safe_cuts(self.messages)
 
     def can_take(self, summary: Summary) -> bool:
-        """Whether the summary can stand in this conversation, which may have been taken back to an earlier point: it
-        leaves the newest messages alone, and splits no tool call."""
+        """Whether the summary fits this conversation, which may have been taken back to an earlier point: it must not
+        cover the newest messages, nor split tool calls."""
         last = len(self.messages) - LAST_PROTECTED
         return summary.end <= last and {summary.start, summary.end} <= self.cuts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SummarizedView:
-    """A chat with a summary in the place of its beginning, or as it is."""
+    """A conversation with a summary in place of its older messages, or as it is."""
 
     request: JsonObject
     fingerprint: Fingerprint
     count: Count
     summary: Summary | None = None
     covered: int = 0
-    """Index behind the messages that stand for the summary."""
+    """Index after the messages with the summary."""
     shift: int = 0
-    """What to add to an index from `covered` on, to have that of the same message in the chat."""
+    """What to add to an index from `covered` on, for the index of the same message in the conversation."""
 
 
 def apply_summary(conversation: Conversation, summary: Summary) -> SummarizedView:
-    """The chat with `summary` in its place; not counted yet.
+    """The conversation with `summary`; not counted yet.
 
-    The same chat and summary give the same bytes. On models that bind thinking to the exact prefix, what was thought
-    before the summary came is left out; what was thought since is bound to this view.
+    The same conversation and summary produce the same bytes. On models that bind thinking to the exact prefix, thinking
+    from before the summary is left out; later thinking is bound to this view.
     """
     span = Span(summary.start, summary.end)
     text = summarized(span.end - span.start, summary.text)
@@ -118,7 +118,7 @@ _SUMMARIZED = "[Context Summary - {count} messages summarized]\n\n{text}"
 _DROPPED = "[Context Trimmed - {count} messages left out to fit the context window]"
 _KEPT = "[Kept word for word: {role} message]"
 
-# A system message in mid-conversation stands behind a user's and in front of an assistant's.
+# A system message inside a conversation is after a user message and before one of the assistant.
 _AS_BEFORE = {"system": "user"}
 _AS_AFTER = {"system": "assistant"}
 
@@ -135,10 +135,11 @@ def dropped(count: int) -> str:
 def replacement(
     messages: list[JsonObject], span: Span, text: str, pins: Iterable[int]
 ) -> list[JsonObject]:
-    """The messages to stand in the place of `span`: a user's `text` with the pinned ones, roles in turn.
+    """The messages in place of `span`: a user message with `text` and the pinned messages, and others if necessary for
+    the roles to alternate.
 
-    Behind an assistant's message that is the user's `text` and an acknowledgement. In a run of tool calls the message
-    before is the user's (a result) and the next one the assistant's, so the assistant leads in instead.
+    After a message of the assistant, that is the user message and an acknowledgement. In a run of tool calls, the
+    previous message is the user's (a result) and the next one the assistant's, so the assistant writes a lead-in.
     """
     before = messages[span.start - 1]["role"]
     after = messages[span.end]["role"] if span.end < len(messages) else "user"
@@ -159,7 +160,7 @@ def _content(messages: list[JsonObject], text: str, pins: Iterable[int]) -> str 
 
 
 def without_thinking(messages: list[JsonObject]) -> list[JsonObject]:
-    """The messages without thinking blocks: models that bind them to the exact prefix refuse them once it changed."""
+    """The messages without thinking blocks, for models that reject them after a changed prefix."""
     return [_unthinking(message) for message in messages]
 
 

@@ -1,4 +1,4 @@
-"""Keeps every request within the context window: counts, summarizes, trims."""
+"""Fits every request into the context window: counts its tokens, summarizes, trims."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ from addon.core.types import JsonObject
 type Strategy = Literal["summarize", "trim", "none"]
 type Action = Literal["none", "summarized", "reused", "trimmed"]
 
-# The least that is left for an answer when max_tokens has to give way.
+# The minimum for max_tokens when it must be reduced.
 LEAST_ANSWER = 4_096
-# A target that a smaller window made impossible becomes this share of it.
+# If the window is smaller than the target, the target becomes this share of the window.
 _TARGET_SHARE = 0.9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fitted:
-    """A request that fits, and what was done for it."""
+    """A request that fits, and what was changed for that."""
 
     request: JsonObject
     action: Action
     count: Count
     limit: int
     before: int
-    """Tokens of the request as it came."""
+    """Tokens of the original request."""
     fingerprint: Fingerprint
     conversation: Conversation
     view: SummarizedView
@@ -54,16 +54,16 @@ class Fitted:
 
 
 type KnownCuts = Lru[tuple[bytes, str | None, Limits], trim.Cuts]
-"""How conversations were trimmed: by `Conversation.key`, the summary in it, and the limits."""
+"""The cuts of conversations, by `Conversation.key`, the id of its summary, and the limits."""
 CUTS_KEPT = 256
 
 
 class ContextManager:
     """Fits requests to a limit.
 
-    `limit`: tokens, or "auto" for the model's whole window; `target`: tokens to come down to, or "auto" for the depth
-    that costs least (trimming goes to 0.9 of the limit then). Raises ValueError for a target not below the limit.
-    `cuts`: what other managers have cut, so that a changed setting doesn't change a prompt that Anthropic has cached.
+    `limit`: tokens, or "auto" for the model's whole window; `target`: tokens to shorten to, or "auto" for the lowest
+    cost (then trimming shortens to 0.9 of the limit). Raises ValueError if the target is not below the limit. `cuts`:
+    shared with other managers, so that a changed setting doesn't change a prompt that Anthropic has cached.
     """
 
     def __init__(
@@ -90,9 +90,9 @@ class ContextManager:
     ) -> Fitted:
         """The request as it can be sent to `model`; `messages`: the digests of its messages if they are known.
 
-        The same conversation gives the same bytes from turn to turn, but for what is new. `request` is never changed;
-        the result shares its messages. Content of an unknown shape is left as it is, for Anthropic to judge. Raises
-        BadRequest when even the hardest cuts leave more than the limit.
+        From turn to turn, a conversation produces the same bytes, except for what is new. `request` is not changed; the
+        result shares its messages. Content of an unknown shape is left as it is, for Anthropic to judge. Raises
+        BadRequest if even the largest cuts leave more than the limit.
         """
         limits = self._limits(model)
         fingerprint = fingerprint_of(request, messages)
@@ -107,7 +107,7 @@ class ContextManager:
         return await self._summarized(conversation, limits)
 
     def may_prepare(self, fitted: Fitted) -> bool:
-        """Whether `prepare_ahead` might have something to do."""
+        """Whether `prepare_ahead` may have something to do."""
         conversation = fitted.conversation
         limits = self._limits(conversation.model)
         return self._strategy == "summarize" and self._summarizer.is_near_limit(
@@ -115,9 +115,9 @@ class ContextManager:
         )
 
     async def prepare_ahead(self, fitted: Fitted) -> str | None:
-        """Make the summary that the next turns of this conversation will need; for the time after an answer.
+        """Make the summary that the next turns of this conversation will need. Call it after a response.
 
-        The line for the log if one was made.
+        Returns the line for the log if a summary was made.
         """
         if not self.may_prepare(fitted):
             return None
@@ -127,16 +127,16 @@ class ContextManager:
         return made.line if made else None
 
     def learn(self, fitted: Fitted, usage: JsonObject) -> None:
-        """Take in the `usage` of the answer to `fitted.request`."""
+        """Learn from the `usage` of the response to `fitted.request`."""
         if total := true_input(usage):
             self._counter.learn(
                 fitted.request, fitted.conversation.model, total, fitted.fingerprint
             )
 
     async def after_refusal(self, fitted: Fitted, message: str) -> Fitted | None:
-        """What to send once more after Anthropic's 400; None when it wasn't about the length.
+        """The request to send after Anthropic has rejected this one with a 400; None if that was not about its length.
 
-        Learns the true count from the message. Raises BadRequest when it can't be made to fit.
+        Learns the true count from the message. Raises BadRequest if the request can't be made to fit.
         """
         told = overflow(message)
         if told is None:
@@ -146,7 +146,7 @@ class ContextManager:
         )
         if told.maximum - told.tokens >= LEAST_ANSWER:
             return replace(fitted, request=_clamped(fitted.request, told.maximum - told.tokens))
-        # The estimate was too low by this much, so the cuts have to go as far below what would have been enough.
+        # The estimate was too low by this factor, so the limits of the estimate are lowered by it.
         off = min(1.0, fitted.count.total / told.tokens)
         target = min(
             self._limits(fitted.conversation.model).target or told.maximum, _below(told.maximum)
@@ -187,7 +187,7 @@ class ContextManager:
         )
 
     async def _trimmed(self, fitted: Fitted, limits: Limits) -> Fitted:
-        """`fitted` within the limit; by the cuts of the turn before while they suffice."""
+        """`fitted` within the limit, with the cuts of the previous turn while they are enough."""
         cuts = self._cuts.get(self._cuts_key(fitted))
         if cuts and trim.fits(fitted.view.request, cuts):
             cut = await asyncio.to_thread(self._cut, fitted, cuts)
@@ -198,7 +198,7 @@ class ContextManager:
         return await self._cut_anew(fitted, limits)
 
     async def _cut_anew(self, fitted: Fitted, limits: Limits) -> Fitted:
-        """Plan new cuts; in a thread, since much of what is left has to be counted again."""
+        """Plan new cuts, in a thread, since much of the request must be counted again."""
         cuts = await asyncio.to_thread(self._plan, fitted, limits)
         cut = await asyncio.to_thread(self._cut, fitted, cuts)
         if cut.count.total > limits.limit:
@@ -241,7 +241,7 @@ def _below(limit: int) -> int:
 
 
 def _clamped(request: JsonObject, room: int) -> JsonObject:
-    """`max_tokens` brought down to what the window has room for: more of it is an error on older models."""
+    """`max_tokens` reduced to the room in the window: older models reject more."""
     asked = request.get("max_tokens")
     budget = (request.get("thinking") or {}).get("budget_tokens", 0)
     most = max(room, LEAST_ANSWER, budget + 1)
@@ -250,8 +250,8 @@ def _clamped(request: JsonObject, room: int) -> JsonObject:
 
 def _too_large(tokens: int, limit: int) -> BadRequest:
     return BadRequest(
-        f"The conversation has about {tokens} tokens and the limit is {limit}, even after everything that may be left "
-        "out was. Start a new chat, take large files or tool results out of the newest messages, or raise "
+        f"The conversation has about {tokens} tokens and the limit is {limit}, even with everything left out that may "
+        "be. Start a new chat, remove large files or tool results from the newest messages, or raise "
         "CONTEXT_MAX_TOKENS if the model's window is larger.",
         param="messages",
         code="context_length_exceeded",

@@ -1,1 +1,1 @@
-"""Counting tokens for Claude without asking Anthropic."""
+"""Estimates Claude's token counts locally."""

@@ -1,4 +1,4 @@
-"""The result of counting a request, and how it reads in the log."""
+"""The token count of a request, its line in the log, and the true counts in Anthropic's responses."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ type CountSource = Literal["anchored", "calibrated", "prior", "weights"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Count:
-    """Claude's input tokens of a request, estimated; the parts add up to `total` but for rounding."""
+    """The estimated input tokens of a request. The parts add up to `total`, except for rounding."""
 
     total: int
     system: int
     tools: int
     per_message: tuple[int, ...]
     margin: float
-    """How far off the total may be, as a share of it."""
+    """The possible error, as a share of the total."""
     factor: float
-    """Claude's tokens for each local one, images and the like apart."""
+    """Claude's tokens per token of the local vocabulary, not counting images and other fixed costs."""
     source: CountSource
-    """anchored: on the true count of an earlier answer of this conversation; calibrated: on other conversations;
-    prior: nothing learnt yet; weights: without the vocabulary."""
+    """anchored: from the true count of an earlier request of this conversation; calibrated: from other conversations;
+    prior: nothing was learnt yet; weights: without the vocabulary."""
 
     @property
     def messages(self) -> int:
@@ -35,7 +35,7 @@ class Count:
 
     @property
     def upper(self) -> int:
-        """The most it should be."""
+        """The total with the possible error added."""
         return round(self.total * (1 + self.margin))
 
 
@@ -52,10 +52,8 @@ def describe(count: Count, limit: int) -> str:
 
 
 def true_input(usage: JsonObject) -> int | None:
-    """The context size that an answer's `usage` proves; None when it proves none.
-
-    With server tools or several iterations the sums run over several prompts.
-    """
+    """The number of input tokens in a response's `usage`; None if it is not that of one prompt: with server tools or
+    several iterations, it is the sum of several prompts."""
     if any((usage.get("server_tool_use") or {}).values()):
         return None
     iterations = usage.get("iterations") or []
@@ -65,7 +63,7 @@ def true_input(usage: JsonObject) -> int | None:
 
 
 class Overflow(NamedTuple):
-    """What Anthropic counted in a prompt that it refused."""
+    """Anthropic's count of a prompt that it rejected."""
 
     tokens: int
     maximum: int
@@ -78,8 +76,8 @@ _OVERFLOWS = (
 
 
 def overflow(message: str) -> Overflow | None:
-    """The numbers in "prompt is too long: N tokens > M maximum" and in "input length and `max_tokens` exceed context
-    limit: N + K > M"; None for another error."""
+    """The numbers in "prompt is too long: N tokens > M maximum" or in "input length and `max_tokens` exceed context
+    limit: N + K > M"; None for other errors."""
     for pattern in _OVERFLOWS:
         if found := pattern.search(message):
             return Overflow(int(found[1]), int(found[2]))

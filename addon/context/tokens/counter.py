@@ -1,4 +1,4 @@
-"""Counts requests: memo, factor and anchors together, off the event loop when there is much to do."""
+"""Counts requests, with a cache, and learns from true counts. Long texts are counted outside of the event loop."""
 
 from __future__ import annotations
 
@@ -33,30 +33,30 @@ from addon.core.types import JsonObject
 
 log = logging.getLogger(__name__)
 
-MEMO_ENTRIES = 10_000
-INLINE_BYTES = 16 * 1024  # 2 ms of encoding: cheaper than a trip to the worker
+CACHE_ENTRIES = 10_000
+INLINE_BYTES = 16 * 1024  # 2 ms of encoding, which is cheaper than using the worker thread
 WAIT_SECONDS = 1.5
-LOAD_SECONDS = 10  # far more than loading takes; a vocabulary that nobody started must not hold the worker for ever
+LOAD_SECONDS = 10  # much more than loading takes, so that the worker can't wait for ever
 SAVE_SECONDS = 30
 STALE_SECONDS = 90 * 86_400
 VERSION = 2
-"""Of the state file; 2: other names for anchors."""
+"""Version of the state file. 2: other digests for anchors."""
 ENCODING = "cl100k_base"
 
-# Below this much text, a ratio says more of the framing than of the tokenizer.
+# With less text, the ratio depends more on the framing than on the tokenizer.
 _LEAST_DELTA = 1_000
 _LEAST_WHOLE = 2_000
 _MOST_FIXED_SHARE = 0.2
 
 type _Job = tuple[bytes, Callable[[CountText], Size], int]
-"""Memo key, how to measure it, and about how many bytes that reads."""
+"""Key in the cache, how to measure the part, and about how many characters it has."""
 
 
 class TokenCounter:
-    """Counts Anthropic requests for a model and learns from their answers.
+    """Counts requests for a model and learns from the true counts in the responses.
 
-    `vocabulary`: started by the caller; `clock`: seconds since the epoch; `state`: JSON file for what was learnt
-    (None: nothing is kept). Use from one event loop; the file is written in a thread. `close()` saves and waits for it.
+    `vocabulary`: started by the caller; `clock`: unix seconds; `state`: JSON file for what was learnt (None: it is not
+    saved). Use from one event loop; the file is written in a thread. `close()` saves and waits for it.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class TokenCounter:
         self._vocabulary = vocabulary
         self._clock = clock
         self._state = state
-        self._memo: Lru[bytes, Size] = Lru(MEMO_ENTRIES)
+        self._cache: Lru[bytes, Size] = Lru(CACHE_ENTRIES)
         self._anchors = Anchors()
         self._calibration = Calibration()
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="count")
@@ -75,7 +75,7 @@ class TokenCounter:
 
     @property
     def problem(self) -> str | None:
-        """Why counts are rougher than they need be, for `/health`; None when they are not."""
+        """Why counts are less exact than they could be, for `/health`; None if they are not."""
         return self._vocabulary.problem
 
     def count(
@@ -86,9 +86,9 @@ class TokenCounter:
         *,
         factor: float | None = None,
     ) -> Count:
-        """Count here and now, in any thread: a request never seen takes about 1 ms per 1,000 tokens.
+        """Count now, in any thread. An unknown request takes about 1 ms per 1,000 tokens.
 
-        `factor`: that of the conversation which the request was made from, where there is one.
+        `factor`: that of the conversation from which the request was made, if there is one.
         """
         fingerprint = fingerprint or fingerprint_of(request)
         jobs = list(self._missing(request, fingerprint))
@@ -108,11 +108,11 @@ class TokenCounter:
         wait: float = WAIT_SECONDS,
         threshold: int = 0,
     ) -> Count:
-        """Count without holding up the event loop.
+        """Count without blocking the event loop.
 
-        Much unknown text goes to the worker thread; after `wait` seconds what it has not done yet is estimated by
-        class weights, and the worker finishes for the next turn. A request that can't have more than `threshold`
-        tokens isn't waited for at all.
+        Long unknown text is counted in the worker thread. What it has not counted after `wait` seconds is estimated by
+        weights of character classes, and the worker continues for the next turn. If the request can't have more than
+        `threshold` tokens, there is no waiting.
         """
         fingerprint = fingerprint or fingerprint_of(request)
         jobs = list(self._missing(request, fingerprint))
@@ -121,7 +121,7 @@ class TokenCounter:
             self._measure(jobs)
         elif jobs:
             work = self._worker.submit(self._measure_later, jobs)
-            # That much text needs no exact bound, and an image that seems as much is measured in no time.
+            # For more text than that, no bound is needed; if it is base64, measuring takes no time.
             if volume > threshold or self.needs_count(request, model, threshold):
                 await asyncio.wait([asyncio.wrap_future(work)], timeout=wait)
         return self._estimate(
@@ -129,7 +129,7 @@ class TokenCounter:
         )
 
     def needs_count(self, request: JsonObject, model: Model, threshold: int) -> bool:
-        """Whether the request could have more than `threshold` tokens, from its bytes alone."""
+        """Whether the request could have more than `threshold` tokens, by its number of bytes."""
         return upper_bound(request, model) > threshold
 
     def learn(
@@ -139,12 +139,12 @@ class TokenCounter:
         true_total: int,
         fingerprint: Fingerprint | None = None,
     ) -> bool:
-        """Take in what `request`, as it was sent, really cost (`count.true_input`, or N of "prompt is too long").
+        """Learn the true count of `request` as it was sent (from `true_input` or `overflow`).
 
-        False when it isn't counted yet (the worker was too slow): nothing is learnt then.
+        Returns False, and learns nothing, if the request isn't counted yet because the worker was too slow.
         """
         fingerprint = fingerprint or fingerprint_of(request)
-        if not self._vocabulary.settled or None in self._memo.many(_keys(fingerprint)):
+        if not self._vocabulary.settled or None in self._cache.many(_keys(fingerprint)):
             return False
         sizes = self._sizes(request, model, fingerprint, [])
         now = Anchor(true_total, sizes.text, sizes.fixed)
@@ -155,21 +155,21 @@ class TokenCounter:
         return True
 
     def save(self) -> None:
-        """Have written what was learnt, unless by weights; a disk that refuses is logged and costs nothing else."""
+        """Save what was learnt, unless the vocabulary is missing. If that fails, it is only logged."""
         self._saved = self._clock()
         if self._state and self._vocabulary.exact:
             self._disk.submit(write_json, self._state, self._dump())
 
     def close(self) -> None:
-        """Save, let the worker go, and wait for the file."""
+        """Save, stop the worker, and wait until the file is written."""
         self._worker.shutdown(wait=False, cancel_futures=True)
         self.save()
         self._disk.shutdown()
 
     def _missing(self, request: JsonObject, fingerprint: Fingerprint) -> Iterator[_Job]:
-        """What the memo lacks."""
+        """The parts that are not in the cache."""
         keys = _keys(fingerprint)
-        for at, size in enumerate(self._memo.many(keys)):
+        for at, size in enumerate(self._cache.many(keys)):
             if size is None:
                 yield keys[at], *_part(request, at)
 
@@ -179,18 +179,18 @@ class TokenCounter:
 
     def _measure(self, jobs: list[_Job]) -> None:
         for key, measure, _ in jobs:
-            if self._memo.get(key) is None:
-                self._memo.put(key, measure(self._vocabulary.count))
+            if self._cache.get(key) is None:
+                self._cache.put(key, measure(self._vocabulary.count))
 
     def _sizes(
         self, request: JsonObject, model: Model, fingerprint: Fingerprint, jobs: list[_Job]
     ) -> Sizes:
-        """Sizes from the memo; by class weights where a job for it isn't done."""
-        rough = {key: work(weigh) for key, work, _ in jobs if self._memo.get(key) is None}
+        """The sizes from the cache; estimated by weights if they are not there yet."""
+        rough = {key: work(weigh) for key, work, _ in jobs if self._cache.get(key) is None}
         keys = _keys(fingerprint)
         sizes = [
             size or rough.get(key) or Size()
-            for key, size in zip(keys, self._memo.many(keys), strict=True)
+            for key, size in zip(keys, self._cache.many(keys), strict=True)
         ]
         return Sizes(
             system=sizes[0],
@@ -211,7 +211,7 @@ class TokenCounter:
         return estimate(sizes, factor or learnt, source, found)
 
     def _calibrate(self, model: Model, now: Anchor, found: Found | None) -> None:
-        """Growth since the last answer tells the factor best: everything unknown is on both sides of it."""
+        """The growth since the last response is the best measure of the factor, since unknown costs cancel out."""
         before = found.anchor if found and found.exact else None
         if before and now.text - before.text >= _LEAST_DELTA:
             claude = now.total - before.total - (now.fixed - before.fixed)
@@ -229,7 +229,8 @@ class TokenCounter:
         }
 
     def _load(self) -> None:
-        """Take up an earlier run's state; anything odd in it is as good as none, but a newer version's file is kept."""
+        """Load an earlier state. An invalid one is ignored, but the file of a newer version is kept under another
+        name."""
         if self._state is None:
             return
         state = read_json(self._state)
@@ -253,12 +254,12 @@ class TokenCounter:
 
 
 def _keys(fingerprint: Fingerprint) -> list[bytes]:
-    """The memo's keys for a request: system, tools, messages."""
+    """The keys of a request's parts in the cache: system, tools, messages."""
     return [fingerprint.system, fingerprint.tools, *fingerprint.messages]
 
 
 def _part(request: JsonObject, at: int) -> tuple[Callable[[CountText], Size], int]:
-    """How to measure the part of `_keys(...)[at]`, and about how many bytes that reads."""
+    """How to measure the part of `_keys(...)[at]`, and about how many characters it has."""
     if at == 0:
         system = request.get("system") or ""
         return partial(measure_system, system), _volume(system)
@@ -270,7 +271,7 @@ def _part(request: JsonObject, at: int) -> tuple[Callable[[CountText], Size], in
 
 
 def _volume(content: Any) -> int:
-    """About how many characters have to be read; enough to tell a little from much."""
+    """About how many characters there are, to tell short from long."""
     if isinstance(content, str):
         return len(content)
     if isinstance(content, dict):

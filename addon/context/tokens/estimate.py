@@ -1,4 +1,4 @@
-"""From the sizes of a request's parts to Claude's count."""
+"""Estimates Claude's count from local sizes, with factors and anchors that are learnt from true counts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from addon.core.lru import Lru
 
 
 class Anchor(NamedTuple):
-    """What a prefix really cost, and what it was counted as here."""
+    """The true count of a prefix, and its local sizes."""
 
     total: int
     text: int
@@ -25,22 +25,22 @@ class Anchor(NamedTuple):
 class Found(NamedTuple):
     anchor: Anchor
     exact: bool
-    """Tools and system are the same too, not just the messages."""
+    """Tools and system are the same as well, not just the messages."""
 
 
 class Anchors:
-    """The newest 512 answered prefixes (hashes and integers only)."""
+    """The newest 512 prefixes with a true count (digests and integers only)."""
 
     def __init__(self, size: int = 512) -> None:
         self._anchors: Lru[bytes, Anchor] = Lru(2 * size)
 
     def put(self, fingerprint: Fingerprint, family: str, anchor: Anchor) -> None:
-        """Remember what a whole request cost; `family`: the tokenizer that counted it."""
+        """Store the true count of a request; `family`: the tokenizer."""
         self._anchors.put(_whole(fingerprint, family) + fingerprint.prefix_digests[-1], anchor)
         self._anchors.put(_bare(family) + fingerprint.prefix_digests[-1], anchor)
 
     def find(self, fingerprint: Fingerprint, family: str) -> Found | None:
-        """The longest known prefix; one under other tools or another system when there is none under these."""
+        """The longest known prefix; if there is none with these tools and system, one with others."""
         if anchor := self._longest(_whole(fingerprint, family), fingerprint.prefix_digests):
             return Found(anchor, exact=True)
         if anchor := self._longest(_bare(family), fingerprint.prefix_digests):
@@ -54,13 +54,13 @@ class Anchors:
         return [[name.hex(), *anchor] for name, anchor in self._anchors.items()]
 
     def load(self, rows: list[Any]) -> None:
-        """Take up what `dump` gave; raises ValueError or TypeError for anything else."""
+        """Load the result of `dump`; raises ValueError or TypeError for anything else."""
         for name, total, text, fixed in rows:
             self._anchors.put(bytes.fromhex(name), Anchor(int(total), int(text), int(fixed)))
 
 
 def _whole(fingerprint: Fingerprint, family: str) -> bytes:
-    """What an anchor's key begins with; the name of the messages follows."""
+    """The beginning of an anchor's key; the digest of the messages follows."""
     return family.encode() + fingerprint.system + fingerprint.tools
 
 
@@ -70,8 +70,8 @@ def _bare(family: str) -> bytes:
 
 type Basis = Literal["calibrated", "prior"]
 
-# Measured against API-verified tokens: about 1.20 times cl100k up to 4.6, 1.55 times from 4.7 on. Until the first
-# answer the safe side of it.
+# Measured against true counts: about 1.20 times cl100k up to 4.6, 1.55 times from 4.7 on. Until the first true count,
+# somewhat more is assumed.
 PRIORS = {"old": 1.25, "new": 1.60}
 CLAMPS = {"old": (0.9, 2.2), "new": (1.0, 2.6)}
 
@@ -87,7 +87,7 @@ class _Factor:
     spread: float = _FIRST_SPREAD
     seen: int = 0
     outlier: float | None = None
-    """A reading far off; believed when the next one agrees with it."""
+    """A reading that differs a lot; accepted if the next one agrees with it."""
 
     def observe(self, reading: float, weight: float) -> None:
         error = abs(reading - self.log)
@@ -105,7 +105,7 @@ class _Factor:
 
 
 class Calibration:
-    """Factors by model id, with the tokenizer family's as the fall-back."""
+    """Factors by model id, and by tokenizer family for models without one."""
 
     def __init__(self) -> None:
         self._factors: dict[str, _Factor] = {}
@@ -117,7 +117,7 @@ class Calibration:
         return PRIORS[model.tokenizer], "prior"
 
     def observe(self, model: Model, claude: int, local: int) -> None:
-        """Learn from a text of `local` tokens that was `claude` tokens; implausible ratios are ignored."""
+        """Learn from a text of `local` tokens and `claude` true tokens; implausible ratios are ignored."""
         ratio = claude / local if local > 0 else 0.0
         if not _PLAUSIBLE[0] <= ratio <= _PLAUSIBLE[1]:
             return
@@ -132,7 +132,7 @@ class Calibration:
         return {name: asdict(factor) for name, factor in self._factors.items()}
 
     def load(self, factors: dict[str, Any]) -> None:
-        """Take up what `dump` gave; raises TypeError or ValueError for anything else."""
+        """Load the result of `dump`; raises TypeError or ValueError for anything else."""
         for name, fields in factors.items():
             factor = _Factor(**fields)
             if not _PLAUSIBLE[0] <= math.exp(float(factor.log)) <= _PLAUSIBLE[1]:
@@ -145,14 +145,14 @@ def _clamped(factor: float, model: Model) -> float:
     return min(max(factor, low), high)
 
 
-# Share of the not anchored tokens that the estimate may be off by.
+# The possible error, as a share of the tokens without an anchor.
 MARGINS: dict[CountSource, float] = {"calibrated": 0.08, "prior": 0.20, "weights": 0.30}
 ANCHOR_MARGIN = 0.005
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """The sizes of a request's parts, and what lies outside of them."""
+    """The sizes of a request's parts, and its other costs."""
 
     system: Size
     tools: Size
@@ -161,7 +161,7 @@ class Sizes:
     overhead: int
     family: str
     rough: bool
-    """Some were weighed, for want of a count."""
+    """Some sizes are estimates by weights."""
 
     @cached_property
     def text(self) -> int:
@@ -174,13 +174,13 @@ class Sizes:
 
     @cached_property
     def fixed_each(self) -> list[int]:
-        """What each message costs besides its text."""
+        """The tokens of each message besides its text."""
         parts = zip(self.messages, self.thinking, strict=True)
         return [size.fixed_for(self.family) + thinking for size, thinking in parts]
 
 
 def estimate(sizes: Sizes, factor: float, source: CountSource, found: Found | None) -> Count:
-    """The count by a `factor` that comes from `source`, on an anchor where one was found."""
+    """The count by a `factor` that comes from `source`, and by an anchor if one was found."""
     total = _total(sizes, factor, found)
     if found and found.exact:
         unsure = abs(total - found.anchor.total) / max(total, 1)
@@ -193,7 +193,7 @@ def _total(sizes: Sizes, factor: float, found: Found | None) -> int:
         return round(sizes.fixed + factor * sizes.text)
     anchor, grown = found.anchor, sizes.text - found.anchor.text
     if anchor.text:
-        # A conversation's own ratio tells more of how it grows than that of all conversations, once it has some length.
+        # Once a conversation is long enough, its own ratio predicts its growth better than that of all conversations.
         low, high = CLAMPS[sizes.family]
         own = min(max((anchor.total - anchor.fixed) / anchor.text, low), high)
         share = min(1.0, anchor.text / max(abs(grown), 1))
@@ -202,7 +202,7 @@ def _total(sizes: Sizes, factor: float, found: Found | None) -> int:
 
 
 def _count(sizes: Sizes, total: int, margin: float, source: CountSource) -> Count:
-    """Share the total out over the parts: each its fixed price, and its part of the rest by its text."""
+    """Distribute the total over the parts: the fixed tokens of each, and the others in proportion to its text."""
     factor = (total - sizes.fixed) / sizes.text if sizes.text else 0.0
 
     def price(size: Size, fixed: int) -> int:

@@ -1,4 +1,4 @@
-"""What an image costs, from the size in its header; nothing is decoded."""
+"""Calculates the tokens of images and PDFs from their headers, without decoding them."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from collections.abc import Iterator
 from addon.core.types import JsonObject
 
 type Dimensions = tuple[int, int]
-"""Width and height in pixels; (0, 0) when unknown (a URL, a file id, an unreadable header)."""
+"""Width and height in pixels; (0, 0) if unknown (a URL, a file id, an unreadable header)."""
 
 UNKNOWN: Dimensions = (0, 0)
 
-# Longest edge in pixels and most visual tokens, by tokenizer family (Anthropic's vision page: models from 4.7 on see
-# images in higher resolution); an image is scaled down to fit both, then costs one token per 28 x 28 tile.
+# Maximal edge in pixels and maximal visual tokens, by tokenizer family (Anthropic's vision page; models from 4.7 on use
+# a higher resolution). An image is scaled down to fit both, and costs one token per tile of 28 x 28 pixels.
 LIMITS = {"old": (1568, 1568), "new": (2576, 4784)}
 _TILE = 28
 
-# A JPEG's size may stand behind 64 KB of EXIF data; the others have it in the first bytes.
+# The size of a JPEG may come after 64 KB of EXIF data; the other formats have it in the first bytes.
 _HEADER_CHARS = 4 * 64 * 1024
 _JPEG_SIZES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _JPEG_BARE = frozenset({0x01, *range(0xD0, 0xD9)})
 
 
 def visual_tokens(dimensions: Dimensions, family: str) -> int:
-    """Input tokens of an image; the most it can be when its dimensions are unknown."""
+    """Input tokens of an image; the maximum if its dimensions are unknown."""
     longest, most = LIMITS[family]
     width, height = max(dimensions), min(dimensions)
     if height <= 0:
@@ -49,7 +49,7 @@ def source_dimensions(source: JsonObject) -> Dimensions:
 
 
 def decode(data: str, most: int | None = None) -> bytes:
-    """The bytes of (the first `most` characters of) a base64 text; b"" when it isn't any."""
+    """The bytes of (the first `most` characters of) a base64 text; b"" if it is invalid."""
     part = data[:most]
     try:
         return base64.b64decode(part[: len(part) // 4 * 4])
@@ -88,7 +88,7 @@ def _jpeg(header: bytes) -> Dimensions:
 
 
 def _jpeg_segments(header: bytes) -> Iterator[tuple[int, int]]:
-    """Marker kind and the offset behind the marker, one segment after the other."""
+    """Kind and offset after the marker, of each segment."""
     at = 2
     while at + 4 <= len(header) and header[at] == 0xFF:
         kind = header[at + 1]
@@ -108,13 +108,13 @@ def _little(data: bytes) -> int:
     return int.from_bytes(data, "little")
 
 
-# Anthropic reads each page of a PDF as text and as an image: 2,098 to 2,481 tokens were measured for text pages.
+# Anthropic reads each page of a PDF as text and as an image. Measured for text pages: 2,098 to 2,481 tokens.
 PAGE_TOKENS = {"old": 2200, "new": 2400}
 _PAGE = re.compile(rb"/Type\s*/Page\b")
 _BYTES_PER_PAGE = 50_000
 
 
 def pdf_pages(data: str) -> int:
-    """Pages of a base64 PDF; guessed from its size when its page objects are compressed."""
+    """Pages of a base64 PDF; estimated from its size if its page objects are compressed."""
     content = decode(data)
     return len(_PAGE.findall(content)) or max(1, math.ceil(len(content) / _BYTES_PER_PAGE))

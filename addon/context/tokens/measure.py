@@ -1,7 +1,7 @@
-"""What is to be counted in an Anthropic request: texts, and things with a price of their own.
+"""Measures the parts of a request: their texts, and what has fixed costs.
 
-Texts are counted by a local vocabulary and scaled by a factor to Claude's count. Images, documents and framing have
-fixed prices outside the factor. Neither base64 nor the JSON text of the body is counted: escapes add 4 to 250 %.
+Texts are counted with a local vocabulary; a factor converts them to Claude's count. Images, documents and framing have
+fixed costs without the factor. Neither base64 nor the JSON text of the body is counted, as escapes add 4 to 250 %.
 """
 
 from __future__ import annotations
@@ -31,28 +31,29 @@ type CountText = Callable[[str], int]
 MESSAGE_TOKENS = 3
 REQUEST_TOKENS = 7
 
-# The tool-use system prompt that Anthropic adds once when there are tools: (tool_choice auto or none, any or tool).
-# From the tool-use page for 4.5/4.6; the newest models' figure is not published, 500 is in the middle of the others.
+# The tool-use system prompt that Anthropic adds if there are tools: (tool_choice auto or none, any or tool). From the
+# tool-use page for 4.5/4.6. The figure for the newest models is not published; 500 is in the middle of the others.
 TOOL_PROMPT = {"old": (497, 589), "new": (500, 615)}
 
-# A signature is the encrypted thinking in base64: about 4/3 characters for each of its characters, 4 of those a token.
+# A signature is the encrypted thinking in base64: about 4/3 characters for each of its characters, of which 4 make a
+# token.
 _SIGNATURE_CHARS_PER_TOKEN = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """What a part of a request holds, before it is priced for a model."""
+    """The content of a part of a request, independent of the model."""
 
     text: int = 0
     """Tokens of the local vocabulary."""
     fixed: int = 0
-    """Claude's tokens, the same for all models."""
+    """Fixed costs in Claude's tokens, the same for all models."""
     images: tuple[Dimensions, ...] = ()
     pages: int = 0
     """Of PDF documents."""
 
     def fixed_for(self, family: str) -> int:
-        """Everything outside the factor, in Claude's tokens."""
+        """All fixed costs, in Claude's tokens."""
         if not self.images and not self.pages:
             return self.fixed
         visual = sum(visual_tokens(image, family) for image in self.images)
@@ -61,7 +62,7 @@ class Size:
 
 @dataclass(frozen=True, slots=True)
 class Visual:
-    """An image or a PDF that has not been looked into yet."""
+    """An image or a PDF that is not measured yet."""
 
     kind: Literal["image", "pdf"]
     source: JsonObject
@@ -71,7 +72,7 @@ type Part = str | Visual
 
 
 def measure_message(message: JsonObject, count: CountText) -> Size:
-    """Size of one message, its thinking apart (`thinking_tokens`)."""
+    """Size of one message, without its thinking (see `thinking_tokens`)."""
     return _total(parts(message.get("content")), count, fixed=MESSAGE_TOKENS)
 
 
@@ -84,7 +85,7 @@ def measure_tools(tools: list[JsonObject], count: CountText) -> Size:
 
 
 def request_fixed(request: JsonObject, model: Model) -> int:
-    """Tokens that a request costs whatever it says."""
+    """The fixed costs of a request."""
     if not request.get("tools"):
         return REQUEST_TOKENS
     choice = (request.get("tool_choice") or {}).get("type", "auto")
@@ -92,7 +93,7 @@ def request_fixed(request: JsonObject, model: Model) -> int:
 
 
 def parts(content: Any) -> Iterator[Part]:
-    """The texts and the priced things in a message's content, in order; thinking blocks are left out."""
+    """The texts, images and PDFs in a message's content, in order, without thinking blocks."""
     for block in blocks_of(content):
         yield from _block(block)
 
@@ -140,13 +141,15 @@ def _total(items: Iterator[Part], count: CountText, fixed: int = 0) -> Size:
 
 def _pages(source: JsonObject) -> int:
     data = source.get("data")
-    return pdf_pages(data) if isinstance(data, str) else 1  # of a URL or a file id nothing is known
+    return (
+        pdf_pages(data) if isinstance(data, str) else 1
+    )  # the content of a URL or a file id is unknown
 
 
 def thinking_tokens(messages: list[JsonObject], model: Model) -> list[int]:
     """Input tokens of each message's thinking blocks, from the length of their signatures.
 
-    Models that don't keep thinking see that of the current tool loop only.
+    Models that don't keep thinking only get that of the current tool loop.
     """
     first = 0 if model.keeps_thinking else loop_start(messages)
     return [_thinking(message) if at >= first else 0 for at, message in enumerate(messages)]
@@ -165,7 +168,7 @@ def _thinking(message: JsonObject) -> int:
 
 
 def upper_bound(request: JsonObject, model: Model) -> int:
-    """Tokens that the request can't exceed: no byte-level tokenizer makes more tokens than there are UTF-8 bytes."""
+    """An upper bound of the request's tokens: a byte-level tokenizer makes at most one token per byte of UTF-8."""
     contents = [request.get("system") or "", *(m.get("content") for m in request["messages"])]
     total = sum(_bound(part, model) for content in contents for part in parts(content))
     total += MESSAGE_TOKENS * len(contents) + request_fixed(request, model)

@@ -1,7 +1,7 @@
-"""cl100k token counts from the vocabulary that ships with the package; nothing is ever downloaded.
+"""Counts cl100k tokens with the vocabulary that is part of the package; nothing is downloaded.
 
-`tiktoken.get_encoding` is not used: it fetches the vocabulary with `requests.get` and no timeout, so behind a silent
-network it hangs for ever, holding a process-wide lock.
+`tiktoken.get_encoding` is not used, since it downloads the vocabulary without a timeout: if the network does not
+respond, it blocks for ever, holding a process-wide lock.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _PER_WORD = 0.13
 
 
 def weigh(text: str) -> int:
-    """About how many cl100k tokens `text` has (15 ms per 800 KB)."""
+    """An estimate of the cl100k tokens of `text` by weights of character classes (15 ms per 800 KB)."""
     data = text.encode("utf-8", "surrogatepass")
     total = _PER_WORD * len(text.split())
     for characters, weight in _PER_CLASS:
@@ -46,16 +46,16 @@ log = logging.getLogger(__name__)
 PACKED = Path(__file__).parent / "data" / "cl100k_base.bin.xz"
 RAW_SHA256 = "6bfd43f7b31b50b645b3228413547e662af1ae4801e9b192b9791680a71d650c"
 
-# cl100k_base's split pattern, written so that tiktoken is twice as fast with it: it splits in the same places. Its
-# regular expressions run as a finite automaton where they can. Possessive quantifiers can't, and change nothing here;
-# the group keeps all that can apart from the one lookahead, which can't.
+# cl100k_base's split pattern in a form with which tiktoken is twice as fast; it splits at the same places. Its regular
+# expression engine uses a finite automaton where possible. That excludes possessive quantifiers, which change nothing
+# here, and the lookahead, which is therefore outside of the group.
 _PATTERN = (
     r"(?:'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"
     r"|\s+$|\s*[\r\n])|\s+(?!\S)|\s"
 )
 
-# tiktoken builds its list of tokens under the GIL (22 ms for a text of 800 KB, 4 ms in pieces of this size), and
-# panics on a run of about a million spaces. Cutting at a line or word end changes the count by 0.02 %.
+# tiktoken builds its list of tokens while it holds the GIL (22 ms for a text of 800 KB, 4 ms in pieces of this size),
+# and panics on about a million spaces in a row. To cut at the end of a line or word changes the count by 0.02 %.
 PIECE_CHARS = 16_000
 
 
@@ -74,7 +74,7 @@ def unpack(raw: bytes) -> Iterator[bytes]:
 
 
 def pieces(text: str) -> Iterator[str]:
-    """`text` in parts of at most PIECE_CHARS characters, cut behind a newline or before a space where there is one."""
+    """`text` in parts of at most PIECE_CHARS characters, cut after a newline or before a space if there is one."""
     start = 0
     while len(text) - start > PIECE_CHARS:
         end = _cut(text, start, start + PIECE_CHARS)
@@ -87,16 +87,16 @@ def _cut(text: str, start: int, end: int) -> int:
     newline = text.rfind("\n", start, end)
     if newline >= 0:
         return newline + 1
-    # A token starts with its space, so the cut goes in front of it; a cut at `start` would make no progress.
+    # A token starts with its space, so the cut is before it; a cut at `start` would make no progress.
     space = text.rfind(" ", start + 1, end)
     return space if space >= 0 else end
 
 
 class Vocabulary:
-    """Counts texts; `start()` loads the vocabulary in a thread (0.15 s), `weigh` answers until it is there.
+    """Counts texts. `start()` loads the vocabulary in a thread (0.15 s); until then, counts come from `weigh`.
 
-    Stays on the class weights for good, and logs why, when tiktoken or its data can't be loaded: it has no wheel for
-    some platforms.
+    If tiktoken, which has no wheel for some platforms, or its data can't be loaded, that is logged, and all counts come
+    from `weigh`.
     """
 
     def __init__(self, packed: Path = PACKED) -> None:
@@ -104,14 +104,14 @@ class Vocabulary:
         self._encoding: tiktoken.Encoding | None = None
         self._settled = threading.Event()
         self.problem: str | None = None
-        """Why the class weights are all there is, for `/health` and the doctor."""
+        """Why counts come from `weigh`, for `/health` and the doctor."""
 
     def start(self) -> None:
-        """Load in the background; a daemon thread, so that it never keeps the process alive."""
+        """Load in a daemon thread, which does not keep the process from ending."""
         threading.Thread(target=self.load, name="vocabulary", daemon=True).start()
 
     def load(self) -> None:
-        """Load now (blocks); the outcome is in `exact` and `problem`, nothing is raised for a missing part."""
+        """Load now (blocks). The result is in `exact` and `problem`; nothing is raised if something is missing."""
         try:
             self._encoding = _encoding(self._packed)
         except (ImportError, OSError, ValueError, lzma.LZMAError) as error:
@@ -124,21 +124,21 @@ class Vocabulary:
             self._settled.set()
 
     def wait(self, seconds: float | None = None) -> bool:
-        """Block until loading has ended, well or not; False when `seconds` passed first."""
+        """Block until loading has ended, successfully or not. Returns False if that takes longer than `seconds`."""
         return self._settled.wait(seconds)
 
     @property
     def settled(self) -> bool:
-        """Loading has ended: counts will not change their kind any more."""
+        """Loading has ended, successfully or not."""
         return self._settled.is_set()
 
     @property
     def exact(self) -> bool:
-        """Counts come from the vocabulary, not from the class weights."""
+        """Counts come from the vocabulary, not from `weigh`."""
         return self._encoding is not None
 
     def count(self, text: str) -> int:
-        """cl100k tokens of `text`; safe to call from any thread."""
+        """cl100k tokens of `text`. Thread-safe."""
         encoding = self._encoding
         if encoding is None:
             return weigh(text)
