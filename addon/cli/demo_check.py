@@ -1,6 +1,6 @@
-"""Demonstrates the proxy without account or internet, with a stand-in for Anthropic.
+"""`demo --check`: sends the real proxy, with a stand-in for Anthropic behind it, requests whose results are known.
 
-`./start.sh demo` runs it. It prints what is sent and received, and exits with 1 if a result is not as expected.
+It prints what is sent and received, and returns 1 if a result is not as expected.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import httpx
 
@@ -34,7 +34,7 @@ def say(text: str = "") -> None:
     sys.stdout.flush()
 
 
-def main(arguments: Sequence[str] = ()) -> int:
+def check() -> int:
     say(
         "This is a demo. Anthropic is a stand-in on this machine: no account, no internet, no cost."
     )
@@ -132,7 +132,3 @@ def chat(base: str, body: JsonObject) -> tuple[httpx.Headers, JsonObject]:
     with sync_client(base_url=base, timeout=30) as http:
         response = http.post(CHAT, json=body)
     return response.headers, from_stream(response.content)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

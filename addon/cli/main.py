@@ -72,9 +72,12 @@ COMMANDS = {
         options=("--json", "--live"),
     ),
     "demo": Command(
-        summary="a tour with a stand-in for Anthropic: no account, no internet, no cost",
+        usage="[--check]",
+        summary="the proxy with a stand-in for Anthropic: no account, no internet, no cost",
+        details="Shows a minute of example traffic and stays open until Ctrl+C, with dashboard and mitmweb to look at."
+        " --check sends four requests instead and ends; its exit code is 1 when something is not as it should be.",
         module="demo",
-        options=(),
+        options=("--check",),
     ),
     "rerun": Command(
         usage="FILE",

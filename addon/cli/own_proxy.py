@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from addon.cli.launch import who_listens
@@ -23,7 +23,13 @@ class DidNotStart(Exception):
 @contextlib.contextmanager
 def proxy(home: str, upstream: str, **more: str) -> Iterator[str]:
     """Runs a proxy with made-up credentials, `more` settings and its state in `home`; yields its address."""
-    made_up = {
+    with own_proxy(made_up(home, upstream) | more, Path(home) / "proxy.log") as url:
+        yield url
+
+
+def made_up(home: str, upstream: str) -> dict[str, str]:
+    """The environment of a proxy with made-up credentials and its state in `home`."""
+    return environment() | {
         "CCPROXY_HOME": f"{home}/state",
         "CLAUDE_CONFIG_DIR": f"{home}/claude",
         "ANTHROPIC_UPSTREAM_URL": upstream,
@@ -32,17 +38,18 @@ def proxy(home: str, upstream: str, **more: str) -> Iterator[str]:
         "CLAUDE_CODE_FIRST": "true",
         "FALLBACK": "auto",
     }
-    with own_proxy(environment() | made_up | more, Path(home) / "proxy.log") as url:
-        yield url
 
 
 @contextlib.contextmanager
-def own_proxy(env: Mapping[str, str], log: Path) -> Iterator[str]:
-    """Runs a proxy on a free port until the block ends; yields its address when it responds. Raises DidNotStart."""
+def own_proxy(
+    env: Mapping[str, str], log: Path | None, arguments: Sequence[str] = ("run",)
+) -> Iterator[str]:
+    """Runs a proxy on a free port until the block ends; yields its address when it responds. `log`: where its output
+    goes; None: where ours does. Raises DidNotStart."""
     port = free_port()
     own = {"CCPROXY_ENV_FILE": "", "PORT": str(port), "REQUIRE_SECRET_LOCALLY": "false"}
-    command = [sys.executable, str(ROOT), "run"]
-    with log.open("wb") as output:
+    command = [sys.executable, str(ROOT), *arguments]
+    with log.open("wb") if log else contextlib.nullcontext() as output:
         process = subprocess.Popen(  # noqa: S603
             command, env={**env, **own}, stdout=output, stderr=output
         )
@@ -54,13 +61,13 @@ def own_proxy(env: Mapping[str, str], log: Path) -> Iterator[str]:
         process.wait(40)
 
 
-def _wait_for(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
+def _wait_for(port: int, process: subprocess.Popen[bytes], log: Path | None) -> None:
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline and process.poll() is None:
         if who_listens(port) == "ccproxy":
             return
         time.sleep(0.05)
-    raise DidNotStart(log.read_text(errors="replace"))
+    raise DidNotStart(log.read_text(errors="replace") if log else "The lines above say why.")
 
 
 def free_port() -> int:
