@@ -11,12 +11,22 @@ import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
 os.umask(0o077)  # flow files hold prompts, and mitmproxy writes them for everybody to read
 sys.path.insert(0, str(HERE))  # mitmproxy loads a script by its path, not as part of a package
+
+PACKAGES = ("httpx", "filelock", "tiktoken", "orjson", "dotenv", "prometheus_client")
+if missing := [name for name in PACKAGES if find_spec(name) is None]:
+    sys.stderr.write(
+        f"ccproxy can't start: {sys.executable}, which runs this mitmproxy, has no {', '.join(missing)}.\n"
+        f"Install them:  {sys.executable} -m pip install -r {HERE / 'requirements.txt'}\n"
+        "(pipx: `pipx runpip mitmproxy install -r` that file; a mitmproxy without Python: use ./start.sh)\n"
+    )
+    os._exit(1)
 
 import httpx
 from mitmproxy import ctx

@@ -22,13 +22,13 @@ from addon.cli.cursor import names_that_work, to_paste
 from addon.cli.launch import OURS, port_taken, read_settings, with_port_as_setting
 from addon.cli.tunnel_check import check_from_outside
 from addon.core.background_writer import in_background
-from addon.core.environment import ROOT, for_cloudflared, inherited, models_files
+from addon.core.environment import ROOT, for_cloudflared, inherited, models_files, users_file
 from addon.core.own_http import async_client
 from addon.core.secret import keep_secret, secret_file
 from addon.core.settings import Settings, SettingsError
 from addon.core.terminal import Terminal, Tone
 
-CONFIG = ROOT / "cloudflared-config.yml"
+CONFIG = users_file("cloudflared-config.yml")
 QUICK_URL = re.compile(r"https://(?!api\.)[a-z0-9-]+\.trycloudflare\.com")
 HEALTHY_SECONDS = 60.0
 URL_SECONDS = 60.0

@@ -39,7 +39,18 @@ def models_files(home: Path) -> list[str]:
 
 
 def env_file() -> Path:
-    return Path(os.environ.get("CCPROXY_ENV_FILE", ROOT / ".env"))
+    given = os.environ.get("CCPROXY_ENV_FILE")
+    return users_file(".env") if given is None else Path(given)
+
+
+def users_file(name: str, root: Path = ROOT) -> Path:
+    """A file that the user may write. In a checkout it is beside `ccproxy_addon.py`; where ccproxy is installed, it is
+    in the current folder or, if there is none, in CCPROXY_HOME as the process's environment has it."""
+    if (root / "pyproject.toml").is_file():
+        return root / name
+    here = Path.cwd() / name
+    home = os.environ.get("CCPROXY_HOME") or "~/.ccproxy"
+    return here if here.is_file() else Path(home).expanduser() / name
 
 
 FOR_CLOUDFLARED = frozenset(
