@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import KW_ONLY, dataclass, replace
 from typing import Any, NamedTuple
 
 from addon.claude.model import Model
@@ -101,6 +101,7 @@ class SummaryTasks:
         """The end of the pause, by `Conversation.key` and the id of the model whose call failed."""
 
 
+@dataclass(eq=False)
 class Summarizer:
     """Finds or makes the summary that a conversation needs.
 
@@ -108,22 +109,13 @@ class Summarizer:
     seconds. Use from one event loop.
     """
 
-    def __init__(
-        self,
-        call: Call | None,
-        memory: SummaryMemory,
-        counter: TokenCounter,
-        *,
-        model: Model,
-        clock: Callable[[], float],
-        tasks: SummaryTasks,
-    ) -> None:
-        self._call = call
-        self._memory = memory
-        self._counter = counter
-        self._model = model
-        self._clock = clock
-        self._tasks = tasks
+    call: Call | None
+    memory: SummaryMemory
+    counter: TokenCounter
+    _: KW_ONLY
+    model: Model
+    clock: Callable[[], float]
+    tasks: SummaryTasks
 
     async def fit(
         self, conversation: Conversation, limits: Limits
@@ -137,7 +129,7 @@ class Summarizer:
         goal = limits.limit
         view = await self.remembered(conversation, limits.limit)
         while view.count.total > goal and len(made) < ROUNDS:
-            if running := self._tasks.running.get(conversation.key):
+            if running := self.tasks.running.get(conversation.key):
                 await asyncio.wait({running})
             elif plan := self._plan(conversation, view, limits, view.count.total):
                 now = await self._share(conversation, plan)
@@ -149,7 +141,7 @@ class Summarizer:
                 break
             view = await self.remembered(conversation, limits.limit)
         if view.summary and view.summary.used_at is None:
-            await self._memory.mark_used(view.summary, len(conversation.messages))
+            await self.memory.mark_used(view.summary, len(conversation.messages))
         return view, made
 
     def is_near_limit(self, conversation: Conversation, limits: Limits, total: int) -> bool:
@@ -164,7 +156,7 @@ class Summarizer:
         # No await from here on until the call is registered: two tasks would both make, and pay, the same summary.
         if (
             not self.is_near_limit(conversation, limits, view.count.total)
-            or conversation.key in self._tasks.running
+            or conversation.key in self.tasks.running
         ):
             return None
         if ready and (view.summary is None or ready.end > view.summary.end):
@@ -192,13 +184,13 @@ class Summarizer:
     async def _known(self, conversation: Conversation) -> list[Summary]:
         return [
             s
-            for s in await self._memory.for_prefixes(conversation.prefix_digests)
+            for s in await self.memory.for_prefixes(conversation.prefix_digests)
             if conversation.can_take(s)
         ]
 
     async def _counted(self, conversation: Conversation, summary: Summary) -> SummarizedView:
         view = apply_summary(conversation, summary)
-        count = await self._counter.count_soon(
+        count = await self.counter.count_soon(
             view.request, conversation.model, view.fingerprint, factor=conversation.count.factor
         )
         return replace(view, count=count)
@@ -216,7 +208,7 @@ class Summarizer:
                 growth=conversation.growth,
                 turns=conversation.turns,
                 prices=conversation.model.prices,
-                summarizer=self._model.prices,
+                summarizer=self.model.prices,
             )
         )
 
@@ -224,7 +216,7 @@ class Summarizer:
         self, conversation: Conversation, view: SummarizedView, limits: Limits, total: int
     ) -> _Plan | None:
         """What to summarize to get from `total` tokens to the target; None if that is not possible."""
-        if self._call is None or self._is_paused(conversation):
+        if self.call is None or self._is_paused(conversation):
             return None
         depth = self._target(conversation, limits)
         need = needed(total - depth.target)
@@ -236,11 +228,11 @@ class Summarizer:
             return None  # the other messages alone are too long, so it must be trimmed anyway
         whole = Span(span.start, span.end + view.shift)
         base = view.summary if view.summary and self._good(conversation, view.summary) else None
-        return _Plan(self._call, whole, base, None if limits.target else depth)
+        return _Plan(self.call, whole, base, None if limits.target else depth)
 
     def _is_paused(self, conversation: Conversation) -> bool:
-        until = self._tasks.paused.get((conversation.key, self._model.id))
-        return until is not None and until > self._clock()
+        until = self.tasks.paused.get((conversation.key, self.model.id))
+        return until is not None and until > self.clock()
 
     def _good(self, conversation: Conversation, summary: Summary) -> bool:
         """Whether to merge a summary into the next one. Each merge loses details; a very short summary has lost too
@@ -253,10 +245,10 @@ class Summarizer:
         """Run the call in a task, so that it continues if the client disconnects: it is paid, and the next turn needs
         it."""
         task = asyncio.create_task(self._make(conversation, plan))
-        self._tasks.running[conversation.key] = task
-        task.add_done_callback(lambda _: self._tasks.running.pop(conversation.key, None))
-        self._tasks.background.add(task)
-        task.add_done_callback(self._tasks.background.discard)
+        self.tasks.running[conversation.key] = task
+        task.add_done_callback(lambda _: self.tasks.running.pop(conversation.key, None))
+        self.tasks.background.add(task)
+        task.add_done_callback(self.tasks.background.discard)
         await asyncio.wait({task})
         return task.result()
 
@@ -267,20 +259,20 @@ class Summarizer:
         ]
         tokens = sum(conversation.count.per_message[slice(*plan.span)])
         previous = plan.base.text if plan.base else None
-        body = summary_request(added, tokens, self._model, previous)
+        body = summary_request(added, tokens, self.model, previous)
         try:
             async with asyncio.timeout(TIMEOUT_SECONDS):
                 answer = await plan.call(body)
             _check(answer, body)
         except (CCProxyError, TimeoutError) as error:
-            until = self._clock() + PAUSE_SECONDS
-            self._tasks.paused.put((conversation.key, self._model.id), until)
+            until = self.clock() + PAUSE_SECONDS
+            self.tasks.paused.put((conversation.key, self.model.id), until)
             log.warning(
                 "🔄 No summary was made, trimming instead: %s", str(error) or "it took too long"
             )
             return None
         summary = self._summary(conversation, plan, answer, tokens)
-        await self._memory.put(summary, added)
+        await self.memory.put(summary, added)
         return Made(summary, _tell(summary, plan.depth))
 
     def _summary(
@@ -295,13 +287,13 @@ class Summarizer:
             merges=plan.base.merges + 1 if plan.base else 0,
             complete=answer.complete,
             previous=plan.base.id if plan.base else None,
-            model=self._model.id,
-            created=self._clock(),
+            model=self.model.id,
+            created=self.clock(),
             tokens_before=tokens,
             cost=answer.cost,
         )
         view = apply_summary(conversation, summary)
-        count = self._counter.count(
+        count = self.counter.count(
             view.request, conversation.model, view.fingerprint, factor=conversation.count.factor
         )
         return replace(summary, tokens_after=sum(count.per_message[summary.start : view.covered]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import Literal
 
 from addon.claude.digest import Fingerprint, fingerprint_of
@@ -58,6 +58,7 @@ type KnownCuts = Lru[tuple[bytes, str | None, Limits], trim.Cuts]
 CUTS_KEPT = 256
 
 
+@dataclass(eq=False)
 class ContextManager:
     """Fits requests to a limit.
 
@@ -66,24 +67,18 @@ class ContextManager:
     shared with other managers, so that a changed setting doesn't change a prompt that Anthropic has cached.
     """
 
-    def __init__(
-        self,
-        counter: TokenCounter,
-        summarizer: Summarizer,
-        *,
-        strategy: Strategy = "summarize",
-        limit: int | Literal["auto"] = 200_000,
-        target: int | Literal["auto"] = 180_000,
-        cuts: KnownCuts | None = None,
-    ) -> None:
+    counter: TokenCounter
+    summarizer: Summarizer
+    _: KW_ONLY
+    strategy: Strategy = "summarize"
+    limit: int | Literal["auto"] = 200_000
+    target: int | Literal["auto"] = 180_000
+    cuts: KnownCuts = field(default_factory=lambda: Lru(CUTS_KEPT))
+
+    def __post_init__(self) -> None:
+        limit, target = self.limit, self.target
         if limit != "auto" and target != "auto" and target >= limit:
             raise ValueError(f"CONTEXT_TARGET_TOKENS ({target}) must be below the limit ({limit})")
-        self._counter = counter
-        self._summarizer = summarizer
-        self._strategy = strategy
-        self._limit = limit
-        self._target = target
-        self._cuts: KnownCuts = Lru(CUTS_KEPT) if cuts is None else cuts
 
     async def fit(
         self, request: JsonObject, model: Model, messages: Sequence[bytes] | None = None
@@ -97,12 +92,12 @@ class ContextManager:
         limits = self._limits(model)
         fingerprint = fingerprint_of(request, messages)
         floor = round(STICKY_SHARE * limits.limit)
-        count = await self._counter.count_soon(request, model, fingerprint, threshold=floor)
+        count = await self.counter.count_soon(request, model, fingerprint, threshold=floor)
         conversation = Conversation(request, model, fingerprint, count)
         whole = SummarizedView(request=request, fingerprint=fingerprint, count=count)
-        if self._strategy == "none" or count.total < floor:
+        if self.strategy == "none" or count.total < floor:
             return self._fitted(conversation, whole, limits, "none")
-        if self._strategy == "trim":
+        if self.strategy == "trim":
             return await self._trimmed(self._fitted(conversation, whole, limits, "none"), limits)
         return await self._summarized(conversation, limits)
 
@@ -110,7 +105,7 @@ class ContextManager:
         """Whether `prepare_ahead` may have something to do."""
         conversation = fitted.conversation
         limits = self._limits(conversation.model)
-        return self._strategy == "summarize" and self._summarizer.is_near_limit(
+        return self.strategy == "summarize" and self.summarizer.is_near_limit(
             conversation, limits, conversation.count.total
         )
 
@@ -121,7 +116,7 @@ class ContextManager:
         """
         if not self.may_prepare(fitted):
             return None
-        made = await self._summarizer.prepare(
+        made = await self.summarizer.prepare(
             fitted.conversation, self._limits(fitted.conversation.model)
         )
         return made.line if made else None
@@ -129,9 +124,7 @@ class ContextManager:
     def learn(self, fitted: Fitted, usage: JsonObject) -> None:
         """Learn from the `usage` of the response to `fitted.request`."""
         if total := true_input(usage):
-            self._counter.learn(
-                fitted.request, fitted.conversation.model, total, fitted.fingerprint
-            )
+            self.counter.learn(fitted.request, fitted.conversation.model, total, fitted.fingerprint)
 
     async def after_refusal(self, fitted: Fitted, message: str) -> Fitted | None:
         """The request to send after Anthropic has rejected this one with a 400; None if that was not about its length.
@@ -141,7 +134,7 @@ class ContextManager:
         told = overflow(message)
         if told is None:
             return None
-        self._counter.learn(
+        self.counter.learn(
             fitted.request, fitted.conversation.model, told.tokens, fitted.fingerprint
         )
         if told.maximum - told.tokens >= LEAST_ANSWER:
@@ -157,13 +150,13 @@ class ContextManager:
             raise _too_large(told.tokens, told.maximum) from error
 
     def _limits(self, model: Model) -> Limits:
-        limit = model.context if self._limit == "auto" else min(self._limit, model.context)
-        if self._target == "auto":
+        limit = model.context if self.limit == "auto" else min(self.limit, model.context)
+        if self.target == "auto":
             return Limits(limit, None)
-        return Limits(limit, self._target if self._target < limit else _below(limit))
+        return Limits(limit, self.target if self.target < limit else _below(limit))
 
     async def _summarized(self, conversation: Conversation, limits: Limits) -> Fitted:
-        view, made = await self._summarizer.fit(conversation, limits)
+        view, made = await self.summarizer.fit(conversation, limits)
         action: Action = "summarized" if made else "reused" if view.summary else "none"
         fitted = replace(
             self._fitted(conversation, view, limits, action),
@@ -188,7 +181,7 @@ class ContextManager:
 
     async def _trimmed(self, fitted: Fitted, limits: Limits) -> Fitted:
         """`fitted` within the limit, with the cuts of the previous turn while they are enough."""
-        cuts = self._cuts.get(self._cuts_key(fitted))
+        cuts = self.cuts.get(self._cuts_key(fitted))
         if cuts and trim.fits(fitted.view.request, cuts):
             cut = await asyncio.to_thread(self._cut, fitted, cuts)
             if cut.count.total <= limits.limit:
@@ -203,7 +196,7 @@ class ContextManager:
         cut = await asyncio.to_thread(self._cut, fitted, cuts)
         if cut.count.total > limits.limit:
             raise _too_large(cut.count.total, limits.limit)
-        self._cuts.put(self._cuts_key(fitted), cuts)
+        self.cuts.put(self._cuts_key(fitted), cuts)
         return cut
 
     def _cuts_key(self, fitted: Fitted) -> tuple[bytes, str | None, Limits]:
@@ -213,7 +206,7 @@ class ContextManager:
         model = fitted.conversation.model
 
         def tokens(request: JsonObject) -> list[int]:
-            count = self._counter.count(request, model, factor=fitted.count.factor)
+            count = self.counter.count(request, model, factor=fitted.count.factor)
             return [*count.per_message, count.total - count.messages]
 
         target = limits.target or _below(limits.limit)
@@ -224,7 +217,7 @@ class ContextManager:
         model = fitted.conversation.model
         request = trim.apply(fitted.view.request, cuts)
         fingerprint = fingerprint_of(request)
-        count = self._counter.count(request, model, fingerprint, factor=fitted.count.factor)
+        count = self.counter.count(request, model, fingerprint, factor=fitted.count.factor)
         note = f"✂️ trimmed: {short_count(fitted.before)} → {short_count(count.total)} tokens"
         return replace(
             fitted,

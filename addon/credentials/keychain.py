@@ -11,6 +11,7 @@ import subprocess
 import time
 import unicodedata
 from collections.abc import Callable
+from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 
 from addon.core.json_codec import loads
@@ -38,33 +39,26 @@ def service_name(config_dir: str | None) -> str:
     return f"{SERVICE}-{hashlib.sha256(spelled).hexdigest()[:8]}"
 
 
+@dataclass(eq=False)
 class KeychainStore:
     """One generic password, found by service and account: an item of the account `unknown` holds other tokens."""
 
-    source: LoginSource = "keychain"
-
-    def __init__(
-        self,
-        service: str,
-        account: str,
-        *,
-        security: Path = SECURITY,
-        monotonic: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._service = service
-        self._account = account
-        self._security = security
-        self._monotonic = monotonic
+    service: str
+    account: str
+    _: KW_ONLY
+    security: Path = SECURITY
+    monotonic: Callable[[], float] = time.monotonic
+    source: LoginSource = field(default="keychain", init=False)
 
     @property
     def name(self) -> str:
-        return f"Keychain item {self._service}"
+        return f"Keychain item {self.service}"
 
     def revision(self) -> Revision:
-        return (self._monotonic() // _REVISION_SECONDS,)
+        return (self.monotonic() // _REVISION_SECONDS,)
 
     def load(self) -> JsonObject | None:
-        found = self._run("find-generic-password", "-a", self._account, "-s", self._service, "-w")
+        found = self._run("find-generic-password", "-a", self.account, "-s", self.service, "-w")
         if found.returncode == _NOT_FOUND:
             return None
         if found.returncode != 0:
@@ -99,7 +93,7 @@ class KeychainStore:
             raise CredentialError("unwritable", f"The {self.name} cannot be written.")
 
     def _line(self, document: JsonObject) -> str:
-        words = ("-U", "-a", self._account, "-s", self._service, "-w", encoded(document).decode())
+        words = ("-U", "-a", self.account, "-s", self.service, "-w", encoded(document).decode())
         line = f"add-generic-password {' '.join(_quoted(word) for word in words)}\n"
         if len(line.encode()) >= _MAX_LINE:
             raise CredentialError(
@@ -111,7 +105,7 @@ class KeychainStore:
     def _run(self, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
         try:
             return subprocess.run(  # noqa: S603 - fixed program, no shell, no secret in the arguments
-                [self._security, *arguments],
+                [self.security, *arguments],
                 input=stdin,
                 capture_output=True,
                 text=True,
@@ -120,7 +114,7 @@ class KeychainStore:
             )
         except (OSError, subprocess.TimeoutExpired) as error:
             raise CredentialError(
-                "malformed", f"`{self._security}` failed ({type(error).__name__})."
+                "malformed", f"`{self.security}` failed ({type(error).__name__})."
             ) from None
 
 

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import KW_ONLY, dataclass, replace
 from pathlib import Path
 
 from addon.core.clock import SYSTEM, Clock
@@ -54,26 +54,18 @@ class Refreshed:
     unsaved: Unsaved | None = None
 
 
+@dataclass(eq=False)
 class Refresher:
     """`locks` are held for the whole refresh, `write_lock` while the store is written. If the store can't be written,
     the login is saved at the first `emergency` path that can."""
 
-    def __init__(
-        self,
-        stores: LoginStores,
-        endpoint: TokenEndpoint,
-        *,
-        locks: TryLock,
-        write_lock: TryLock,
-        emergency: Sequence[Path] = (),
-        clock: Clock = SYSTEM,
-    ) -> None:
-        self._stores = stores
-        self._endpoint = endpoint
-        self._locks = locks
-        self._write_lock = write_lock
-        self._emergency = tuple(emergency)
-        self._clock = clock
+    stores: LoginStores
+    endpoint: TokenEndpoint
+    _: KW_ONLY
+    locks: TryLock
+    write_lock: TryLock
+    emergency: Sequence[Path] = ()
+    clock: Clock = SYSTEM
 
     async def refresh(self, good: Good) -> Refreshed:
         """A login for which `good` is true: one that another process has refreshed meanwhile, or a new one.
@@ -86,7 +78,7 @@ class Refresher:
         try:
             return await self._refresh_locked(good)
         finally:
-            await asyncio.to_thread(self._locks.release)
+            await asyncio.to_thread(self.locks.release)
 
     async def save_again(self, unsaved: Unsaved) -> Refreshed:
         """Try again to save a login."""
@@ -94,15 +86,15 @@ class Refresher:
 
     async def _lock_unless_found(self, good: Good) -> StoredLogin | None:
         """Acquire the locks, unless their holder has written a good login meanwhile."""
-        deadline = self._clock.monotonic() + LOCK_WAIT
-        while not await asyncio.to_thread(self._locks.try_acquire):
-            if self._clock.monotonic() >= deadline:
+        deadline = self.clock.monotonic() + LOCK_WAIT
+        while not await asyncio.to_thread(self.locks.try_acquire):
+            if self.clock.monotonic() >= deadline:
                 raise CredentialError(
                     "lock_timeout",
                     "Another program has been refreshing the Claude login for too long. "
                     "Try again, or end other `claude` processes.",
                 )
-            await self._clock.sleep(1 + self._clock.random())
+            await self.clock.sleep(1 + self.clock.random())
             with contextlib.suppress(CredentialError):
                 found = await self._read()
                 if good(found.credential):
@@ -110,7 +102,7 @@ class Refresher:
         return None
 
     async def _read(self) -> StoredLogin:
-        return await asyncio.to_thread(self._stores.read, self._clock.wall())
+        return await asyncio.to_thread(self.stores.read, self.clock.wall())
 
     async def _refresh_locked(self, good: Good) -> Refreshed:
         stored = await self._read()
@@ -133,8 +125,8 @@ class Refresher:
                 "expired", f"The Claude login has expired and cannot be refreshed. {LOGIN_AGAIN}"
             )
         await asyncio.to_thread(stored.store.check_writable, stored.document)
-        grant = await self._endpoint.refresh(stored.credential)
-        unsaved = Unsaved(stored, grant, self._clock.wall())
+        grant = await self.endpoint.refresh(stored.credential)
+        unsaved = Unsaved(stored, grant, self.clock.wall())
         return await asyncio.to_thread(self._keep, unsaved)
 
     def _keep(self, unsaved: Unsaved) -> Refreshed:
@@ -151,7 +143,7 @@ class Refresher:
 
     def _write(self, unsaved: Unsaved) -> Refreshed:
         """Compare and swap by the refresh token: a login that was written meanwhile is newer than ours."""
-        stored, now = unsaved.stored, self._clock.wall()
+        stored, now = unsaved.stored, self.clock.wall()
         document = stored.store.load()
         current = parse(document, stored.store.source, now) if document is not None else None
         if document is None or current is None:
@@ -177,22 +169,22 @@ class Refresher:
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:
-        deadline = self._clock.monotonic() + WRITE_LOCK_WAIT
+        deadline = self.clock.monotonic() + WRITE_LOCK_WAIT
         held = False
         with contextlib.suppress(CredentialError):
-            while not (held := self._write_lock.try_acquire()):
-                if self._clock.monotonic() >= deadline:
+            while not (held := self.write_lock.try_acquire()):
+                if self.clock.monotonic() >= deadline:
                     break
-                self._clock.pause(_WRITE_LOCK_PAUSE)
+                self.clock.pause(_WRITE_LOCK_PAUSE)
         try:
             yield
         finally:
             if held:
-                self._write_lock.release()
+                self.write_lock.release()
 
     def _write_emergency_copy(self, unsaved: Unsaved) -> None:
         content = encoded(self._with_grant(unsaved, unsaved.stored).document)
-        for path in self._emergency:
+        for path in self.emergency:
             with contextlib.suppress(OSError):
                 write_atomically(path, content)
                 logger.error(
@@ -202,6 +194,6 @@ class Refresher:
                 return
 
     def _remove_emergency_copies(self) -> None:
-        for path in self._emergency:
+        for path in self.emergency:
             with contextlib.suppress(OSError):
                 path.unlink(missing_ok=True)

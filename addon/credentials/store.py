@@ -7,7 +7,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -54,23 +54,16 @@ class CredentialStore(Protocol):
         """Replace the document. Raises CredentialError `unwritable`; the old document is then intact."""
 
 
+@dataclass(eq=False)
 class FileStore:
     """`.credentials.json`, where Claude Code stores the login on Linux and Windows."""
 
-    source: LoginSource = "file"
-
-    def __init__(
-        self,
-        path: Path,
-        *,
-        replace: Replace = os.replace,
-        pause: Callable[[float], None] = time.sleep,
-        wall: Callable[[], float] = time.time,
-    ) -> None:
-        self.path = path
-        self._wall = wall
-        self._replace = replace
-        self._pause = pause
+    path: Path
+    _: KW_ONLY
+    replace: Replace = os.replace
+    pause: Callable[[float], None] = time.sleep
+    wall: Callable[[], float] = time.time
+    source: LoginSource = field(default="file", init=False)
 
     @property
     def name(self) -> str:
@@ -90,7 +83,7 @@ class FileStore:
             try:
                 return self._read()
             except CredentialError:
-                self._pause(_PAUSE_BETWEEN_READS)
+                self.pause(_PAUSE_BETWEEN_READS)
         return self._read()
 
     def _read(self) -> JsonObject | None:
@@ -126,8 +119,8 @@ class FileStore:
 
     def save(self, document: JsonObject) -> None:
         try:
-            sweep_orphans(self.path, self._wall())
-            write_atomically(self.path, encoded(document), replace=self._replace, pause=self._pause)
+            sweep_orphans(self.path, self.wall())
+            write_atomically(self.path, encoded(document), replace=self.replace, pause=self.pause)
         except OSError as error:
             raise self._unwritable(error) from error
 
@@ -153,20 +146,20 @@ class StoredLogin:
     document: JsonObject = field(repr=False)
 
 
+@dataclass(eq=False)
 class LoginStores:
     """Reads all stores and uses the login that expires last: a Mac may have an old file beside the Keychain."""
 
-    def __init__(self, stores: Sequence[CredentialStore]) -> None:
-        self._stores = tuple(stores)
+    stores: Sequence[CredentialStore]
 
     def revision(self) -> Revision:
-        return tuple(store.revision() for store in self._stores)
+        return tuple(store.revision() for store in self.stores)
 
     def read(self, now: float) -> StoredLogin:
         """Blocks. Raises CredentialError `missing` or `malformed`. `now`: unix seconds."""
         found: list[StoredLogin] = []
         failures: list[CredentialError] = []
-        for store in self._stores:
+        for store in self.stores:
             try:
                 found += _read(store, now)
             except CredentialError as error:
@@ -175,7 +168,7 @@ class LoginStores:
             return max(found, key=lambda stored: stored.credential.expires_at or 0.0)
         if failures:
             raise failures[0]
-        names = " or ".join(store.name for store in self._stores)
+        names = " or ".join(store.name for store in self.stores)
         raise CredentialError("missing", f"No Claude login in {names}. {LOGIN_AGAIN}")
 
 

@@ -37,11 +37,11 @@ class _Response:
     body: bytes
 
 
+@dataclass(eq=False)
 class TokenEndpoint:
-    def __init__(self, url: str, http: httpx.AsyncClient, clock: Clock = SYSTEM) -> None:
-        self._url = url
-        self._http = http
-        self._clock = clock
+    url: str
+    http: httpx.AsyncClient
+    clock: Clock = SYSTEM
 
     async def refresh(self, credential: Credential) -> Grant:
         """Exchange the refresh token for new tokens.
@@ -64,15 +64,15 @@ class TokenEndpoint:
                     return response
             except _NOT_SENT:
                 pass
-            await self._clock.sleep(_BACKOFF * 2**attempt * (1 - self._clock.random() / 4))
+            await self.clock.sleep(_BACKOFF * 2**attempt * (1 - self.clock.random() / 4))
         try:
             return await self._post(body)
         except _NOT_SENT as error:
             raise _unreachable(type(error).__name__) from None
 
     async def _post(self, body: JsonObject) -> _Response:
-        async with self._http.stream(
-            "POST", self._url, json=body, timeout=_TIMEOUT, follow_redirects=False
+        async with self.http.stream(
+            "POST", self.url, json=body, timeout=_TIMEOUT, follow_redirects=False
         ) as response:
             content = bytearray()
             async for chunk in response.aiter_bytes():
@@ -85,7 +85,7 @@ class TokenEndpoint:
         if response.status == 200:
             return _grant(response.body)
         if response.status == 429:
-            asked = read_retry_after(response.headers, self._clock.wall())
+            asked = read_retry_after(response.headers, self.clock.wall())
             wait = _COOLDOWN_DEFAULT if asked is None else asked
             raise CredentialError(
                 "rate_limited",

@@ -166,13 +166,13 @@ class Budget:
         return {period.name: usd(self._ledger.spent(period)) for period in PERIOD_OF.values()}
 
 
+@dataclass(eq=False)
 class PaidCalls:
     """The only place that decides whether an API key may be used and whether a request may be paid for. Whatever would
     use a key asks here: requests and their retries, counts, summaries, the list of models."""
 
-    def __init__(self, settings: Settings, budget: Budget) -> None:
-        self.settings = settings
-        self.budget = budget
+    settings: Settings
+    budget: Budget
 
     def hindrance(self, key: str | None) -> Hindrance | None:
         """Why `key` may not be used; None: it may."""

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import threading
 from collections.abc import Callable
+from dataclasses import KW_ONLY, dataclass, field
 
 from addon.usage.budget import Budget
 from addon.usage.ledger import UsageLedger
@@ -19,48 +20,41 @@ SAVE_SECONDS = 5.0
 REPORT_SECONDS = 60.0
 
 
+@dataclass(eq=False)
 class UsageStore:
     """Call `load` at start and `close` at exit; run `run` as a task, with `ended` as its callback."""
 
-    def __init__(
-        self,
-        file: SnapshotFile,
-        ledger: UsageLedger,
-        budget: Budget,
-        *,
-        monotonic: Callable[[], float],
-        interval: float = SAVE_SECONDS,
-    ) -> None:
-        self._file = file
-        self._ledger = ledger
-        self._budget = budget
-        self._monotonic = monotonic
-        self._interval = interval
-        self._saved: tuple[int, int] | None = None
-        self._saving = threading.Lock()
-        self._failure: str | None = None
-        self._reported: float | None = None
+    file: SnapshotFile
+    ledger: UsageLedger
+    budget: Budget
+    _: KW_ONLY
+    monotonic: Callable[[], float]
+    interval: float = SAVE_SECONDS
+    _saved: tuple[int, int] | None = field(default=None, init=False)
+    _saving: threading.Lock = field(default_factory=threading.Lock, init=False)
+    _failure: str | None = field(default=None, init=False)
+    _reported: float | None = field(default=None, init=False)
 
     @property
     def problem(self) -> str | None:
         """Why usage is not being saved, for `/health`; None if it is."""
-        refusal = self._file.refusal
+        refusal = self.file.refusal
         return f"Usage is kept in memory only: {refusal}" if refusal else self._failure
 
     def load(self) -> None:
         """Lock the directory and fill the ledger and the budget. Never raises: without a readable snapshot, usage
         starts at zero; if there was one that can't be read, paid requests need a confirmation first."""
-        self._file.open()
+        self.file.open()
         if self.problem:
             log.warning(self.problem)
-        loaded = self._file.load()
+        loaded = self.file.load()
         for problem in loaded.problems:
             log.warning(problem)
         if loaded.snapshot:
-            self._ledger.restore(loaded.snapshot.ledger)
-            self._budget.restore(loaded.snapshot.settings, known=loaded.snapshot.known)
+            self.ledger.restore(loaded.snapshot.ledger)
+            self.budget.restore(loaded.snapshot.settings, known=loaded.snapshot.known)
         elif loaded.problems:
-            self._budget.restore(self._budget.settings, known=False)
+            self.budget.restore(self.budget.settings, known=False)
             log.warning(
                 "What was spent before is unknown: paid calls are stopped until you confirm with POST /budget."
             )
@@ -68,7 +62,7 @@ class UsageStore:
     async def run(self) -> None:
         """Save whenever something has changed, until cancelled."""
         while True:
-            await asyncio.sleep(self._interval)
+            await asyncio.sleep(self.interval)
             version, snapshot = self._version(), self._snapshot_if_changed()
             if snapshot:
                 # In a thread: encoding some megabytes and waiting for the disk would delay every stream.
@@ -86,15 +80,15 @@ class UsageStore:
         snapshot = self._snapshot_if_changed()
         if snapshot:
             self._save(self._version(), snapshot)
-        self._file.close()
+        self.file.close()
 
     def _version(self) -> tuple[int, int]:
-        return self._ledger.version, self._budget.version
+        return self.ledger.version, self.budget.version
 
     def _snapshot_if_changed(self) -> Snapshot | None:
         if self._saved == self._version():
             return None
-        return Snapshot(self._ledger.state(), self._budget.settings, self._budget.known)
+        return Snapshot(self.ledger.state(), self.budget.settings, self.budget.known)
 
     def _save(self, version: tuple[int, int], snapshot: Snapshot) -> None:
         # A save that was still waiting for its thread at exit must not overwrite the last one.
@@ -104,7 +98,7 @@ class UsageStore:
 
     def _try_save(self, version: tuple[int, int], snapshot: Snapshot) -> None:
         try:
-            self._file.save(snapshot)
+            self.file.save(snapshot)
         except OSError as error:
             self._report(f"Usage can't be saved at present and is kept in memory: {error}")
             return
@@ -114,7 +108,7 @@ class UsageStore:
 
     def _report(self, failure: str) -> None:
         self._failure = failure
-        now = self._monotonic()
+        now = self.monotonic()
         if self._reported is None or now - self._reported >= REPORT_SECONDS:
             self._reported = now
             log.warning(failure)
