@@ -29,6 +29,7 @@ from addon.exchange.state import Exchange, Exchanges
 from addon.exchange.stored_responses import ROOM, ResolvedRequest, StoredResponses
 from addon.translation.from_anthropic.by_dialect import renderer_for, whole_answer
 from addon.translation.from_anthropic.headers import EVENT_STREAM_HEADERS, client_headers
+from addon.translation.from_anthropic.response_fields import response_fields
 from addon.translation.to_anthropic.conversion_cache import ConversionCache
 from addon.translation.to_anthropic.native import native_translation
 from addon.translation.to_anthropic.request import translate_chat, translate_responses
@@ -189,6 +190,8 @@ class Translate:
             return PassthroughAnswer(streams, exchange.client.error_event, FAST)
         created, reply, dialect = int(exchange.arrived), claude.reply, exchange.dialect
         complete = exchange.complete or dict
+        if dialect == "responses":
+            reply = replace(reply, echo=response_fields(reply.echo, exchange.attempts[-1].request))
         renderer = renderer_for(dialect, reply, created, FAST, complete=complete)
         if exchange.client.streaming:
             return StreamedAnswer(renderer, FAST)

@@ -107,7 +107,7 @@ def test_a_responses_stream_that_breaks_off_ends_in_response_failed(count: int) 
     answer, events = passed_on(), responses()[:count]
     stream = answer.feed(b"".join(events)) + answer.close()
     assert answer.error and not answer.complete
-    told = response_events_of(stream + answer.fail(answer.error))
+    told = response_events_of(stream + answer.fail(answer.error), ours=False)
     assert [event["type"] for event in told].count("response.failed") == 1
     assert told[-1]["response"]["id"] == told[0]["response"]["id"]
     assert told[-1]["response"]["status"] == "failed"

@@ -437,7 +437,7 @@ def test_openai_upstream_answers_responses_after_the_sdks_types(
     fake.script(answer, when="/v1/responses")
     stream, plain = ask_openai(fake, stream=True).content, ask_openai(fake).json()
     assert Response.model_validate(plain, strict=True).status == status
-    last = response_events(stream)[-1]
+    last = response_events(stream, ours=False)[-1]
     assert (last["type"], last["response"]) == (f"response.{status}", plain)
     (item,) = assembled_response(stream)["output"]
     assert item["content"][0]["text"] == "Hello from the fake OpenAI."

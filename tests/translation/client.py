@@ -13,6 +13,8 @@ from openai.types.chat import ChatCompletionChunk
 from openai.types.responses import ResponseStreamEvent
 from pydantic import TypeAdapter
 
+from tests.open_responses import check_event
+
 JsonObject = dict[str, Any]
 
 _RESPONSE_EVENTS: TypeAdapter[Any] = TypeAdapter(ResponseStreamEvent)
@@ -60,12 +62,15 @@ def assembled_chat(stream: bytes) -> JsonObject:
     )  # the helper builds its own, unlisted, classes
 
 
-def response_events(stream: bytes) -> list[JsonObject]:
-    """The events of a Responses stream, each valid after the openai SDK's types and numbered without gaps."""
+def response_events(stream: bytes, *, ours: bool = True) -> list[JsonObject]:
+    """The events of a Responses stream, each valid after the openai SDK's types, ours also after Open Responses, and
+    numbered without gaps."""
     events = []
     for number, (name, data) in enumerate(read_sse(stream)):
         event = json.loads(data)
         _RESPONSE_EVENTS.validate_python(_with_known_code(event), strict=True)
+        if ours:
+            check_event(event)
         assert (event["type"], event["sequence_number"]) == (name, number)
         events.append(event)
     return events

@@ -10,6 +10,7 @@ from addon.translation.errors import openai_error_object
 from addon.translation.from_anthropic.chat import id_tail, strip_fence
 from addon.translation.from_anthropic.citations import CitedText
 from addon.translation.from_anthropic.renderer import TranslatedStream
+from addon.translation.from_anthropic.response_fields import DEFAULTS
 from addon.translation.from_anthropic.responses_items import (
     CallItem,
     Item,
@@ -21,24 +22,6 @@ from addon.translation.from_anthropic.usage import INCOMPLETE_REASONS, responses
 from addon.translation.message_stream import StreamEvent
 from addon.translation.sse import encode_event
 from addon.translation.types import Reply
-
-# The request fields of a response object that the request did not set, as `openai.types.responses.Response` requires
-# them; `Reply.echo` overrides them.
-_DEFAULTS: JsonObject = {
-    "background": False,
-    "instructions": None,
-    "max_output_tokens": None,
-    "metadata": {},
-    "parallel_tool_calls": True,
-    "previous_response_id": None,
-    "reasoning": {"effort": None, "summary": None},
-    "temperature": None,
-    "text": {"format": {"type": "text"}},
-    "tool_choice": "auto",
-    "tools": [],
-    "top_p": None,
-    "truncation": "disabled",
-}
 
 
 class ResponsesStream(TranslatedStream):
@@ -71,7 +54,7 @@ class ResponsesStream(TranslatedStream):
         """The response object so far."""
         incomplete = self._incomplete()
         return {
-            **_DEFAULTS,
+            **DEFAULTS,
             **self._reply.echo,
             "id": f"resp_{id_tail(self._message)}",
             "object": "response",

@@ -32,9 +32,8 @@ _STORED_STATE = ("conversation", "prompt")
 """Fields that refer to something stored at OpenAI."""
 
 _ECHOED = (
-    "background", "instructions", "max_output_tokens", "max_tool_calls", "parallel_tool_calls",
-    "prompt_cache_key", "reasoning", "safety_identifier", "service_tier", "store", "temperature",
-    "text", "tool_choice", "tools", "top_logprobs", "top_p", "truncation", "user", "metadata",
+    "instructions", "max_output_tokens", "metadata", "prompt_cache_key", "reasoning", "safety_identifier", "text",
+    "tool_choice", "tools", "user",
 )  # fmt: skip
 
 
@@ -91,7 +90,7 @@ def reject_stored_state(fields: Fields) -> None:
 
 
 def echo(body: JsonObject) -> JsonObject:
-    """The fields of `body` that a response object repeats."""
+    """The fields of `body` that a response object may repeat."""
     return {name: sanitized(body[name]) for name in _ECHOED if body.get(name) is not None}
 
 

@@ -10,7 +10,6 @@ import pytest
 
 from addon.core.errors import BadRequest
 from addon.core.types import STDLIB
-from addon.translation.from_anthropic.responses import responses_object
 from addon.translation.sealed_thinking import encode_thinking
 from tests.translation.asking import (
     NO_RESULT,
@@ -282,33 +281,16 @@ def test_additional_tools() -> None:
     assert translation.notes == []
 
 
-def test_the_response_repeats_its_request() -> None:
+def test_what_the_response_may_repeat_is_kept() -> None:
     fields = {
         "instructions": "i",
-        "temperature": 0.5,
         "tools": [FLAT],
         "tool_choice": "auto",
         "metadata": {"a": "b"},
         "text": {"verbosity": "low"},
-        "store": False,
         "user": "u",
         "max_output_tokens": 9,
         "reasoning": {"effort": "low"},
-        "truncation": "auto",
     }
-    echo = responses("x", **fields, stream=True).reply.echo
-    assert echo == fields
-
-
-def test_what_a_response_always_has_is_there() -> None:
-    always = {
-        "instructions": None,
-        "metadata": {},
-        "parallel_tool_calls": True,
-        "temperature": None,
-        "tool_choice": "auto",
-        "tools": [],
-        "top_p": None,
-    }
-    shown = responses_object({"id": "msg_1", "content": []}, responses("x").reply, created=0)
-    assert {name: shown[name] for name in always} == always
+    given = {**fields, "temperature": 0.5, "store": False, "truncation": "auto", "stream": True}
+    assert responses("x", **given).reply.echo == fields
