@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import types
-from collections.abc import Iterator
-from typing import Any, Literal, Required, TypeAliasType, Union
+from collections.abc import Iterator, Sequence
+from functools import cache
+from typing import IO, Any, Literal, Required, TypeAliasType, Union
 
 import typing_extensions
 from anthropic.types import message_create_params as stable
 from anthropic.types.beta import message_create_params as beta
+from hypothesis import strategies as st
+from pydantic import BaseModel
+
+from addon.stand_in.record import JsonObject
 
 REQUESTS = (stable.MessageCreateParamsNonStreaming, beta.MessageCreateParamsNonStreaming)
 
@@ -103,3 +109,83 @@ def type_of(kind: Any) -> str:
 
 def names(literal: Any) -> tuple[str, ...]:
     return typing_extensions.get_args(literal)
+
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-9, 9) | TEXT,
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(TEXT, inner, max_size=2),
+    max_leaves=4,
+)
+PLAIN: dict[Any, st.SearchStrategy[Any]] = {
+    str: TEXT,
+    int: st.integers(0, 10**6),
+    float: st.floats(0, 1),
+    bool: st.booleans(),
+    type(None): st.none(),
+}
+
+
+def values(kind: Any) -> st.SearchStrategy[Any]:
+    """Any value of a type."""
+    return st.one_of([_values(choice) for choice in choices(kind) if _is_json(choice)])
+
+
+@cache
+def _values(kind: Any) -> st.SearchStrategy[Any]:
+    origin, arguments = typing_extensions.get_origin(kind), typing_extensions.get_args(kind)
+    if is_object(kind):
+        return st.deferred(lambda: _objects(kind))
+    if origin is Literal:
+        return st.sampled_from(arguments)
+    if kind in PLAIN:
+        return PLAIN[kind]
+    if origin is dict or kind in (object, Any, dict) or not arguments:
+        return st.dictionaries(TEXT, JSON, max_size=2)
+    return st.lists(values(arguments[0]), max_size=2)
+
+
+@cache
+def _objects(kind: Any) -> st.SearchStrategy[JsonObject]:
+    every = fields(kind)
+    needed = {
+        n: values(of) for n, of in every.items() if typing_extensions.get_origin(of) is Required
+    }
+    return st.fixed_dictionaries(
+        needed, optional={n: values(of) for n, of in every.items() if n not in needed}
+    )
+
+
+def _is_json(kind: Any) -> bool:
+    """Not one of the SDK's classes for what comes back, nor a file."""
+    return not (isinstance(kind, type) and issubclass(kind, BaseModel | os.PathLike | IO))
+
+
+def requests(models: Sequence[str]) -> st.SearchStrategy[JsonObject]:
+    """Bodies of requests to /v1/messages that do not say whether they want a stream."""
+    return st.one_of([_requests(kind, models) for kind in REQUESTS])
+
+
+def _requests(kind: Any, models: Sequence[str]) -> st.SearchStrategy[JsonObject]:
+    every = {n: of for n, of in fields(kind).items() if n not in ("betas", "stream")}
+    (message,) = typing_extensions.get_args(bare(every.pop("messages")))
+    needed = {
+        "model": st.sampled_from(models),
+        "max_tokens": st.integers(1, 4096),
+        "messages": st.lists(values(message), min_size=1, max_size=3),
+    }
+    optional = {name: values(of) for name, of in every.items() if name not in needed}
+    return st.fixed_dictionaries(needed, optional=optional)
+
+
+def any_bodies(models: Sequence[str]) -> st.SearchStrategy[JsonObject]:
+    """Bodies whose fields hold anything."""
+    named = sorted({name for kind in REQUESTS for name in fields(kind)} - {"model", "stream"})
+    odd = st.sampled_from([*named, "content", "role", "type"])
+    nested = st.recursive(JSON, lambda inner: st.dictionaries(odd, inner, max_size=3), max_leaves=6)
+    return st.builds(
+        lambda rest, model, messages: rest | {"model": model, "messages": messages},
+        st.dictionaries(st.sampled_from(named), nested | st.lists(nested, max_size=2), max_size=4),
+        st.sampled_from(models),
+        nested | st.lists(nested, max_size=3),
+    )
