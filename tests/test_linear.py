@@ -16,7 +16,7 @@ from addon.core.settings import Settings
 from addon.exchange.access import Visitor, cookie_name, judge
 from addon.exchange.http_messages import lowered
 from addon.exchange.routes import find
-from addon.fallback.causes import cause_of_answer
+from addon.fallback.causes import cause_of_response
 from addon.translation.accumulator import MessageAccumulator
 from addon.translation.errors import from_upstream
 from addon.translation.sse import SSEDecoder
@@ -116,7 +116,7 @@ def test_pages_of_gateways(piece: str) -> None:
 @pytest.mark.parametrize("piece", ["signature ", "thinking", "prompt is too long: 1"])
 def test_what_upstream_says(piece: str) -> None:
     def work(size: int) -> None:
-        cause_of_answer(BadRequest(piece * size), "claude_code", exhausted=False)
+        cause_of_response(BadRequest(piece * size), "claude_code", exhausted=False)
 
     assert_linear(work, 2_000)
 

@@ -11,7 +11,7 @@ import httpx
 
 from addon.claude.catalogue import Catalogue
 from addon.claude.pricing import Tokens, cost_of_response
-from addon.context.summarizer import Summarizer, SummaryAnswer, SummaryTasks
+from addon.context.summarizer import Summarizer, SummaryResponse, SummaryTasks
 from addon.context.summary_memory import SummaryMemory
 from addon.context.tokens.counter import TokenCounter
 from addon.context.window import ContextManager, KnownCuts
@@ -49,7 +49,7 @@ class SummaryCall:
         self.ledger = ledger
         self.clock = clock
 
-    async def __call__(self, request: JsonObject) -> SummaryAnswer:
+    async def __call__(self, request: JsonObject) -> SummaryResponse:
         body = dumps(request)
         model = self.catalogue.get(request["model"])
         reservation = self.paid.reserve(model, len(body), request["max_tokens"])
@@ -67,7 +67,7 @@ class SummaryCall:
             raise
         finally:
             self.paid.budget.release(reservation)
-        return SummaryAnswer(
+        return SummaryResponse(
             text="".join(b.get("text", "") for b in message["content"] if b.get("type") == "text"),
             cost=spent,
             complete=message.get("stop_reason") != "max_tokens",

@@ -65,7 +65,7 @@ FAST_BETA = "fast-mode-2026-02-01"
 SAMPLING = ("temperature", "top_p", "top_k")
 LEVEL_WHEN_SILENT = "medium"
 """The level if thinking is on without one and the model needs a budget."""
-MIN_ANSWER = 2048
+MIN_OUTPUT = 2048
 """max_tokens includes thinking: with less than this, a model that always thinks stops before it writes any text."""
 
 
@@ -125,7 +125,7 @@ def _is_on(asked: ThinkingSource, model: Model, max_tokens: int) -> bool:
         return True
     if asked.on is None:
         # A title or a completion of a few tokens would consist of thinking only.
-        return model.thinking_default and max_tokens >= MIN_ANSWER
+        return model.thinking_default and max_tokens >= MIN_OUTPUT
     return asked.on
 
 
@@ -145,8 +145,8 @@ def _never_off(asked: ThinkingSource, model: Model, out: JsonObject) -> Thinking
     """On models that always think, "off" becomes the lowest effort, and a small max_tokens is raised."""
     if model.thinking_off != "never":
         return asked
-    tiny = out["max_tokens"] < MIN_ANSWER
-    out["max_tokens"] = max(out["max_tokens"], MIN_ANSWER)
+    tiny = out["max_tokens"] < MIN_OUTPUT
+    out["max_tokens"] = max(out["max_tokens"], MIN_OUTPUT)
     if asked.on is False or (tiny and asked.level is None and asked.budget is None):
         return ThinkingSource(on=True, level="low", display=asked.display)
     return asked

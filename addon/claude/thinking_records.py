@@ -46,7 +46,7 @@ class StoreLimits:
 
     total_bytes: int = 256 << 20
     conversation_bytes: int = 8 << 20
-    answers: int = 5_000
+    responses: int = 5_000
     """How many responses. Each takes about a kilobyte even without thinking, since it is recorded that there was
     none."""
     ttl_seconds: float = 7200
@@ -126,7 +126,7 @@ class Records:
         self.touch([record])
         while self.size > self._limits.total_bytes:
             self._forget(next(iter(self._groups)))
-        if len(self._by_key) > self._limits.answers:
+        if len(self._by_key) > self._limits.responses:
             oldest = next(iter(self._groups.values()))
             self._remove(next(iter(oldest.records.values())))
 

@@ -51,7 +51,7 @@ _AHEAD_SHARE = 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SummaryAnswer:
+class SummaryResponse:
     """The result of a call."""
 
     text: str
@@ -61,7 +61,7 @@ class SummaryAnswer:
     """False if it stopped at max_tokens."""
 
 
-type Call = Callable[[JsonObject], Awaitable[SummaryAnswer]]
+type Call = Callable[[JsonObject], Awaitable[SummaryResponse]]
 """POSTs the body to `/v1/messages` with the API key. Raises CCProxyError (budget exceeded, upstream failed)."""
 
 
@@ -262,8 +262,8 @@ class Summarizer:
         body = summary_request(added, tokens, self.model, previous)
         try:
             async with asyncio.timeout(TIMEOUT_SECONDS):
-                answer = await plan.call(body)
-            _check(answer, body)
+                response = await plan.call(body)
+            _check(response, body)
         except (CCProxyError, TimeoutError) as error:
             until = self.clock() + PAUSE_SECONDS
             self.tasks.paused.put((conversation.key, self.model.id), until)
@@ -271,26 +271,26 @@ class Summarizer:
                 "🔄 No summary was made, trimming instead: %s", str(error) or "it took too long"
             )
             return None
-        summary = self._summary(conversation, plan, answer, tokens)
+        summary = self._summary(conversation, plan, response, tokens)
         await self.memory.put(summary, added)
         return Made(summary, _tell(summary, plan.depth))
 
     def _summary(
-        self, conversation: Conversation, plan: _Plan, answer: SummaryAnswer, tokens: int
+        self, conversation: Conversation, plan: _Plan, response: SummaryResponse, tokens: int
     ) -> Summary:
         summary = Summary(
             id=conversation.prefix_digests[plan.span.end].hex(),
             start=plan.span.start,
             end=plan.span.end,
-            text=answer.text.strip(),
+            text=response.text.strip(),
             pins=tuple(pinned(conversation.messages, plan.span)),
             merges=plan.base.merges + 1 if plan.base else 0,
-            complete=answer.complete,
+            complete=response.complete,
             previous=plan.base.id if plan.base else None,
             model=self.model.id,
             created=self.clock(),
             tokens_before=tokens,
-            cost=answer.cost,
+            cost=response.cost,
         )
         view = apply_summary(conversation, summary)
         count = self.counter.count(
@@ -299,11 +299,11 @@ class Summarizer:
         return replace(summary, tokens_after=sum(count.per_message[summary.start : view.covered]))
 
 
-def _check(answer: SummaryAnswer, body: JsonObject) -> None:
+def _check(response: SummaryResponse, body: JsonObject) -> None:
     """Raises CCProxyError if it can't be a summary."""
     asked = len(body["messages"][0]["content"])
-    if len(answer.text.strip()) < max(_LEAST_CHARS, _LEAST_SHARE * asked):
-        raise CCProxyError(f"the summary of {asked} characters has only {len(answer.text)}")
+    if len(response.text.strip()) < max(_LEAST_CHARS, _LEAST_SHARE * asked):
+        raise CCProxyError(f"the summary of {asked} characters has only {len(response.text)}")
 
 
 def _tell(summary: Summary, depth: Depth | None) -> str:

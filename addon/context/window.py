@@ -23,7 +23,7 @@ type Strategy = Literal["summarize", "trim", "none"]
 type Action = Literal["none", "summarized", "reused", "trimmed"]
 
 # The minimum for max_tokens when it must be reduced.
-LEAST_ANSWER = 4_096
+LEAST_OUTPUT = 4_096
 # If the window is smaller than the target, the target becomes this share of the window.
 _TARGET_SHARE = 0.9
 
@@ -137,7 +137,7 @@ class ContextManager:
         self.counter.learn(
             fitted.request, fitted.conversation.model, told.tokens, fitted.fingerprint
         )
-        if told.maximum - told.tokens >= LEAST_ANSWER:
+        if told.maximum - told.tokens >= LEAST_OUTPUT:
             return replace(fitted, request=_clamped(fitted.request, told.maximum - told.tokens))
         # The estimate was too low by this factor, so the limits of the estimate are lowered by it.
         off = min(1.0, fitted.count.total / told.tokens)
@@ -237,7 +237,7 @@ def _clamped(request: JsonObject, room: int) -> JsonObject:
     """`max_tokens` reduced to the room in the window: older models reject more."""
     asked = request.get("max_tokens")
     budget = (request.get("thinking") or {}).get("budget_tokens", 0)
-    most = max(room, LEAST_ANSWER, budget + 1)
+    most = max(room, LEAST_OUTPUT, budget + 1)
     return {**request, "max_tokens": most} if isinstance(asked, int) and asked > most else request
 
 

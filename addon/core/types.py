@@ -1,4 +1,4 @@
-"""Types that rooms share which do not import each other."""
+"""Types that packages share which do not import each other."""
 
 from __future__ import annotations
 

@@ -68,7 +68,7 @@ _STATUSES: Mapping[int, Cause] = {
 }
 
 
-def cause_of_answer(error: CCProxyError, credential: CredentialKind, *, exhausted: bool) -> Cause:
+def cause_of_response(error: CCProxyError, credential: CredentialKind, *, exhausted: bool) -> Cause:
     """The cause of an error response. `exhausted`: its headers say that a limit is used up (429 only)."""
     if error.status == 429:
         return "rate_limited" if exhausted else "busy"

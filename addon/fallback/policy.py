@@ -12,7 +12,7 @@ from typing import Literal
 
 from addon.core.errors import CCProxyError
 from addon.core.types import Phase, Tried
-from addon.fallback.causes import LOGIN_REASONS, Cause, CredentialKind, cause_of_answer
+from addon.fallback.causes import LOGIN_REASONS, Cause, CredentialKind, cause_of_response
 from addon.fallback.cooldowns import Cooldown
 from addon.fallback.rate_limits import Limit, RateLimit
 
@@ -127,7 +127,7 @@ def cause_of(outcome: Outcome, credential: CredentialKind) -> Cause:
         return "no_login"
     if not outcome.answered:
         return _broken(outcome)
-    return cause_of_answer(outcome.error, credential, exhausted=outcome.rate_limit.exhausted)
+    return cause_of_response(outcome.error, credential, exhausted=outcome.rate_limit.exhausted)
 
 
 def _broken(outcome: Outcome) -> Cause:

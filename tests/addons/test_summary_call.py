@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from addon.addons.summary_call import SummaryCall
-from addon.context.summarizer import SummaryAnswer
+from addon.context.summarizer import SummaryResponse
 from addon.core.errors import CCProxyError
 from addon.core.json_codec import dumps
 from addon.core.settings import Settings
@@ -46,7 +46,7 @@ class World:
             clock=lambda: NOW,
         )
 
-    async def make(self) -> SummaryAnswer:
+    async def make(self) -> SummaryResponse:
         return await self.call(REQUEST)
 
     def record(self) -> RequestRecord:

@@ -477,7 +477,7 @@ def test_the_conversation_used_least_recently_goes_first(clock: Clock) -> None:
 def test_beyond_so_many_answers_the_oldest_of_the_least_used_conversation_goes(
     clock: Clock,
 ) -> None:
-    store = ThinkingStore(clock, StoreLimits(answers=4))
+    store = ThinkingStore(clock, StoreLimits(responses=4))
     talks = [Conversation(store, principal=f"user {number}") for number in range(2)]
     for talk in talks:
         for step in range(3):

@@ -15,7 +15,7 @@ from addon.claude.digest import fingerprint_of
 from addon.claude.model import Model
 from addon.context import summarizer as summarizer_module
 from addon.context.selection import choose
-from addon.context.summarizer import PAUSE_SECONDS, Summarizer, SummaryAnswer, SummaryTasks
+from addon.context.summarizer import PAUSE_SECONDS, Summarizer, SummaryResponse, SummaryTasks
 from addon.context.summary_memory import SummaryMemory
 from addon.context.tokens.counter import TokenCounter
 from addon.context.window import ContextManager, Fitted, KnownCuts
@@ -47,14 +47,14 @@ class Upstream:
     complete: bool = True
     gate: asyncio.Event | None = None
 
-    async def __call__(self, body: dict[str, Any]) -> SummaryAnswer:
+    async def __call__(self, body: dict[str, Any]) -> SummaryResponse:
         self.bodies.append(body)
         if self.gate:
             await self.gate.wait()
         if self.error:
             raise self.error
         made = f"Summary number {len(self.bodies)}. " + "It was done as asked, in src/a.py. " * 60
-        return SummaryAnswer(
+        return SummaryResponse(
             text=made if self.answer is None else self.answer, cost=0.01, complete=self.complete
         )
 

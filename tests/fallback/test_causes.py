@@ -3,11 +3,11 @@
 import pytest
 
 from addon.core.errors import BadRequest
-from addon.fallback.causes import cause_of_answer
+from addon.fallback.causes import cause_of_response
 
 
 def cause(message: str) -> str:
-    return cause_of_answer(BadRequest(message), "claude_code", exhausted=False)
+    return cause_of_response(BadRequest(message), "claude_code", exhausted=False)
 
 
 @pytest.mark.parametrize(
