@@ -88,7 +88,7 @@ def assembled_response(stream: bytes) -> JsonObject:
     """A Responses stream as the openai SDK puts it together, from its deltas alone."""
     state: ResponseStreamState[None] = ResponseStreamState(input_tools=omit, text_format=omit)
     snapshot: Any = None
-    for event in response_events(stream):
+    for event in response_events(stream, ours=False):
         state.handle_event(_RESPONSE_EVENTS.validate_python(event))
         snapshot = state._ResponseStreamState__current_snapshot  # type: ignore[attr-defined]
     dumped: JsonObject = snapshot.model_dump(
