@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
+from addon.api.readable import from_stream
 from addon.core.own_http import sync_client
+from addon.core.types import JsonObject
 from addon.stand_in.access import kind_of
 from addon.stand_in.anthropic import FakeAnthropic
 from addon.stand_in.limits import windows
@@ -37,7 +38,7 @@ FILE = "\n".join(
 """Some 2,000 tokens, as a file that is read."""
 
 
-def tool(name: str, argument: str) -> dict[str, Any]:
+def tool(name: str, argument: str) -> JsonObject:
     schema = {
         "type": "object",
         "properties": {argument: {"type": "string"}},
@@ -62,7 +63,7 @@ class Traffic:
         self.pace = pace
         self.http = sync_client(base_url=url, timeout=60, trust_env=False)
         self.system = SYSTEM
-        self.messages: list[dict[str, Any]] = []
+        self.messages: list[JsonObject] = []
         self.limited_until = 0.0
 
     def __enter__(self) -> Self:
@@ -152,7 +153,7 @@ class Traffic:
         for made, text in zip(calls, texts, strict=True):
             self.messages.append({"role": "tool", "tool_call_id": made["id"], "content": text})
 
-    def turn(self, *blocks: str | dict[str, Any]) -> None:
+    def turn(self, *blocks: str | JsonObject) -> None:
         body = {
             "model": "claude-opus-5-5-high",
             "stream": True,
@@ -162,44 +163,30 @@ class Traffic:
         }
         self.messages.append(assistant(self.post(CHAT, body, saying(*blocks))))
 
-    def post(self, path: str, body: dict[str, Any], answer: Answer) -> list[dict[str, Any]]:
-        """The events of the response, which is `answer`."""
+    def post(self, path: str, body: JsonObject, answer: Answer) -> JsonObject:
+        """The response, which says what `answer` does."""
         used = windows({"5h": time.time() + 9_000, "7d": time.time() + 200_000}, utilization=0.62)
         paced = delivered(
             replace(answer, headers=used), hold=FIRST_BYTE * self.pace, every=PER_EVENT * self.pace
         )
         self.fake.script([paced], when=lambda r: r.path == MESSAGES and not is_summary(r))
-        with self.http.stream("POST", path, json=body) as response:
-            events = list(read(response.iter_lines()))
+        response = self.http.post(path, json=body)
         time.sleep(BETWEEN * self.pace)
-        return events
+        return from_stream(response.content)
 
 
 def is_summary(request: Received) -> bool:
     return bool((request.json or {}).get("model") == "claude-opus-4-5")
 
 
-def call(tool_name: str, **arguments: str) -> dict[str, Any]:
+def call(tool_name: str, **arguments: str) -> JsonObject:
     return tool_use(tool_name, arguments)
 
 
-def read(lines: Iterator[str]) -> Iterator[dict[str, Any]]:
-    for line in lines:
-        if line.startswith("data: {"):
-            yield json.loads(line[6:])
-
-
-def assistant(chunks: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """The message that a client keeps of a streamed chat."""
-    text = ""
-    calls: dict[int, dict[str, Any]] = {}
-    for chunk in chunks:
-        for choice in chunk.get("choices") or ():
-            text += choice["delta"].get("content") or ""
-            for part in choice["delta"].get("tool_calls") or ():
-                made = calls.setdefault(part["index"], {"type": "function", "function": {"arguments": ""}})  # fmt: skip
-                made["id"] = part.get("id") or made["id"]
-                made["function"]["name"] = part["function"].get("name") or made["function"]["name"]
-                made["function"]["arguments"] += part["function"].get("arguments") or ""
-    message = {"role": "assistant", "content": text or None}
-    return message | ({"tool_calls": list(calls.values())} if calls else {})
+def assistant(response: JsonObject) -> JsonObject:
+    """The message that a client keeps of a completion."""
+    message = dict(response["choices"][0]["message"])
+    if not message["tool_calls"]:
+        del message["tool_calls"]
+    message.pop("reasoning_content", None)  # as OpenAI clients do
+    return message

@@ -93,3 +93,15 @@ def test_each_says_what_is_allowed(fake: FakeAnthropic) -> None:
     code, output = refused_to_start({"OPENAI_BASE_URL": "no url", "PORT": "70000"}, fake)
     assert code != 0
     assert "OPENAI_BASE_URL" in output and "PORT: '70000' is not allowed" in output
+
+
+def test_a_mitmproxy_without_our_packages_says_what_to_install(
+    fake: FakeAnthropic, tmp_path: Path
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text("import sys; sys.modules['orjson'] = None")
+    proxy = Proxy(fake.url, launch=False, fork=False, PYTHONPATH=str(tmp_path))
+    with pytest.raises(AssertionError, match="did not come up") as ended, proxy:
+        pass
+    said = str(ended.value)
+    assert "has no orjson" in said and "-m pip install -r" in said and "requirements.txt" in said
+    assert "Traceback" not in said

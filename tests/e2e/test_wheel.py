@@ -59,7 +59,7 @@ def test_the_command_is_there(venv: Path, tmp_path: Path) -> None:
 
 
 def test_demo_and_doctor_run_from_there(venv: Path, tmp_path: Path) -> None:
-    assert "all of it as it should be" in ccproxy(venv, tmp_path, "demo", "--check")
+    assert "everything worked as expected" in ccproxy(venv, tmp_path, "demo", "--check")
     port = free_port()
     (tmp_path / ".env").write_text(f"PORT={port}\nANTHROPIC_UPSTREAM_URL=http://127.0.0.1:{port}\n")
     command = [str(venv / "bin" / "ccproxy"), "doctor", "--json"]
