@@ -53,10 +53,10 @@ class Continuity:
             return Continued(stripped, ThinkingTicket(scope, None), change)
         restored = self.store.restore(scope, request, claude.model, claude.digests)
         change = "off (lost_blocks)" if restored.thinking_off else claude.thinking_change
-        return Continued(restored.request, ThinkingTicket(scope, restored.mark), change)
+        return Continued(restored.request, ThinkingTicket(scope, restored.position), change)
 
     def record(self, ticket: ThinkingTicket, request: JsonObject, message: JsonObject) -> None:
-        self.store.record(ticket.scope, request, message, ticket.mark)
+        self.store.record(ticket.scope, request, message, ticket.position)
 
 
 class Thinking:

@@ -64,7 +64,7 @@ class Restored(NamedTuple):
     request: JsonObject
     thinking_off: bool = False
     """Thinking was turned off for this request: with a budget, a tool loop needs blocks that are lost."""
-    mark: Position | None = None
+    position: Position | None = None
     """For `record`, if only `cache_control` is changed before the request is sent."""
 
 
@@ -92,15 +92,19 @@ class ThinkingStore:
         return len(self._records)
 
     def record(
-        self, scope: Scope, request: JsonObject, message: JsonObject, mark: Position | None = None
+        self,
+        scope: Scope,
+        request: JsonObject,
+        message: JsonObject,
+        position: Position | None = None,
     ) -> None:
-        """Stores a response. `request`: the body as it was sent; `message`: the complete Message; `mark`: the one that
-        `restore` returned with that request, so that the request need not be read again."""
+        """Stores a response. `request`: the body as it was sent; `message`: the complete Message; `position`: the one
+        that `restore` returned with that request, so that the request need not be read again."""
         content = message.get("content")
         if not content:
             return
         self._records.expire()
-        prefix, since = mark or self._mark(scope, request)
+        prefix, since = position or self._position(scope, request)
         seen = visible(content)
         key = record_key(scope, seen, prefix)
         known = self._records.find(key)
@@ -138,7 +142,7 @@ class ThinkingStore:
         messages = request.get("messages") or []
         turns, prefix = self._survey(scope, request, known)
         if any(has_thinking(messages[turn.position]) for turn in turns):
-            return Restored(request, mark=Position(prefix, _carried_since(messages, turns)))
+            return Restored(request, position=Position(prefix, _carried_since(messages, turns)))
         self._records.touch(turn.record for turn in turns if turn.record)
         run = _newest_run(turns, model) if _thinks(request, model) else []
         off = _demands_lost_blocks(request, turns, run)
@@ -150,10 +154,10 @@ class ThinkingStore:
         return Restored(
             result,
             thinking_off=off,
-            mark=Position(prefix, run[0].serial if run else None),
+            position=Position(prefix, run[0].serial if run else None),
         )
 
-    def _mark(self, scope: Scope, request: JsonObject) -> Position:
+    def _position(self, scope: Scope, request: JsonObject) -> Position:
         turns, prefix = self._survey(scope, request)
         return Position(prefix, _carried_since(request["messages"], turns))
 
@@ -264,4 +268,4 @@ class ThinkingTicket:
     """What is needed to record the response to an attempt."""
 
     scope: Scope
-    mark: Position | None
+    position: Position | None

@@ -146,7 +146,7 @@ class Client:
         if self.account == "subscription":
             request = for_subscription(request, "Help.")
         restored = self.store.restore(self.scope(), request, model)
-        return translation, restored.request, restored.mark, prepared.betas
+        return translation, restored.request, restored.position, prepared.betas
 
     def scope(self) -> Scope:
         return Scope("me", self.account, self.model)

@@ -210,7 +210,9 @@ class Client:
         self.judge.check(sent, self.account, self.model)
         assert [joined(m) for m in sent["messages"]] == [joined(m) for m in self.messages]
         message = self.judge.answer(sent, self.account, thinks if "thinking" in sent else 0, calls)
-        arguments = (scope, sent, message, restored.mark) if with_mark else (scope, sent, message)
+        arguments = (
+            (scope, sent, message, restored.position) if with_mark else (scope, sent, message)
+        )
         self.recorded.append(arguments)
         if record:
             self.store.record(*arguments)

@@ -59,7 +59,7 @@ class Conversation:
         restored = self.restore()
         if record:
             self.store.record(
-                self.scope, restored.request, answer(*content, **fields), restored.mark
+                self.scope, restored.request, answer(*content, **fields), restored.position
             )
         self.messages.append(seen_by_client(answer(*content)))
         return restored
@@ -396,7 +396,7 @@ def test_digests_that_are_known_are_not_made_again(store: ThinkingStore) -> None
     known = {id(message): message_digest(message) for message in request["messages"]}
     assert store.restore(talk.scope, request, talk.model, known) == talk.restore()
     wrong = dict.fromkeys(known, b"of another message")
-    assert store.restore(talk.scope, request, talk.model, wrong).mark != talk.restore().mark
+    assert store.restore(talk.scope, request, talk.model, wrong).position != talk.restore().position
 
 
 def test_empty_answer_and_empty_history_are_no_trouble(store: ThinkingStore) -> None:
