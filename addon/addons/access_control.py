@@ -87,8 +87,8 @@ def _address(visitor: Visitor) -> str | None:
 
 def _caller(visitor: Visitor, settings: Settings) -> str:
     """The key by which wrong secrets are counted. It must not be a value that the caller can choose."""
-    told = _address(visitor) if settings.tunnel_provider == "cloudflare" else None
-    return told or visitor.peer
+    forwarded = _address(visitor) if settings.tunnel_provider == "cloudflare" else None
+    return forwarded or visitor.peer
 
 
 def _visitor(flow: http.HTTPFlow, exchange: Exchange) -> Visitor:

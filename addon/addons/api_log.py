@@ -13,8 +13,7 @@ from typing import Any, Literal
 from mitmproxy import http
 
 from addon.core.background_writer import BackgroundWriter
-from addon.core.json_codec import JsonError, loads
-from addon.core.redaction import hider, redact, redacted
+from addon.core.redaction import decoded, hider, redacted
 from addon.core.settings import Settings
 from addon.exchange.attempt import Attempt
 from addon.exchange.state import Exchanges
@@ -97,14 +96,14 @@ class ApiLog:
             return
         self.write(exchange.id, f"← {flow.request.method} {flow.request.path}")
         self.write(exchange.id, "← headers", dict(flow.request.headers))
-        self.write(exchange.id, "← body", _decoded(flow.request.raw_content or b""))
+        self.write(exchange.id, "← body", decoded(flow.request.raw_content or b""))
 
     def response(self, flow: http.HTTPFlow) -> None:
         exchange = self.exchanges.get(flow)
         if self.writer is None or exchange is None:
             return
         for attempt in exchange.attempts:
-            self.write(exchange.id, f"→ {_told(attempt)}", attempt.request)
+            self.write(exchange.id, f"→ {_described(attempt)}", attempt.request)
         if exchange.notes or exchange.ignored:
             self.write(exchange.id, "notes", {"notes": exchange.notes, "ignored": exchange.ignored})
         if exchange.answer is not None:
@@ -140,12 +139,5 @@ def _now() -> str:
     return f"{date},{int(seconds % 1 * 1000):03}"
 
 
-def _told(attempt: Attempt) -> str:
+def _described(attempt: Attempt) -> str:
     return f"{attempt.source} {attempt.scheme}://{attempt.host}{attempt.path} {attempt.outcome}".strip()
-
-
-def _decoded(body: bytes) -> Any:
-    try:
-        return loads(body)
-    except JsonError:
-        return redact(body[:2000].decode("utf-8", "replace"))

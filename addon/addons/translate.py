@@ -27,7 +27,7 @@ from addon.exchange.http_messages import lowered
 from addon.exchange.routes import COUNT_TOKENS, INPUT_TOKENS, deployment
 from addon.exchange.state import Exchange, Exchanges
 from addon.exchange.stored_responses import ROOM, ResolvedRequest, StoredResponses
-from addon.translation.from_anthropic.by_dialect import renderer_for, whole_answer
+from addon.translation.from_anthropic.by_dialect import renderer_for, whole_response
 from addon.translation.from_anthropic.headers import EVENT_STREAM_HEADERS, client_headers
 from addon.translation.from_anthropic.response_fields import response_fields
 from addon.translation.to_anthropic.conversion_cache import ConversionCache
@@ -199,7 +199,7 @@ class Translate:
             renderer,
             FAST,
             lambda message: FAST.dumps(
-                whole_answer(dialect, message, reply, created, FAST, complete=complete)
+                whole_response(dialect, message, reply, created, FAST, complete=complete)
             ),
         )
 

@@ -7,8 +7,7 @@ from mitmproxy import http
 from addon.api.endpoints import LocalEndpoints, json_response
 from addon.api.request_history import RequestHistory
 from addon.core.errors import Forbidden, NotFound
-from addon.core.json_codec import FAST
-from addon.core.redaction import hider, redact, redacted
+from addon.core.redaction import decoded, hider, redacted
 from addon.core.settings import Settings
 from addon.core.types import JsonObject
 from addon.exchange.access import is_this_machine
@@ -56,7 +55,7 @@ class Explain(LocalEndpoints):
         self.response(flow)
 
     def entry(self, flow: http.HTTPFlow, exchange: Exchange) -> JsonObject:
-        body = _decoded(flow.request.raw_content or b"")
+        body = decoded(flow.request.raw_content or b"")
         return {
             "id": exchange.id,
             "flow": flow.id,
@@ -83,7 +82,7 @@ class Explain(LocalEndpoints):
             "credential": attempt.credential,
             "url": f"{attempt.scheme}://{attempt.host}:{attempt.port}{attempt.path}",
             "headers": [list(header) for header in attempt.headers],
-            "body": redacted(attempt.request or _decoded(attempt.body), self.hide),
+            "body": redacted(attempt.request or decoded(attempt.body), self.hide),
             "outcome": attempt.outcome or str(status or "broken off"),
             "reason": attempt.reason,
         }
@@ -108,10 +107,3 @@ class Explain(LocalEndpoints):
             raise Forbidden("Conversations are shown only on the machine that ccproxy runs on.")
         if not self.on:
             raise NotFound("Requests are only kept with EXPLAIN=true.", code="explain_off")
-
-
-def _decoded(body: bytes) -> object:
-    try:
-        return FAST.loads(body)
-    except ValueError:
-        return redact(body[:2000].decode("utf-8", "replace"))

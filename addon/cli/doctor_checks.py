@@ -189,10 +189,10 @@ async def upstream(
 
 
 def _clock(response: httpx.Response, now: float) -> Finding:
-    told = http_date(response.headers.get("date"))
-    if told is None:
+    server_time = http_date(response.headers.get("date"))
+    if server_time is None:
         return Finding("clock", "ok", "not compared: the response had no Date")
-    off = now - told
+    off = now - server_time
     if abs(off) <= CLOCK_SECONDS:
         return Finding("clock", "ok", "correct")
     text = f"It is {abs(off):.0f} s {'fast' if off > 0 else 'slow'}, so expiry times are misjudged."

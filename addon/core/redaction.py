@@ -10,6 +10,8 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote, quote_plus
 
+from addon.core.json_codec import JsonError, loads
+
 type Hide = Callable[[str], str]
 
 _KEY = (
@@ -98,6 +100,14 @@ class RedactingFilter(logging.Filter):
             record.exc_info = record.exc_text = None
         record.msg, record.args = self.hide(text), None
         return True
+
+
+def decoded(body: bytes) -> Any:
+    """The JSON value of a body, or the redacted start of its text."""
+    try:
+        return loads(body)
+    except JsonError:
+        return redact(body[:2000].decode("utf-8", "replace"))
 
 
 def hide_in_logs(*secrets: str | None) -> None:

@@ -146,10 +146,10 @@ def encode_native_error(error: CCProxyError, request_id: str | None, codec: Code
 
 
 def _anthropic_body(error: CCProxyError, request_id: str | None) -> JsonObject:
-    told: JsonObject = {"type": error.type, "message": error.message}
+    payload: JsonObject = {"type": error.type, "message": error.message}
     if error.code and error.code not in _OPENAI_CODES:
-        told["details"] = {"error_code": error.code}
-    return {"type": "error", "error": told, "request_id": request_id}
+        payload["details"] = {"error_code": error.code}
+    return {"type": "error", "error": payload, "request_id": request_id}
 
 
 def _openai_error(error: CCProxyError) -> _OpenAIError:
@@ -167,10 +167,10 @@ def from_upstream(status: int, body: bytes, headers: Mapping[str, str], now: flo
 
     The message is upstream's own, unchanged, because people search for it; of a page that is not JSON, an excerpt.
     """
-    told, wait = _error_object(body), asked_wait(headers, now)
-    if told is None:
+    payload, wait = _error_object(body), asked_wait(headers, now)
+    if payload is None:
         return _from_page(status, body, wait)
-    error = _from_object(told, status)
+    error = _from_object(payload, status)
     error.retry_after = wait
     if headers.get("anthropic-ratelimit-unified-status") == "rejected":
         # The subscription's quota is used up: clients that distinguish quotas from rate limits stop retrying.
@@ -180,19 +180,19 @@ def from_upstream(status: int, body: bytes, headers: Mapping[str, str], now: flo
 
 def from_event(data: JsonObject) -> CCProxyError:
     """The error that an `error` event describes, with the status that it would have had as a response."""
-    told = data.get("error")
-    if not isinstance(told, dict):
-        told = {}
-    return _from_object(told, STATUS_BY_TYPE.get(_text(told.get("type")) or "", 500))
+    payload = data.get("error")
+    if not isinstance(payload, dict):
+        payload = {}
+    return _from_object(payload, STATUS_BY_TYPE.get(_text(payload.get("type")) or "", 500))
 
 
-def from_openai_event(told: JsonObject) -> CCProxyError:
+def from_openai_event(payload: JsonObject) -> CCProxyError:
     """The error that ends one of OpenAI's streams, with the status that it would have had as a response.
 
-    `told` holds it under `error`, as chat chunks, failed responses and recorded `error` events do, or is the `error`
+    `payload` holds it under `error`, as chat chunks, failed responses and recorded `error` events do, or is the `error`
     event itself, as in `openai.types.responses.ResponseErrorEvent`.
     """
-    error = told.get("error") or told
+    error = payload.get("error") or payload
     if not isinstance(error, dict):
         error = {"message": error}
     words = [
@@ -206,14 +206,14 @@ def from_openai_event(told: JsonObject) -> CCProxyError:
     return _error(code, _type_of(code), _message(error, code), words[0] if words else None)
 
 
-def _from_object(told: JsonObject, status: int) -> CCProxyError:
-    message = _message(told, status)
-    details = told.get("details")
+def _from_object(payload: JsonObject, status: int) -> CCProxyError:
+    message = _message(payload, status)
+    details = payload.get("details")
     code = _text(details.get("error_code")) if isinstance(details, dict) else None
     for pattern, known in _CODE_BY_MESSAGE:
         if code is None and pattern.search(message):
             code = known
-    return _error(status, _text(told.get("type")) or _type_of(status), message, code)
+    return _error(status, _text(payload.get("type")) or _type_of(status), message, code)
 
 
 def _from_page(status: int, body: bytes, retry_after: float | None) -> CCProxyError:
@@ -242,14 +242,14 @@ def _error_object(body: bytes) -> JsonObject | None:
         value: Any = json.loads(body)
     except (ValueError, RecursionError):
         return None
-    told = value.get("error") if isinstance(value, dict) else None
-    if isinstance(told, str):
-        return {"message": told}
-    return told if isinstance(told, dict) else None
+    payload = value.get("error") if isinstance(value, dict) else None
+    if isinstance(payload, str):
+        return {"message": payload}
+    return payload if isinstance(payload, dict) else None
 
 
-def _message(told: JsonObject, status: int) -> str:
-    message = _text(told.get("message")) or f"Upstream returned {status}"
+def _message(payload: JsonObject, status: int) -> str:
+    message = _text(payload.get("message")) or f"Upstream returned {status}"
     return _SECRET.sub("[key]", message[:_MAX_MESSAGE])
 
 

@@ -23,7 +23,7 @@ from addon.stand_in.messages import Accepted, Judge
 from addon.stand_in.record import JsonObject
 from addon.stand_in.stream import Turn, text, thinking, tool_use
 from addon.stand_in.thinking import takes_thinking
-from addon.translation.from_anthropic.by_dialect import whole_answer
+from addon.translation.from_anthropic.by_dialect import whole_response
 from addon.translation.to_anthropic.request import translate_chat
 from addon.translation.types import RequestOptions, Translation
 from tests.budget import examples
@@ -113,7 +113,7 @@ class Client:
         answer = self.judge.answer(taken, turn(taken, thoughts, calls))
         if remembered:
             self.store.record(self.scope(), sent, answer, mark)
-        kept = whole_answer("chat", answer, translation.reply, 0, FAST)["choices"][0]["message"]
+        kept = whole_response("chat", answer, translation.reply, 0, FAST)["choices"][0]["message"]
         seen = {name: kept[name] for name in ("role", "content", "tool_calls") if name in kept}
         self.messages.append(json.loads(json.dumps(seen)))
 

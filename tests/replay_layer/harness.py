@@ -33,7 +33,7 @@ from addon.exchange.answer import BufferedAnswer, StreamedAnswer
 from addon.exchange.attempt import Attempt
 from addon.exchange.state import Exchange, Exchanges
 from addon.replay_layer import ReplayLayer, Timing, UpstreamFailedHook
-from addon.translation.from_anthropic.by_dialect import renderer_for, whole_answer
+from addon.translation.from_anthropic.by_dialect import renderer_for, whole_response
 from addon.translation.types import Reply
 
 UPSTREAM = ("up.example", 80)
@@ -143,7 +143,7 @@ class Script:
             StreamedAnswer(renderer, FAST)
             if self.streaming
             else BufferedAnswer(
-                renderer, FAST, lambda m: FAST.dumps(whole_answer(dialect, m, reply, 0, FAST))
+                renderer, FAST, lambda m: FAST.dumps(whole_response(dialect, m, reply, 0, FAST))
             )
         )
         flow.response.headers = http.Headers(content_type="text/event-stream")

@@ -32,7 +32,7 @@ def renderer_for(
             return NativeStream(reply, codec, request_id=request_id)
 
 
-def whole_answer(
+def whole_response(
     dialect: Dialect,
     message: JsonObject,
     reply: Reply,

@@ -246,9 +246,9 @@ def responses_object(
 
 def failed_response(response: JsonObject, error: CCProxyError) -> JsonObject:
     """`response` as it is reported when `error` has ended it."""
-    told = openai_error_object(error)
-    told["code"] = told["code"] or told["type"]
-    return {**response, "status": "failed", "error": told}
+    shown = openai_error_object(error)
+    shown["code"] = shown["code"] or shown["type"]
+    return {**response, "status": "failed", "error": shown}
 
 
 def _replayed(message: JsonObject, json_object: bool) -> Iterator[StreamEvent]:

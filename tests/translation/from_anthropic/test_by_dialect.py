@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from addon.core.types import Dialect
-from addon.translation.from_anthropic.by_dialect import renderer_for, whole_answer
+from addon.translation.from_anthropic.by_dialect import renderer_for, whole_response
 from addon.translation.message_stream import MessageStream
 from addon.translation.types import Reply
 from tests.translation.client import read_sse
@@ -129,7 +129,7 @@ def _carrying(values: list[str]) -> JsonObject:
 @given(messages())
 def test_translating_leaves_the_message_alone(dialect: Dialect, whole: JsonObject) -> None:
     before = json.dumps(whole)
-    answer = whole_answer(dialect, whole, REPLY, 1_700_000_000)
+    answer = whole_response(dialect, whole, REPLY, 1_700_000_000)
     assert json.dumps(whole) == before
     assert answer["model"] == "asked-for"
 
