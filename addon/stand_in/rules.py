@@ -28,14 +28,14 @@ def check_marks(body: JsonObject, long_ttl: bool) -> None:
     for path, mark in marks:
         _check_mark(path, mark, long_ttl)
         ttl = mark.get("ttl") or "5m"
-        if ttl == "1h" and shortest_seen == "5m":
+        if ttl == "1h" and shortest_seen == "5m":  # anthropics/claude-code#39599
             raise invalid(
                 "a ttl='1h' cache_control block must not come after a ttl='5m' cache_control block. Note that "
                 "blocks are processed in the following order: `tools`, `system`, `messages`.",
                 f"{path}.cache_control.ttl",
             )
         shortest_seen = ttl
-    if len(marks) > MOST_MARKS:
+    if len(marks) > MOST_MARKS:  # tghamm/Anthropic.SDK#50
         raise invalid(
             f"A maximum of {MOST_MARKS} blocks with cache_control may be provided. Found {len(marks)}."
         )
@@ -168,7 +168,7 @@ def _check_sampling(asked: Asked) -> None:
             raise invalid(f"`{name}` is deprecated for this model.")
     if asked.model.sampling != "accepted":
         return
-    if {"temperature", "top_p"} <= set(given):
+    if {"temperature", "top_p"} <= set(given):  # Vali-98/ChatterUI#564
         raise invalid(
             "`temperature` and `top_p` cannot both be specified for this model. Please use only one."
         )
@@ -279,7 +279,7 @@ def _check_prefill(asked: Asked) -> None:
         return
     if asked.body.get("compaction") or asked.body.get("fallback_credit_token"):
         return  # a request for a summary, or one that a fallback goes on with, may end in an answer
-    if not asked.model.prefill:
+    if not asked.model.prefill:  # smallmain/vscode-unify-chat-provider#249
         raise invalid(
             "This model does not support assistant message prefill. The conversation must end with a user message."
         )

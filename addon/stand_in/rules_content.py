@@ -171,7 +171,7 @@ def _check_message(message: JsonObject, index: int, model: FakeModel, final: boo
         return
     if not isinstance(content, str | list):
         raise invalid("Input should be a valid list", f"{at}.content")
-    if not content and not (final and role == "assistant"):
+    if not content and not (final and role == "assistant"):  # anthropics/claude-code#6774
         raise invalid(
             "all messages must have non-empty content except for the optional final assistant message",
             at,
@@ -212,11 +212,12 @@ def _check_role(kind: str, at: str, role: str) -> None:
 def _check_text(block: JsonObject, at: str) -> None:
     if not isinstance(block["text"], str):
         raise invalid("Input should be a valid string", f"{at}.text.text")
-    if not block["text"]:
+    if not block["text"]:  # anthropics/claude-code#59812
         raise invalid("text content blocks must be non-empty", "messages")
 
 
 def _check_blank(block: JsonObject) -> None:
+    # anthropics/claude-code#23440
     if isinstance(block["text"], str) and block["text"].isspace():
         raise invalid("text content blocks must contain non-whitespace text", "messages")
 
@@ -295,7 +296,7 @@ def _check_results(turn: Turn, called: Sequence[str]) -> list[str]:
             leading = False
             continue
         id = block["tool_use_id"]
-        if id not in called:
+        if id not in called:  # continuedev/continue#4751
             raise invalid(
                 f"unexpected `tool_use_id` found in `tool_result` blocks: {id}. Each `tool_result` block must have a "
                 "corresponding `tool_use` block in the previous message.",
@@ -312,7 +313,7 @@ def _check_results(turn: Turn, called: Sequence[str]) -> list[str]:
 
 
 def _check_answered(called: Sequence[str], answered: Sequence[str], index: int) -> None:
-    if missing := [id for id in called if id not in answered]:
+    if missing := [id for id in called if id not in answered]:  # aliasrobotics/cai#182
         raise invalid(
             "`tool_use` ids were found without `tool_result` blocks immediately after: "
             f"{', '.join(missing)}. Each `tool_use` block must have a corresponding `tool_result` block in the "

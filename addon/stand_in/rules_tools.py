@@ -57,7 +57,7 @@ def _check_schema(schema: object, at: str) -> None:
         raise invalid("Field required", at)
     if not isinstance(schema, dict):
         raise invalid("Input should be a valid dictionary", at)
-    if schema.keys() & {"anyOf", "oneOf", "allOf"}:
+    if schema.keys() & {"anyOf", "oneOf", "allOf"}:  # anthropics/claude-code#40075
         raise invalid("input_schema does not support oneOf, allOf, or anyOf at the top level", at)
     if "type" not in schema:
         raise invalid("Field required", f"{at}.type")
@@ -111,7 +111,7 @@ def check_tool_choice(body: JsonObject, model: FakeModel) -> None:
 def _check_forced(choice: JsonObject, body: JsonObject, model: FakeModel) -> None:
     if not model.forced_tools:
         raise invalid('tool_choice: type "tool" and "any" are not supported for this model.')
-    if (body.get("thinking") or {}).get("type") == "enabled":
+    if (body.get("thinking") or {}).get("type") == "enabled":  # mastra-ai/mastra#7507
         raise invalid("Thinking may not be enabled when tool_choice forces tool use.")
     names = [tool.get("name") for tool in body["tools"]]
     if choice["type"] == "tool" and choice.get("name") not in names:
