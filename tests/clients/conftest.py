@@ -9,7 +9,7 @@ import pytest
 from tests.clients import install
 from tests.e2e.conftest import running, settings, world
 
-__all__ = ["aider", "claude", "codex", "running", "settings", "world"]
+__all__ = ["ai_sdk", "aider", "claude", "codex", "running", "settings", "world"]
 
 
 @pytest.fixture(scope="session")
@@ -20,6 +20,11 @@ def codex(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def claude() -> Path:
     return install.claude()
+
+
+@pytest.fixture(scope="session")
+def ai_sdk(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return install.ai_sdk(tmp_path_factory.mktemp("ai_sdk"))
 
 
 @pytest.fixture(scope="session")

@@ -49,6 +49,14 @@ def claude() -> Path:
     return program
 
 
+def ai_sdk(into: Path) -> Path:
+    """`ai_sdk/talk.mjs` beside the packages that ai_sdk/package-lock.json pins; `node` runs it."""
+    if not (shutil.which("node") and shutil.which("npm")):
+        _missing("Node.js and npm")
+    _npm_ci("ai_sdk", into)
+    return Path(shutil.copy(HERE / "ai_sdk" / "talk.mjs", into))
+
+
 def aider(into: Path) -> Path:
     """The `aider` command; it pins each of its own requirements."""
     python = next(filter(_makes_environments, ("python3.12", "python3.11", "python3.10")), None)
