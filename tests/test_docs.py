@@ -29,20 +29,13 @@ from tests.translation.asking import U, chat, responses
 BUILTIN_MODELS = text("addon/claude/models.toml")
 DEFAULTS = Settings.from_env({})
 NOT_SET = "-"
-IN_ITALICS = "*(one sentence)*"
-"""Stands in the README for a default that is too long for it."""
 OF_OTHER_PROGRAMS = ("OPENAI_API_BASE", "ANTHROPIC_BASE_URL")
 
 # ---- settings
 
 ENVIRONMENT = {item.metadata["env"]: item for item in described()}
-TABLES = {
-    name: {code(cells[0])[0]: cells[1] for cells in rows(part)}
-    for name, part in (
-        ("README.md", section(text("README.md"), "Configuration")),
-        ("docs/CONFIGURATION.md", text("docs/CONFIGURATION.md").partition("## Files")[0]),
-    )
-}
+SETTINGS = text("docs/CONFIGURATION.md").partition("## Files")[0]
+DEFAULTS_WRITTEN = {code(cells[0])[0]: cells[1] for cells in rows(SETTINGS)}
 
 
 def value_of(variable: str, written: str) -> Any:
@@ -53,27 +46,17 @@ def value_of(variable: str, written: str) -> Any:
     return item.metadata["parse"](written.strip("`"))
 
 
-@pytest.mark.parametrize(
-    ("document", "variable", "default"),
-    [
-        (document, variable, default)
-        for document, table in TABLES.items()
-        for variable, default in table.items()
-        if default != IN_ITALICS
-    ],
-)
-def test_a_default_in_a_table_is_the_codes(document: str, variable: str, default: str) -> None:
+@pytest.mark.parametrize(("variable", "default"), DEFAULTS_WRITTEN.items())
+def test_a_default_in_the_table_is_the_codes(variable: str, default: str) -> None:
     assert value_of(variable, default) == getattr(DEFAULTS, ENVIRONMENT[variable].name)
 
 
 def test_the_table_of_settings_has_every_setting_and_no_other() -> None:
-    assert set(TABLES["docs/CONFIGURATION.md"]) == set(ENVIRONMENT)
+    assert set(DEFAULTS_WRITTEN) == set(ENVIRONMENT)
 
 
 def test_a_dash_means_that_nothing_is_set() -> None:
-    dashes = [
-        name for name, default in TABLES["docs/CONFIGURATION.md"].items() if default == NOT_SET
-    ]
+    dashes = [name for name, default in DEFAULTS_WRITTEN.items() if default == NOT_SET]
     assert [name for name in dashes if getattr(DEFAULTS, ENVIRONMENT[name].name)] == []
 
 
@@ -121,8 +104,8 @@ def test_the_example_of_a_models_file_is_one() -> None:
 
 
 def listed_endpoints() -> list[tuple[str, str]]:
-    cells = [row[0] for row in rows(section(text("README.md"), "Endpoints"))]
-    cells += [row[1] for row in rows(section(text("README.md"), "Endpoints"))]
+    cells = [row[0] for row in rows(section(text("docs/GUIDE.md"), "Endpoints"))]
+    cells += [row[1] for row in rows(section(text("docs/GUIDE.md"), "Endpoints"))]
     return re.findall(r"`(GET|POST|DELETE) (/[^`]*)`", " ".join(cells))
 
 
@@ -188,9 +171,9 @@ def test_every_command_of_start_sh_exists() -> None:
 # ---- models
 
 
-def test_model_names_in_the_readme_are_understood_as_it_says() -> None:
+def test_model_names_in_the_guide_are_understood_as_it_says() -> None:
     catalogue = Catalogue.load(BUILTIN_MODELS)
-    for cells in rows(section(text("README.md"), "Model names")):
+    for cells in rows(section(text("docs/GUIDE.md"), "Model names")):
         for name in code(cells[0]):
             if "claude" in name and "=" not in name:
                 choice = parse(name)

@@ -1,4 +1,4 @@
-"""What the README tells people to type does what it says."""
+"""What README and guide tell people to type does what it says."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from tests.e2e.conftest import World
 
 HERE = "http://localhost:8082"
 FAIL_LOUDLY = 'set -e; curl() { command curl -sS --fail-with-body "$@"; }\n'
-SHELL = [block for block in blocks(text("README.md"), "bash") if "curl " in block]
-PYTHON = blocks(text("README.md"), "python")
+TEXT = text("README.md") + text("docs/GUIDE.md")
+SHELL = [block for block in blocks(TEXT, "bash") if "curl " in block]
+PYTHON = blocks(TEXT, "python")
 
 
 def first_line(block: str) -> str:
