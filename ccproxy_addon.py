@@ -69,7 +69,6 @@ from addon.context.tokens.counter import make_counter
 from addon.context.window import CUTS_KEPT, KnownCuts
 from addon.core.environment import environment, from_env_file, models_files
 from addon.core.errors import CCProxyError
-from addon.core.json_codec import FAST
 from addon.core.lazy_http import LazyTransport
 from addon.core.lru import Lru
 from addon.core.own_http import async_client
@@ -124,7 +123,7 @@ class Shared:
         self.continuity = Continuity(ThinkingStore(time.monotonic))
         self.counter = make_counter(settings)
         self.history = RequestHistory()
-        self.metrics, self.hub = Metrics(), LiveHub(FAST)
+        self.metrics, self.hub = Metrics(), LiveHub()
         self.recorder = UsageRecorder(
             self.exchanges,
             self.ledger,

@@ -10,7 +10,6 @@ import pytest
 from mitmproxy import http
 
 from addon.core.errors import BadRequest
-from addon.core.json_codec import FAST
 from addon.core.redaction import RedactingFilter, excerpt, redact, redacted
 from addon.core.settings import Settings
 from addon.exchange.access import Visitor, cookie_name, judge
@@ -45,7 +44,7 @@ def test_hiding_secrets(hide: Callable[[str], object], piece: str) -> None:
 
 
 def answer(block: dict[str, object], *deltas: dict[str, object]) -> object:
-    message = MessageAccumulator(FAST)
+    message = MessageAccumulator()
     message.add({"type": "message_start", "message": {"content": []}})
     message.add({"type": "content_block_start", "index": 0, "content_block": block})
     for delta in deltas:

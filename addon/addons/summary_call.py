@@ -16,7 +16,7 @@ from addon.context.summary_memory import SummaryMemory
 from addon.context.tokens.counter import TokenCounter
 from addon.context.window import ContextManager, KnownCuts
 from addon.core.errors import BadGateway, CCProxyError
-from addon.core.json_codec import FAST, dumps
+from addon.core.json_codec import dumps
 from addon.core.settings import Settings
 from addon.core.types import JsonObject
 from addon.exchange.claude_request import ANTHROPIC_VERSION
@@ -92,7 +92,7 @@ class SummaryCall:
             raise from_upstream(
                 response.status_code, response.content, response.headers, self.clock()
             )
-        return read_message(response.content, FAST)
+        return read_message(response.content)
 
 
 class Services(Protocol):

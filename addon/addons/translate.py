@@ -12,7 +12,7 @@ from addon.addons.model_list import ModelList
 from addon.claude.model import Model
 from addon.claude.names import ModelChoice, parse
 from addon.core.errors import BadRequest, CCProxyError, NotFound
-from addon.core.json_codec import FAST, read_body
+from addon.core.json_codec import dumps, read_body
 from addon.core.settings import Settings
 from addon.core.types import Dialect, JsonObject
 from addon.exchange.answer import (
@@ -186,20 +186,19 @@ class Translate:
         if claude is None or claude.counts_tokens:
             streams = headers.get("content-type", "").startswith("text/event-stream")
             if claude is not None and exchange.dialect == "responses":
-                return InputTokensAnswer(exchange.client.error_event, FAST)
-            return PassthroughAnswer(streams, exchange.client.error_event, FAST)
+                return InputTokensAnswer(exchange.client.error_event)
+            return PassthroughAnswer(streams, exchange.client.error_event)
         created, reply, dialect = int(exchange.arrived), claude.reply, exchange.dialect
         complete = exchange.complete or dict
         if dialect == "responses":
             reply = replace(reply, echo=response_fields(reply.echo, exchange.attempts[-1].request))
-        renderer = renderer_for(dialect, reply, created, FAST, complete=complete)
+        renderer = renderer_for(dialect, reply, created, complete=complete)
         if exchange.client.streaming:
-            return StreamedAnswer(renderer, FAST)
+            return StreamedAnswer(renderer)
         return BufferedAnswer(
             renderer,
-            FAST,
-            lambda message: FAST.dumps(
-                whole_response(dialect, message, reply, created, FAST, complete=complete)
+            lambda message: dumps(
+                whole_response(dialect, message, reply, created, complete=complete)
             ),
         )
 

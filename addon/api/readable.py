@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from addon.core.json_codec import FAST
+from addon.core.json_codec import loads
 from addon.core.types import JsonObject
 from addon.translation.message_stream import MessageStream
 from addon.translation.sse import SSEDecoder
@@ -31,7 +31,7 @@ def readable(body: JsonObject) -> str:
 
 def from_stream(data: bytes) -> JsonObject:
     """The message, completion or response that an event stream describes. Raises ValueError if there is none."""
-    stream = MessageStream(FAST)
+    stream = MessageStream()
     stream.feed(data)
     if stream.message:
         return stream.message
@@ -44,7 +44,7 @@ def from_stream(data: bytes) -> JsonObject:
 
 def _json(data: bytes) -> JsonObject:
     try:
-        value = FAST.loads(data)
+        value = loads(data)
     except ValueError:  # [DONE]
         return {}
     return value if isinstance(value, dict) else {}

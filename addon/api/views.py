@@ -8,7 +8,7 @@ from mitmproxy.contentviews import Contentview, Metadata, SyntaxHighlight
 
 from addon.api.readable import from_stream, readable
 from addon.api.request_history import RequestHistory, as_text
-from addon.core.json_codec import FAST
+from addon.core.json_codec import loads
 from addon.core.types import JsonObject
 from addon.exchange.routes import find
 
@@ -53,7 +53,7 @@ class ExplanationView(Contentview):
 def _body(data: bytes, metadata: Metadata) -> JsonObject:
     if "event-stream" in (metadata.content_type or ""):
         return from_stream(data)
-    body = FAST.loads(data)
+    body = loads(data)
     if not isinstance(body, dict):
         raise ValueError("it is not an object")
     return body

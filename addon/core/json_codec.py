@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 import orjson
 
 from addon.core.errors import BadRequest, TooLarge, UnsupportedMedia
-from addon.core.types import STDLIB, Codec, JsonObject
+from addon.core.types import JsonObject
 
 MAX_BODY = 33 * 1024 * 1024
 """Bytes. Anthropic itself rejects bodies of more than 32 MB."""
@@ -81,10 +81,8 @@ def dumps(value: Any) -> bytes:
     try:
         return orjson.dumps(value)
     except TypeError:
-        return STDLIB.dumps(value)
-
-
-FAST = Codec(loads=loads, dumps=dumps)
+        text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+        return text.encode("utf-8", "replace")
 
 
 def read_body(raw: bytes, encoding: str = "") -> JsonObject:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -27,18 +25,3 @@ class Tried:
     waited: bool = False
     trimmed: bool = False
     stripped: bool = False
-
-
-def _dumps(value: Any) -> bytes:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
-
-
-@dataclass(frozen=True, slots=True)
-class Codec:
-    """The JSON implementation, passed in so that a faster one can be used (`loads` takes bytes or str)."""
-
-    loads: Callable[[bytes | str], Any] = json.loads
-    dumps: Callable[[Any], bytes] = _dumps
-
-
-STDLIB = Codec()

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import Protocol
 
 from addon.core.errors import BadGateway, CCProxyError
-from addon.core.types import Codec, JsonObject
+from addon.core.json_codec import dumps, loads
+from addon.core.types import JsonObject
 from addon.translation.errors import from_openai_event
 from addon.translation.from_anthropic.renderer import Renderer
 from addon.translation.from_anthropic.responses import failed_response
@@ -18,9 +19,9 @@ from addon.translation.sse import ServerSentEvent, SSEDecoder, encode_event
 class StreamedAnswer:
     """Claude's stream, rendered event by event for a client that reads events."""
 
-    def __init__(self, renderer: Renderer, codec: Codec) -> None:
+    def __init__(self, renderer: Renderer) -> None:
         self.renderer = renderer
-        self.stream = MessageStream(codec)
+        self.stream = MessageStream()
         self.keep: Callable[[JsonObject], None] | None = None
         """Called once with the complete message, before its end is given out: a client's next request, which needs
         what is kept, may be here before upstream's connection has come to its own end."""
@@ -76,11 +77,9 @@ class BufferedAnswer(StreamedAnswer):
     plain request that may run over ten minutes.
     """
 
-    def __init__(
-        self, renderer: Renderer, codec: Codec, body: Callable[[JsonObject], bytes]
-    ) -> None:
+    def __init__(self, renderer: Renderer, body: Callable[[JsonObject], bytes]) -> None:
         """`body` renders the whole message in the client's dialect."""
-        super().__init__(renderer, codec)
+        super().__init__(renderer)
         self.body = body
 
     def feed(self, data: bytes) -> bytes:
@@ -102,12 +101,9 @@ _RESPONSES_ENDS = ("response.completed", "response.incomplete", "response.failed
 class PassthroughAnswer:
     """Another API's answer, handed through as it is: whole events of a stream, or a plain body."""
 
-    def __init__(
-        self, streaming: bool, fail: Callable[[CCProxyError], bytes], codec: Codec
-    ) -> None:
+    def __init__(self, streaming: bool, fail: Callable[[CCProxyError], bytes]) -> None:
         self.decoder = SSEDecoder() if streaming else None
         self.render_failure = fail
-        self.codec = codec
         self.pieces: list[bytes] = []
         self.began = False
         self.complete = False
@@ -170,7 +166,7 @@ class PassthroughAnswer:
 
     def read(self, data: bytes) -> JsonObject:
         try:
-            value = self.codec.loads(data)
+            value = loads(data)
         except ValueError:
             return {}
         return value if isinstance(value, dict) else {}
@@ -182,7 +178,7 @@ class PassthroughAnswer:
             return self.render_failure(error)
         failed = failed_response(self.response, error)
         event = {"type": "response.failed", "response": failed, "sequence_number": self.sequence}
-        return encode_event(self.codec.dumps(event), "response.failed")
+        return encode_event(dumps(event), "response.failed")
 
     def break_off(self, error: CCProxyError) -> None:
         self.error = error
@@ -191,15 +187,15 @@ class PassthroughAnswer:
 class InputTokensAnswer(PassthroughAnswer):
     """Anthropic's token count in OpenAI's form (`openai.types.responses.InputTokenCountResponse`)."""
 
-    def __init__(self, fail: Callable[[CCProxyError], bytes], codec: Codec) -> None:
-        super().__init__(False, fail, codec)
+    def __init__(self, fail: Callable[[CCProxyError], bytes]) -> None:
+        super().__init__(False, fail)
 
     def close(self) -> bytes:
         count = self.read(super().close()).get("input_tokens")
         if not isinstance(count, int):
             self.error = BadGateway("Anthropic's answer has no token count.")
             return b""
-        return self.codec.dumps({"object": "response.input_tokens", "input_tokens": count})
+        return dumps({"object": "response.input_tokens", "input_tokens": count})
 
 
 class AnswerStream(Protocol):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from mitmproxy import http
 
 from addon.core.errors import CCProxyError
-from addon.core.json_codec import FAST
+from addon.core.json_codec import dumps
 from addon.core.types import Dialect
 from addon.exchange.routes import dialect_of
 from addon.translation.errors import error_body, from_upstream
@@ -50,7 +50,7 @@ class Client:
         return encode_comment(f"source={source} reason={reason or 'none'}{change}")
 
     def error_event(self, error: CCProxyError) -> bytes:
-        return renderer_for(self.dialect, Reply(model=""), 0, FAST).fail(error)
+        return renderer_for(self.dialect, Reply(model=""), 0).fail(error)
 
     def error_response(
         self, error: CCProxyError, headers: Mapping[str, str] | None = None
@@ -73,9 +73,7 @@ def _response(dialect: Dialect, error: CCProxyError) -> http.Response:
     status, body = error_body(error, dialect)
     response = http.Response.make(
         status,
-        FAST.dumps(
-            body
-        ),  # an error may quote what no UTF-8 can hold: a lone surrogate of the client's
+        dumps(body),  # an error may quote what no UTF-8 can hold: a lone surrogate of the client's
         {"content-type": "application/json; charset=utf-8"},
     )
     if error.retry_after is not None:

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 from addon.core.errors import BadGateway
-from addon.core.types import STDLIB, Codec, JsonObject
+from addon.core.json_codec import loads
+from addon.core.types import JsonObject
 
 # delta type -> the field of the delta that holds the next piece of text
 _GROWING = {
@@ -27,8 +28,7 @@ class MessageAccumulator:
     kept unchanged, so that a message can be passed on complete.
     """
 
-    def __init__(self, codec: Codec = STDLIB) -> None:
-        self._codec = codec
+    def __init__(self) -> None:
         self._message: JsonObject = {}
         self._usage: JsonObject = {}
         self._blocks: dict[int, BlockAccumulator] = {}
@@ -44,7 +44,7 @@ class MessageAccumulator:
         contains its complete members only."""
         if not self._message:
             return {}
-        content = [block.value(self._codec.loads) for block in self._blocks.values()]
+        content = [block.value(loads) for block in self._blocks.values()]
         return {**self._message, "content": content, "usage": self.usage}
 
     def add(self, event: JsonObject) -> None:

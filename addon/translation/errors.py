@@ -21,8 +21,9 @@ from addon.core.errors import (
     Unauthorized,
     UnsupportedMedia,
 )
+from addon.core.json_codec import dumps
 from addon.core.retry_after import asked_wait
-from addon.core.types import Codec, Dialect, JsonObject
+from addon.core.types import Dialect, JsonObject
 from addon.translation.sse import encode_event
 
 
@@ -135,14 +136,14 @@ def openai_error_object(error: CCProxyError) -> JsonObject:
     }
 
 
-def encode_chat_error(error: CCProxyError, codec: Codec) -> bytes:
+def encode_chat_error(error: CCProxyError) -> bytes:
     """`error` as the last event of a chat stream: the OpenAI SDKs raise on a chunk with `error`."""
-    return encode_event(codec.dumps({"error": openai_error_object(error)}))
+    return encode_event(dumps({"error": openai_error_object(error)}))
 
 
-def encode_native_error(error: CCProxyError, request_id: str | None, codec: Codec) -> bytes:
+def encode_native_error(error: CCProxyError, request_id: str | None) -> bytes:
     """`error` as the last event of Anthropic's stream."""
-    return encode_event(codec.dumps(_anthropic_body(error, request_id)), "error")
+    return encode_event(dumps(_anthropic_body(error, request_id)), "error")
 
 
 def _anthropic_body(error: CCProxyError, request_id: str | None) -> JsonObject:

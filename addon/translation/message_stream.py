@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from addon.core.errors import BadGateway, CCProxyError
-from addon.core.types import STDLIB, Codec, JsonObject
+from addon.core.json_codec import loads
+from addon.core.types import JsonObject
 from addon.translation.accumulator import MessageAccumulator
 from addon.translation.errors import from_event
 from addon.translation.sse import ServerSentEvent, SSEDecoder
@@ -38,10 +39,9 @@ class MessageStream:
     client has received no content.
     """
 
-    def __init__(self, codec: Codec = STDLIB) -> None:
-        self._codec = codec
+    def __init__(self) -> None:
         self._decoder = SSEDecoder()
-        self._accumulator = MessageAccumulator(codec)
+        self._accumulator = MessageAccumulator()
         self._stop_reason: str | None = None
         self.began = False
         self.ended = False
@@ -99,7 +99,7 @@ class MessageStream:
                     return
 
     def _decode(self, sse: ServerSentEvent) -> StreamEvent:
-        data = decode_object(sse.data, self._codec, "an event")
+        data = decode_object(sse.data, "an event")
         kind = data.get("type")
         if not isinstance(kind, str):
             kind = data["type"] = sse.event
@@ -121,17 +121,17 @@ class MessageStream:
                 self.ended = True
 
 
-def read_message(body: bytes, codec: Codec = STDLIB) -> JsonObject:
+def read_message(body: bytes) -> JsonObject:
     """The message in the body of a response that was not streamed. Raises BadGateway if there is none."""
-    message = decode_object(body, codec, "a response")
+    message = decode_object(body, "a response")
     if not isinstance(message.get("content"), list):
         raise BadGateway("Upstream sent a response without content", code="upstream_invalid")
     return message
 
 
-def decode_object(body: bytes, codec: Codec, what: str) -> JsonObject:
+def decode_object(body: bytes, what: str) -> JsonObject:
     try:
-        value: Any = codec.loads(body)
+        value: Any = loads(body)
     except (ValueError, RecursionError):
         raise BadGateway(
             f"Upstream sent {what} that is not JSON", code="upstream_invalid"

@@ -8,7 +8,8 @@ from base64 import b64decode
 from typing import Any
 
 from addon.core.errors import BadRequest
-from addon.core.types import Codec, JsonObject
+from addon.core.json_codec import dumps
+from addon.core.types import JsonObject
 from addon.translation.to_anthropic.content import (
     Blocks,
 )
@@ -19,10 +20,10 @@ THINKING = {"thinking": ("thinking", "signature"), "redacted_thinking": ("data",
 """Thinking block types, and the fields without which Anthropic rejects them."""
 
 
-def encode_thinking(blocks: list[JsonObject], codec: Codec) -> str:
+def encode_thinking(blocks: list[JsonObject]) -> str:
     """Anthropic's thinking blocks as `encrypted_content`. Anthropic requires them back with their signatures, and
     OpenAI's other fields have no room for those."""
-    return THINKING_PREFIX + base64.b64encode(codec.dumps(blocks)).decode()
+    return THINKING_PREFIX + base64.b64encode(dumps(blocks)).decode()
 
 
 def unsealed(encrypted_content: Any) -> Blocks:

@@ -12,7 +12,8 @@ from collections.abc import AsyncIterator
 from typing import Literal
 
 from addon.core.errors import RateLimited
-from addon.core.types import STDLIB, Codec, JsonObject
+from addon.core.json_codec import dumps
+from addon.core.types import JsonObject
 
 type EventName = Literal["request", "totals", "windows", "budget", "conversations", "resync"]
 """`request`: one row of `/analytics/requests`. `windows`, `budget`, `conversations`: the part of `/dashboard/data` with
@@ -37,7 +38,7 @@ class Subscription:
     def put(self, frame: bytes) -> None:
         if len(self._frames) >= QUEUE_SIZE:
             self._frames.clear()
-            frame = event_frame("resync", {}, STDLIB)
+            frame = event_frame("resync", {})
         self._frames.append(frame)
         self._changed.set()
 
@@ -72,9 +73,8 @@ class Subscription:
 class LiveHub:
     """Call `publish` from the event loop; it costs nothing while no page is open."""
 
-    def __init__(self, codec: Codec = STDLIB) -> None:
+    def __init__(self) -> None:
         self._subscriptions: set[Subscription] = set()
-        self._codec = codec
 
     def subscribe(self) -> Subscription:
         """Raises `RateLimited` if too many pages are open."""
@@ -95,7 +95,7 @@ class LiveHub:
     def publish(self, event: EventName, data: JsonObject) -> None:
         if not self._subscriptions:
             return
-        frame = event_frame(event, data, self._codec)
+        frame = event_frame(event, data)
         for subscription in self._subscriptions:
             subscription.put(frame)
 
@@ -105,6 +105,6 @@ class LiveHub:
             subscription.close()
 
 
-def event_frame(event: EventName, data: JsonObject, codec: Codec) -> bytes:
+def event_frame(event: EventName, data: JsonObject) -> bytes:
     # JSON contains no raw line breaks, so the data is always one line.
-    return b"event: %s\ndata: %s\n\n" % (event.encode(), codec.dumps(data))
+    return b"event: %s\ndata: %s\n\n" % (event.encode(), dumps(data))

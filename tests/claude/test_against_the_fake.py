@@ -17,7 +17,7 @@ from addon.claude.thinking import ThinkingOptions, apply_thinking
 from addon.claude.thinking_records import Scope, StoreLimits
 from addon.claude.thinking_store import Position, ThinkingStore
 from addon.claude.turns import has_thinking
-from addon.core.json_codec import FAST, dumps
+from addon.core.json_codec import dumps
 from addon.stand_in.access import API_KEY, OAUTH_TOKEN
 from addon.stand_in.messages import Accepted, Judge
 from addon.stand_in.record import JsonObject
@@ -113,7 +113,7 @@ class Client:
         answer = self.judge.answer(taken, turn(taken, thoughts, calls))
         if remembered:
             self.store.record(self.scope(), sent, answer, mark)
-        kept = whole_response("chat", answer, translation.reply, 0, FAST)["choices"][0]["message"]
+        kept = whole_response("chat", answer, translation.reply, 0)["choices"][0]["message"]
         seen = {name: kept[name] for name in ("role", "content", "tool_calls") if name in kept}
         self.messages.append(json.loads(json.dumps(seen)))
 

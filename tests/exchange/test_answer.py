@@ -9,7 +9,7 @@ import pytest
 
 from addon.claude.pricing import Tokens
 from addon.core.errors import BadGateway
-from addon.core.json_codec import FAST
+from addon.core.json_codec import dumps
 from addon.core.types import Dialect, JsonObject
 from addon.exchange.answer import BufferedAnswer, PassthroughAnswer, StreamedAnswer
 from addon.exchange.client import Client
@@ -22,15 +22,15 @@ from addon.translation.types import Reply
 from tests.translation.client import response_events as response_events_of
 from tests.translation.upstream import message, stream_of, text
 
-RENDERER_OF = {"dialect": "chat", "reply": Reply(model="m"), "created": 0, "codec": FAST}
+RENDERER_OF = {"dialect": "chat", "reply": Reply(model="m"), "created": 0}
 
 
 def streamed() -> StreamedAnswer:
-    return StreamedAnswer(renderer_for(**RENDERER_OF), FAST)  # type: ignore[arg-type]
+    return StreamedAnswer(renderer_for(**RENDERER_OF))  # type: ignore[arg-type]
 
 
 def whole() -> BufferedAnswer:
-    return BufferedAnswer(renderer_for(**RENDERER_OF), FAST, lambda message: b"{}")  # type: ignore[arg-type]
+    return BufferedAnswer(renderer_for(**RENDERER_OF), lambda message: b"{}")  # type: ignore[arg-type]
 
 
 def test_what_is_kept_is_kept_before_the_client_knows_the_end() -> None:
@@ -66,7 +66,7 @@ def test_half_an_answer_is_not_kept(answer: StreamedAnswer) -> None:
 
 
 def passed_on(dialect: Dialect = "responses", streaming: bool = True) -> PassthroughAnswer:
-    return PassthroughAnswer(streaming, Client(dialect).error_event, FAST)
+    return PassthroughAnswer(streaming, Client(dialect).error_event)
 
 
 def responses(answer: Answer | None = None) -> list[bytes]:
@@ -136,7 +136,7 @@ def test_an_error_in_a_chat_stream_is_an_end_and_is_recorded(
     chunk: JsonObject, status: int
 ) -> None:
     answer = passed_on("chat")
-    event = b"data: " + FAST.dumps(chunk) + b"\n\n"
+    event = b"data: " + dumps(chunk) + b"\n\n"
     assert answer.feed(event) == event and answer.complete
     answer.close()
     assert answer.error and (answer.error.status, answer.error.message) == (status, "Sorry")
@@ -152,7 +152,7 @@ USED = Tokens(input=7, cache_read=4, output=5, thinking=2)
 def test_the_usage_of_a_response_is_read_streamed_and_plain(answer: Answer | None) -> None:
     streamed, plain = passed_on(), passed_on(streaming=False)
     streamed.feed(b"".join(responses(answer)))
-    plain.feed(FAST.dumps(response({"model": "gpt-5"}, answer or Answer())))
+    plain.feed(dumps(response({"model": "gpt-5"}, answer or Answer())))
     plain.close()
     assert Tokens.from_usage(streamed.usage) == Tokens.from_usage(plain.usage) == USED
 
@@ -161,7 +161,7 @@ def test_the_usage_of_a_completion_is_read_streamed_and_plain() -> None:
     body = {"model": "gpt-5", "stream_options": {"include_usage": True}}
     streamed, plain = passed_on("chat"), passed_on("chat", streaming=False)
     streamed.feed(b"".join(chunks(body, Answer())))
-    plain.feed(FAST.dumps(completion(body)))
+    plain.feed(dumps(completion(body)))
     plain.close()
     assert Tokens.from_usage(streamed.usage) == Tokens.from_usage(plain.usage) == USED
 

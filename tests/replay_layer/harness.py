@@ -27,7 +27,7 @@ from mitmproxy.proxy.layers.http._hooks import (
 from mitmproxy.proxy.mode_specs import ProxyMode
 
 from addon.core.errors import CCProxyError
-from addon.core.json_codec import FAST
+from addon.core.json_codec import dumps
 from addon.core.types import Dialect
 from addon.exchange.answer import BufferedAnswer, StreamedAnswer
 from addon.exchange.attempt import Attempt
@@ -138,13 +138,11 @@ class Script:
         if flow.response.status_code != 200 or not exchange.attempts:
             return
         reply, dialect = Reply(model="m", stream=self.streaming), self.dialect
-        renderer = renderer_for(dialect, reply, 0, FAST)
+        renderer = renderer_for(dialect, reply, 0)
         exchange.answer = (
-            StreamedAnswer(renderer, FAST)
+            StreamedAnswer(renderer)
             if self.streaming
-            else BufferedAnswer(
-                renderer, FAST, lambda m: FAST.dumps(whole_response(dialect, m, reply, 0, FAST))
-            )
+            else BufferedAnswer(renderer, lambda m: dumps(whole_response(dialect, m, reply, 0)))
         )
         flow.response.headers = http.Headers(content_type="text/event-stream")
         flow.response.stream = True

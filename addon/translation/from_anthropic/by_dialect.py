@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from addon.core.types import STDLIB, Codec, Dialect, JsonObject
+from addon.core.types import Dialect, JsonObject
 from addon.translation.from_anthropic.chat import ChatStream, chat_completion
 from addon.translation.from_anthropic.native import NativeStream, native_message
 from addon.translation.from_anthropic.renderer import Renderer
@@ -16,7 +16,6 @@ def renderer_for(
     dialect: Dialect,
     reply: Reply,
     created: int,
-    codec: Codec = STDLIB,
     *,
     request_id: str | None = None,
     complete: Callable[[JsonObject], JsonObject] = dict,
@@ -25,11 +24,11 @@ def renderer_for(
     `complete`: as in `ResponsesStream`."""
     match dialect:
         case "chat":
-            return ChatStream(reply, created, codec)
+            return ChatStream(reply, created)
         case "responses":
-            return ResponsesStream(reply, created, codec, complete=complete)
+            return ResponsesStream(reply, created, complete=complete)
         case "messages":
-            return NativeStream(reply, codec, request_id=request_id)
+            return NativeStream(reply, request_id=request_id)
 
 
 def whole_response(
@@ -37,15 +36,14 @@ def whole_response(
     message: JsonObject,
     reply: Reply,
     created: int,
-    codec: Codec = STDLIB,
     *,
     complete: Callable[[JsonObject], JsonObject] = dict,
 ) -> JsonObject:
     """`message` as the body of a response that is not streamed. `complete`: as in `ResponsesStream`."""
     match dialect:
         case "chat":
-            return chat_completion(message, reply, created, codec)
+            return chat_completion(message, reply, created)
         case "responses":
-            return responses_object(message, reply, created, codec, complete=complete)
+            return responses_object(message, reply, created, complete=complete)
         case "messages":
             return native_message(message, reply)

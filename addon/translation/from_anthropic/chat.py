@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 
 from addon.core.errors import CCProxyError
-from addon.core.types import STDLIB, Codec, JsonObject
+from addon.core.json_codec import dumps
+from addon.core.types import JsonObject
 from addon.translation.errors import encode_chat_error
 from addon.translation.from_anthropic.citations import CitedText, url_citations
 from addon.translation.from_anthropic.renderer import TranslatedStream
@@ -34,8 +35,8 @@ class ChatStream(TranslatedStream):
     calls numbered 0, 1, 2 without gaps; `choices` in every chunk; one finish_reason; `[DONE]` last.
     """
 
-    def __init__(self, reply: Reply, created: int, codec: Codec = STDLIB) -> None:
-        super().__init__(reply, created, codec)
+    def __init__(self, reply: Reply, created: int) -> None:
+        super().__init__(reply, created)
         self._blocks: dict[int, CitedText | _Thinking | StreamedCall] = {}
         self._text_length = 0
         self._annotations = 0
@@ -53,7 +54,7 @@ class ChatStream(TranslatedStream):
             "model": self._reply.model,
             **service_tier(self._usage),
         }
-        self._head = b"data: %b" % self._codec.dumps(head)[:-1]
+        self._head = b"data: %b" % dumps(head)[:-1]
         # With include_usage, OpenAI sends `"usage": null` in every chunk but the last.
         usage = b',"usage":null' if self._reply.include_usage else b""
         self._delta_head = self._head + b',"choices":[{"index":0,"delta":'
@@ -105,7 +106,7 @@ class ChatStream(TranslatedStream):
         if not text:
             return b""
         self._text_length += len(text)
-        return self._content_head + self._codec.dumps(text) + self._content_tail
+        return self._content_head + dumps(text) + self._content_tail
 
     def _thinking(self, block: _Thinking, text: str) -> bytes:
         if not text or not self._reply.reasoning_fields:
@@ -130,7 +131,7 @@ class ChatStream(TranslatedStream):
     def _call_start(self, index: int, block: JsonObject) -> bytes:
         if self._reply.legacy_functions and self._calls:
             return b""  # `function_call` holds one call
-        call = StreamedCall(block, self._calls, self._reply, self._codec)
+        call = StreamedCall(block, self._calls, self._reply)
         self._calls += 1
         self._blocks[index] = call
         function = {"name": call.how.name, "arguments": ""}
@@ -172,28 +173,26 @@ class ChatStream(TranslatedStream):
             % (self._delta_head, reason.encode(), self._finish_tail)
         )
         if self._reply.include_usage:
-            usage = self._codec.dumps(chat_usage(self._usage))
+            usage = dumps(chat_usage(self._usage))
             chunks.append(b'%b,"choices":[],"usage":%b}\n\n' % (self._head, usage))
         chunks.append(encode_event(b"[DONE]"))
         return b"".join(chunks)
 
     def _error(self, error: CCProxyError) -> bytes:
-        return encode_chat_error(error, self._codec)
+        return encode_chat_error(error)
 
     def _chunk(self, delta: JsonObject) -> bytes:
-        return self._delta_head + self._codec.dumps(delta) + self._delta_tail
+        return self._delta_head + dumps(delta) + self._delta_tail
 
 
-def chat_completion(
-    message: JsonObject, reply: Reply, created: int, codec: Codec = STDLIB
-) -> JsonObject:
+def chat_completion(message: JsonObject, reply: Reply, created: int) -> JsonObject:
     """`message` as the response to a chat request that did not stream. `created`: Unix seconds."""
     content = message["content"]
     calls = [block for block in content if block.get("type") == "tool_use"]
     usage = message.get("usage") or {}
     choice = {
         "index": 0,
-        "message": _assistant_message(message, calls, reply, codec),
+        "message": _assistant_message(message, calls, reply),
         "logprobs": None,
         "finish_reason": finish_reason(
             message.get("stop_reason"), called=bool(calls), legacy=reply.legacy_functions
@@ -231,9 +230,7 @@ def strip_fence(text: str) -> str:
     return fenced[1] if fenced and "\n```" not in fenced[1] else text
 
 
-def _assistant_message(
-    message: JsonObject, calls: list[JsonObject], reply: Reply, codec: Codec
-) -> JsonObject:
+def _assistant_message(message: JsonObject, calls: list[JsonObject], reply: Reply) -> JsonObject:
     texts = [block for block in message["content"] if block.get("type") == "text"]
     text = "".join(block.get("text") or "" for block in texts)
     declined = refusal(message.get("stop_reason"), message.get("stop_details"))
@@ -247,7 +244,7 @@ def _assistant_message(
         reply_message |= dict.fromkeys(reply.reasoning_fields, reasoning)
     if annotations := _annotations(texts):
         reply_message["annotations"] = annotations
-    return reply_message | _calls(calls, reply, codec)
+    return reply_message | _calls(calls, reply)
 
 
 def _reasoning(message: JsonObject) -> str:
@@ -266,18 +263,18 @@ def _annotations(texts: list[JsonObject]) -> list[JsonObject]:
     return annotations
 
 
-def _calls(calls: list[JsonObject], reply: Reply, codec: Codec) -> JsonObject:
+def _calls(calls: list[JsonObject], reply: Reply) -> JsonObject:
     if not calls:
         return {}
     if reply.legacy_functions:
         # `function_call` holds one call; with `functions`, parallel calls are disabled upstream.
-        return {"function_call": _tool_call(calls[0], reply, codec)["function"]}
-    return {"tool_calls": [_tool_call(block, reply, codec) for block in calls]}
+        return {"function_call": _tool_call(calls[0], reply)["function"]}
+    return {"tool_calls": [_tool_call(block, reply) for block in calls]}
 
 
-def _tool_call(block: JsonObject, reply: Reply, codec: Codec) -> JsonObject:
+def _tool_call(block: JsonObject, reply: Reply) -> JsonObject:
     how = tool_reply(reply, block["name"])
-    arguments = arguments_text(block.get("input"), how, codec)
+    arguments = arguments_text(block.get("input"), how)
     if how.custom:
         return {
             "id": block["id"],

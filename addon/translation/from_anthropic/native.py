@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from addon.core.errors import CCProxyError
-from addon.core.types import STDLIB, Codec, JsonObject
+from addon.core.json_codec import dumps
+from addon.core.types import JsonObject
 from addon.translation.errors import encode_native_error
 from addon.translation.from_anthropic.renderer import Renderer
 from addon.translation.message_stream import StreamEvent
@@ -17,11 +18,8 @@ class NativeStream(Renderer):
     # The anthropic SDKs know `ping` and skip it; upstream sends it for the same purpose.
     keepalive = b'event: ping\ndata: {"type":"ping"}\n\n'
 
-    def __init__(
-        self, reply: Reply, codec: Codec = STDLIB, *, request_id: str | None = None
-    ) -> None:
+    def __init__(self, reply: Reply, *, request_id: str | None = None) -> None:
         self._reply = reply
-        self._codec = codec
         self._request_id = request_id
         self._stopped = False
 
@@ -38,13 +36,13 @@ class NativeStream(Renderer):
         if message.get("model") == self._reply.model:
             return event.raw
         data = {**event.data, "message": native_message(message, self._reply)}
-        return encode_event(self._codec.dumps(data), event.type)
+        return encode_event(dumps(data), event.type)
 
     def _end(self) -> bytes:
         return b"" if self._stopped else encode_event(b'{"type":"message_stop"}', "message_stop")
 
     def _error(self, error: CCProxyError) -> bytes:
-        return encode_native_error(error, self._request_id, self._codec)
+        return encode_native_error(error, self._request_id)
 
 
 def native_message(message: JsonObject, reply: Reply) -> JsonObject:

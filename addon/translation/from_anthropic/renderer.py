@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import final
 
 from addon.core.errors import CCProxyError
-from addon.core.types import Codec, JsonObject
+from addon.core.types import JsonObject
 from addon.translation.accumulator import overlay
 from addon.translation.from_anthropic.usage import refusal
 from addon.translation.message_stream import StreamEvent
@@ -68,10 +68,9 @@ class Renderer(ABC):
 class TranslatedStream(Renderer):
     """Dispatches each event to one method per event type, and keeps what is only known at the end of the stream."""
 
-    def __init__(self, reply: Reply, created: int, codec: Codec) -> None:
+    def __init__(self, reply: Reply, created: int) -> None:
         self._reply = reply
         self._created = created
-        self._codec = codec
         self._started = False
         self._message: JsonObject = {}
         """`message_start`'s message: its id and model, not its content."""

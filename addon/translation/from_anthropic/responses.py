@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 
 from addon.core.errors import CCProxyError
-from addon.core.types import STDLIB, Codec, JsonObject
+from addon.core.json_codec import dumps
+from addon.core.types import JsonObject
 from addon.translation.errors import openai_error_object
 from addon.translation.from_anthropic.chat import id_tail, strip_fence
 from addon.translation.from_anthropic.citations import CitedText
@@ -36,12 +37,11 @@ class ResponsesStream(TranslatedStream):
         self,
         reply: Reply,
         created: int,
-        codec: Codec = STDLIB,
         *,
         complete: Callable[[JsonObject], JsonObject] = dict,
     ) -> None:
         """`complete`: called once with the complete response object; returns what the client gets for it."""
-        super().__init__(reply, created, codec)
+        super().__init__(reply, created)
         self._complete = complete
         self.completed: JsonObject = {}
         """The complete response object, after `finish`."""
@@ -136,7 +136,7 @@ class ResponsesStream(TranslatedStream):
         opened = b""
         item = self._item
         if not isinstance(item, ReasoningItem):
-            item = ReasoningItem(self._id("rs", str(index)), self._next_place(), self._codec)
+            item = ReasoningItem(self._id("rs", str(index)), self._next_place())
             opened = self._open(item)
         self._blocks[index] = item
         item.start_block(block)
@@ -148,7 +148,7 @@ class ResponsesStream(TranslatedStream):
         return self._encode(item.show(text)) + self._delta(item, text)
 
     def _call_start(self, index: int, block: JsonObject) -> bytes:
-        call = StreamedCall(block, index, self._reply, self._codec)
+        call = StreamedCall(block, index, self._reply)
         prefix = "ctc" if call.how.custom else "fc"
         item = CallItem(self._id(prefix, str(index)), self._next_place(), call)
         self._blocks[index] = item
@@ -208,19 +208,19 @@ class ResponsesStream(TranslatedStream):
         for event in events:
             numbered = {**event, "sequence_number": self._sequence}
             self._sequence += 1
-            written.append(encode_event(self._codec.dumps(numbered), event["type"]))
+            written.append(encode_event(dumps(numbered), event["type"]))
         return b"".join(written)
 
     def _delta(self, item: Item, text: str) -> bytes:
         if not item.delta_head:
             event = item.delta()
             kind = event["type"].encode()
-            item.delta_head = b"event: %b\ndata: %b" % (kind, self._codec.dumps(event)[:-1])
+            item.delta_head = b"event: %b\ndata: %b" % (kind, dumps(event)[:-1])
         sequence = self._sequence
         self._sequence += 1
         return b'%b,"delta":%b,"sequence_number":%d}\n\n' % (
             item.delta_head,
-            self._codec.dumps(text),
+            dumps(text),
             sequence,
         )
 
@@ -229,7 +229,6 @@ def responses_object(
     message: JsonObject,
     reply: Reply,
     created: int,
-    codec: Codec = STDLIB,
     *,
     complete: Callable[[JsonObject], JsonObject] = dict,
 ) -> JsonObject:
@@ -238,7 +237,7 @@ def responses_object(
 
     `message` is replayed through `ResponsesStream` block by block, so the two forms of a response can't differ.
     """
-    stream = ResponsesStream(reply, created, codec, complete=complete)
+    stream = ResponsesStream(reply, created, complete=complete)
     stream.render(_replayed(message, reply.json_object))
     stream.finish()
     return stream.completed

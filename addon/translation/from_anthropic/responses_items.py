@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
-from addon.core.types import Codec, JsonObject
+from addon.core.json_codec import loads
+from addon.core.types import JsonObject
 from addon.translation.accumulator import BlockAccumulator
 from addon.translation.from_anthropic.tool_calls import StreamedCall
 from addon.translation.sealed_thinking import encode_thinking
@@ -127,9 +128,8 @@ class MessageItem(Item):
 class ReasoningItem(Item):
     """Consecutive thinking blocks: readable text as the summary, and all blocks as `encrypted_content`."""
 
-    def __init__(self, item_id: str, output_index: int, codec: Codec) -> None:
+    def __init__(self, item_id: str, output_index: int) -> None:
         super().__init__(item_id, output_index)
-        self._codec = codec
         self._blocks: list[BlockAccumulator] = []
         self._summary: list[list[str]] = []
         self._part_open = False
@@ -172,8 +172,8 @@ class ReasoningItem(Item):
             "summary": [_summary_text(pieces) for pieces in self._summary],
         }
         if self._blocks:
-            blocks = [block.value(self._codec.loads) for block in self._blocks]
-            item["encrypted_content"] = encode_thinking(blocks, self._codec)
+            blocks = [block.value(loads) for block in self._blocks]
+            item["encrypted_content"] = encode_thinking(blocks)
         return item
 
     def _part(self, what: str) -> JsonObject:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from addon.core.types import Codec, JsonObject
+from addon.core.json_codec import dumps, loads
+from addon.core.types import JsonObject
 from addon.translation.to_anthropic.tool_arguments import WRAPPER
 from addon.translation.types import Reply, ToolReply
 
@@ -14,29 +15,28 @@ def tool_reply(reply: Reply, name: str) -> ToolReply:
     return reply.tools.get(name) or ToolReply(name=name)
 
 
-def arguments_text(value: Any, how: ToolReply, codec: Codec) -> str:
+def arguments_text(value: Any, how: ToolReply) -> str:
     """A complete tool input as the text the client receives: JSON, or a custom tool's raw text."""
     if how.custom and not value:
         return ""
     if (how.custom or how.wrapped) and isinstance(value, dict) and WRAPPER in value:
         value = value[WRAPPER]
         if how.wrapped:
-            return codec.dumps(value).decode()
+            return dumps(value).decode()
     # A string that was not unwrapped is an input that was not JSON: it is passed on as it is.
-    return value if isinstance(value, str) else codec.dumps({} if value is None else value).decode()
+    return value if isinstance(value, str) else dumps({} if value is None else value).decode()
 
 
 class StreamedCall:
     """One client-visible tool call of a stream: its position among the calls, and its input so far."""
 
-    __slots__ = ("_buffered", "_codec", "_pieces", "_start", "call_id", "how", "position")
+    __slots__ = ("_buffered", "_pieces", "_start", "call_id", "how", "position")
 
-    def __init__(self, block: JsonObject, position: int, reply: Reply, codec: Codec) -> None:
+    def __init__(self, block: JsonObject, position: int, reply: Reply) -> None:
         self.position = position
         self.call_id: str = block.get("id") or ""
         self.how = tool_reply(reply, block.get("name") or "")
         self._start = block.get("input")
-        self._codec = codec
         self._pieces: list[str] = []
         self._buffered = self.how.custom or self.how.wrapped
 
@@ -53,12 +53,12 @@ class StreamedCall:
         is not JSON.
         """
         if not self._pieces:
-            return arguments_text(self._start, self.how, self._codec)
+            return arguments_text(self._start, self.how)
         if not self._buffered:
             return ""
         joined = "".join(self._pieces)
         try:
-            value = self._codec.loads(joined)
+            value = loads(joined)
         except ValueError:
             return joined  # cut off by max_tokens
-        return arguments_text(value, self.how, self._codec)
+        return arguments_text(value, self.how)

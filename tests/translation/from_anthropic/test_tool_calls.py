@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from addon.core.types import STDLIB
+from addon.core.json_codec import dumps
 from addon.translation.from_anthropic.tool_calls import StreamedCall, arguments_text, tool_reply
 from addon.translation.types import Reply, ToolReply
 from tests.translation.strategies import json_values
@@ -33,7 +33,7 @@ WRAPPED = ToolReply(name="f", wrapped=True)
     ],
 )
 def test_arguments(value: Any, how: ToolReply, text: str) -> None:
-    assert arguments_text(value, how, STDLIB) == text
+    assert arguments_text(value, how) == text
 
 
 def test_a_tool_that_is_not_listed_keeps_its_name() -> None:
@@ -45,13 +45,13 @@ def test_a_streamed_input_is_unwrapped_as_a_whole_one(
     value: Any, how: ToolReply, piece: int
 ) -> None:
     wrapped = {"input": value}
-    call = StreamedCall(tool("t", "f", {}), 0, Reply(model="m", tools={"f": how}), STDLIB)
-    written = STDLIB.dumps(wrapped).decode()
+    call = StreamedCall(tool("t", "f", {}), 0, Reply(model="m", tools={"f": how}))
+    written = dumps(wrapped).decode()
     assert "".join(call.add(written[i : i + piece]) for i in range(0, len(written), piece)) == ""
-    assert call.rest() == arguments_text(wrapped, how, STDLIB)
+    assert call.rest() == arguments_text(wrapped, how)
 
 
 def test_a_cut_custom_input_is_given_as_it_came() -> None:
-    call = StreamedCall(tool("t", "f", {}), 0, Reply(model="m", tools={"f": CUSTOM}), STDLIB)
+    call = StreamedCall(tool("t", "f", {}), 0, Reply(model="m", tools={"f": CUSTOM}))
     call.add('{"input": "cu')
     assert call.rest() == '{"input": "cu'

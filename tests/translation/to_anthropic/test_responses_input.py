@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from addon.core.errors import BadRequest
-from addon.core.types import STDLIB
 from addon.translation.sealed_thinking import encode_thinking
 from tests.translation.asking import (
     NO_RESULT,
@@ -62,7 +61,7 @@ def reasoning(encrypted: Any) -> dict:
     return {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": encrypted}
 
 
-SEALED = encode_thinking(THINKING, STDLIB)
+SEALED = encode_thinking(THINKING)
 
 ITEMS: dict[str, tuple[Any, list]] = {
     "input-text": ([said("user", "hi")], [user("hi")]),
