@@ -117,7 +117,7 @@ def test_live_through_the_running_proxy(
     assert (ended.returncode, found["live"]["state"], found["proxy"]["text"]) == (
         0,
         "ok",
-        "is well",
+        "running",
     )
     assert "two requests" in ended.stderr
 
