@@ -6,6 +6,8 @@ Sources: the anthropic SDK's `ToolUnionParam` and `BetaToolUnionParam`, and JSON
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
+from typing import Any
 
 from addon.stand_in.models import FakeModel
 from addon.stand_in.record import JsonObject
@@ -63,21 +65,82 @@ def _check_schema(schema: object, at: str) -> None:
         raise invalid("Field required", f"{at}.type")
     if schema["type"] != "object":
         raise invalid("Input should be 'object'", f"{at}.type")
-    for key in ("exclusiveMinimum", "exclusiveMaximum"):
-        if _holds_boolean(schema, key):
-            raise invalid(
-                "JSON schema is invalid. It must match JSON Schema draft 2020-12 "
-                "(https://json-schema.org/draft/2020-12).",
-                at,
-            )
-
-
-def _holds_boolean(schema: object, key: str) -> bool:
-    if isinstance(schema, dict):
-        return isinstance(schema.get(key), bool) or any(
-            _holds_boolean(value, key) for value in schema.values()
+    if not is_schema(schema):
+        # kintone/mcp-server#553: `items` as a list, with the meta-schema's verdict on it
+        raise invalid(
+            "JSON schema is invalid. It must match JSON Schema draft 2020-12 "
+            "(https://json-schema.org/draft/2020-12).",
+            at,
         )
-    return isinstance(schema, list) and any(_holds_boolean(item, key) for item in schema)
+
+
+# The keywords of https://json-schema.org/draft/2020-12/schema by what their value has to be.
+SCHEMA = {
+    "items", "contains", "additionalProperties", "propertyNames", "if", "then", "else", "not",
+    "unevaluatedItems", "unevaluatedProperties", "contentSchema",
+}  # fmt: skip
+SCHEMAS = {"prefixItems", "allOf", "anyOf", "oneOf"}
+NAMED_SCHEMAS = {"properties", "patternProperties", "dependentSchemas", "$defs", "definitions"}
+STRING = {
+    "$id", "$schema", "$ref", "$anchor", "$dynamicRef", "$comment", "title", "description",
+    "pattern", "format", "contentEncoding", "contentMediaType",
+}  # fmt: skip
+NUMBER = {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"}
+COUNT = {
+    "minLength", "maxLength", "minItems", "maxItems", "minContains", "maxContains",
+    "minProperties", "maxProperties",
+}  # fmt: skip
+BOOLEAN = {"uniqueItems", "deprecated", "readOnly", "writeOnly"}
+TYPES = {"array", "boolean", "integer", "null", "number", "object", "string"}
+
+
+def is_schema(root: object) -> bool:
+    """Whether a schema, with all that is inside, fits the meta-schema of draft 2020-12."""
+    left = [root]
+    while left:
+        schema = left.pop()
+        if isinstance(schema, bool):
+            continue
+        if not isinstance(schema, dict):
+            return False
+        for key, value in schema.items():
+            if not _fits(key, value):
+                return False
+            if key in SCHEMA:
+                left.append(value)
+            elif key in SCHEMAS or key in NAMED_SCHEMAS:
+                left.extend(value.values() if key in NAMED_SCHEMAS else value)
+    return True
+
+
+def _fits(key: str, value: Any) -> bool:
+    """Whether a keyword's value has the form that it needs; what is inside is looked at later."""
+    if key == "type":
+        return value in TYPES if isinstance(value, str) else _is_set(value, TYPES)
+    if key == "required":
+        return value == [] or _is_set(value)
+    if key in NAMED_SCHEMAS:
+        return isinstance(value, dict)
+    if key in SCHEMAS or key in ("enum", "examples"):
+        return isinstance(value, list) and (bool(value) or key not in SCHEMAS)
+    if key in STRING:
+        return isinstance(value, str)
+    if key in BOOLEAN:
+        return isinstance(value, bool)
+    if key in NUMBER | COUNT:
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        return is_number and (
+            value > 0
+            if key == "multipleOf"
+            else key in NUMBER or (value >= 0 and (isinstance(value, int) or value.is_integer()))
+        )
+    return True
+
+
+def _is_set(value: Any, of: Collection[str] = ()) -> bool:
+    """A list of one string or more, none twice."""
+    strings = isinstance(value, list) and all(isinstance(item, str) for item in value)
+    return strings and 0 < len(set(value)) == len(value) and (not of or set(value) <= set(of))
 
 
 CHOICE_KEYS = {

@@ -857,6 +857,34 @@ def test_haiku_4_5_has_no_interleaving_so_its_budget_stays_under_max_tokens() ->
     assert "`max_tokens` must be greater" in str(refusal_of(given, betas=frozenset({INTERLEAVED})))
 
 
+def takes(**properties: Any) -> dict[str, Any]:
+    """A body whose tool has these properties."""
+    return body(tools=[tool(input_schema=OBJECT | {"properties": properties})])
+
+
+@pytest.mark.parametrize(
+    ("bad", "good"),
+    [
+        ({"items": [{"type": "string"}]}, {"prefixItems": [{"type": "string"}]}),
+        ({"properties": []}, {"properties": {}}),
+        ({"properties": None}, {"additionalItems": [1]}),
+        ({"description": None}, {"description": ""}),
+        ({"enum": None}, {"enum": [None]}),
+        ({"type": "any"}, {"type": ["string", "null"]}),
+        ({"type": "STRING"}, {"type": "string"}),
+        ({"required": ["a", "a"]}, {"required": []}),
+        ({"anyOf": []}, {"anyOf": [True]}),
+        ({"minLength": -1}, {"minLength": 1.0}),
+        ({"not": {"items": {"maximum": "1"}}}, {"not": {"items": {"maximum": 1.5}}}),
+    ],
+)
+def test_a_schema_must_be_one_of_draft_2020_12_at_every_level(bad: Any, good: Any) -> None:
+    said = refusal_of(takes(a={"type": "array", "items": bad}))
+    assert said is not None
+    assert said.startswith("tools.0.custom.input_schema: JSON schema is invalid")
+    assert refusal_of(takes(a={"type": "array", "items": good})) is None
+
+
 @pytest.mark.parametrize("model", MODELS)
 def test_every_model_accepts_a_plain_request(model: str) -> None:
     assert refusal_of(on(model)) is None

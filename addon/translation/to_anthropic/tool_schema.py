@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from addon.core.types import JsonObject
@@ -12,8 +13,7 @@ DEFINITIONS = ("$defs", "definitions")
 UNIONS = ("anyOf", "oneOf")
 _MAPS = ("properties", "patternProperties", "dependentSchemas", *DEFINITIONS)
 """Keywords whose value maps names to schemas."""
-_DATA = ("enum", "const", "default", "example", "examples")
-"""Keywords whose value is data, not a schema."""
+_COUNTED = ("Length", "Items", "Contains", "Properties")
 _VALUE_KEYWORDS = frozenset({"enum", "const", "items", "prefixItems"})
 """A schema with one of these and no `type` does not describe an object."""
 _MAX_REFERENCES = 50
@@ -149,31 +149,120 @@ def _schemas(schema: JsonObject, keyword: str) -> list[JsonObject]:
     return [part for part in value if isinstance(part, dict)] if isinstance(value, list) else []
 
 
+# ------------------------------------------------------------------------------------------- JSON Schema 2020-12
+
+
 def _modern(schema: Any) -> Any:
-    """A copy without what is valid in older drafts but not in JSON Schema 2020-12, against which Anthropic
-    validates."""
-    if isinstance(schema, list):
-        return [_modern(part) for part in schema]
+    """A copy that fits the meta-schema of draft 2020-12: Anthropic rejects the whole request otherwise. Forms of older
+    drafts are translated; a keyword whose value makes no sense is left out."""
     if not isinstance(schema, dict):
         return schema
-    result = {key: _modern_value(key, value) for key, value in schema.items()}
-    for keyword, limit in (("exclusiveMinimum", "minimum"), ("exclusiveMaximum", "maximum")):
-        if isinstance(result.get(keyword), bool) and result.pop(keyword) and limit in result:
-            result[keyword] = result.pop(limit)
-    if not _is_names(result.get("required", [])):
-        del result["required"]
-    if "$ref" in result and not str(result["$ref"]).startswith("#"):
+    result: JsonObject = {}
+    for key, value in _renamed(schema).items():
+        read = _READERS.get(key)
+        if read is None:
+            result[key] = value
+        elif (kept := read(value)) is not None:
+            result[key] = kept
+    if "$ref" in result and not result["$ref"].startswith("#"):
         del result["$ref"]  # a remote schema, which is never fetched
     return result
 
 
-def _modern_value(key: str, value: Any) -> Any:
-    if key in _DATA:
-        return value
-    if key in _MAPS and isinstance(value, dict):
-        return {name: _modern(part) for name, part in value.items()}
-    return _modern(value)
+def _renamed(schema: JsonObject) -> JsonObject:
+    """With the keywords of older drafts under their present names."""
+    result = dict(schema)
+    for keyword, limit in (("exclusiveMinimum", "minimum"), ("exclusiveMaximum", "maximum")):
+        if isinstance(result.get(keyword), bool) and result.pop(keyword) and limit in result:
+            result[keyword] = result.pop(limit)
+    if isinstance(result.get("items"), list):
+        result["prefixItems"] = result.pop("items")
+        if "additionalItems" in result:
+            result["items"] = result.pop("additionalItems")
+    return result
 
 
-def _is_names(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(name, str) for name in value)
+def _is_schema(value: Any) -> bool:
+    return isinstance(value, dict | bool)
+
+
+def _schema(value: Any) -> Any:
+    return _modern(value) if _is_schema(value) else None
+
+
+def _schema_list(value: Any) -> Any:
+    parts = value if isinstance(value, list) else []
+    return [_modern(part) for part in parts if _is_schema(part)] or None
+
+
+def _named_schemas(value: Any) -> Any:
+    if not isinstance(value, dict):
+        return None
+    return {name: _modern(part) if _is_schema(part) else {} for name, part in value.items()}
+
+
+def _type(value: Any) -> Any:
+    """One type or several; Gemini writes them in capitals."""
+    kinds = [
+        kind
+        for name in (value if isinstance(value, list) else [value])
+        if isinstance(name, str) and (kind := name.lower()) in _TYPES
+    ]
+    if isinstance(value, list):
+        return list(dict.fromkeys(kinds)) or None
+    return kinds[0] if kinds else None
+
+
+def _names(value: Any) -> Any:
+    is_names = isinstance(value, list) and all(isinstance(name, str) for name in value)
+    return list(dict.fromkeys(value)) if is_names else None
+
+
+def _number(value: Any) -> Any:
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _positive(value: Any) -> Any:
+    return value if _number(value) is not None and value > 0 else None
+
+
+def _count(value: Any) -> Any:
+    whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
+    return value if whole and _number(value) is not None and value >= 0 else None
+
+
+def _of(kind: type) -> Callable[[Any], Any]:
+    return lambda value: value if isinstance(value, kind) else None
+
+
+_TYPES = frozenset({"array", "boolean", "integer", "null", "number", "object", "string"})
+_READERS: Mapping[str, Callable[[Any], Any]] = {
+    "type": _type,
+    "required": _names,
+    "enum": _of(list),
+    "examples": _of(list),
+    "multipleOf": _positive,
+    **dict.fromkeys(_MAPS, _named_schemas),
+    **dict.fromkeys(("prefixItems", "allOf", "anyOf", "oneOf"), _schema_list),
+    **dict.fromkeys(
+        (
+            *("items", "contains", "additionalProperties", "propertyNames", "if", "then", "else"),
+            *("not", "unevaluatedItems", "unevaluatedProperties", "contentSchema"),
+        ),
+        _schema,
+    ),
+    **dict.fromkeys(
+        (
+            *("$id", "$schema", "$ref", "$anchor", "$dynamicRef", "$comment", "title"),
+            *("description", "pattern", "format", "contentEncoding", "contentMediaType"),
+        ),
+        _of(str),
+    ),
+    **dict.fromkeys(("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"), _number),
+    **dict.fromkeys(
+        (f"{end}{what}" for end in ("min", "max") for what in _COUNTED),
+        _count,
+    ),
+    **dict.fromkeys(("uniqueItems", "deprecated", "readOnly", "writeOnly"), _of(bool)),
+}
+"""How the value of a keyword is read, None where it can't be (https://json-schema.org/draft/2020-12/schema)."""

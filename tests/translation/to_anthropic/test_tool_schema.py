@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from addon.stand_in.rules_tools import is_schema
 from addon.translation.to_anthropic.tool_schema import object_schema
 from tests.cpu import cpu_below
 
@@ -70,6 +71,30 @@ OBJECTS: dict[str, tuple[dict, dict]] = {
     "draft-04-exclusive-minimum": (
         obj(properties={"a": {"minimum": 1, "exclusiveMinimum": True}}),
         obj(properties={"a": {"exclusiveMinimum": 1}}),
+    ),
+    "a-list-of-items": (
+        obj(properties={"a": {"items": [{"type": "string"}], "additionalItems": False}}),
+        obj(properties={"a": {"prefixItems": [{"type": "string"}], "items": False}}),
+    ),
+    "keywords-of-the-wrong-type": (
+        obj(
+            properties={
+                "a": {"description": None, "enum": None, "items": None, "title": 1, "minimum": "1"},
+                "b": {"not": {"properties": [], "anyOf": [], "maxLength": -1, "multipleOf": 0}},
+                "c": None,
+            }
+        ),
+        obj(properties={"a": {}, "b": {"not": {}}, "c": {}}),
+    ),
+    "types-that-are-none": (
+        obj(
+            properties={"a": {"type": "any"}, "b": {"type": "STRING"}, "c": {"type": ["X", "NULL"]}}
+        ),
+        obj(properties={"a": {}, "b": {"type": "string"}, "c": {"type": ["null"]}}),
+    ),
+    "a-name-twice-in-required": (
+        obj(properties={"a": obj(required=["x", "x"])}),
+        obj(properties={"a": obj(required=["x"])}),
     ),
     "draft-04-not-exclusive": (
         obj(properties={"a": {"maximum": 1, "exclusiveMaximum": False}}),
@@ -185,11 +210,37 @@ keywords = st.sampled_from(
         "required",
         "items",
         "enum",
+        "not",
+        "prefixItems",
+        "additionalItems",
+        "description",
+        "minLength",
+        "multipleOf",
+        "maximum",
+        "exclusiveMaximum",
+        "uniqueItems",
         "x",
     ]
 )
 values = st.recursive(
-    st.sampled_from([None, True, 1, "object", "array", "#/$defs/x", "#/$defs", "#", "null", "x"]),
+    st.sampled_from(
+        [
+            None,
+            True,
+            -1,
+            1,
+            1.5,
+            10**400,
+            "object",
+            "STRING",
+            "array",
+            "#/$defs/x",
+            "#/$defs",
+            "#",
+            "null",
+            "x",
+        ]
+    ),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(keywords, inner, max_size=4),
     max_leaves=25,
 )
@@ -201,3 +252,4 @@ def test_any_schema_becomes_an_object_at_the_root(schema: dict) -> None:
     assert root["type"] == "object"
     assert isinstance(root["properties"], dict)
     assert root.keys().isdisjoint({"anyOf", "oneOf", "allOf", "$ref"})
+    assert is_schema(root)
