@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import json
 import math
+import re
 import zlib
 from typing import Any, NoReturn
 
@@ -25,6 +27,7 @@ _SAMPLED = b"0" * (len(_LONG_NUMBER) // _STRIDE)
 """What every fourth byte of such a run contains, wherever it begins."""
 
 
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _MOST_DIGITS = 308
 """Of an integer, so that each number that is read can be converted to a float without an OverflowError."""
 
@@ -87,13 +90,30 @@ def dumps(value: Any) -> bytes:
 
 def read_body(raw: bytes, encoding: str = "") -> JsonObject:
     """The JSON object in a request body. Raises BadRequest, TooLarge or UnsupportedMedia."""
+    return read_object(inflate(raw, encoding))
+
+
+def read_object(data: bytes) -> JsonObject:
+    """The JSON object in a text. Raises BadRequest."""
     try:
-        body = loads(inflate(raw, encoding))
-    except ValueError as error:
+        body = loads(data)
+    except JsonError as error:
         raise BadRequest(f"The request body is not JSON: {error}") from None
     if not isinstance(body, dict):
         raise BadRequest("The request body must be a JSON object.")
     return body
+
+
+def holds_lone_surrogate(data: bytes) -> bool:
+    """Whether a text that `loads` accepts escapes half of a surrogate pair. UTF-8 can't encode it, and strict JSON
+    readers reject it."""
+    if not _SURROGATE.search(data):
+        return False
+    try:
+        orjson.loads(data.removeprefix(codecs.BOM_UTF8))
+    except orjson.JSONDecodeError:
+        return True
+    return False
 
 
 def inflate(raw: bytes, encoding: str) -> bytes:
