@@ -60,6 +60,7 @@ from addon.api.responses import ResponsesApi
 from addon.api.views import Views
 from addon.claude.catalogue import Catalogue
 from addon.claude.models_file import CatalogueError
+from addon.claude.refused_features import RefusedFeatures
 from addon.claude.thinking_store import ThinkingStore
 from addon.cli.doctor import examine
 from addon.cli.setting_checks import doubts
@@ -116,6 +117,7 @@ class Shared:
         self.cuts: KnownCuts = Lru(CUTS_KEPT)
         self.conversions = ConversionCache()
         self.responses = StoredResponses(time.monotonic)
+        self.refused = RefusedFeatures()
         self.last_sent: LastSent = Lru(REMEMBERED)
         self.blocked = Blocked()
         self.guesses, self.dashboard_guesses = Guesses(time.monotonic), Guesses(time.monotonic)
@@ -201,7 +203,7 @@ def request_path(shared: Shared, settings: Settings) -> list[Any]:
     models, ledger, budget, hub = shared.models, shared.ledger, shared.budget, shared.hub
     paid = PaidCalls(settings, budget)
     window = ContextWindow(settings, exchanges, make_manager(settings, shared, paid), terminal)
-    builder = UpstreamRequestBuilder(settings, shared.continuity)
+    builder = UpstreamRequestBuilder(settings, shared.continuity, shared.refused)
     terminal.quiet = settings.quiet  # nothing from here on refuses the settings
     models.ask = UpstreamModels(settings, shared.login, shared.http, paid)
     return [

@@ -7,6 +7,7 @@ from mitmproxy.test import tflow
 
 from addon.addons.thinking import Continuity
 from addon.addons.upstream_request import UpstreamCredential, UpstreamRequestBuilder
+from addon.claude.refused_features import RefusedFeatures
 from addon.claude.thinking_store import ThinkingStore
 from addon.core.errors import CCProxyError
 from addon.core.settings import Settings
@@ -28,7 +29,9 @@ SETTINGS = Settings.from_env(
 
 def attempt() -> Attempt:
     exchange = Exchanges().begin(tflow.tflow())
-    attempts = UpstreamRequestBuilder(SETTINGS, Continuity(ThinkingStore(lambda: 0.0)))
+    attempts = UpstreamRequestBuilder(
+        SETTINGS, Continuity(ThinkingStore(lambda: 0.0)), RefusedFeatures()
+    )
     return attempts.passthrough(exchange, {"model": "gpt-5"})
 
 
@@ -44,7 +47,9 @@ def exchange() -> Exchange:
     "holder",
     [
         SETTINGS,
-        UpstreamCredential(source="api_key", name="key", header="x-api-key", secret=CANARY),
+        UpstreamCredential(
+            source="api_key", name="key", header="x-api-key", secret=CANARY, login=CANARY
+        ),
         Visitor(peer="::1", method="GET", path="/", authority="", headers={"x-api-key": CANARY}),
         attempt(),
         exchange(),

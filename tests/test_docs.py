@@ -29,7 +29,12 @@ from tests.translation.asking import U, chat, responses
 BUILTIN_MODELS = text("addon/claude/models.toml")
 DEFAULTS = Settings.from_env({})
 NOT_SET = "-"
-OF_OTHER_PROGRAMS = ("OPENAI_API_BASE", "ANTHROPIC_BASE_URL")
+OF_OTHER_PROGRAMS = (
+    "OPENAI_API_BASE",
+    "ANTHROPIC_BASE_URL",
+    "ENABLE_TOOL_SEARCH",
+    "CLAUDE_CODE_ENABLE_GATEWAY_MODEL_DISCOVERY",
+)
 
 # ---- settings
 

@@ -25,6 +25,7 @@ from addon.addons.thinking import Continuity, Thinking
 from addon.addons.translate import Translate
 from addon.addons.upstream_request import UpstreamRequestBuilder
 from addon.claude.catalogue import Catalogue
+from addon.claude.refused_features import RefusedFeatures
 from addon.claude.thinking_store import ThinkingStore
 from addon.context.summarizer import SummaryTasks
 from addon.context.summary_memory import SummaryMemory
@@ -95,7 +96,7 @@ class RequestPath:
             PromptCache(settings, self.exchanges, Terminal(None), Lru(8)),
         ]
         self.chain: Any = Chain(members)
-        self.attempts = UpstreamRequestBuilder(settings, continuity)
+        self.attempts = UpstreamRequestBuilder(settings, continuity, RefusedFeatures())
 
     async def take(self, request: Sent) -> tuple[http.HTTPFlow, Exchange]:
         flow = tflow.tflow(
@@ -116,7 +117,7 @@ async def test_a_thousand_careless_requests(seed: int, tmp_path: Path) -> None:
         if flow.response is not None:
             check_refusal(request.path, flow.response.status_code, flow.response.raw_content or b"")
         elif exchange.claude is not None:
-            attempt = path.attempts.subscription(exchange, exchange.claude, OAUTH_TOKEN)
+            attempt = path.attempts.subscription(exchange, exchange.claude, OAUTH_TOKEN, 1)
             accepted += judged(judge, [*attempt.headers, attempt.auth], attempt.body, request)
         else:
             assert exchange.route is None, "neither refused nor ready to be sent"

@@ -16,6 +16,7 @@ from addon.core.background_writer import BackgroundWriter
 from addon.core.redaction import decoded, hider, redacted
 from addon.core.settings import Settings
 from addon.exchange.attempt import Attempt
+from addon.exchange.http_messages import without_unknown_values
 from addon.exchange.state import Exchanges
 
 logger = logging.getLogger(__name__)
@@ -140,4 +141,5 @@ def _now() -> str:
 
 
 def _described(attempt: Attempt) -> str:
-    return f"{attempt.source} {attempt.scheme}://{attempt.host}{attempt.path} {attempt.outcome}".strip()
+    path = without_unknown_values(attempt.path)
+    return f"{attempt.source} {attempt.scheme}://{attempt.host}{path} {attempt.outcome}".strip()

@@ -13,7 +13,7 @@ from addon.context.window import ContextManager, Fitted
 from addon.core.errors import CCProxyError
 from addon.core.settings import Settings
 from addon.core.terminal import Terminal
-from addon.exchange.claude_request import yield_if_large
+from addon.exchange.claude_request import ClaudeRequest, yield_if_large
 from addon.exchange.state import Exchange, Exchanges
 
 logger = logging.getLogger(__name__)
@@ -24,18 +24,20 @@ class ContextWindow:
         self, settings: Settings, exchanges: Exchanges, manager: ContextManager, terminal: Terminal
     ) -> None:
         self.ahead = settings.context_ahead
+        self.for_claude_code = settings.context_for_claude_code
         self.exchanges = exchanges
         self.manager = manager
         self.terminal = terminal
 
     async def request(self, flow: http.HTTPFlow) -> None:
         exchange = self.exchanges.open(flow)
-        if exchange is None or exchange.claude is None or exchange.claude.counts_tokens:
+        claude = exchange.claude if exchange else None
+        if exchange is None or claude is None or claude.counts_tokens or not self.manages(claude):
             return
         exchange.doing = "bringing the conversation within its limit"
-        await yield_if_large(exchange.claude.size)
+        await yield_if_large(claude.size)
         try:
-            fitted = await self.manager.fit(exchange.claude.request, exchange.claude.model)
+            fitted = await self.manager.fit(claude.request, claude.model)
         except CCProxyError as error:
             exchange.refuse(flow, error)
             return
@@ -44,16 +46,25 @@ class ContextWindow:
         self.take(exchange, fitted)
         self.terminal.line(describe(fitted.count, fitted.limit), "faint")
 
+    def manages(self, claude: ClaudeRequest) -> bool:
+        """Claude Code keeps its conversations within the window by itself."""
+        native = claude.native
+        if native is None:
+            return True
+        return not native.opaque and (self.for_claude_code or not native.passes)
+
     def take(self, exchange: Exchange, fitted: Fitted) -> None:
         claude = exchange.claude
         if claude is None:
             return
         claude.fitted = fitted
-        claude.request = fitted.request
+        if claude.native is None or fitted.action != "none":
+            claude.request = fitted.request
         claude.prompt_tokens = fitted.count.total
         claude.conversation = claude.conversation or fitted.conversation.key.hex()[:16]
         if fitted.action != "none":
             exchange.notes.append(f"context: {fitted.action}")
+            claude.note_change("context")
         for note in fitted.notes:
             self.terminal.line(note, "odd")
 

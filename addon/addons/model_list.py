@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import httpx
 
 from addon.claude.catalogue import Catalogue
-from addon.claude.subscription_request import beta_header
+from addon.claude.subscription_request import BETA, SUBSCRIPTION_BETAS
 from addon.core.json_codec import JsonError, loads
 from addon.core.settings import Settings
 from addon.core.types import JsonObject
@@ -94,8 +94,7 @@ class UpstreamModels:
             except CredentialError as error:
                 logger.debug("Anthropic's list of models: no subscription (%s)", error.kind)
             else:
-                betas = beta_header((), subscription=True)
-                return {"authorization": f"Bearer {token}", "anthropic-beta": betas}
+                return {"authorization": f"Bearer {token}", BETA: ",".join(SUBSCRIPTION_BETAS)}
         key = self.settings.api_key
         if hindrance := self.paid.hindrance(key):
             raise LookupError(hindrance)

@@ -34,6 +34,7 @@ class PromptCache:
         self, settings: Settings, exchanges: Exchanges, terminal: Terminal, last: LastSent
     ) -> None:
         self.on = settings.prompt_cache == "auto"
+        self.ttl = settings.cache_ttl
         self.exchanges = exchanges
         self.terminal = terminal
         self.last = last
@@ -45,12 +46,16 @@ class PromptCache:
             or exchange is None
             or exchange.claude is None
             or exchange.claude.counts_tokens
+            or exchange.claude.opaque
         ):
             return
         claude = exchange.claude
-        claude.request = place_breakpoints(
-            claude.request, claude.model, claude.prompt_tokens, claude.cache_ttl
+        marked = place_breakpoints(
+            claude.request, claude.model, claude.prompt_tokens, claude.cache_ttl or self.ttl
         )
+        if marked is not claude.request:
+            claude.note_change("cache_control")
+        claude.request = marked
 
     def response(self, flow: http.HTTPFlow) -> None:
         exchange = self.exchanges.get(flow)
@@ -59,6 +64,7 @@ class PromptCache:
             exchange is None
             or claude is None
             or claude.conversation is None
+            or claude.opaque
             or exchange.answer is None
         ):
             return

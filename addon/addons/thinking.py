@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from functools import partial
+from operator import is_
 from typing import NamedTuple
 
 from mitmproxy import http
 
 from addon.claude.thinking import Prepared, ThinkingOptions, apply_thinking
-from addon.claude.thinking_native import fix_native
+from addon.claude.thinking_native import fields_changed, only_the_name_asks
 from addon.claude.thinking_records import Scope
 from addon.claude.thinking_request import Budgets
 from addon.claude.thinking_store import ThinkingStore, ThinkingTicket
@@ -28,6 +29,8 @@ class Continued(NamedTuple):
     ticket: ThinkingTicket
     thinking_change: str
     """As in `Attempt`."""
+    restored: bool = False
+    """Thinking of earlier turns was put back."""
 
 
 class Continuity:
@@ -52,39 +55,64 @@ class Continuity:
             change = "off (refused)" if is_off else claude.thinking_change or "stripped (refused)"
             return Continued(stripped, ThinkingTicket(scope, None), change)
         restored = self.store.restore(scope, request, claude.model, claude.digests)
+        if restored.thinking_off and claude.native is not None:
+            # Whether Anthropic demands the lost blocks is for it to say; if it does, `strip` comes next.
+            return Continued(
+                request, ThinkingTicket(scope, restored.position), claude.thinking_change
+            )
         change = "off (lost_blocks)" if restored.thinking_off else claude.thinking_change
-        return Continued(restored.request, ThinkingTicket(scope, restored.position), change)
+        sent = _with_shared_messages(restored.request, request)
+        ticket = ThinkingTicket(scope, restored.position)
+        return Continued(sent, ticket, change, sent["messages"] is not request["messages"])
 
     def record(self, ticket: ThinkingTicket, request: JsonObject, message: JsonObject) -> None:
         self.store.record(ticket.scope, request, message, ticket.position)
+
+
+def _with_shared_messages(request: JsonObject, before: JsonObject) -> JsonObject:
+    """`request` with the messages of `before` where they are equal."""
+    old = before["messages"]
+    if request["messages"] is old:
+        return request
+    messages = [b if b == a else a for a, b in zip(request["messages"], old, strict=True)]
+    return {**request, "messages": old if all(map(is_, messages, old)) else messages}
+
+
+def thinking_options(settings: Settings) -> ThinkingOptions:
+    return ThinkingOptions(
+        budgets=Budgets(
+            high=settings.thinking_budget_high,
+            medium=settings.thinking_budget_medium,
+            low=settings.thinking_budget_low,
+        ),
+        default_effort=settings.default_effort,
+        allow_fast=settings.fast_mode,
+    )
 
 
 class Thinking:
     def __init__(self, settings: Settings, exchanges: Exchanges, continuity: Continuity) -> None:
         self.exchanges = exchanges
         self.continuity = continuity
-        self.options = ThinkingOptions(
-            budgets=Budgets(
-                high=settings.thinking_budget_high,
-                medium=settings.thinking_budget_medium,
-                low=settings.thinking_budget_low,
-            ),
-            default_effort=settings.default_effort,
-            allow_fast=settings.fast_mode,
-        )
+        self.options = thinking_options(settings)
 
     def request(self, flow: http.HTTPFlow) -> None:
         exchange = self.exchanges.open(flow)
-        if exchange is None or exchange.claude is None or exchange.claude.counts_tokens:
+        claude = exchange.claude if exchange else None
+        if exchange is None or claude is None or claude.counts_tokens or claude.opaque:
             return
+        if claude.native is not None and not only_the_name_asks(claude.request, claude.choice):
+            return  # the client wrote for Anthropic itself
         try:
-            prepared = self.prepare(exchange.claude, native=exchange.dialect == "messages")
+            prepared = self.prepare(claude)
         except CCProxyError as error:
             exchange.refuse(flow, error)
             return
-        exchange.claude.request = prepared.request
-        exchange.claude.betas |= prepared.betas
-        exchange.claude.thinking_change = prepared.thinking_change
+        for name in fields_changed(claude.request, prepared.request):
+            claude.note_change(name)
+        claude.request = prepared.request
+        claude.betas |= prepared.betas
+        claude.thinking_change = prepared.thinking_change
         exchange.notes += prepared.notes
 
     def responseheaders(self, flow: http.HTTPFlow) -> None:
@@ -95,15 +123,7 @@ class Thinking:
         if attempt.ticket is not None and isinstance(answer, StreamedAnswer):
             answer.keep = partial(self.continuity.record, attempt.ticket, attempt.request)
 
-    def prepare(self, claude: ClaudeRequest, *, native: bool) -> Prepared:
-        if native:
-            return fix_native(
-                claude.request,
-                claude.model,
-                self.options,
-                choice=claude.choice,
-                betas=frozenset(claude.betas),
-            )
+    def prepare(self, claude: ClaudeRequest) -> Prepared:
         return apply_thinking(
             claude.request,
             claude.thinking_request,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from dataclasses import replace
 
@@ -11,8 +10,9 @@ from mitmproxy import http
 from addon.addons.model_list import ModelList
 from addon.claude.model import Model
 from addon.claude.names import ModelChoice, parse
+from addon.claude.subscription_request import Headers, is_claude_code
 from addon.core.errors import BadRequest, CCProxyError, NotFound
-from addon.core.json_codec import dumps, read_body
+from addon.core.json_codec import dumps, holds_lone_surrogate, inflate, read_object
 from addon.core.settings import Settings
 from addon.core.types import Dialect, JsonObject
 from addon.exchange.answer import (
@@ -22,7 +22,12 @@ from addon.exchange.answer import (
     PassthroughAnswer,
     StreamedAnswer,
 )
-from addon.exchange.claude_request import ClaudeRequest, yield_if_large
+from addon.exchange.claude_request import (
+    ClaudeRequest,
+    NativeRequest,
+    Session,
+    yield_if_large,
+)
 from addon.exchange.http_messages import lowered
 from addon.exchange.routes import COUNT_TOKENS, INPUT_TOKENS, deployment
 from addon.exchange.state import Exchange, Exchanges
@@ -31,12 +36,9 @@ from addon.translation.from_anthropic.by_dialect import renderer_for, whole_resp
 from addon.translation.from_anthropic.headers import EVENT_STREAM_HEADERS, client_headers
 from addon.translation.from_anthropic.response_fields import response_fields
 from addon.translation.to_anthropic.conversion_cache import ConversionCache
-from addon.translation.to_anthropic.native import native_translation
+from addon.translation.to_anthropic.native import is_readable, native_translation
 from addon.translation.to_anthropic.request import translate_chat, translate_responses
 from addon.translation.types import RequestOptions, Translation
-
-_VERSION = re.compile(r"\d{4}-\d{2}-\d{2}")
-_BETA = re.compile(r"[a-z0-9][a-z0-9.-]{0,80}")
 
 LONGEST_NAME = 256
 """Characters of a model's name. What names mean is remembered, so they may not be as long as a body."""
@@ -87,8 +89,8 @@ class Translate:
 
     async def read(self, flow: http.HTTPFlow, exchange: Exchange) -> None:
         encoding = flow.request.headers.get("content-encoding", "")
-        raw = flow.request.raw_content or b""
-        body = read_body(raw, encoding)
+        raw = inflate(flow.request.raw_content or b"", encoding)
+        body = read_object(raw)
         await yield_if_large(len(raw))
         exchange.client.streaming = (
             body.get("stream") is True and exchange.route is not INPUT_TOKENS
@@ -101,7 +103,7 @@ class Translate:
         await self.models.look_up(choice.id)
         model = self.models.catalogue.get(choice.id)
         resolved = self.resolved(exchange, body, len(raw))
-        translation = self.translate(resolved.body, model, asked, exchange.dialect)
+        translation = self.translate(resolved.body, model, asked, exchange.dialect, choice)
         if exchange.dialect == "responses":
             told = {"previous_response_id": resolved.parent, "store": resolved.store}
             translation.reply = replace(translation.reply, echo=translation.reply.echo | told)
@@ -110,8 +112,11 @@ class Translate:
         exchange.claude = _call(asked, choice, model, translation)
         exchange.claude.size = len(raw) + resolved.added
         exchange.claude.counts_tokens = exchange.route in (COUNT_TOKENS, INPUT_TOKENS)
+        exchange.claude.headers = _kept(flow.request, ("traceparent",))
         if exchange.dialect == "messages":
-            _keep_native_headers(flow.request, exchange.claude)
+            _keep_native(flow.request, exchange.claude, body, raw)
+            exchange.client.claude_code = exchange.claude.passes
+            exchange.claude.query = f"?{exchange.query}" if exchange.query else ""
         elif exchange.claude.counts_tokens:
             request = exchange.claude.request
             exchange.claude.request = {name: request[name] for name in COUNTED if name in request}
@@ -155,7 +160,7 @@ class Translate:
         )
 
     def translate(
-        self, body: JsonObject, model: Model, asked: str, dialect: Dialect
+        self, body: JsonObject, model: Model, asked: str, dialect: Dialect, choice: ModelChoice
     ) -> Translation:
         match dialect:
             case "chat":
@@ -163,7 +168,7 @@ class Translate:
             case "responses":
                 translation = translate_responses(body, model, self.options, self.cache)
             case "messages":
-                translation = native_translation(body, model)
+                return native_translation(body, self.models.catalogue.resolve(choice.id))
         translation.reply = replace(translation.reply, model=asked)
         return translation
 
@@ -203,14 +208,14 @@ class Translate:
         )
 
     def head(self, exchange: Exchange, upstream: dict[str, str]) -> list[tuple[str, str]]:
-        passed = client_headers(upstream, exchange.dialect)
+        passed = client_headers(upstream, exchange.dialect, unified=not exchange.tunnel)
         if exchange.client.streaming:
             passed += EVENT_STREAM_HEADERS
         else:
             passed.append(("content-type", "application/json; charset=utf-8"))
         claude = exchange.claude
-        if claude and claude.asked != claude.model.id:
-            passed.append(("x-ccproxy-model", claude.model.id))
+        if claude and claude.asked != claude.request["model"]:
+            passed.append(("x-ccproxy-model", claude.request["model"]))
         if exchange.ignored:
             passed.append(("x-ccproxy-ignored", ",".join(exchange.ignored)))
         if change := exchange.attempts[-1].thinking_change:
@@ -218,14 +223,30 @@ class Translate:
         return passed + list({**exchange.source_headers(), **(exchange.client.cors or {})}.items())
 
 
-def _keep_native_headers(request: http.Request, claude: ClaudeRequest) -> None:
-    """An Anthropic client chooses its API version and betas itself."""
-    version = request.headers.get("anthropic-version", "")
-    if _VERSION.fullmatch(version):
-        claude.version = version
-    named = request.headers.get("anthropic-beta", "").split(",")
-    claude.betas |= {word.strip() for word in named if _BETA.fullmatch(word.strip())}
-    claude.query = "?beta=true" if request.query.get("beta") == "true" else ""
+def _keep_native(
+    request: http.Request, claude: ClaudeRequest, body: JsonObject, raw: bytes
+) -> None:
+    """An Anthropic client chooses its API version, its betas and its query itself."""
+    if holds_lone_surrogate(raw):
+        raise BadRequest("The request body is not JSON: half of a surrogate pair stands alone.")
+    headers = lowered(request.headers)
+    claude.native = NativeRequest(
+        body=body, raw=raw, passes=is_claude_code(body, headers), opaque=not is_readable(body)
+    )
+    claude.session = Session.of(headers)
+    claude.conversation = claude.session.id or None
+    claude.headers = _kept(request, ("traceparent", "anthropic-"))
+    if claude.request is not body:
+        claude.note_change("model")
+
+
+def _kept(request: http.Request, names: tuple[str, ...]) -> Headers:
+    """The headers whose names begin so, as they were written and in their order."""
+    decoded = [
+        (name.decode("utf-8", "surrogateescape"), value.decode("utf-8", "surrogateescape"))
+        for name, value in request.headers.fields
+    ]
+    return [(name, value) for name, value in decoded if name.lower().startswith(names)]
 
 
 def _call(asked: str, choice: ModelChoice, model: Model, translation: Translation) -> ClaudeRequest:
@@ -239,7 +260,7 @@ def _call(asked: str, choice: ModelChoice, model: Model, translation: Translatio
         max_tokens_given=translation.max_tokens_given,
         betas=set(translation.betas),
         conversation=translation.conversation,
-        cache_ttl="1h" if translation.cache_ttl == "1h" else "5m",
+        cache_ttl="1h" if translation.cache_ttl == "1h" else None,
     )
 
 

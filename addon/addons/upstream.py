@@ -9,10 +9,13 @@ import logging
 import random
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from mitmproxy import connection, http
 
 from addon.addons.context_window import ContextWindow
+from addon.addons.mending import Mending
+from addon.addons.thinking import thinking_options
 from addon.addons.upstream_request import UpstreamRequestBuilder
 from addon.core.errors import CCProxyError, RateLimited, Unauthorized
 from addon.core.settings import Settings
@@ -55,6 +58,7 @@ class Upstream:
         self.subscription = subscription
         self.paid = paid
         self.window = window
+        self.mending = Mending(builder.refused, thinking_options(settings))
         self.clock = clock
 
     # -- hooks --------------------------------------------------------------------------------------------------
@@ -119,7 +123,8 @@ class Upstream:
     ) -> None:
         """Decide and act until an attempt is approved or the error is final."""
         while outcome is not None:
-            state = self.state(exchange, claude, source)
+            mend = self.mending.find(exchange, claude, outcome)
+            state = self.state(exchange, claude, source, mendable=mend is not None)
             decision = decide(outcome, state)
             for limit in decision.cooldowns:
                 self.subscription.cooldowns.start(
@@ -129,6 +134,8 @@ class Upstream:
             if decision.action in ("relay", "refuse"):
                 exchange.error = self.final_error(exchange, claude, outcome, decision)
                 return
+            if decision.action == "mend_and_retry" and mend is not None:
+                mend()
             outcome = await self.act(exchange, claude, outcome, decision, source)
             if exchange.error is not None or exchange.gone.is_set():
                 return
@@ -154,8 +161,11 @@ class Upstream:
                 return await self.try_subscription(exchange, claude, refused)
             case "wait":
                 tried.waited = True
+            case "mend_and_retry":
+                tried.mended += 1
             case "strip_thinking_and_retry":
                 tried.stripped = True
+                claude.repaired.append("thinking")
             case "trim_and_retry":
                 tried.trimmed = True
                 if not await self.shortened(exchange, outcome):
@@ -186,14 +196,22 @@ class Upstream:
         self.try_api_key(exchange, claude, exchange.attempts[-1].reason)
         return None
 
-    def state(self, exchange: Exchange, claude: ClaudeRequest, source: Source) -> RetryState:
+    def state(
+        self,
+        exchange: Exchange,
+        claude: ClaudeRequest,
+        source: Source,
+        *,
+        mendable: bool = False,
+    ) -> RetryState:
         return RetryState(
             credential="api_key" if source == "api_key" else "claude_code",
             family=claude.model.family,
             now=self.clock(),
             patience=self.patience(exchange),
             jitter=random.random(),  # noqa: S311 (spreads retries, guards nothing)
-            tried=exchange.tried,
+            tried=_possible(claude, exchange.tried),
+            mendable=mendable,
             hindrance=self.paid.hindrance(self.api_key(exchange)),
         )
 
@@ -236,7 +254,8 @@ class Upstream:
         self, exchange: Exchange, claude: ClaudeRequest, refused: str | None = None
     ) -> Outcome | None:
         """Approve an attempt by subscription, or give what stands against it."""
-        self.subscription.note_login(SUBSCRIPTION, await self.login.identity())
+        identity = await self.login.identity()
+        self.subscription.note_login(SUBSCRIPTION, identity)
         now = self.clock()
         blocked = self.subscription.cooldowns.admit(
             SUBSCRIPTION, claude.model.family, now, by=exchange.id
@@ -249,7 +268,7 @@ class Upstream:
         except CredentialError as failure:
             unauthorized = Unauthorized(failure.message)
             return Outcome(phase="connect", error=unauthorized, answered=False, login=failure.kind)
-        exchange.approve(self.builder.subscription(exchange, claude, token))
+        exchange.approve(self.builder.subscription(exchange, claude, token, identity))
         return None
 
     def try_api_key(self, exchange: Exchange, claude: ClaudeRequest, reason: str | None) -> None:
@@ -257,7 +276,7 @@ class Upstream:
         try:
             # Counting is free. And one reservation is for all attempts: what is tried again was not billed.
             if not claude.counts_tokens and not exchange.reservations:
-                most = claude.request.get("max_tokens") or 0
+                most = _most_tokens(claude)
                 exchange.reserve(
                     self.paid.reserve(claude.model, claude.size, most, claude.prompt_tokens)
                 )
@@ -288,3 +307,17 @@ class Upstream:
             code=error.code,
             retry_after=None if reset is None else reset - now,
         )
+
+
+def _most_tokens(claude: ClaudeRequest) -> int:
+    """The longest answer that may be billed; an Anthropic client's limit may be anything."""
+    asked = claude.request.get("max_tokens")
+    is_limit = isinstance(asked, int) and 0 <= asked < claude.model.max_output
+    return int(asked or 0) if is_limit else claude.model.max_output
+
+
+def _possible(claude: ClaudeRequest, tried: Tried) -> Tried:
+    """A request that nothing here may look into can be neither shortened nor stripped of its thinking."""
+    if not claude.opaque:
+        return tried
+    return replace(tried, trimmed=tried.trimmed or claude.fitted is None, stripped=True)

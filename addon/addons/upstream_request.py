@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from hashlib import blake2b
+from operator import is_
 from urllib.parse import SplitResult, urlsplit
 
 from addon.addons.thinking import Continuity
-from addon.claude.subscription_request import beta_header, for_subscription
+from addon.claude.refused_features import Feature, RefusedFeatures, without
+from addon.claude.subscription_request import (
+    SUBSCRIPTION_BETAS,
+    Headers,
+    betas_in,
+    for_subscription,
+    with_betas,
+)
 from addon.core.json_codec import dumps
+from addon.core.json_splice import spliced
 from addon.core.own_http import USER_AGENT
 from addon.core.settings import Settings
 from addon.core.types import JsonObject
 from addon.exchange.attempt import Attempt, Source
-from addon.exchange.claude_request import ClaudeRequest
+from addon.exchange.claude_request import ANTHROPIC_VERSION, ClaudeRequest, NativeRequest
 from addon.exchange.routes import INPUT_TOKENS
 from addon.exchange.state import Exchange
 
@@ -28,30 +38,43 @@ class UpstreamCredential:
     """For people: `subscription`, `ANTHROPIC_API_KEY`, `client key`."""
     header: str
     secret: str = field(repr=False)
+    login: str = field(repr=False)
+    """Names the account to which Anthropic may have refused something."""
 
 
 class UpstreamRequestBuilder:
-    """Builds attempts; the headers are made from nothing, so none of the client's slips through."""
+    """Builds attempts; the headers are made from nothing, so none of the client's slips through but those meant to."""
 
-    def __init__(self, settings: Settings, continuity: Continuity) -> None:
+    def __init__(
+        self, settings: Settings, continuity: Continuity, refused: RefusedFeatures
+    ) -> None:
         self.settings = settings
         self.continuity = continuity
+        self.refused = refused
         self.anthropic = urlsplit(settings.upstream_url)
         self.openai = urlsplit(settings.openai_base_url)
 
-    def subscription(self, exchange: Exchange, claude: ClaudeRequest, token: str) -> Attempt:
-        request = for_subscription(claude.request, self.settings.extra_instruction)
+    def subscription(
+        self, exchange: Exchange, claude: ClaudeRequest, token: str, login: int
+    ) -> Attempt:
+        request = claude.request
+        if not claude.passes and not claude.counts_tokens:
+            request = for_subscription(request, self.settings.extra_instruction)
         credential = UpstreamCredential(
             source="claude_code",
             name="subscription",
             header="authorization",
             secret=f"Bearer {token}",
+            login=f"subscription {login}",
         )
         return self.claude(exchange, claude, request, credential)
 
     def api_key(self, exchange: Exchange, claude: ClaudeRequest, key: str) -> Attempt:
         name = "client key" if key == exchange.client_key else "ANTHROPIC_API_KEY"
-        credential = UpstreamCredential(source="api_key", name=name, header="x-api-key", secret=key)
+        login = blake2b(key.encode(), digest_size=8).hexdigest()
+        credential = UpstreamCredential(
+            source="api_key", name=name, header="x-api-key", secret=key, login=login
+        )
         return self.claude(exchange, claude, claude.request, credential)
 
     def claude(
@@ -62,29 +85,73 @@ class UpstreamRequestBuilder:
         credential: UpstreamCredential,
     ) -> Attempt:
         ticket, change = None, ""
+        changed = list(claude.changed)
+        if request is not claude.request and claude.native:
+            changed.append("system")
         if not claude.counts_tokens:
             # Always streamed: the subscription path knows nothing else, and a long answer may take over ten minutes.
-            request, ticket, change = self.continuity.prepare(
-                claude,
-                {**request, "stream": True},
-                principal=exchange.principal,
-                account=credential.name,
-                strip=exchange.tried.stripped,
-            )
-        headers = [
-            *_headers(self.anthropic),
-            ("accept", "application/json" if claude.counts_tokens else "text/event-stream"),
-            ("anthropic-version", claude.version),
-        ]
-        betas = beta_header(claude.betas, subscription=credential.source == "claude_code")
-        if betas:
-            headers.append(("anthropic-beta", betas))
+            request = {**request, "stream": True}
+            if not claude.opaque:
+                sent = self.continuity.prepare(
+                    claude,
+                    request,
+                    principal=exchange.principal,
+                    account=credential.name,
+                    strip=exchange.tried.stripped,
+                )
+                request, ticket, change = sent.request, sent.ticket, sent.thinking_change
+                changed += ["thinking"] if claude.native and sent.restored else []
+        features = self.refused.of(credential.login, claude.model.id)
+        kept, refused = without(request, features), [f.name for f in features if f.kind == "beta"]
+        headers = self.headers(claude, refused, subscription=credential.source == "claude_code")
         path = COUNT_TOKENS if claude.counts_tokens else "/v1/messages"
-        attempt = _attempt(self.anthropic, path + claude.query, headers, request, credential)
+        attempt = _attempt(self.anthropic, path + claude.query, headers, kept, credential)
+        if claude.native is not None:
+            attempt.body = _as_it_came(claude.native, kept)
         attempt.ticket, attempt.thinking_change = ticket, change
-        if change:
-            exchange.note(f"thinking: {change}")
+        attempt.changed = tuple(dict.fromkeys(changed)) if claude.native else ()
+        attempt.repaired = (*claude.repaired, *self.left_out(claude, request, kept, features))
+        self.note(exchange, attempt)
         return attempt
+
+    def headers(self, claude: ClaudeRequest, refused: list[str], *, subscription: bool) -> Headers:
+        given = claude.headers
+        if not any(name.lower() == "anthropic-version" for name, _ in given):
+            given = [("anthropic-version", ANTHROPIC_VERSION), *given]
+        wanted = (*(SUBSCRIPTION_BETAS if subscription else ()), *sorted(claude.betas))
+        accept = "application/json" if claude.counts_tokens else "text/event-stream"
+        return [
+            *_headers(self.anthropic),
+            ("accept", accept),
+            *with_betas(given, wanted, refused),
+        ]
+
+    def left_out(
+        self,
+        claude: ClaudeRequest,
+        request: JsonObject,
+        kept: JsonObject,
+        features: tuple[Feature, ...],
+    ) -> list[str]:
+        """The names of those features that this request had."""
+        betas = {*betas_in(claude.headers), *claude.betas}
+        return [
+            feature.name
+            for feature in features
+            if (
+                feature.name in betas
+                if feature.kind == "beta"
+                else kept is not request and without(request, (feature,)) is not request
+            )
+        ]
+
+    def note(self, exchange: Exchange, attempt: Attempt) -> None:
+        if attempt.thinking_change:
+            exchange.note(f"thinking: {attempt.thinking_change}")
+        for what in attempt.changed:
+            exchange.note(f"changed: {what}")
+        for what in attempt.repaired:
+            exchange.note(f"repaired: {what}")
 
     def passthrough(self, exchange: Exchange, body: JsonObject) -> Attempt:
         endpoint = "/responses" if exchange.dialect == "responses" else "/chat/completions"
@@ -100,6 +167,7 @@ class UpstreamRequestBuilder:
             name="OPENAI_API_KEY",
             header="authorization",
             secret=f"Bearer {self.settings.openai_api_key}",
+            login="",
         )
         return _attempt(self.openai, prefix + endpoint, headers, body, credential)
 
@@ -134,4 +202,24 @@ def _attempt(
         body=dumps(request),
         auth=(credential.header, credential.secret),
         request=request,
+        login=credential.login,
     )
+
+
+def _as_it_came(native: NativeRequest, request: JsonObject) -> bytes:
+    """The client's own bytes, with the fields of `request` that differ."""
+    new = {
+        name: value
+        for name, value in request.items()
+        if name not in native.body or not _is_same(native.body[name], value)
+    }
+    return spliced(native.raw, new, native.body.keys() - request.keys())
+
+
+def _is_same(before: object, after: object) -> bool:
+    """Without looking into long lists of messages, whose items are shared when nothing was changed."""
+    if before is after:
+        return True
+    if isinstance(before, list) and isinstance(after, list):
+        return len(before) == len(after) and all(map(is_, before, after))
+    return type(before) is type(after) and not isinstance(before, list | dict) and before == after

@@ -13,6 +13,7 @@ from addon.claude.pricing import Tokens, cost_of_response
 from addon.core.redaction import excerpt
 from addon.core.terminal import Terminal, Tone, dollars, short_count
 from addon.core.types import JsonObject
+from addon.exchange.claude_request import Session
 from addon.exchange.state import Exchange, Exchanges
 from addon.usage.budget import Budget, Reservation
 from addon.usage.conversations import RecentConversation
@@ -96,21 +97,23 @@ class UsageRecorder:
 
     def note_conversation(self, exchange: Exchange, record: RequestRecord) -> None:
         claude = exchange.claude
-        if claude is None or claude.conversation is None or claude.fitted is None:
+        if claude is None or claude.conversation is None or claude.counts_tokens:
             return
+        fitted = claude.fitted
         conversation = RecentConversation(
             id=claude.conversation,
             model=record.model,
             tokens=record.tokens.prompt or claude.prompt_tokens,
-            limit=claude.fitted.limit,
+            limit=fitted.limit if fitted else claude.model.context,
             last_seen=record.time,
-            summarized=claude.fitted.summary is not None,
+            summarized=fitted is not None and fitted.summary is not None,
         )
         self.subscription.conversations.note(conversation)
 
     def record(self, flow: http.HTTPFlow, exchange: Exchange) -> RequestRecord:
         now, first = time.monotonic(), exchange.first_content
         used = _used(exchange)
+        session = exchange.claude.session if exchange.claude else Session()
         return RequestRecord(
             time=self.clock(),
             model=_model(exchange),
@@ -125,6 +128,9 @@ class UsageRecorder:
             ttft_ms=None if first is None else round((first - exchange.clock) * 1000),
             error=_error(flow, exchange),
             conversation=exchange.claude.conversation if exchange.claude else None,
+            session=session.id,
+            agent=session.agent,
+            parent_agent=session.parent_agent,
             request_id=flow.response.headers.get("request-id") if flow.response else None,
         )
 

@@ -12,6 +12,7 @@ from addon.core.settings import Settings
 from addon.core.types import JsonObject
 from addon.exchange.access import is_this_machine
 from addon.exchange.attempt import Attempt
+from addon.exchange.http_messages import without_unknown_values
 from addon.exchange.routes import id_in
 from addon.exchange.state import Exchange, Exchanges
 
@@ -80,7 +81,7 @@ class Explain(LocalEndpoints):
         return {
             "source": attempt.source,
             "credential": attempt.credential,
-            "url": f"{attempt.scheme}://{attempt.host}:{attempt.port}{attempt.path}",
+            "url": f"{attempt.scheme}://{attempt.host}:{attempt.port}{without_unknown_values(attempt.path)}",
             "headers": [list(header) for header in attempt.headers],
             "body": redacted(attempt.request or decoded(attempt.body), self.hide),
             "outcome": attempt.outcome or str(status or "broken off"),

@@ -46,6 +46,7 @@ class LocalApi(LocalEndpoints):
         self.health = health
         self.endpoints = {
             "root": self.root,
+            "hello": self.hello,
             "health": self.show_health,
             "models": self.models,
             "preflight": self.preflight,
@@ -63,6 +64,10 @@ class LocalApi(LocalEndpoints):
 
     def root(self, flow: http.HTTPFlow, exchange: Exchange) -> http.Response:
         return json_response({"name": "ccproxy", "status": "ok", "endpoints": list(MAIN_PATHS)})
+
+    def hello(self, flow: http.HTTPFlow, exchange: Exchange) -> http.Response:
+        """Claude Code asks at its start whether anybody is there."""
+        return json_response({"message": "hello"})
 
     def show_health(self, flow: http.HTTPFlow, exchange: Exchange) -> http.Response:
         return json_response(self.health(not exchange.tunnel))

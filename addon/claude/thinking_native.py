@@ -10,7 +10,6 @@ from addon.claude.thinking import (
     SAMPLING,
     Prepared,
     ThinkingOptions,
-    apply_thinking,
     betas_for,
     budget_refused,
     changes,
@@ -24,7 +23,6 @@ from addon.claude.thinking_request import (
     FULL_OUTPUT,
     MIN_BUDGET,
     OFF_TYPES,
-    ThinkingRequest,
     ThinkingSource,
     budget_for_level,
     check_level,
@@ -38,17 +36,11 @@ def fix_native(
     model: Model,
     options: ThinkingOptions,
     *,
-    choice: ModelChoice,
     betas: frozenset[str] = frozenset(),
 ) -> Prepared:
-    """A `/v1/messages` body in which values that `model` rejects are replaced by the nearest accepted ones: thinking
-    types, budgets, efforts, sampling, forced tool use, speed. A model name that asks for thinking
-    (`claude-opus-4-5-high`) has effect if the body says nothing about thinking. `betas`: the client's beta headers;
-    those of the result are to be added. `request` is not changed."""
-    if _only_the_name_asks(request, choice):
-        return apply_thinking(
-            request, ThinkingRequest(), model, options, max_tokens_given=True, choice=choice
-        )
+    """A `/v1/messages` body that Anthropic refused, with what `model` does not accept replaced by the nearest thing
+    that it does: kinds of thinking, budgets, efforts, sampling, forced tool use, speed. `betas`: the client's own beta
+    headers; the result's are those to add. Nothing in `request` is changed."""
     out = dict(request)
     if isinstance(out.get("thinking"), dict):
         _fix_thinking(out, model, options, betas)
@@ -71,10 +63,17 @@ def fix_native(
     )
 
 
-def _only_the_name_asks(request: JsonObject, choice: ModelChoice) -> bool:
+def only_the_name_asks(request: JsonObject, choice: ModelChoice) -> bool:
+    """Whether thinking is asked for by the model's name and by nothing in the body."""
     named = choice.effort is not None or choice.thinking is not None
     effort = (request.get("output_config") or {}).get("effort")
     return named and request.get("thinking") is None and effort is None
+
+
+def fields_changed(before: JsonObject, after: JsonObject) -> tuple[str, ...]:
+    """The fields that are not the same."""
+    names = dict.fromkeys((*before, *after))
+    return tuple(name for name in names if before.get(name) != after.get(name))
 
 
 def _fix_thinking(

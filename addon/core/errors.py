@@ -19,6 +19,19 @@ errors in a client's dialect, and turns upstream's errors into them. Any other e
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamError:
+    """An error as upstream's bytes told it."""
+
+    headers: Mapping[str, str]
+    """By lower-case name."""
+    body: bytes
+    """JSON of Anthropic's; empty when it was something else."""
+
 
 class CCProxyError(Exception):
     """An error response. `message` is shown to a person: it says what to do, and never holds a secret."""
@@ -43,6 +56,8 @@ class CCProxyError(Exception):
         self.param = param
         self.code = code
         self.retry_after = retry_after
+        self.upstream: UpstreamError | None = None
+        """What upstream said, where this error is its own."""
         if status is not None:
             self.status = status
         if type is not None:

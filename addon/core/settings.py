@@ -209,11 +209,23 @@ class Settings:
     context_ahead: bool = setting(
         "CONTEXT_AHEAD", boolean, True, "false: never prepare a summary before it is needed."
     )
+    context_for_claude_code: bool = setting(
+        "CONTEXT_FOR_CLAUDE_CODE",
+        boolean,
+        False,
+        "true: the limit counts for Claude Code too, which keeps within the window by itself.",
+    )
     prompt_cache: Literal["auto", "off"] = setting(
         "PROMPT_CACHE",
         choice("auto", "off"),
         "auto",
         "off: never mark a prompt for Anthropic's cache.",
+    )
+    cache_ttl: Literal["5m", "1h"] = setting(
+        "CACHE_TTL",
+        choice("5m", "1h"),
+        "5m",
+        "How long marked prompts are kept; 1h: writing costs twice the input price, not 1.25 times.",
     )
     first_byte_seconds: float = setting(
         "FIRST_BYTE_SECONDS",

@@ -25,3 +25,4 @@ class Tried:
     waited: bool = False
     trimmed: bool = False
     stripped: bool = False
+    mended: int = 0

@@ -27,7 +27,8 @@ class Attempt:
     scheme: str
     host: str
     port: int
-    path: str
+    path: str = field(repr=False)
+    """With the client's query, in which a key may be hidden."""
     headers: list[tuple[str, str]]
     body: bytes
     auth: tuple[str, str] = field(repr=False)
@@ -40,6 +41,12 @@ class Attempt:
     thinking_change: str = ""
     """What became of thinking that was asked for, header `x-ccproxy-thinking`: `off (<reason>)`, `stripped (<reason>)`
     when only that of earlier turns was left out, "" when it is as it was asked for."""
+    login: str = field(default="", repr=False)
+    """Whose refusals of betas and fields count for it."""
+    changed: tuple[str, ...] = ()
+    """As in `ClaudeRequest`, and what this credential needs."""
+    repaired: tuple[str, ...] = ()
+    """As in `ClaudeRequest`, and what was left out because this login was refused it."""
     outcome: str = ""
     """What became of it when it failed: a status, or a word."""
     response_headers: Mapping[str, str] = field(default_factory=dict, repr=False)

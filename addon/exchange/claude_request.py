@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, Self
 
 from addon.claude.model import Model
 from addon.claude.names import ModelChoice
+from addon.claude.subscription_request import SESSION_HEADER, Headers
 from addon.claude.thinking_request import ThinkingRequest
 from addon.context.window import Fitted
 from addon.core.types import JsonObject
@@ -29,6 +32,39 @@ async def yield_if_large(size: int) -> None:
         await asyncio.sleep(PAUSE)
 
 
+_NAME = re.compile(r"[\w.:-]{1,128}")
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """Where in Claude Code a request comes from, as its headers say; "" where they don't."""
+
+    id: str = ""
+    agent: str = ""
+    """The subagent; new for each one that is started."""
+    parent_agent: str = ""
+
+    @classmethod
+    def of(cls, headers: Mapping[str, str]) -> Self:
+        """`headers`: by lower-case name."""
+        names = (SESSION_HEADER, "x-claude-code-agent-id", "x-claude-code-parent-agent-id")
+        given = [headers.get(name, "") for name in names]
+        return cls(*(value if _NAME.fullmatch(value) else "" for value in given))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NativeRequest:
+    """A request of an Anthropic client, as it came."""
+
+    body: JsonObject = field(repr=False)
+    raw: bytes = field(repr=False)
+    """The same as bytes, without a content encoding."""
+    passes: bool
+    """It is Claude Code's: its body, its betas and its errors are between Anthropic and it."""
+    opaque: bool
+    """Its body has a shape that only Anthropic can judge: nothing here looks into it."""
+
+
 @dataclass(slots=True, kw_only=True)
 class ClaudeRequest:
     """What is asked of Claude, as the addons have shaped it so far."""
@@ -44,22 +80,44 @@ class ClaudeRequest:
     thinking_request: ThinkingRequest
     max_tokens_given: bool
     betas: set[str]
-    """`anthropic-beta` values that the request needs."""
-    version: str = ANTHROPIC_VERSION
+    """`anthropic-beta` values that the request needs besides those in `headers`."""
+    headers: Headers = field(default_factory=list)
+    """The client's own headers that go on: of an Anthropic client's all `anthropic-…` ones."""
     query: str = ""
+    """With its `?`."""
+    native: NativeRequest | None = None
+    session: Session = field(default_factory=Session)
+    changed: list[str] = field(default_factory=list)
+    """What of an Anthropic client's body was changed, header `x-ccproxy-changed`."""
+    repaired: list[str] = field(default_factory=list)
+    """What was mended after Anthropic refused it, header `x-ccproxy-repaired`."""
     conversation: str | None = None
     size: int = 0
     """Bytes of the client's body."""
     prompt_tokens: int = 0
     """The prompt's tokens, as counted here; 0: not counted."""
-    cache_ttl: Literal["5m", "1h"] = "5m"
-    """How long the client wants its prompt cached."""
+    cache_ttl: Literal["5m", "1h"] | None = None
+    """How long the client wants its prompt cached; None: it doesn't say."""
     fitted: Fitted | None = field(default=None, repr=False)
     """How the conversation was brought within the limit."""
     thinking_change: str = ""
     """As in `Attempt`, before there is one."""
     counts_tokens: bool = False
     """It is `/v1/messages/count_tokens`: free, and answered in one piece."""
+
+    @property
+    def passes(self) -> bool:
+        """It goes to Anthropic as it came."""
+        return self.native is not None and self.native.passes
+
+    @property
+    def opaque(self) -> bool:
+        """Nothing here may look into it."""
+        return self.native is not None and (self.native.passes or self.native.opaque)
+
+    def note_change(self, what: str) -> None:
+        if self.native is not None and what not in self.changed:
+            self.changed.append(what)
 
     @property
     def digests(self) -> dict[int, bytes]:

@@ -51,6 +51,7 @@ ROUTES: dict[tuple[str, str], Route] = {
     **{("POST", path): INPUT_TOKENS for path in _careless("/responses/input_tokens")},
     **{("GET", path): MODELS for path in _careless("/models")},
     ("GET", "/"): Route("root", "public"),
+    ("GET", "/api/hello"): Route("hello", "public"),
     ("GET", "/health"): Route("health", "public"),
     ("GET", "/analytics"): Route("analytics", "control"),
     ("GET", "/analytics/requests"): Route("analytics_requests", "control"),

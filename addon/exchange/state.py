@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
@@ -27,10 +28,13 @@ from addon.exchange.client import Client
 from addon.exchange.http_messages import lowered, without_unknown_values
 from addon.exchange.refusals import TOO_MANY
 from addon.exchange.routes import Route, dialect_of
+from addon.translation.from_anthropic.headers import client_headers
 
 CREDENTIAL_HEADERS = ("authorization", "x-api-key", "api-key", "proxy-authorization", "cookie")
 LONGEST_SDK_WAIT = 60.0
 """Seconds. The SDKs heed a longer `retry-after` as if there were none, and ask again at once."""
+
+_SECONDS = re.compile(r"\d{1,6}(\.\d{1,3})?")
 
 LASTING = ("budget_exceeded", "budget_unknown", TOO_MANY)
 """Codes of errors that last until a person does something, or an hour passes."""
@@ -61,6 +65,8 @@ class Exchange:
     """The credential headers that the request came with, by lower-case name."""
     sign_in: bytes = field(default=b"", repr=False)
     """The body of a sign-in at the dashboard, which holds the secret."""
+    query: str = field(default="", repr=False)
+    """The request's, as it came; a client may have put its key there, so the flow's is another one."""
     client_key: str | None = field(default=None, repr=False)
     """The client's own `sk-ant-api…` key."""
     caller: str = ""
@@ -128,14 +134,28 @@ class Exchange:
         headers: dict[str, str] = {"x-ccproxy-source": self.source}
         if self.attempts and self.attempts[-1].reason:
             headers["x-ccproxy-reason"] = self.attempts[-1].reason
+        if self.attempts and self.attempts[-1].changed:
+            headers["x-ccproxy-changed"] = ",".join(self.attempts[-1].changed)
+        if self.attempts and self.attempts[-1].repaired:
+            headers["x-ccproxy-repaired"] = ",".join(self.attempts[-1].repaired)
         return headers
 
     def error_headers(self, error: CCProxyError) -> dict[str, str]:
         """Of an answer that is an error. The SDKs of OpenAI and Anthropic would try three times; what we have tried
         ourselves, or what may have been billed, they had better not ask for again, and they obey this header."""
-        headers = self.source_headers()
+        headers = self.upstream_headers(error) | self.source_headers()
         if self.is_final(error):
             headers["x-should-retry"] = "false"
+        return headers
+
+    def upstream_headers(self, error: CCProxyError) -> dict[str, str]:
+        """Those of upstream's own error."""
+        if error.upstream is None:
+            return {}
+        told = error.upstream.headers or (self.attempt.response_headers if self.attempt else {})
+        headers = dict(client_headers(told, self.dialect, unified=not self.tunnel))
+        if not _SECONDS.fullmatch(headers.get("retry-after", "")):
+            headers.pop("retry-after", None)  # a date, or nothing that a client could wait for
         return headers
 
     def is_final(self, error: CCProxyError) -> bool:
@@ -207,6 +227,7 @@ class Exchanges:
         # before any hook sees the flow: it may be shown, saved and copied from then on
         for name in exchange.carried:
             del request.headers[name]
+        exchange.query = request.path.partition("?")[2]
         request.path = without_unknown_values(request.path)
         self._by_flow[flow] = exchange
         return exchange

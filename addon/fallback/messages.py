@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
-from addon.core.errors import CCProxyError, Forbidden, RateLimited
+from addon.core.errors import CCProxyError, Forbidden, RateLimited, UpstreamError
 from addon.fallback.cooldowns import Cooldown
 from addon.fallback.policy import Decision
 
@@ -22,7 +22,9 @@ def explained(error: CCProxyError, decision: Decision) -> CCProxyError:
     hints = [HINTS[key] for key in (decision.reason, decision.hindrance or "") if key in HINTS]
     if not hints:
         return error
-    return _like(error, " ".join([error.message, *dict.fromkeys(hints)]))
+    told = _like(error, " ".join([error.message, *dict.fromkeys(hints)]))
+    told.upstream = error.upstream
+    return told
 
 
 def cooling_down(blocked: Cooldown, now: float) -> CCProxyError:
@@ -48,9 +50,21 @@ def both_failed(
     message = f"Claude Code subscription: {_sentence(first)} API key: {_sentence(second)}"
     if reset is not None and reset > now:
         message += f" The earliest limit ends at {_moment(reset)}."
-        return RateLimited(message, code=first.code or second.code, retry_after=reset - now)
+        limited = RateLimited(message, code=first.code or second.code, retry_after=reset - now)
+        limited.upstream = _head_only(second)
+        return limited
     shown = next((e for e in (first, second) if e.status in (401, 429)), second)
-    return _like(shown, message)
+    told = _like(shown, message)
+    told.upstream = _head_only(second)
+    return told
+
+
+def _head_only(error: CCProxyError) -> UpstreamError | None:
+    """For an error in words of our own: its wait is ours too."""
+    if error.upstream is None:
+        return None
+    headers = {k: v for k, v in error.upstream.headers.items() if not k.startswith("retry-after")}
+    return UpstreamError(headers, b"")
 
 
 def _like(error: CCProxyError, message: str) -> CCProxyError:

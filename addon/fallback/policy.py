@@ -25,6 +25,7 @@ type Action = Literal[
     "wait",
     "fall_back",
     "strip_thinking_and_retry",
+    "mend_and_retry",
     "trim_and_retry",
     "refuse",
 ]
@@ -64,6 +65,8 @@ class RetryState:
     jitter: float = 0.0
     """A random number from 0 to 1."""
     tried: Tried = field(default_factory=Tried)
+    mendable: bool = False
+    """The refusal names something that the request can do without."""
     hindrance: Hindrance | None = "no_api_key"
     """Why the API key may not be used; None: it may."""
 
@@ -187,6 +190,10 @@ def _strip(cause: Cause, outcome: Outcome, state: RetryState) -> Decision | None
     )
 
 
+def _mend(cause: Cause, outcome: Outcome, state: RetryState) -> Decision | None:
+    return Decision(action="mend_and_retry", reason=cause) if state.mendable else None
+
+
 def _fall_back(cause: Cause, outcome: Outcome, state: RetryState) -> Decision | None:
     if state.credential == "api_key" or state.hindrance:
         return None
@@ -218,7 +225,7 @@ PLAN: Mapping[Cause, tuple[Step, ...]] = {
     "connection_lost": (_retry, _give_up),
     "timed_out": (_give_up,),
     "login_expired": (_refresh, _fall_back, _give_up),
-    "forbidden": (_fall_back, _give_up),
+    "forbidden": (_mend, _fall_back, _give_up),
     "plan_policy": (_fall_back, _give_up),
     "rate_limited": (_fall_back, _give_up),
     "busy": (_wait, _fall_back, _give_up),
@@ -226,7 +233,7 @@ PLAN: Mapping[Cause, tuple[Step, ...]] = {
     "overloaded": (_retry, _give_up),
     "upstream_error": (_retry, _give_up),
     "prompt_too_long": (_trim, _give_up),
-    "thinking_refused": (_strip, _give_up),
+    "thinking_refused": (_strip, _mend, _give_up),
     # It would fail again on the paid key.
-    "refused": (_give_up,),
+    "refused": (_mend, _give_up),
 }

@@ -109,7 +109,7 @@ from addon.core.errors import BadGateway, CCProxyError
 from addon.core.types import Phase
 from addon.exchange.answer import AnswerStream
 from addon.exchange.attempt import Attempt, Failure
-from addon.exchange.http_messages import copy_head, lowered
+from addon.exchange.http_messages import copy_head, lowered, without_unknown_values
 from addon.exchange.state import Exchange, LocalStream
 from addon.replay_layer.deadlines import StreamTimers
 from addon.replay_layer.errors import (
@@ -353,6 +353,7 @@ class ReplayStream(HttpStream):
     def send(self, attempt: Attempt) -> Steps[None]:
         request = copy_head(self.flow.request)
         request.headers[attempt.auth[0]] = attempt.auth[1]
+        request.data.path = _bytes(attempt.path)
         server = self.context.server
         self.enter(Stage.AWAITING)
         self.server_state = self.state_wait_for_response_headers
@@ -422,7 +423,11 @@ class ReplayStream(HttpStream):
         else:  # it was sent before anybody knew whose response it would be
             attempt = self.exchange.attempts[-1]
             told = self.exchange.client.source_comment(
-                attempt.source, attempt.reason, attempt.thinking_change
+                attempt.source,
+                attempt.reason,
+                thinking=attempt.thinking_change,
+                changed=",".join(attempt.changed),
+                repaired=",".join(attempt.repaired),
             )
             body = told + body
         yield from self.write(body)
@@ -688,12 +693,16 @@ def _is_last(hook: commands.StartHook | None) -> bool:
 
 
 def _show(request: http.Request, attempt: Attempt) -> None:
-    """Make the flow's request the one that is sent, but for the credential."""
+    """Make the flow's request the one that is sent, but for the credential and what else a query may hide."""
     data: Any = request.data
+    shown = without_unknown_values(attempt.path)
     data.scheme, data.host, data.port = attempt.scheme.encode(), attempt.host, attempt.port
-    data.authority, data.path, data.http_version = b"", attempt.path.encode(), b"HTTP/1.1"
-    data.headers = http.Headers(
-        [(name.encode(), value.encode()) for name, value in attempt.headers]
-    )
+    data.authority, data.path, data.http_version = b"", _bytes(shown), b"HTTP/1.1"
+    data.headers = http.Headers([(_bytes(name), _bytes(value)) for name, value in attempt.headers])
     data.content, data.trailers = attempt.body, None
     request.headers["content-length"] = str(len(attempt.body))
+
+
+def _bytes(text: str) -> bytes:
+    """A client's path and headers may hold anything."""
+    return text.encode("utf-8", "surrogateescape")

@@ -20,6 +20,7 @@ from addon.core.errors import (
     TooLarge,
     Unauthorized,
     UnsupportedMedia,
+    UpstreamError,
 )
 from addon.core.json_codec import dumps
 from addon.core.retry_after import asked_wait
@@ -93,6 +94,7 @@ _HIDDEN_HTML = re.compile(
     r"<(script|style)\b.*?(</\1\s*>|\Z)|<!--.*?(-->|\Z)", re.DOTALL | re.IGNORECASE
 )
 _TAG = re.compile(r"<[^<>]*>")
+_ONE_LINE = bytes.maketrans(b"\r\n", b"  ")
 _SECRET = re.compile(r"sk-[A-Za-z0-9_-]{8,}")
 
 _CLASSES: Mapping[int, type[CCProxyError]] = {
@@ -122,7 +124,10 @@ def error_body(
     """The status and JSON body that report `error` to a client of `dialect`."""
     if dialect == "messages":
         return error.status, _anthropic_body(error, request_id)
-    return _openai_error(error).status or error.status, {"error": openai_error_object(error)}
+    body: JsonObject = {"error": openai_error_object(error)}
+    if request_id:
+        body["request_id"] = request_id
+    return _openai_error(error).status or error.status, body
 
 
 def openai_error_object(error: CCProxyError) -> JsonObject:
@@ -143,6 +148,9 @@ def encode_chat_error(error: CCProxyError) -> bytes:
 
 def encode_native_error(error: CCProxyError, request_id: str | None) -> bytes:
     """`error` as the last event of Anthropic's stream."""
+    if error.upstream and error.upstream.body:
+        # Line breaks in JSON are white space, and would end an event's data.
+        return encode_event(error.upstream.body.translate(_ONE_LINE), "error")
     return encode_event(dumps(_anthropic_body(error, request_id)), "error")
 
 
@@ -172,6 +180,7 @@ def from_upstream(status: int, body: bytes, headers: Mapping[str, str], now: flo
     if payload is None:
         return _from_page(status, body, wait)
     error = _from_object(payload, status)
+    error.upstream = UpstreamError(headers, b"" if _holds_secret(body) else body)
     error.retry_after = wait
     if headers.get("anthropic-ratelimit-unified-status") == "rejected":
         # The subscription's quota is used up: clients that distinguish quotas from rate limits stop retrying.
@@ -179,12 +188,15 @@ def from_upstream(status: int, body: bytes, headers: Mapping[str, str], now: flo
     return error
 
 
-def from_event(data: JsonObject) -> CCProxyError:
-    """The error that an `error` event describes, with the status that it would have had as a response."""
+def from_event(data: JsonObject, raw: bytes = b"") -> CCProxyError:
+    """The error that an `error` event describes, with the status that it would have had as a response. `raw`: the
+    event's data."""
     payload = data.get("error")
     if not isinstance(payload, dict):
         payload = {}
-    return _from_object(payload, STATUS_BY_TYPE.get(_text(payload.get("type")) or "", 500))
+    error = _from_object(payload, STATUS_BY_TYPE.get(_text(payload.get("type")) or "", 500))
+    error.upstream = UpstreamError({}, b"" if _holds_secret(raw) else raw)
+    return error
 
 
 def from_openai_event(payload: JsonObject) -> CCProxyError:
@@ -215,6 +227,10 @@ def _from_object(payload: JsonObject, status: int) -> CCProxyError:
         if code is None and pattern.search(message):
             code = known
     return _error(status, _text(payload.get("type")) or _type_of(status), message, code)
+
+
+def _holds_secret(body: bytes) -> bool:
+    return _SECRET.search(body.decode("utf-8", "replace")) is not None
 
 
 def _from_page(status: int, body: bytes, retry_after: float | None) -> CCProxyError:

@@ -90,7 +90,7 @@ class MessageStream:
         for sse in received:
             event = self._decode(sse)
             if event.type == "error":
-                raise from_event(event.data)
+                raise from_event(event.data, sse.data)
             self._accumulator.add(event.data)
             events.append(event)
             if event.type != "content_block_delta":  # nearly all events are deltas

@@ -71,6 +71,11 @@ class RequestRecord:
     conversation: str | None = None
     request_id: str | None = None
     """Anthropic's `request-id`, for support."""
+    session: str = ""
+    """Claude Code's session, as its headers name it; "" for other clients."""
+    agent: str = ""
+    """The subagent of Claude Code's that asked."""
+    parent_agent: str = ""
     id: int = 0
     """Set by the ledger, from 1."""
 
@@ -96,6 +101,9 @@ def record_json(record: RequestRecord) -> JsonObject:
         "ttftMs": record.ttft_ms,
         "conversation": record.conversation,
         "requestId": record.request_id,
+        "session": record.session or None,
+        "agent": record.agent or None,
+        "parentAgent": record.parent_agent or None,
     }
 
 

@@ -20,7 +20,8 @@ from addon.usage.ledger import LedgerState, Totals, TotalsByKey, columns
 from addon.usage.record import RecordSource, RequestRecord
 
 FORMAT = "ccproxy-usage"
-VERSION = 1
+VERSION = 2
+READABLE = (1, VERSION)
 
 RECORD_TYPES: dict[str, tuple[type, ...]] = {
     "id": (int,),
@@ -37,8 +38,14 @@ RECORD_TYPES: dict[str, tuple[type, ...]] = {
     "error": (str, type(None)),
     "conversation": (str, type(None)),
     "request_id": (str, type(None)),
+    "session": (str,),
+    "agent": (str,),
+    "parent_agent": (str,),
 }
 """The columns of a record except its tokens, in their order in the file."""
+
+SINCE_VERSION_2 = 3
+"""Columns at the end that files of version 1 don't have."""
 
 record_columns = attrgetter(*RECORD_TYPES)
 token_columns = attrgetter(*(f.name for f in fields(Tokens)))
@@ -114,7 +121,7 @@ def decode(raw: bytes) -> Snapshot:
         raise Unreadable(f"it is no JSON: {error}") from error
     if not isinstance(document, dict) or document.get("format") != FORMAT:
         raise Unreadable("it was not written by ccproxy")
-    if document.get("version") != VERSION:
+    if document.get("version") not in READABLE:
         raise Unreadable(
             f"it has version {document.get('version')!r}, and this ccproxy reads {VERSION}"
         )
@@ -143,6 +150,8 @@ def _snapshot(document: JsonObject) -> Snapshot:
 
 def _record(row: list[Any]) -> RequestRecord:
     *values, tokens = row
+    if len(values) + SINCE_VERSION_2 == len(RECORD_TYPES):
+        values += [""] * SINCE_VERSION_2
     named = dict(zip(RECORD_TYPES, values, strict=True))
     for name, value in named.items():
         _typed(value, RECORD_TYPES[name])

@@ -13,6 +13,7 @@ from addon.addons.thinking import Continuity
 from addon.addons.upstream import Upstream
 from addon.addons.upstream_request import UpstreamRequestBuilder
 from addon.claude.names import ModelChoice
+from addon.claude.refused_features import RefusedFeatures
 from addon.claude.thinking_request import ThinkingRequest
 from addon.claude.thinking_store import ThinkingStore
 from addon.context.window import ContextManager
@@ -53,7 +54,9 @@ class World:
         self.upstream = Upstream(
             settings,
             self.exchanges,
-            UpstreamRequestBuilder(settings, Continuity(ThinkingStore(time.monotonic))),
+            UpstreamRequestBuilder(
+                settings, Continuity(ThinkingStore(time.monotonic)), RefusedFeatures()
+            ),
             StaticLogin("sk-ant-oat01-test"),
             self.subscription,
             paid=PaidCalls(settings, self.budget),

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from addon.claude.names import parse
-from addon.claude.subscription_request import beta_header, for_subscription
+from addon.claude.subscription_request import SUBSCRIPTION_BETAS, for_subscription, with_betas
 from addon.claude.thinking import ThinkingOptions, apply_thinking
 from addon.claude.thinking_records import Scope, StoreLimits
 from addon.claude.thinking_store import Position, ThinkingStore
@@ -48,7 +48,7 @@ def headers(account: str, betas: frozenset[str]) -> list[tuple[str, str]]:
     subscription = account == "subscription"
     return [
         ("anthropic-version", "2023-06-01"),
-        ("anthropic-beta", beta_header(betas, subscription=subscription)),
+        *with_betas([], [*(SUBSCRIPTION_BETAS if subscription else ()), *betas]),
         ("authorization", f"Bearer {OAUTH_TOKEN}") if subscription else ("x-api-key", API_KEY),
     ]
 

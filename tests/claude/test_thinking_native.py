@@ -5,7 +5,7 @@ import pytest
 
 from addon.claude.names import parse
 from addon.claude.thinking import BINDING_BETA, INTERLEAVED_BETA, Prepared, ThinkingOptions
-from addon.claude.thinking_native import fix_native
+from addon.claude.thinking_native import fix_native, only_the_name_asks
 from tests.claude.support import CATALOGUE, user
 
 INTERLEAVED = frozenset({INTERLEAVED_BETA})
@@ -16,9 +16,7 @@ def fix(name: str, betas: frozenset[str] = frozenset(), **fields: Any) -> Prepar
     assert choice is not None
     request = {"model": choice.id, "max_tokens": 8000, "messages": [user("hi")], **fields}
     before = copy.deepcopy(request)
-    prepared = fix_native(
-        request, CATALOGUE.get(choice.id), ThinkingOptions(), choice=choice, betas=betas
-    )
+    prepared = fix_native(request, CATALOGUE.get(choice.id), ThinkingOptions(), betas=betas)
     assert request == before, "the client's request was changed in place"
     return prepared
 
@@ -250,12 +248,18 @@ def test_speed_goes_where_it_does_not_exist() -> None:
     assert fix("claude-haiku-5-5", speed="fast").notes == ("speed",)
 
 
-def test_name_that_asks_for_thinking_is_obeyed() -> None:
-    request = fix("claude-4.5-opus-high-thinking").request
-    assert request["thinking"] == {"type": "enabled", "budget_tokens": 63_999}
-
-
-def test_name_gives_way_to_the_body() -> None:
-    assert fix("claude-opus-5-high", thinking={"type": "disabled"}).request["thinking"] == {
-        "type": "disabled"
-    }
+@pytest.mark.parametrize(
+    ("name", "fields", "alone"),
+    [
+        ("claude-4.5-opus-high-thinking", {}, True),
+        ("claude-opus-5-high", {"thinking": {"type": "disabled"}}, False),
+        ("claude-opus-5-high", {"output_config": {"effort": "low"}}, False),
+        ("claude-opus-5", {}, False),
+    ],
+)
+def test_a_name_that_asks_for_thinking_gives_way_to_the_body(
+    name: str, fields: dict[str, Any], alone: bool
+) -> None:
+    choice = parse(name)
+    assert choice is not None
+    assert only_the_name_asks(fields, choice) is alone

@@ -31,7 +31,7 @@ BEFORE = [
     "addon.fallback.cooldowns.Cooldowns.admit",
     "addon.credentials.login.StaticLogin.access_token",
     "addon.addons.upstream_request.for_subscription",
-    "addon.addons.upstream_request.beta_header",
+    "addon.addons.upstream_request.with_betas",
     "addon.addons.upstream_request.dumps",
     "addon.addons.thinking.Continuity.prepare",
     "addon.exchange.state.Exchange.approve",

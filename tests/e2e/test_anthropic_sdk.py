@@ -201,10 +201,11 @@ def test_what_anthropic_receives_by_subscription(world: World) -> None:
         "Be brief.",
         "You are a pirate.",
     ]
-    assert request.json["system"][2]["cache_control"] == {"type": "ephemeral"}
+    assert request.json["system"][2]["cache_control"] == {"type": "ephemeral", "ttl": "1h"}
     assert request.json["stream"] is True
     assert "interleaved-thinking-2025-05-14" in request.betas
-    assert "oauth-2025-04-20" in request.betas and "context-1m-2025-08-07" not in request.betas
+    assert {"oauth-2025-04-20", "context-1m-2025-08-07"} <= request.betas
+    assert "context-1m-2025-08-07" not in world.fake.messages()[1].betas  # it was refused
     assert {name.lower() for name, _ in request.headers} == {
         "host", "content-type", "content-length", "accept", "accept-encoding", "user-agent",
         "anthropic-version", "anthropic-beta", "authorization",
@@ -222,7 +223,7 @@ def test_beta_namespace_keeps_its_flags_and_query(world: World) -> None:
     world.proxy.post("/v1/messages?beta=true&evil=1", message())
     by_sdk, older = world.fake.messages()
     assert "files-api-2025-04-14" in by_sdk.betas
-    assert older.target == "/v1/messages?beta=true"
+    assert older.target == "/v1/messages?beta=true&evil=1"
 
 
 def test_a_model_that_is_not_claudes_is_a_404(world: World) -> None:
@@ -234,5 +235,5 @@ def test_a_model_that_is_not_claudes_is_a_404(world: World) -> None:
 def test_the_client_that_asks_without_messages_is_told_which_field(world: World) -> None:
     response = world.proxy.post("/v1/messages", {"model": "claude-opus-4-8", "max_tokens": 10})
     assert response.status_code == 400
-    assert "messages" in response.json()["error"]["message"]
-    assert world.untouched
+    assert response.json()["error"]["message"] == "messages: Field required"
+    assert world.fake.messages()

@@ -117,10 +117,18 @@ def test_off_means_no_marks(fake: FakeAnthropic, start_proxy: StartProxy) -> Non
     assert usage["cached_tokens"] == 0
 
 
-def test_an_hour_is_asked_for_by_api_key_only(fake: FakeAnthropic, start_proxy: StartProxy) -> None:
+def test_an_hour_is_asked_for_until_a_login_is_refused_it(
+    fake: FakeAnthropic, start_proxy: StartProxy
+) -> None:
     world = World(fake, start_proxy())
+    fake.rules.long_ttl.remove("oauth")
+    body = Talk("hour").grow(3).body(prompt_cache_retention="24h")
+    ask(world, body)
+    asked, mended = turns(fake)
+    assert marks(asked.json) == 4 and asked.body.count(b'"ttl":"1h"') == 4
+    assert marks(mended.json) == 4 and b'"ttl"' not in mended.body
     fake.script([fail(429, headers=rejected())], when="oauth")
-    ask(world, Talk("hour").grow(3).body(prompt_cache_retention="24h"))
-    subscription, paid = turns(fake)
-    assert marks(subscription.json) == 4 and b'"ttl"' not in subscription.body
-    assert marks(paid.json) == 4 and paid.body.count(b'"ttl":"1h"') == 4
+    ask(world, body)
+    _, _, remembered, paid = turns(fake)
+    assert b'"ttl"' not in remembered.body
+    assert paid.body.count(b'"ttl":"1h"') == 4

@@ -46,16 +46,6 @@ TAKEN_OFF = {
         thinking_chat(messages=PREFILL),
         "off (prefill)",
     ),
-    "a message that begins the answer": (
-        "/v1/messages",
-        message(model=MANUAL, max_tokens=4000, thinking=BUDGET, messages=PREFILL),
-        "off (prefill)",
-    ),
-    "an answer too short for any budget": (
-        "/v1/messages",
-        message(model=MANUAL, max_tokens=1000, thinking=BUDGET),
-        "off (max_tokens)",
-    ),
 }
 
 
@@ -69,6 +59,31 @@ def test_thinking_that_is_taken_off_is_told(case: str, streamed: bool, world: Wo
     [sent] = world.fake.messages()
     assert "thinking" not in sent.json
     assert_said(world, start, told)
+
+
+REFUSED = {
+    "a message that begins the answer": (
+        message(model=MANUAL, max_tokens=4000, thinking=BUDGET, messages=PREFILL),
+        "off (refused)",
+    ),
+    "an answer too short for any budget": (
+        message(model=MANUAL, max_tokens=1000, thinking=BUDGET),
+        "off (max_tokens)",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_thinking_of_an_anthropic_client_is_taken_off_after_its_refusal(
+    case: str, world: World
+) -> None:
+    body, told = REFUSED[case]
+    response = world.proxy.post("/v1/messages", body)
+    assert (response.status_code, response.headers.get(HEADER)) == (200, told), response.text
+    assert response.headers["x-ccproxy-repaired"] == "thinking"
+    first, second = world.fake.messages()
+    assert first.json == {**first.json, **body, "stream": True}
+    assert "thinking" not in second.json
 
 
 @pytest.mark.parametrize(

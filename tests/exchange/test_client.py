@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from addon.core.errors import BadRequest, RateLimited
+from addon.core.errors import BadRequest, CCProxyError, RateLimited, UpstreamError
 from addon.core.types import Dialect
 from addon.exchange.client import Client, plain_error
 
@@ -49,3 +49,26 @@ def test_an_error_before_there_is_a_client_follows_the_path() -> None:
     chat = json.loads(plain_error("/v1/chat/completions", BadRequest("x")).text or "")
     native = json.loads(plain_error("/v1/messages", BadRequest("x")).text or "")
     assert "code" in chat["error"] and native["type"] == "error"
+
+
+def test_claude_code_is_told_its_own_word_for_what_was_rejected() -> None:
+    error = BadRequest("Too long, even so.", code="context_length_exceeded")
+    known = Client("messages", claude_code=True)
+    for told in (known.error_response(error).text or "", known.error_event(error).decode()):
+        assert "Too long, even so. capability_rejected: prompt_too_long" in told
+    assert error.message == "Too long, even so."
+    assert "capability" not in (Client("messages").error_response(error).text or "")
+    assert "capability" not in (known.error_response(BadRequest("No")).text or "")
+
+
+BODY = b'{"type": "error",\n "error": {"type": "api_error", "message": "Oh", "details": {"a": 1}}}'
+
+
+def test_an_error_of_anthropics_keeps_its_bytes_for_its_own_clients() -> None:
+    error = CCProxyError("Oh", code="context_length_exceeded")
+    error.upstream = UpstreamError({"request-id": "req_1"}, BODY)
+    native = Client("messages", claude_code=True)
+    assert native.error_response(error).raw_content == BODY
+    assert native.error_event(error) == b"event: error\ndata: %b\n\n" % BODY.replace(b"\n", b" ")
+    chat = json.loads(Client("chat").error_response(error).text or "")
+    assert (chat["request_id"], chat["error"]["message"]) == ("req_1", "Oh")

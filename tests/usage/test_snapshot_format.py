@@ -49,7 +49,7 @@ NOT_OURS = [
     pytest.param(b"null", "not written by ccproxy", id="null"),
     pytest.param(b'{"numStartups": 3}', "not written by ccproxy", id="another-programs-file"),
     pytest.param(
-        json.dumps(DOCUMENT | {"version": 2}).encode(), "version 2", id="from-a-newer-ccproxy"
+        json.dumps(DOCUMENT | {"version": 3}).encode(), "version 3", id="from-a-newer-ccproxy"
     ),
 ]
 

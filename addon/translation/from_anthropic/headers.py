@@ -21,22 +21,25 @@ EVENT_STREAM_HEADERS = (
 )
 
 
-def client_headers(upstream: Mapping[str, str], dialect: Dialect) -> list[tuple[str, str]]:
-    """The upstream response headers (lower-case names) that a client of `dialect` receives."""
+def client_headers(
+    upstream: Mapping[str, str], dialect: Dialect, *, unified: bool = False
+) -> list[tuple[str, str]]:
+    """The headers of upstream's answer (lower-case names) that go to a client of `dialect`. `unified`: how much of the
+    subscription is used up may be told (Claude Code shows it)."""
     headers = [(name, upstream[name]) for name in PASSED if name in upstream]
     if request_id := upstream.get("request-id"):
         # The OpenAI SDKs read x-request-id, the Anthropic ones request-id.
         headers += [("request-id", request_id), ("x-request-id", request_id)]
     if dialect == "messages":
-        return headers + _native(upstream)
+        return headers + _native(upstream, unified)
     return headers + _ratelimits(upstream)
 
 
-def _native(upstream: Mapping[str, str]) -> list[tuple[str, str]]:
+def _native(upstream: Mapping[str, str], unified: bool) -> list[tuple[str, str]]:
     return [
         (name, value)
         for name, value in upstream.items()
-        if name.startswith(PASSED_NATIVE) and not name.startswith(HIDDEN)
+        if name.startswith(PASSED_NATIVE) and (unified or not name.startswith(HIDDEN))
     ]
 
 

@@ -13,7 +13,8 @@ from addon.translation.types import Reply
 
 
 class NativeStream(Renderer):
-    """Passes each event on as it came; only the model's name in `message_start` becomes the one asked for."""
+    """Passes each event on as it came. Where the request's model was another name's, that name comes back in
+    `message_start`."""
 
     # The anthropic SDKs know `ping` and skip it; upstream sends it for the same purpose.
     keepalive = b'event: ping\ndata: {"type":"ping"}\n\n'
@@ -33,7 +34,7 @@ class NativeStream(Renderer):
 
     def _message_start(self, event: StreamEvent) -> bytes:
         message = event.data["message"]
-        if message.get("model") == self._reply.model:
+        if self._reply.model in ("", message.get("model")):
             return event.raw
         data = {**event.data, "message": native_message(message, self._reply)}
         return encode_event(dumps(data), event.type)
@@ -46,5 +47,5 @@ class NativeStream(Renderer):
 
 
 def native_message(message: JsonObject, reply: Reply) -> JsonObject:
-    """A whole message under the model's name that the client asked for."""
-    return {**message, "model": reply.model}
+    """A whole message; under the model's name that the client asked for, where that isn't Anthropic's."""
+    return {**message, "model": reply.model} if reply.model else message

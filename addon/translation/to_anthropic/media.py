@@ -71,6 +71,17 @@ def file_block(part: JsonObject, _tools: object) -> JsonObject:
     return block
 
 
+def sniffed_image(data: object) -> str | None:
+    """The true type of an image in base64, by its first bytes; None if it can't be told."""
+    if not isinstance(data, str):
+        return None
+    try:
+        found = _sniffed(b64decode(data[:64]))
+    except ValueError:
+        return None
+    return found if found in IMAGE_TYPES else None
+
+
 def _image_source(url: str) -> JsonObject:
     scheme = url[:8].lower()
     if scheme.startswith(("https://", "http://")):
