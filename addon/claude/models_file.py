@@ -6,7 +6,7 @@ import datetime
 import difflib
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import fields, replace
+from dataclasses import MISSING, fields, replace
 from typing import Any, get_args, get_type_hints
 
 from addon.claude.model import Model, Prices
@@ -149,14 +149,5 @@ _READERS: Mapping[str, Callable[[Any], Any]] = {
     for f in fields(Model)
     if f.name not in ("id", "prices")
 }
-_OPTIONAL = (
-    "fast",
-    "fast_beta",
-    "fast_factor",
-    "sure",
-    "released",
-    "retires",
-    "source",
-    "budget_tokens",
-)
+_OPTIONAL = {f.name for f in fields(Model) if f.default is not MISSING}
 _PRICE_FIELDS = tuple(f.name for f in fields(Prices))

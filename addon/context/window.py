@@ -1,4 +1,10 @@
-"""Fits every request into the context window: counts its tokens, summarizes, trims."""
+"""Fits every request into the context window: counts its tokens, summarizes, trims.
+
+A request below the limit is sent as it is, unless its conversation has been summarized or trimmed before: then the same
+summary and the same cuts are applied while the whole conversation is near the limit, since a change of the prompt is a
+miss in Anthropic's cache. Above the limit, a summary replaces older messages. If there is none (no API key, the call
+failed) or it does not suffice, the request is trimmed.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,12 @@
-"""Estimates Claude's count from local sizes, with factors and anchors that are learnt from true counts."""
+"""Estimates Claude's count from local sizes, with factors and anchors that are learnt from true counts.
+
+A count is the fixed costs plus a factor times the tokens of the local vocabulary. The factor is learnt from the true
+counts in responses, for each model and each tokenizer family; before the first one, it is assumed (`PRIORS`).
+
+An anchor is the true count of a prefix that was sent. If the request continues such a prefix, only what has been added
+since is estimated, so that the error doesn't grow with the conversation. If only tools or system differ, the difference
+of their local sizes is added as well, and the result is less certain.
+"""
 
 from __future__ import annotations
 
