@@ -273,7 +273,7 @@ class Summarizer:
             return None
         summary = self._summary(conversation, plan, response, tokens)
         await self.memory.put(summary, added)
-        return Made(summary, _tell(summary, plan.depth))
+        return Made(summary, _log_line(summary, plan.depth))
 
     def _summary(
         self, conversation: Conversation, plan: _Plan, response: SummaryResponse, tokens: int
@@ -306,7 +306,7 @@ def _check(response: SummaryResponse, body: JsonObject) -> None:
         raise CCProxyError(f"the summary of {asked} characters has only {len(response.text)}")
 
 
-def _tell(summary: Summary, depth: Depth | None) -> str:
+def _log_line(summary: Summary, depth: Depth | None) -> str:
     line = (
         f"🔄 {summary.end - summary.start} messages summarized: {short_count(summary.tokens_before)} → "
         f"{short_count(summary.tokens_after)} tokens for {dollars(summary.cost)} · /context/{summary.id}"

@@ -137,23 +137,28 @@ class ContextManager:
 
         Learns the true count from the message. Raises BadRequest if the request can't be made to fit.
         """
-        told = overflow(message)
-        if told is None:
+        counted = overflow(message)
+        if counted is None:
             return None
         self.counter.learn(
-            fitted.request, fitted.conversation.model, told.tokens, fitted.fingerprint
+            fitted.request, fitted.conversation.model, counted.tokens, fitted.fingerprint
         )
-        if told.maximum - told.tokens >= LEAST_OUTPUT:
-            return replace(fitted, request=_clamped(fitted.request, told.maximum - told.tokens))
+        if counted.maximum - counted.tokens >= LEAST_OUTPUT:
+            return replace(
+                fitted, request=_clamped(fitted.request, counted.maximum - counted.tokens)
+            )
         # The estimate was too low by this factor, so the limits of the estimate are lowered by it.
-        off = min(1.0, fitted.count.total / told.tokens)
+        off = min(1.0, fitted.count.total / counted.tokens)
         target = min(
-            self._limits(fitted.conversation.model).target or told.maximum, _below(told.maximum)
+            self._limits(fitted.conversation.model).target or counted.maximum,
+            _below(counted.maximum),
         )
         try:
-            return await self._cut_anew(fitted, Limits(int(told.maximum * off), int(target * off)))
+            return await self._cut_anew(
+                fitted, Limits(int(counted.maximum * off), int(target * off))
+            )
         except BadRequest as error:
-            raise _too_large(told.tokens, told.maximum) from error
+            raise _too_large(counted.tokens, counted.maximum) from error
 
     def _limits(self, model: Model) -> Limits:
         limit = model.context if self.limit == "auto" else min(self.limit, model.context)

@@ -27,12 +27,12 @@ def read_retry_after(headers: Mapping[str, str], now: float) -> float | None:
 def asked_wait(headers: Mapping[str, str], now: float) -> float | None:
     """Seconds to wait, 0 to `LONGEST`, from the first valid one of `retry-after-ms` (which OpenAI's and Anthropic's
     SDKs prefer) and `retry-after` (seconds or an HTTP date, RFC 9110 section 10.2.3)."""
-    told = lowered(headers)
-    milliseconds = finite(told.get("retry-after-ms"))
+    values = lowered(headers)
+    milliseconds = finite(values.get("retry-after-ms"))
     waits = (
         None if milliseconds is None else milliseconds / 1000,
-        finite(told.get("retry-after")),
-        _seconds_to(http_date(told.get("retry-after")), now),
+        finite(values.get("retry-after")),
+        _seconds_to(http_date(values.get("retry-after")), now),
     )
     return next((wait for seconds in waits if (wait := _wait(seconds)) is not None), None)
 
@@ -85,10 +85,10 @@ def _date(text: str, parse: Callable[[str], datetime]) -> float | None:
     return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
 
 
-def _spent_reset(told: Mapping[str, str], now: float) -> float | None:
+def _spent_reset(values: Mapping[str, str], now: float) -> float | None:
     return latest(
         read_reset(value, now)
-        for name, value in told.items()
+        for name, value in values.items()
         if (match := _RESET.fullmatch(name))
-        and finite(told.get(f"anthropic-ratelimit-{match[1]}-remaining")) == 0
+        and finite(values.get(f"anthropic-ratelimit-{match[1]}-remaining")) == 0
     )
