@@ -17,6 +17,7 @@ from addon.context.tokens.counter import TokenCounter
 from addon.core.redaction import hide_in_logs
 from addon.core.settings import Settings
 from addon.core.terminal import Terminal
+from addon.core.version import version
 from addon.credentials.credential import CredentialError
 from addon.credentials.login import Login
 from addon.usage.store import UsageStore
@@ -50,8 +51,7 @@ class Persistence:
         self.store.load()
         self.saving = asyncio.create_task(self.store.run())
         self.saving.add_done_callback(self.store.ended)
-        private = self.terminal.private
-        for line in await banner(self.settings, self.login, time.time(), private=private):
+        for line in await banner(self.settings, self.login, time.time()):
             self.terminal.line(line)
         # only mitmweb has one; its own line with the token is below the log level
         if web_url := getattr(ctx.master, "web_url", None):
@@ -72,17 +72,17 @@ class Persistence:
         self.memory.close()
 
 
-async def banner(
-    settings: Settings, login: Login, now: float, *, private: bool = False
-) -> list[str]:
-    """Lines for the terminal. Reads the login without refreshing it. `private`: the secret may be shown."""
+async def banner(settings: Settings, login: Login, now: float) -> list[str]:
+    """Lines for the terminal. Reads the login without refreshing it. Never shows the secret: people share screens."""
+    here = f"http://localhost:{settings.port}"
     return [
-        f"ccproxy on http://localhost:{settings.port}",
-        f"  base URL      http://localhost:{settings.port}/v1",
+        f"ccproxy {version()} on {here} · Ctrl+C ends it",
+        f"  base URL      {here}/v1",
+        f"  dashboard     {here}/dashboard",
         *_entry("subscription", await _subscription(settings, login, now)),
         *_entry("API key", _api_key(settings)),
         *_entry("context", _context(settings)),
-        *_entry("tunnel", _tunnel(settings, private)),
+        *_entry("tunnel", _tunnel(settings)),
     ]
 
 
@@ -100,17 +100,18 @@ def _entry(name: str, text: str) -> list[str]:
 def _context(settings: Settings) -> str:
     if settings.context_strategy == "none":
         return "unchanged (CONTEXT_STRATEGY=none)"
-    does = "summarized" if settings.context_strategy == "summarize" else "trimmed"
+    wanted = settings.context_strategy == "summarize"
+    can = settings.api_key is not None and settings.key_allowed
     limit = settings.context_max_tokens
-    return f"{does} above " + ("the model's own window" if limit == "auto" else f"{limit} tokens")
+    shown = "the model's own window" if limit == "auto" else f"{limit} tokens"
+    why = " (summaries need the API key)" if wanted and not can else ""
+    return f"{'summarized' if wanted and can else 'trimmed'} above {shown}{why}"
 
 
-def _tunnel(settings: Settings, private: bool) -> str:
+def _tunnel(settings: Settings) -> str:
     if settings.secret is None:
         return _tunnel_without_secret(settings)
-    if not private:  # a log file would store it
-        return "requires the secret as API key: see CCPROXY_HOME/secret, or PROXY_SECRET_KEY"
-    return f"requires this API key: {settings.secret}"
+    return "requires the secret as API key: see CCPROXY_HOME/secret, or PROXY_SECRET_KEY"
 
 
 def _tunnel_without_secret(settings: Settings) -> str:
@@ -129,7 +130,9 @@ async def _subscription(settings: Settings, login: Login, now: float) -> str:
     except CredentialError as error:
         return f"none: {error.message} {SETUP_TOKEN}"
     if credential.source == "environment":
-        return "CLAUDE_CODE_OAUTH_TOKEN"
+        return "from CLAUDE_CODE_OAUTH_TOKEN"
+    if credential.needs_login(now):
+        return f"found in the {credential.source}, expired: run `claude /login`. {SETUP_TOKEN}"
     ends = credential.expires_at
     if ends is None:
         return f"found in the {credential.source}"
@@ -141,9 +144,9 @@ async def _subscription(settings: Settings, login: Login, now: float) -> str:
 
 def _api_key(settings: Settings) -> str:
     if settings.api_key is None:
-        return "none: there is no fallback, and long conversations are trimmed, not summarized"
+        return "none: there is no fallback"
     if not settings.claude_code_first:
         return "used for everything"
     if not settings.key_allowed:
-        return "never used (FALLBACK=off): long conversations are trimmed, not summarized"
+        return "never used (FALLBACK=off)"
     return "used when the subscription can't serve"

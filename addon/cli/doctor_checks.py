@@ -20,7 +20,7 @@ from addon.context.tokens.vocabulary import Vocabulary
 from addon.core.own_http import async_client
 from addon.core.retry_after import http_date
 from addon.core.settings import Settings
-from addon.credentials.credential import Credential, CredentialError
+from addon.credentials.credential import CredentialError
 from addon.credentials.login import Login
 from addon.credentials.open import LoginLocations
 
@@ -108,7 +108,7 @@ async def login(settings: Settings, login: Login, now: float) -> Finding:
         return Finding("login", "warn" if key else "fail", error.message, SETUP)
     if found.source == "environment":
         return Finding("login", "ok", "CLAUDE_CODE_OAUTH_TOKEN")
-    if _has_ended(found, now):
+    if found.needs_login(now):
         return Finding("login", "warn" if key else "fail", "The login has expired.", LOGIN)
     again, ends = found.refresh_token_expires_at, found.expires_at
     if again is not None and again - now < SOON_SECONDS:
@@ -119,14 +119,6 @@ async def login(settings: Settings, login: Login, now: float) -> Finding:
     if ends > now:
         state = f"valid for {_time(ends - now)}"
     return Finding("login", "ok", f"found in the {found.source}, {state}")
-
-
-def _has_ended(found: Credential, now: float) -> bool:
-    """Whether only a new login helps."""
-    if found.refresh_token is None:
-        return found.expires_at is not None and found.expires_at <= now
-    again = found.refresh_token_expires_at
-    return again is not None and again <= now
 
 
 def _time(seconds: float) -> str:

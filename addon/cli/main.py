@@ -9,7 +9,6 @@ from __future__ import annotations
 import importlib
 import sys
 import textwrap
-import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import metadata
@@ -17,6 +16,7 @@ from pathlib import Path
 
 from addon.cli import bootstrap
 from addon.core.suggestions import closest, did_you_mean
+from addon.core.version import version
 
 ROOT = Path(__file__).resolve().parents[2]
 CHECKOUT = (ROOT / "pyproject.toml").is_file()
@@ -118,7 +118,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if name in HELP or any(word in ("--help", "-h") for word in rest):
         return _say(_help_for(rest[0] if name == "help" and rest else name))
     if name in ("version", "--version"):
-        return _say(version())
+        return _say(versions())
     problem = _problem(name, rest)
     if problem:
         sys.stderr.write(f"{problem} `{program()} help` shows everything.\n")
@@ -213,20 +213,14 @@ def program() -> str:
     return "start.bat" if sys.platform == "win32" else "./start.sh"
 
 
-def version() -> str:
+def versions() -> str:
     """Ours, mitmproxy's where it is installed, and Python's."""
-    if CHECKOUT:
-        own = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"][
-            "version"
-        ]
-    else:
-        own = metadata.version("ccproxy")
     parts = [f"Python {sys.version.split()[0]}"]
     try:
         parts.insert(0, f"mitmproxy {metadata.version('mitmproxy')}")
     except metadata.PackageNotFoundError:
         parts.insert(0, "mitmproxy is not installed yet")
-    return f"ccproxy {own} ({', '.join(parts)})"
+    return f"ccproxy {version()} ({', '.join(parts)})"
 
 
 def _let_output_be_unicode() -> None:

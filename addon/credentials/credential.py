@@ -62,6 +62,13 @@ class Credential:
     subscription_type: str | None = None
     client_id: str | None = None
 
+    def needs_login(self, now: float) -> bool:
+        """Whether it has expired and no refresh can help."""
+        if self.refresh_token is None:
+            return self.expires_at is not None and self.expires_at <= now
+        ends = self.refresh_token_expires_at
+        return ends is not None and ends <= now
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grant:

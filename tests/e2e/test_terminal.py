@@ -54,7 +54,7 @@ def test_quiet_says_nothing_of_what_went_well(start_proxy: StartProxy, fake: Fak
     assert [line.partition(" · ")[0] for line in lines(proxy.output)] == [
         "claude-opus-4-8 claude_code 429 → api_key 200 (rate_limited)"
     ]
-    assert "ccproxy on http" not in proxy.output
+    assert "Ctrl+C ends it" not in proxy.output
     assert len(proxy.output.splitlines()) == 1
 
 

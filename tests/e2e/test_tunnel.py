@@ -173,7 +173,7 @@ def environments_of_children(parent: int) -> list[list[str]]:
 def test_both_run_in_one_terminal_and_ctrl_c_ends_both(start: Start, env: dict[str, str]) -> None:
     running = start()
     text = running.until("Checking https://quick-test.trycloudflare.com")
-    assert f"[proxy] ccproxy on http://localhost:{env['PORT']}" in text
+    assert f" on http://localhost:{env['PORT']}" in text
     assert "[tunnel] INF asked for: tunnel --no-autoupdate --config" in text
     assert f"--url http://127.0.0.1:{env['PORT']}" in text
     groups = groups_of_children(running.process.pid)
