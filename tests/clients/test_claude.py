@@ -180,7 +180,6 @@ def kinds(requests: Iterable[Received]) -> Counter[tuple[str, str, str, bool, in
     )
 
 
-@pytest.mark.xfail(reason="a request of Claude Code is not passed through yet")
 def test_what_claude_code_sends_is_what_arrives(agent: Claude) -> None:
     with FakeAnthropic() as fake, Proxy(fake.url) as proxy, Tap(proxy.port) as tap:
         let_work(agent, fake, tap.url)
