@@ -1,4 +1,4 @@
-"""Encodes Claude's thinking as the `encrypted_content` that OpenAI clients keep and send back with the next request."""
+"""Encodes thinking and summaries as the `encrypted_content` that OpenAI clients keep and send back."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from addon.translation.to_anthropic.content import (
 from addon.translation.to_anthropic.fields import sanitized
 
 THINKING_PREFIX = "ccp1:"
+_SUMMARY_PREFIX = "ccps1:"
 THINKING = {"thinking": ("thinking", "signature"), "redacted_thinking": ("data",)}
 """Thinking block types, and the fields without which Anthropic rejects them."""
 
@@ -44,3 +45,18 @@ def is_complete_thinking(block: Any) -> bool:
         return False
     needed = THINKING.get(str(block.get("type")))
     return needed is not None and all(isinstance(block.get(name), str) for name in needed)
+
+
+def encode_summary(text: str) -> str:
+    """A summary as the `encrypted_content` of a `compaction` item: it works after a restart, too."""
+    return _SUMMARY_PREFIX + base64.b64encode(text.encode("utf-8", "replace")).decode()
+
+
+def decode_summary(encrypted_content: Any) -> str | None:
+    """None: it was not made here."""
+    if not isinstance(encrypted_content, str) or not encrypted_content.startswith(_SUMMARY_PREFIX):
+        return None
+    try:
+        return b64decode(encrypted_content[len(_SUMMARY_PREFIX) :], validate=True).decode()
+    except ValueError:
+        return None

@@ -105,6 +105,11 @@ def reject_unsupported(fields: Fields) -> None:
         raise fields.error("modalities", "Claude returns text only", "unsupported_value")
     if "audio" in fields and modalities is None:
         raise fields.error("audio", "Claude returns text only", "unsupported_value")
+    if fields.flag("generate") is False:
+        raise fields.error("generate", "Claude can't be asked without a response")
+    cache = fields.nested("prompt_cache_options")
+    if cache.flag("prewarm"):
+        raise cache.error("prewarm", "Claude can't be asked without a response")
     if fields.flag("background"):
         raise fields.error(
             "background", "responses are not stored; send the request without background"
@@ -124,7 +129,7 @@ def _display(reasoning: Fields) -> str | None:
 
 
 _READ = frozenset({
-    "background", "function_call", "functions", "instructions", "max_completion_tokens",
+    "background", "function_call", "functions", "generate", "instructions", "max_completion_tokens",
     "max_output_tokens", "max_tokens", "modalities", "model", "n", "output_config",
     "parallel_tool_calls", "prompt_cache_options", "prompt_cache_retention", "reasoning",
     "reasoning_effort", "response_format", "safety_identifier", "stop", "stop_sequences", "stream",
@@ -182,4 +187,17 @@ def ignored_fields(
     for name in ignored if options.strict else ():
         if name not in _HARMLESS:
             raise fields.error(name, "has no counterpart at Anthropic", "unsupported_parameter")
-    return [_PLAIN.sub("_", name)[:64] for name in ignored[:MAX_NAMED]]
+    return plain_names(ignored)
+
+
+def ignored_tools(fields: Fields, left_out: list[str], options: RequestOptions) -> list[str]:
+    """`tools.<type>` for each type of tool in `left_out`, safe for a header. In strict mode, raises BadRequest."""
+    if left_out and options.strict:
+        message = f"{left_out[0]} has no counterpart at Anthropic"
+        raise fields.error("tools", message, "unsupported_parameter")
+    return plain_names([f"tools.{kind}" for kind in dict.fromkeys(left_out)])
+
+
+def plain_names(names: list[str]) -> list[str]:
+    """`names`, safe for a header."""
+    return [_PLAIN.sub("_", name)[:64] for name in names[:MAX_NAMED]]

@@ -32,10 +32,11 @@ from addon.translation.to_anthropic.messages import (
     convert_turns,
     message_turn,
 )
-from addon.translation.to_anthropic.parameters import ignored_fields
+from addon.translation.to_anthropic.parameters import ignored_fields, ignored_tools
 from addon.translation.to_anthropic.repair import normalize, repair
 from addon.translation.to_anthropic.responses_input import (
     additional_tools,
+    configured,
     echo,
     item_turn,
     reject_stored_state,
@@ -84,7 +85,9 @@ def translate_chat(
 
     Raises BadRequest, with `param` naming the field, for what can't be translated."""
     with _with_param_in_message():
-        return _translate(expect_object(body), _chat_source(body), model, options, cache)
+        if not expect_object(body).get("messages"):
+            body = configured(body)
+        return _translate(body, _chat_source(body), model, options, cache)
 
 
 def translate_responses(
@@ -93,6 +96,7 @@ def translate_responses(
     """Translates a Responses body; otherwise as `translate_chat`."""
     with _with_param_in_message():
         reject_stored_state(Fields(expect_object(body)))
+        body = configured(body)
         translation = _translate(body, _input_source(body.get("input")), model, options, cache)
         translation.reply = replace(translation.reply, echo=echo(body))
         return translation
@@ -161,7 +165,10 @@ def _translate(
         request=request,
         reply=_reply(parsed),
         thinking_request=parsed.thinking_request,
-        ignored=ignored_fields(fields, source.field, request, options),
+        ignored=[
+            *ignored_fields(fields, source.field, request, options),
+            *ignored_tools(fields, parsed.toolbox.left_out, options),
+        ],
         notes=list(dict.fromkeys(notes)),
         conversation=fields.text("prompt_cache_key"),
         betas=_betas(request),

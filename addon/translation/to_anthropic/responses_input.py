@@ -7,9 +7,9 @@ from typing import Any
 
 from addon.core.errors import BadRequest
 from addon.core.types import JsonObject
-from addon.translation.sealed_thinking import unsealed
-from addon.translation.to_anthropic.content import Turn, result_block
-from addon.translation.to_anthropic.fields import Fields, expect_object, sanitized
+from addon.translation.sealed_thinking import decode_summary, unsealed
+from addon.translation.to_anthropic.content import Turn, result_block, text_block
+from addon.translation.to_anthropic.fields import Fields, expect_object, located, sanitized
 from addon.translation.to_anthropic.messages import (
     call_block,
     custom_call_block,
@@ -19,9 +19,8 @@ from addon.translation.to_anthropic.messages import (
 from addon.translation.to_anthropic.tools import Toolbox
 
 _FOREIGN_ITEMS = frozenset({
-    "apply_patch_call", "apply_patch_call_output", "code_interpreter_call", "compaction",
-    "compaction_trigger", "computer_call", "computer_call_output", "configuration_update",
-    "file_search_call", "image_generation_call", "local_shell_call", "local_shell_call_output",
+    "apply_patch_call", "apply_patch_call_output", "code_interpreter_call", "computer_call",
+    "computer_call_output", "file_search_call", "image_generation_call", "local_shell_call", "local_shell_call_output",
     "mcp_approval_request", "mcp_approval_response", "mcp_call", "mcp_list_tools", "program",
     "program_output", "shell_call", "shell_call_output", "tool_search_call", "tool_search_output",
     "web_search_call",
@@ -63,13 +62,31 @@ def item_turn(item: Any, tools: Toolbox) -> Turn:
             return Turn("user", [result_block(_call_id(item), _output(item), tools, "output")])
         case "reasoning":
             return Turn("assistant", unsealed(item.get("encrypted_content")))
-        case "additional_tools":  # read with the tools
+        case "additional_tools" | "configuration_update":  # read with the fields of the request
             return Turn("assistant", [])
-        case None | "item_reference":  # one that could be followed is not here any more
-            raise BadRequest("expected a whole item, or a reference by its id", param="type")
-    if isinstance(kind, str) and kind in _FOREIGN_ITEMS:
-        return Turn("assistant", [], (f"{kind} was left out; Claude does not have that tool",))
-    raise BadRequest(f"items of type {str(kind)[:80]} are not supported", param="type")
+        case "compaction":
+            return Turn("user", [_summary(item)])
+        case "compaction_trigger":
+            raise BadRequest(
+                "Claude can't compact while it responds; use POST /v1/responses/compact",
+                param="type",
+            )
+    return _other_turn(kind, item)
+
+
+def configured(body: JsonObject) -> JsonObject:
+    """`body` with the settings of its `configuration_update` items: each holds until a later one replaces it. Raises
+    BadRequest."""
+    items = body.get("input")
+    for index, item in enumerate(items if isinstance(items, list) else ()):
+        if isinstance(item, dict) and item.get("type") == "configuration_update":
+            with located(f"input[{index}]"):
+                update = Fields(item)
+                effort = update.nested("reasoning").text("effort")
+                form = update.nested("text").mapping("format")
+            body = _updated(body, "reasoning", "effort", effort)
+            body = _updated(body, "text", "format", form)
+    return body
 
 
 def additional_tools(items: list[Any]) -> list[Any]:
@@ -92,6 +109,37 @@ def reject_stored_state(fields: Fields) -> None:
 def echo(body: JsonObject) -> JsonObject:
     """The fields of `body` that a response object may repeat."""
     return {name: sanitized(body[name]) for name in _ECHOED if body.get(name) is not None}
+
+
+def _other_turn(kind: Any, item: JsonObject) -> Turn:
+    """Of items that stand for something which is not in the request."""
+    match kind:
+        case "compaction":
+            return Turn("user", [_summary(item)])
+        case "compaction_trigger":
+            raise BadRequest("Claude can't compact a conversation while it responds", param="type")
+        case None | "item_reference":  # one that could be followed is not here any more
+            raise BadRequest("expected a whole item, or a reference by its id", param="type")
+    if isinstance(kind, str) and kind in _FOREIGN_ITEMS:
+        return Turn("assistant", [], (f"{kind} was left out; Claude does not have that tool",))
+    raise BadRequest(f"items of type {str(kind)[:80]} are not supported", param="type")
+
+
+def _updated(body: JsonObject, field: str, setting: str, value: Any) -> JsonObject:
+    given = body.get(field) or {}
+    if value is None or not isinstance(given, dict):
+        return body
+    return {**body, field: {**given, setting: value}}
+
+
+def _summary(item: JsonObject) -> JsonObject:
+    summary = decode_summary(item.get("encrypted_content"))
+    if summary is None:
+        raise BadRequest(
+            "was not made by this proxy, so that only its maker can read it",
+            param="encrypted_content",
+        )
+    return text_block(f"Summary of the conversation before:\n\n{summary}")
 
 
 def _call_id(item: JsonObject) -> Any:

@@ -34,6 +34,8 @@ class Toolbox:
     replies: dict[str, ToolReply] = field(default_factory=dict)
     """How calls are returned to the client, by upstream name; server tools are not in it."""
     notes: list[str] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
+    """The types of tools that have no counterpart at Anthropic."""
     _bare: dict[str, str] = field(default_factory=dict)
 
     def upstream_name(self, name: str, namespace: str | None = None) -> str:
@@ -148,6 +150,7 @@ def _declare(toolbox: Toolbox, tool: Fields, namespace: str | None) -> None:
     ):
         toolbox.add_server_tool({name: tool.get(name) for name in tool if name != "cache_control"})
     else:
+        toolbox.left_out.append(str(kind)[:80])
         toolbox.notes.append(
             f"tools: {str(kind)[:80]!r} has no counterpart at Anthropic and was left out"
         )

@@ -9,8 +9,11 @@ from typing import Any
 import pytest
 
 from addon.core.errors import BadRequest
-from addon.translation.sealed_thinking import encode_thinking
+from addon.translation.sealed_thinking import encode_summary, encode_thinking
+from addon.translation.to_anthropic.request import translate_responses
+from addon.translation.types import RequestOptions, Translation
 from tests.translation.asking import (
+    CATALOGUE,
     NO_RESULT,
     OPUS,
     TC,
@@ -293,3 +296,58 @@ def test_what_the_response_may_repeat_is_kept() -> None:
     }
     given = {**fields, "temperature": 0.5, "store": False, "truncation": "auto", "stream": True}
     assert responses("x", **given).reply.echo == fields
+
+
+def test_a_configuration_update_holds_until_the_next() -> None:
+    form = {"type": "json_object"}
+    items = [
+        said("user", "a"),
+        {"type": "configuration_update", "reasoning": {"effort": "low"}, "text": {"format": form}},
+        {"type": "configuration_update", "reasoning": {"effort": "high"}},
+    ]
+    translation = responses(items, reasoning={"effort": "medium", "summary": "auto"})
+    assert translation.thinking_request.effort == "high"
+    assert translation.reply.json_object
+    assert translation.reply.echo["reasoning"] == {"effort": "high", "summary": "auto"}
+    assert translation.request["messages"] == [user("a")]
+
+
+def test_a_summary_made_here_is_told() -> None:
+    compaction = {"type": "compaction", "id": "cmp_1", "encrypted_content": encode_summary("Grüße")}
+    (message,) = responses([compaction, said("user", "b")]).request["messages"]
+    assert message == user("Summary of the conversation before:\n\nGrüße", "b")
+
+
+@pytest.mark.parametrize("sealed", [None, "gAAAA", "ccps1:%", "ccps1:/w=="])
+def test_a_summary_made_elsewhere_is_refused(sealed: str | None) -> None:
+    with pytest.raises(BadRequest, match="was not made by this proxy") as refusal:
+        responses([said("user", "a"), {"type": "compaction", "encrypted_content": sealed}])
+    assert refusal.value.param == "input[1].encrypted_content"
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"input": [{"type": "compaction_trigger"}]}, "input[0].type"),
+        ({"generate": False}, "generate"),
+        ({"prompt_cache_options": {"prewarm": True}}, "prompt_cache_options.prewarm"),
+        ({"input": [{"type": "configuration_update", "text": []}]}, "input[0].text"),
+    ],
+)
+def test_what_would_cost_a_response_is_refused_by_name(fields: dict, param: str) -> None:
+    with pytest.raises(BadRequest) as refusal:
+        translated_responses({"model": OPUS, "input": "x", **fields})
+    assert refusal.value.param == param
+
+
+def test_tools_that_openai_runs_are_named_as_ignored() -> None:
+    tools = [FLAT, {"type": "file_search"}, {"type": "file_search"}, {"type": "mcp", "a": 1}]
+    assert responses("x", tools=tools).ignored == ["tools.file_search", "tools.mcp"]
+    with pytest.raises(BadRequest, match="file_search has no counterpart") as refusal:
+        translated_responses({"model": OPUS, "input": "x", "tools": tools}, strict=True)
+    assert refusal.value.param == "tools"
+    assert responses("x", tools=[FLAT], generate=True).ignored == []
+
+
+def translated_responses(body: dict, *, strict: bool = False) -> Translation:
+    return translate_responses(body, CATALOGUE.get(OPUS), RequestOptions(strict=strict))
