@@ -25,9 +25,10 @@ from addon.cli.doctor_checks import Finding
 from addon.cli.launch import who_listens
 from addon.cli.own_proxy import DidNotStart, own_proxy, proxy
 from addon.cli.round_trip import ASK_STAND_IN, ASK_TO_CALL, try_tool
-from addon.cli.tunnel import CONFIG, TunnelError, make_plan
+from addon.cli.setting_checks import doubts
+from addon.cli.tunnel import CONFIG, TunnelError, make_plan, quick_tunnel_url
 from addon.context.tokens.vocabulary import Vocabulary
-from addon.core.environment import ROOT, environment, models_files
+from addon.core.environment import ROOT, environment, from_env_file, models_files
 from addon.core.own_http import async_client
 from addon.core.secret import secret_file, with_stored_secret
 from addon.core.settings import Settings, SettingsError
@@ -73,13 +74,19 @@ def local_checks(settings: Settings, now: float) -> list[Finding]:
         checks.port(settings),
         checks.access(settings),
         checks.model_names(settings),
+        *checks.settings_that_work(doubts(settings, catalogue(settings), from_env_file())),
     ]
 
 
+def catalogue(settings: Settings) -> Catalogue:
+    return Catalogue.load(*models_files(settings.home))
+
+
 def tunnel_url(settings: Settings, config: Path = CONFIG) -> str | None:
-    """The permanent address: of the user's own tunnel, or of the named one."""
+    """The permanent address, of the user's own tunnel or of the named one; else that of the running quick tunnel."""
     if not settings.tunnel_url and not config.is_file():
-        return None
+        running = who_listens(settings.port) == "ccproxy"
+        return quick_tunnel_url(settings.home) if running else None
     try:
         return make_plan(settings, config, "cloudflared", config).url
     except TunnelError:
@@ -128,13 +135,13 @@ def running_proxy(settings: Settings) -> Iterator[str]:
 
 def live_model(settings: Settings) -> str:
     """The cheapest known model."""
-    catalogue = Catalogue.load(*models_files(settings.home))
-    models = [catalogue.get(model_id) for model_id in catalogue.ids]
+    known = catalogue(settings)
+    models = [known.get(model_id) for model_id in known.ids]
     return min(models, key=lambda m: (m.prices.input, m.thinking_default)).id
 
 
 def cost_of_live(settings: Settings) -> str:
-    model = Catalogue.load(*models_files(settings.home)).get(live_model(settings))
+    model = catalogue(settings).get(live_model(settings))
     usd = cost(model, LIVE_TOKENS)
     return (
         f"--live sends two requests to Anthropic ({model.id}): a little of the subscription's limit, "
@@ -158,9 +165,7 @@ def cursor_lines(settings: Settings, private: bool) -> list[str]:
     key = settings.secret or "(./start.sh tunnel creates and shows it)"
     if settings.secret and not private:
         key = f"in {secret_file(settings.home)}, or your PROXY_SECRET_KEY"
-    return to_paste(
-        url, key, names_that_work(settings, Catalogue.load(*models_files(settings.home)))
-    )
+    return to_paste(url, key, names_that_work(settings, catalogue(settings)))
 
 
 async def run(settings: Settings, *, as_json: bool, live: bool) -> int:
@@ -180,8 +185,9 @@ async def run(settings: Settings, *, as_json: bool, live: bool) -> int:
         for line in json.dumps({"ok": not failed, "findings": listed}, indent=2).splitlines():
             terminal.line(line)
     else:
-        for line in ["", *cursor_lines(settings, terminal.private)]:
+        for line in ["", *cursor_lines(settings, terminal.private), ""]:
             terminal.line(line)
+        terminal.line(checks.verdict(findings), "bad" if failed else "plain")
     return 1 if failed else 0
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import stat
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -187,7 +187,8 @@ def _clock(response: httpx.Response, now: float) -> Finding:
     off = now - server_time
     if abs(off) <= CLOCK_SECONDS:
         return Finding("clock", "ok", "correct")
-    text = f"It is {abs(off):.0f} s {'fast' if off > 0 else 'slow'}, so expiry times are misjudged."
+    way = "ahead" if off > 0 else "behind"
+    text = f"This machine's clock is {_time(abs(off))} {way}, so expiry times are misjudged."
     return Finding("clock", "warn", text, "Let the system set its clock from the network.")
 
 
@@ -223,8 +224,13 @@ async def running(
 
 
 def _blocked(response: httpx.Response) -> list[Finding]:
-    """The newest blocked caller that a line in `.env` would allow."""
+    """Callers with a wrong key, or the newest blocked one that a line in `.env` would allow."""
     blocked = response.json().get("blocked", []) if response.status_code == 200 else []
+    wrong = [entry for entry in blocked if entry.get("status") == 401 and entry.get("address")]
+    if wrong:
+        text = f"{len(wrong)} requests came through the tunnel without the right key."
+        todo = "Is one of them Cursor's? Paste the key that ./start.sh tunnel shows once more."
+        return [Finding("wrong key", "warn", text, todo)]
     for entry in blocked:
         if entry.get("allow"):
             text = f"{entry['address']} was blocked. Is it one of Cursor's servers?"
@@ -238,7 +244,7 @@ async def tunnel(
     """`url`: of the tunnel, if it is known."""
     if url is None:
         return Finding(
-            "tunnel", "ok", "none with a permanent address is set up; only Cursor needs one"
+            "tunnel", "ok", "none is running, and none with a permanent address is set up"
         )
     listed = settings.allowed_ips_given
     secret = settings.secret or ""
@@ -246,7 +252,10 @@ async def tunnel(
     if seen.ok:
         return Finding("tunnel", "ok", f"{url}: {seen.text}")
     state: Severity = "fail" if seen.text.startswith("DANGER") else "warn"
-    return Finding("tunnel", state, f"{url}: {seen.text}", "./start.sh tunnel starts it.")
+    todo = "./start.sh tunnel starts it."
+    if settings.tunnel_url:
+        todo = "Is the tunnel that you run yourself up? Its address is TUNNEL_URL."
+    return Finding("tunnel", state, f"{url}: {seen.text}", todo)
 
 
 def access(settings: Settings) -> Finding:
@@ -266,6 +275,27 @@ def access(settings: Settings) -> Finding:
         todo = "Remove PROXY_SECRET_KEY: ./start.sh then creates a good one."
         return Finding("access", "warn", "PROXY_SECRET_KEY is short enough to be guessed.", todo)
     return Finding("access", "ok", "tunnel: the secret" + (f", from {shown}" if listed else ""))
+
+
+def settings_that_work(doubts: Sequence[str]) -> list[Finding]:
+    """`doubts`: a sentence for each setting that can't work."""
+    if not doubts:
+        return [Finding("settings", "ok", "none that can't work")]
+    return [Finding("settings", "warn", doubt, "See .env.example.") for doubt in doubts]
+
+
+def verdict(findings: Sequence[Finding]) -> str:
+    """One line at the end, with what to look at."""
+    named = {
+        state: [finding.check for finding in findings if finding.state == state]
+        for state in ("fail", "warn")
+    }
+    parts = []
+    if failed := named["fail"]:
+        parts.append(f"{len(failed)} problem{'s' * (len(failed) > 1)}: {', '.join(failed)}")
+    if warned := named["warn"]:
+        parts.append(f"{len(warned)} warning{'s' * (len(warned) > 1)}: {', '.join(warned)}")
+    return "; ".join(parts) + "." if parts else "Everything works."
 
 
 def model_names(settings: Settings) -> Finding:

@@ -182,6 +182,7 @@ class Tunnel:
             self.say(f"The {ended[0].name} has ended, so both are stopped.", "bad")
             return 1
         finally:
+            quick_tunnel_file(self.settings.home).unlink(missing_ok=True)
             await asyncio.gather(*(child.stop() for child in self.children))
 
     async def open(self, arguments: list[str]) -> None:
@@ -240,15 +241,38 @@ class Tunnel:
             self.say(line)
         self.say()
         if self.plan.url is None:
+            quick_tunnel_file(self.settings.home).write_text(url, encoding="utf-8")
             self.say(
-                "This address changes at each start; a named tunnel keeps its address: see README."
+                "This address changes at each start; cloudflared-config.example.yml gives one that stays."
             )
         self.say(
-            "Anyone who has the address and the key can use your subscription. Ctrl+C ends both."
+            "Anyone who has the address and the key can use your subscription"
+            + (
+                " and spend your API key; POST /budget sets a limit."
+                if _can_spend(self.settings)
+                else "."
+            )
         )
+        self.say("Ctrl+C ends both.")
 
     def say(self, text: str = "", tone: Tone = "plain") -> None:
         self.terminal.line(text, tone)
+
+
+def _can_spend(settings: Settings) -> bool:
+    return settings.api_key is not None and settings.key_allowed
+
+
+def quick_tunnel_file(home: Path) -> Path:
+    return home / "tunnel-url"
+
+
+def quick_tunnel_url(home: Path) -> str | None:
+    """The address of the quick tunnel that runs, as it was kept; None if there is none."""
+    try:
+        return quick_tunnel_file(home).read_text(encoding="utf-8").strip() or None
+    except (OSError, UnicodeDecodeError):
+        return None
 
 
 def _where_the_key_is(settings: Settings) -> str:

@@ -140,7 +140,9 @@ def _stranger_refusal(
     else:
         must_know = settings.require_secret_locally or not is_this_machine(visitor.peer)
     if must_know:
-        return Unauthorized("This ccproxy wants its secret as the API key (PROXY_SECRET_KEY).")
+        return Unauthorized(
+            "This ccproxy wants its secret as the API key: the one that ./start.sh tunnel shows (~/.ccproxy/secret)."
+        )
     return None
 
 

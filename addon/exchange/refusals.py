@@ -40,7 +40,7 @@ class Guesses:
             self._wrong.put(known, times)
         if len(times) == WRONG_ALLOWED and (wait := times[0] + SECONDS - now) > 0:
             return RateLimited(
-                "Too many wrong secrets. The right one (PROXY_SECRET_KEY) as the API key works at once.",
+                "Too many wrong secrets. The right one, which ./start.sh tunnel shows, works at once as the API key.",
                 code=TOO_MANY,
                 retry_after=wait,
             )

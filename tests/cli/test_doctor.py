@@ -168,7 +168,11 @@ def refusing() -> httpx.MockTransport:
 
 @pytest.mark.parametrize(
     ("told", "state", "text"),
-    [(NOW, "ok", "correct"), (NOW - 300, "warn", "300 s fast"), (NOW + 300, "warn", "300 s slow")],
+    [
+        (NOW, "ok", "correct"),
+        (NOW - 300, "warn", "clock is 5 min ahead"),
+        (NOW + 4 * 86_400, "warn", "4 days behind"),
+    ],
     ids=["correct", "fast", "slow"],
 )
 async def test_the_clock_is_compared_with_anthropics(told: float, state: str, text: str) -> None:
@@ -253,6 +257,38 @@ async def test_an_address_that_was_refused_comes_with_the_line_that_lets_it_in()
     _, found = await checks.running(settings(), httpx.MockTransport(answer))
     assert said(found) == ("warn", "203.0.113.7 was blocked. Is it one of Cursor's servers?")
     assert refused["allow"] in found.todo
+
+
+async def test_wrong_keys_through_the_tunnel_are_a_finding() -> None:
+    wrong = {"status": 401, "address": "203.0.113.7", "allow": None}
+    here = {"status": 401, "address": None, "allow": None}
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        body = (
+            {"status": "ok"} if request.url.path == "/health" else {"blocked": [wrong, here, wrong]}
+        )
+        return httpx.Response(200, json=body, headers={"x-ccproxy-source": "local"})
+
+    _, found = await checks.running(settings(), httpx.MockTransport(answer))
+    assert said(found) == ("warn", "2 requests came through the tunnel without the right key.")
+    assert "./start.sh tunnel shows" in found.todo
+
+
+def test_it_ends_in_one_line() -> None:
+    ok, warned = Finding("port", "ok", ""), Finding("clock", "warn", "")
+    failed = Finding("login", "fail", "")
+    assert checks.verdict([ok]) == "Everything works."
+    assert checks.verdict([ok, warned]) == "1 warning: clock."
+    assert (
+        checks.verdict([failed, ok, failed, warned])
+        == "2 problems: login, login; 1 warning: clock."
+    )
+
+
+def test_settings_that_cannot_work_are_findings() -> None:
+    assert [f.state for f in checks.settings_that_work([])] == ["ok"]
+    found = checks.settings_that_work(["CONTEX_STRATEGY in .env is no setting.", "another"])
+    assert [f.state for f in found] == ["warn", "warn"]
 
 
 async def test_a_tunnel_is_looked_at_from_outside() -> None:
