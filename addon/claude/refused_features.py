@@ -1,7 +1,7 @@
-"""Betas, cache lifetimes and fields that Anthropic refused by name: left out from then on, and nothing before.
+"""Removes betas, cache lifetimes and fields that Anthropic has rejected by name.
 
-What an account may use is Anthropic's to say and changes without notice: reports about `ttl` on a subscription
-contradict each other (anthropics/claude-code#84253). So a request is sent as it is, and a refusal teaches.
+What an account may use changes without notice, and reports about `ttl` on a subscription contradict each other
+(anthropics/claude-code#84253). So a request is sent as it is; what is rejected is left out of later requests.
 """
 
 from __future__ import annotations
@@ -14,32 +14,32 @@ from addon.core.lru import Lru
 from addon.core.types import JsonObject
 
 REMEMBERED = 512
-"""Logins and models."""
+"""How many pairs of login and model."""
 MOST_FEATURES = 32
-"""Of one login and model."""
+"""How many features for each login and model."""
 
-# In "tools.0.custom.strict: Extra inputs are not permitted" the field's path stands in front.
+# The message begins with the path of the field: "tools.0.custom.strict: Extra inputs are not permitted"
 _EXTRA = re.compile(r"(?<![\w.])(\w[\w.-]{0,300}): Extra inputs are not permitted")
 # "The long context beta is not yet available for this subscription." (anthropics/claude-code#27944)
 _LONG_CONTEXT = re.compile(r"long context beta", re.IGNORECASE)
 _LONG_CONTEXT_BETA = "context-1m-"
 _NEEDED = [[name] for name in ("model", "messages", "max_tokens", "stream", "system", "tools")]
-"""Fields without which a request would ask something else."""
+"""Fields that are never removed, as the request would then have another meaning."""
 _JUDGED_BY_CLIENT = ("messages", "thinking")
-"""Claude Code reads Anthropic's words about these and leaves out by itself what was refused (its gateway guide)."""
+"""Claude Code reads Anthropic's errors about these and removes the rejected part itself (its gateway guide)."""
 
 
 class Feature(NamedTuple):
     kind: Literal["beta", "ttl", "field"]
     name: str
-    """Of a field: its path, `*` for any index. This is what a client is told."""
+    """The path of a field, with `*` for any index. Clients are shown this."""
 
 
 TTL = Feature("ttl", "ttl")
 
 
 class RefusedFeatures:
-    """What was refused to a login for a model, until the process ends."""
+    """The features that were rejected for a login and a model, since the start of the process."""
 
     def __init__(self) -> None:
         self._known: Lru[tuple[str, str], tuple[Feature, ...]] = Lru(REMEMBERED)
@@ -55,8 +55,8 @@ class RefusedFeatures:
 def refused_features(
     message: str, request: JsonObject, betas: Collection[str], *, passes: bool = False
 ) -> tuple[Feature, ...]:
-    """What a refusal names, as far as the request has it and goes without it. `passes`: the client
-    is Claude Code."""
+    """The features that an error names, if the request has them and they can be left out. `passes`: the client is
+    Claude Code."""
     found = [Feature("beta", beta) for beta in betas if _is_refused(beta, message)]
     for named in _EXTRA.finditer(message):
         path = _located(request, named[1].split("."))
@@ -77,8 +77,8 @@ def _is_refused(beta: str, message: str) -> bool:
 
 
 def _located(value: Any, tokens: Sequence[str]) -> list[str]:
-    """The path of a field that a refusal names, with `*` for indices; [] if there is none. Anthropic puts the names of
-    a union's members between (`tools.0.custom.strict`, `cache_control.ephemeral.ttl`)."""
+    """The path of a field that an error names, with `*` for indices; [] if the request doesn't have it. Anthropic adds
+    the names of a union's members (`tools.0.custom.strict`, `cache_control.ephemeral.ttl`)."""
     path: list[str] = []
     for at, token in enumerate(tokens):
         is_last = at + 1 == len(tokens)
@@ -96,7 +96,7 @@ def _located(value: Any, tokens: Sequence[str]) -> list[str]:
 
 
 def without(request: JsonObject, features: Iterable[Feature]) -> JsonObject:
-    """`request` without the fields and lifetimes among `features`; what doesn't change is shared."""
+    """`request` without the fields and lifetimes among `features`; unchanged parts are shared, not copied."""
     for feature in features:
         if feature == TTL:
             request = without_ttl(request)
@@ -123,16 +123,16 @@ def _if_changed(items: list[Any], before: list[Any]) -> list[Any]:
 
 
 _HOLDERS = ("system", "tools", "messages", "content")
-"""The fields in which something may carry a cache mark."""
+"""The fields whose items may have cache marks."""
 
 
 def without_ttl(value: Any) -> Any:
-    """`value` without `ttl` in any `cache_control`; what holds none is shared, not copied."""
+    """`value` without `ttl` in any `cache_control`; parts without it are shared, not copied."""
     return _without_ttl(value) if _holds_ttl(value) else value
 
 
 def _holds_ttl(value: JsonObject) -> bool:
-    """Most requests hold none, and looking is much cheaper than walking through with a copy in hand."""
+    """Most requests have none, and searching is much cheaper than copying."""
     mark = value.get("cache_control")
     if mark is not None and isinstance(mark, dict) and "ttl" in mark:
         return True

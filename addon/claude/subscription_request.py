@@ -11,24 +11,24 @@ from addon.core.types import JsonObject
 SYSTEM_LINE = "You are Claude Code, Anthropic's official CLI for Claude."
 """Anthropic rejects a subscription's request if its system prompt does not begin with it."""
 SUBSCRIPTION_BETAS = ("claude-code-20250219", "oauth-2025-04-20")
-"""Without the second one a Bearer token is not taken for a subscription's."""
+"""Without the second one, Anthropic does not accept the Bearer token of a subscription."""
 BETA = "anthropic-beta"
 
 SESSION_HEADER = "x-claude-code-session-id"
 _ATTRIBUTION = "x-anthropic-billing-header:"
-"""Anthropic strips this block of Claude Code's from the prompt, but only where it is the first one (Claude Code gateway
-compatibility guide, "Attribution block")."""
+"""The beginning of a block that Claude Code adds. Anthropic removes it from the prompt, but only if it is the first
+block (Claude Code gateway compatibility guide, "Attribution block")."""
 _IDENTITY = re.compile(
     r"You are (Claude Code, Anthropic's official CLI for Claude"
     r"|a Claude agent, built on Anthropic's Claude Agent SDK)\b"
 )
-"""Claude Code's own, with and without "running within the Claude Agent SDK", and the agent SDK's (`claude -p`)."""
+"""The system line of Claude Code, also "running within the Claude Agent SDK", or of the agent SDK (`claude -p`)."""
 
 type Headers = list[tuple[str, str]]
 
 
 def is_claude_code(request: JsonObject, headers: Collection[str]) -> bool:
-    """Whether a `/v1/messages` request is of Claude Code or its agent SDK. `headers`: their names in lower case."""
+    """Whether a `/v1/messages` request is from Claude Code or its agent SDK. `headers`: names in lower case."""
     if SESSION_HEADER in headers:
         return True
     first = next(iter(blocks_of(request.get("system"))), None)
@@ -39,16 +39,15 @@ def is_claude_code(request: JsonObject, headers: Collection[str]) -> bool:
 
 
 def betas_in(headers: Headers) -> list[str]:
-    """The betas that headers name, in their order."""
+    """The betas in the headers, in order."""
     values = [value for name, value in headers if name.lower() == BETA]
     return [beta for value in values for part in value.split(",") if (beta := part.strip())]
 
 
 def with_betas(headers: Headers, wanted: Iterable[str], refused: Collection[str] = ()) -> Headers:
-    """`headers` with the betas that they lack put behind the others, and without the `refused`; what need not change
-    stays as it was written."""
-    told = betas_in(headers)
-    missing = [b for b in dict.fromkeys(wanted) if b not in told and b not in refused]
+    """`headers` with missing betas added at the end, and without `refused` ones. Otherwise they are unchanged."""
+    given = betas_in(headers)
+    missing = [b for b in dict.fromkeys(wanted) if b not in given and b not in refused]
     out = [_without(header, refused) for header in headers]
     out = [(name, value) for name, value in out if value or name.lower() != BETA]
     last = max((at for at, (name, _) in enumerate(out) if name.lower() == BETA), default=None)
@@ -67,8 +66,8 @@ def _without(header: tuple[str, str], refused: Collection[str]) -> tuple[str, st
 
 
 def for_subscription(request: JsonObject, extra_instruction: str) -> JsonObject:
-    """The request with the required system line in front and the operator's sentence behind it. Nothing in `request` is
-    changed; a `system` of another shape is left for Anthropic to refuse."""
+    """The request with the required system line first, followed by the operator's sentence. `request` is not changed; a
+    `system` of an unknown shape is left for Anthropic to reject."""
     system = request.get("system")
     if not isinstance(system, str | list | None):
         return request

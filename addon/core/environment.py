@@ -18,7 +18,7 @@ def environment() -> dict[str, str]:
 
 
 def from_env_file() -> dict[str, str]:
-    """What `.env` sets. Raises SettingsError."""
+    """The variables in `.env`. Raises SettingsError."""
     file = env_file()
     try:
         found = dotenv_values(file) if file.is_file() else {}
@@ -44,8 +44,8 @@ def env_file() -> Path:
 
 
 def users_file(name: str, root: Path = ROOT) -> Path:
-    """A file that the user may write. In a checkout it is beside `ccproxy_addon.py`; where ccproxy is installed, it is
-    in the current folder or, if there is none, in CCPROXY_HOME as the process's environment has it."""
+    """The path of a file that the user may create: in a checkout, beside `ccproxy_addon.py`; if ccproxy is installed,
+    in the current folder or otherwise in CCPROXY_HOME, as set in the process's environment."""
     if (root / "pyproject.toml").is_file():
         return root / name
     here = Path.cwd() / name

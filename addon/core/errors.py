@@ -25,12 +25,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class UpstreamError:
-    """An error as upstream's bytes told it."""
+    """Upstream's error response, for clients that get it unchanged."""
 
     headers: Mapping[str, str]
     """By lower-case name."""
     body: bytes
-    """JSON of Anthropic's; empty when it was something else."""
+    """Anthropic's JSON; empty if the body was something else."""
 
 
 class CCProxyError(Exception):

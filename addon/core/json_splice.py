@@ -1,4 +1,4 @@
-"""Changes single fields of a JSON object in its bytes; every other byte stays as it came."""
+"""Changes single fields of a JSON object in its bytes, and keeps all other bytes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from addon.core.json_codec import dumps, loads
 
-# Possessive throughout: no byte is read twice.
+# All quantifiers are possessive, so that no byte is read twice.
 _SPACE = re.compile(rb"[ \t\r\n]*+")
 _STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
 _SCALAR = re.compile(rb"[^,}\]\s]++")
@@ -24,8 +24,8 @@ class _Member(NamedTuple):
 
 
 def spliced(data: bytes, new: Mapping[str, Any], gone: Collection[str] = ()) -> bytes:
-    """The JSON object `data`, valid JSON, with the values `new` at its top level, and without the fields `gone`. A
-    field that is written twice is changed twice; one that is missing is put at the end."""
+    """The JSON object `data`, which must be valid, with the values `new` at its top level and without the fields
+    `gone`. A field that occurs twice is changed twice; a missing one is added at the end."""
     if not new and not gone:
         return data
     first = end = data.index(b"{") + 1

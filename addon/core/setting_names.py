@@ -1,4 +1,4 @@
-"""The settings as mitmproxy's options, and names of settings that do not exist."""
+"""Names of settings: as mitmproxy's options, and misspelt ones."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PREFIX = "ccproxy_"
 
 
 def exposed() -> list[Field[Any]]:
-    """The fields that are options too: all but secrets, which the options page would show."""
+    """The fields that are also options: all except secrets, which mitmweb's options page would show."""
     return [item for item in described() if not item.metadata["secret"]]
 
 
@@ -23,7 +23,7 @@ def variables() -> dict[str, str]:
 
 
 def refuse_unknown_options(names: Iterable[str]) -> None:
-    """mitmproxy keeps an option that nobody declares and says nothing. Raises SettingsError."""
+    """Raises SettingsError for unknown options of ours, which mitmproxy accepts silently."""
     known = variables()
     unknown = [name for name in names if name.startswith(PREFIX) and name not in known]
     if unknown:
@@ -33,15 +33,14 @@ def refuse_unknown_options(names: Iterable[str]) -> None:
 def _why_unknown(name: str, known: Iterable[str]) -> str:
     for item in described():
         if name == PREFIX + item.name:
-            return (
-                f"{name}: secrets are no options, which others can see; set {item.metadata['env']}."
-            )
+            return f"{name}: secrets can't be options, which others can see. Set {item.metadata['env']}."
     return f"There is no option {name}.{did_you_mean(name, known)}"
 
 
 def misspelt(names: Iterable[str]) -> Iterator[str]:
-    """A sentence for each name that is nearly a setting's. Others may be another program's: `.env` is often shared."""
+    """A sentence for each name that is similar to a setting's. Other names may be those of another program, with which
+    `.env` is often shared."""
     known = {item.metadata["env"] for item in described()}
     for name in names:
         if name not in known and (meant := closest(name, known)):
-            yield f"{name} in .env is no setting. Did you mean {meant}?"
+            yield f"{name} in .env is not a setting. Did you mean {meant}?"

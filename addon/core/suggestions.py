@@ -1,4 +1,4 @@
-"""What somebody may have meant who wrote a name that does not exist."""
+"""Suggests the right name for a misspelt one."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Iterable
 
 CUTOFF = 0.75
-"""How alike two names must be. `tunel` and `tunnel` are 0.9, `CONTEX_STRATEGY` and `CONTEXT_STRATEGY` 0.97."""
+"""How similar two names must be. `tunel` and `tunnel` are 0.9, `CONTEX_STRATEGY` and `CONTEXT_STRATEGY` 0.97."""
 
 
 def closest(word: str, known: Iterable[str]) -> str | None:
@@ -15,6 +15,6 @@ def closest(word: str, known: Iterable[str]) -> str | None:
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """A sentence to put behind another one, with a blank in front; empty when nothing is close."""
+    """A sentence to append to another one, with a leading space; empty if no name is similar."""
     found = closest(word, known)
     return f" Did you mean {found}?" if found else ""

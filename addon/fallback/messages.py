@@ -22,9 +22,7 @@ def explained(error: CCProxyError, decision: Decision) -> CCProxyError:
     hints = [HINTS[key] for key in (decision.reason, decision.hindrance or "") if key in HINTS]
     if not hints:
         return error
-    told = _like(error, " ".join([error.message, *dict.fromkeys(hints)]))
-    told.upstream = error.upstream
-    return told
+    return _like(error, " ".join([error.message, *dict.fromkeys(hints)]), error.upstream)
 
 
 def cooling_down(blocked: Cooldown, now: float) -> CCProxyError:
@@ -54,21 +52,19 @@ def both_failed(
         limited.upstream = _head_only(second)
         return limited
     shown = next((e for e in (first, second) if e.status in (401, 429)), second)
-    told = _like(shown, message)
-    told.upstream = _head_only(second)
-    return told
+    return _like(shown, message, _head_only(second))
 
 
 def _head_only(error: CCProxyError) -> UpstreamError | None:
-    """For an error in words of our own: its wait is ours too."""
+    """Upstream's headers, for an error with our message. Its `retry-after` is ours as well."""
     if error.upstream is None:
         return None
     headers = {k: v for k, v in error.upstream.headers.items() if not k.startswith("retry-after")}
     return UpstreamError(headers, b"")
 
 
-def _like(error: CCProxyError, message: str) -> CCProxyError:
-    return CCProxyError(
+def _like(error: CCProxyError, message: str, upstream: UpstreamError | None) -> CCProxyError:
+    like = CCProxyError(
         message,
         param=error.param,
         code=error.code,
@@ -76,6 +72,8 @@ def _like(error: CCProxyError, message: str) -> CCProxyError:
         type=error.type,
         retry_after=error.retry_after,
     )
+    like.upstream = upstream
+    return like
 
 
 def _sentence(error: CCProxyError) -> str:

@@ -287,7 +287,7 @@ def test_it_ends_in_one_line() -> None:
 
 def test_settings_that_cannot_work_are_findings() -> None:
     assert [f.state for f in checks.settings_that_work([])] == ["ok"]
-    found = checks.settings_that_work(["CONTEX_STRATEGY in .env is no setting.", "another"])
+    found = checks.settings_that_work(["CONTEX_STRATEGY in .env is not a setting.", "another"])
     assert [f.state for f in found] == ["warn", "warn"]
 
 

@@ -20,7 +20,7 @@ def said(**env: str) -> str:
 @pytest.mark.parametrize(
     ("env", "expected"),
     [
-        ({"CONTEX_STRATEGY": "trim"}, "CONTEX_STRATEGY in .env is no setting. Did you mean CONTEXT_STRATEGY?"),
+        ({"CONTEX_STRATEGY": "trim"}, "CONTEX_STRATEGY in .env is not a setting. Did you mean CONTEXT_STRATEGY?"),
         ({"ANTHROPIC_API_KEY": "sk-proj-foo"}, "no key of Anthropic's: those begin with sk-ant-api"),
         ({"ANTHROPIC_API_KEY": "sk-ant-oat01-x"}, "Did you mean CLAUDE_CODE_OAUTH_TOKEN?"),
         ({"CLAUDE_CODE_OAUTH_TOKEN": "sk-ant-api03-x"}, "Did you mean ANTHROPIC_API_KEY?"),
