@@ -23,6 +23,7 @@ SERVER_TOOL = re.compile(
     r"|advisor|tool_search_tool_\w+?)_20\d{6}|mcp_toolset"
 )
 """Tools that Anthropic defines; their fields are not looked at."""
+PROPERTY = re.compile(r"[a-zA-Z0-9_.-]{1,64}")
 
 
 def check_tools(body: JsonObject) -> None:
@@ -71,6 +72,13 @@ def _check_schema(schema: object, at: str) -> None:
             "JSON schema is invalid. It must match JSON Schema draft 2020-12 "
             "(https://json-schema.org/draft/2020-12).",
             at,
+        )
+
+    # beautyfree/appstore-connect-mcp#2. Keys below the root are not looked at: decocms/studio#6874 and
+    # aws-solutions-library-samples/accelerated-intelligent-document-processing-on-aws#709 measured it.
+    if not all(PROPERTY.fullmatch(key) for key in schema.get("properties", {})):
+        raise invalid(
+            "Property keys should match pattern '^[a-zA-Z0-9_.-]{1,64}$'", f"{at}.properties"
         )
 
 

@@ -70,5 +70,7 @@ class ToolReply:
     """Declared `type: custom`: the client wants the raw text of `input`, not JSON arguments."""
     wrapped: bool = False
     """The root schema was not an object, so the value is sent upstream under the key `input`."""
+    renamed: tuple[tuple[str, str], ...] = ()
+    """Properties of the root whose name Anthropic rejects: the client's name, and the one that is sent upstream."""
     namespace: str | None = None
     """Responses only: the namespace the tool was declared in."""

@@ -885,6 +885,13 @@ def test_a_schema_must_be_one_of_draft_2020_12_at_every_level(bad: Any, good: An
     assert refusal_of(takes(a={"type": "array", "items": good})) is None
 
 
+@pytest.mark.parametrize("name", ["filter[id]", "$top", "名前", "a" * 65, "a b", ""])
+def test_the_names_of_a_tools_own_arguments_are_plain(name: str) -> None:
+    words = "properties: Property keys should match pattern '^[a-zA-Z0-9_.-]{1,64}$'"
+    assert words in (refusal_of(takes(**{name: {}})) or "accepted")
+    assert refusal_of(takes(a={"properties": {name: {}}})) is None
+
+
 @pytest.mark.parametrize("model", MODELS)
 def test_every_model_accepts_a_plain_request(model: str) -> None:
     assert refusal_of(on(model)) is None

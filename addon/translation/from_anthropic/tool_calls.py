@@ -6,7 +6,7 @@ from typing import Any
 
 from addon.core.json_codec import dumps, loads
 from addon.core.types import JsonObject
-from addon.translation.to_anthropic.tool_arguments import WRAPPER
+from addon.translation.to_anthropic.tool_arguments import WRAPPER, renamed_keys
 from addon.translation.types import Reply, ToolReply
 
 
@@ -23,6 +23,8 @@ def arguments_text(value: Any, how: ToolReply) -> str:
         value = value[WRAPPER]
         if how.wrapped:
             return dumps(value).decode()
+    if isinstance(value, dict):
+        value = renamed_keys(value, {new: old for old, new in how.renamed})
     # A string that was not unwrapped is an input that was not JSON: it is passed on as it is.
     return value if isinstance(value, str) else dumps({} if value is None else value).decode()
 
@@ -38,7 +40,7 @@ class StreamedCall:
         self.how = tool_reply(reply, block.get("name") or "")
         self._start = block.get("input")
         self._pieces: list[str] = []
-        self._buffered = self.how.custom or self.how.wrapped
+        self._buffered = self.how.custom or self.how.wrapped or bool(self.how.renamed)
 
     def add(self, piece: str) -> str:
         """Add one piece of JSON. Returns the text that can be sent at once."""

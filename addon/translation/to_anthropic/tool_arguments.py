@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from typing import Any, NoReturn
 
 from addon.core.errors import BadRequest
@@ -31,8 +32,13 @@ def parse_arguments(arguments: Any, tool: ToolReply | None = None) -> JsonObject
     if value is None:
         return {}
     if isinstance(value, dict) and (not tool.wrapped or _is_raw(value)):
-        return value
+        return renamed_keys(value, dict(tool.renamed))
     return {WRAPPER: value}
+
+
+def renamed_keys(value: JsonObject, names: Mapping[str, str]) -> JsonObject:
+    """`value` with the keys that `names` lists under their other name."""
+    return {names.get(key, key): inner for key, inner in value.items()} if names else value
 
 
 def _decoded(text: str) -> Any:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
+from itertools import chain, count
 from typing import Any
 
 from addon.core.types import JsonObject
@@ -16,6 +18,9 @@ _MAPS = ("properties", "patternProperties", "dependentSchemas", *DEFINITIONS)
 _COUNTED = ("Length", "Items", "Contains", "Properties")
 _VALUE_KEYWORDS = frozenset({"enum", "const", "items", "prefixItems"})
 """A schema with one of these and no `type` does not describe an object."""
+_LEGAL_PROPERTY = re.compile(r"[a-zA-Z0-9_.-]{1,64}")
+"""`input_schema.properties: Property keys should match pattern` (beautyfree/appstore-connect-mcp#2)"""
+_ILLEGAL_IN_PROPERTY = re.compile(r"[^a-zA-Z0-9_.-]")
 _MAX_REFERENCES = 50
 """The most nested references that are followed: stops cycles and attacks."""
 
@@ -30,6 +35,42 @@ def object_schema(schema: JsonObject) -> tuple[JsonObject, bool]:
     definitions = {name: schema.pop(name) for name in DEFINITIONS if name in schema}
     wrapper = {"type": "object", "properties": {WRAPPER: schema}, "required": [WRAPPER]}
     return wrapper | definitions, True
+
+
+def with_legal_names(root: JsonObject) -> tuple[JsonObject, tuple[tuple[str, str], ...]]:
+    """`root` with property names that Anthropic accepts, and the pairs of old and new names. It looks at the root's
+    alone: decocms/studio#6874. The description keeps the client's name, for the model to understand it."""
+    properties: JsonObject = root["properties"]
+    if all(_LEGAL_PROPERTY.fullmatch(name) for name in properties):
+        return root, ()
+    taken = {name for name in properties if _LEGAL_PROPERTY.fullmatch(name)}
+    renamed: dict[str, str] = {}
+    for name in properties:
+        if name not in taken:
+            renamed[name] = _legal_property(name, {*taken, *renamed.values()})
+    result = root | {
+        "properties": {
+            renamed.get(name, name): _named_as(name, part) if name in renamed else part
+            for name, part in properties.items()
+        }
+    }
+    if "required" in root:
+        result["required"] = [renamed.get(name, name) for name in root["required"]]
+    return result, tuple(renamed.items())
+
+
+def _legal_property(name: str, taken: set[str]) -> str:
+    legal = _ILLEGAL_IN_PROPERTY.sub("_", name)[:60] or "_"
+    numbered = (f"{legal}_{number}" for number in count(2))
+    return next(new for new in chain([legal], numbered) if new not in taken)
+
+
+def _named_as(name: str, schema: Any) -> Any:
+    if not isinstance(schema, dict):
+        return schema
+    described = schema.get("description")
+    words = f"`{name}`: {described}" if described else f"`{name}`"
+    return {**schema, "description": words}
 
 
 class _Root:

@@ -12,7 +12,7 @@ from addon.core.types import JsonObject
 from addon.translation.to_anthropic.cache_marks import native_mark
 from addon.translation.to_anthropic.fields import Fields, expect_object, located, sanitized
 from addon.translation.to_anthropic.tool_arguments import WRAPPER
-from addon.translation.to_anthropic.tool_schema import object_schema
+from addon.translation.to_anthropic.tool_schema import object_schema, with_legal_names
 from addon.translation.types import ToolReply
 
 _LEGAL_NAME = re.compile(r"[a-zA-Z0-9_-]{1,128}")
@@ -162,11 +162,14 @@ def _declare_function(toolbox: Toolbox, function: Fields, namespace: str | None)
         return
     source = "parameters" if "parameters" in function else "input_schema"
     schema, wrapped = object_schema(function.mapping(source) or {})
+    schema, renamed = with_legal_names(schema)
     definition = _described(function) | {"input_schema": schema}
     mark = native_mark(function.get("cache_control"))
     if mark is not None:
         definition["cache_control"] = mark
-    toolbox.add(definition, ToolReply(name=name, wrapped=wrapped, namespace=namespace))
+    toolbox.add(
+        definition, ToolReply(name=name, wrapped=wrapped, renamed=renamed, namespace=namespace)
+    )
 
 
 def _declare_custom(toolbox: Toolbox, custom: Fields, namespace: str | None) -> None:

@@ -15,6 +15,7 @@ from tests.translation.upstream import tool
 PLAIN = ToolReply(name="f")
 CUSTOM = ToolReply(name="f", custom=True)
 WRAPPED = ToolReply(name="f", wrapped=True)
+RENAMED = ToolReply(name="f", renamed=(("a[b]", "a_b_"), ("名", "_")))
 
 
 @pytest.mark.parametrize(
@@ -30,6 +31,8 @@ WRAPPED = ToolReply(name="f", wrapped=True)
         pytest.param({"input": "x"}, WRAPPED, '"x"', id="wrapped-text"),
         pytest.param({"input": None}, WRAPPED, "null", id="wrapped-null"),
         pytest.param({}, WRAPPED, "{}", id="wrapped-without-input"),
+        pytest.param({"a_b_": {"_": 1}, "c": 2}, RENAMED, '{"a[b]":{"_":1},"c":2}', id="renamed"),
+        pytest.param({"_": None}, RENAMED, '{"名":null}', id="renamed-alone"),
     ],
 )
 def test_arguments(value: Any, how: ToolReply, text: str) -> None:
@@ -49,6 +52,12 @@ def test_a_streamed_input_is_unwrapped_as_a_whole_one(
     written = dumps(wrapped).decode()
     assert "".join(call.add(written[i : i + piece]) for i in range(0, len(written), piece)) == ""
     assert call.rest() == arguments_text(wrapped, how)
+
+
+def test_a_streamed_input_gets_its_own_names_back() -> None:
+    call = StreamedCall(tool("t", "f", {}), 0, Reply(model="m", tools={"f": RENAMED}))
+    assert call.add('{"a_b') + call.add('_": 1}') == ""
+    assert call.rest() == '{"a[b]":1}'
 
 
 def test_a_cut_custom_input_is_given_as_it_came() -> None:

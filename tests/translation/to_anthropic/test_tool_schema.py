@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from addon.stand_in.rules_tools import is_schema
-from addon.translation.to_anthropic.tool_schema import object_schema
+from addon.stand_in.rules_tools import PROPERTY, is_schema
+from addon.translation.to_anthropic.tool_schema import object_schema, with_legal_names
 from tests.cpu import cpu_below
 
 A = {"type": "object", "properties": {"a": {"type": "string"}, "c": {}}, "required": ["a", "c"]}
@@ -253,3 +253,14 @@ def test_any_schema_becomes_an_object_at_the_root(schema: dict) -> None:
     assert isinstance(root["properties"], dict)
     assert root.keys().isdisjoint({"anyOf", "oneOf", "allOf", "$ref"})
     assert is_schema(root)
+
+
+@given(st.lists(st.text(max_size=70), max_size=6, unique=True))
+def test_any_names_become_legal_and_stay_apart(names: list[str]) -> None:
+    root, renamed = with_legal_names(obj(properties={name: {} for name in names}, required=names))
+    new = list(root["properties"])
+    assert root["required"] == new
+    assert len(set(new)) == len(names)
+    assert all(PROPERTY.fullmatch(name) for name in new)
+    back = {legal: name for name, legal in renamed}
+    assert [back.get(name, name) for name in new] == names

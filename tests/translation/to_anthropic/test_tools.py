@@ -197,6 +197,36 @@ def test_a_wrapped_root() -> None:
     assert translation.reply.tools["f"] == ToolReply(name="f", wrapped=True)
 
 
+ODD = {
+    "filter[id]": {"type": "string"},
+    "filter_id_": {"description": "d"},
+    "名前": {"description": "who"},
+}
+RENAMED = (("filter[id]", "filter_id__2"), ("名前", "__"))
+
+
+def test_properties_that_anthropic_rejects_go_under_other_names() -> None:
+    parameters = {"type": "object", "properties": ODD, "required": ["名前", "filter_id_"]}
+    translation = chat(
+        U("a"),
+        A(None, TC("c1", "f", '{"filter[id]": "x", "filter_id_": 1, "名前": {"名前": 2}}')),
+        T("c1", "ok"),
+        tools=[function(parameters=parameters)],
+    )
+    assert translation.request["tools"][0]["input_schema"] == {
+        "type": "object",
+        "properties": {
+            "filter_id__2": {"type": "string", "description": "`filter[id]`"},
+            "filter_id_": {"description": "d"},
+            "__": {"description": "`名前`: who"},
+        },
+        "required": ["__", "filter_id_"],
+    }
+    called = tu("c1", "f", filter_id__2="x", filter_id_=1, __={"名前": 2})
+    assert translation.request["messages"][1] == assistant(called)
+    assert translation.reply.tools["f"] == ToolReply(name="f", renamed=RENAMED)
+
+
 PATCH = "*** Begin Patch"
 
 
