@@ -21,6 +21,7 @@ ROOT = Path(__file__).parents[2]
 KILLS = 200
 
 
+@pytest.mark.thorough
 def test_o10_two_hundred_kills_in_the_middle_of_saving_corrupt_nothing(tmp_path: Path) -> None:
     real, link = tmp_path / "real" / "c.json", tmp_path / ".credentials.json"
     content = document("a0", "r0")

@@ -12,6 +12,7 @@ import pytest
 
 from addon.stand_in.anthropic import FakeAnthropic
 from addon.stand_in.script import fail, say
+from tests.budget import thorough_after
 from tests.e2e.conftest import StartProxy
 from tests.e2e.proxy import API_KEY, OAUTH_TOKEN, chat, rejected
 
@@ -77,7 +78,9 @@ def test_half_a_surrogate_pair_is_written_as_json_has_it(start_proxy: StartProxy
     assert "between you and me" not in proxy.output
 
 
-@pytest.mark.parametrize("secret", ['with "quotes"', r"with \ and \n", "naïve&co=1", "'single'"])
+@pytest.mark.parametrize(
+    "secret", thorough_after(1, ['with "quotes"', r"with \ and \n", "naïve&co=1", "'single'"])
+)
 def test_the_proxys_secret_is_hidden_whatever_is_in_it(
     start_proxy: StartProxy, secret: str
 ) -> None:

@@ -244,9 +244,16 @@ def test_a_streaming_client_hears_from_us_while_a_summary_is_made(
 @pytest.mark.parametrize(
     ("settings", "asked"),
     [
-        pytest.param({"ANTHROPIC_API_KEY": None}, 0, id="there is no key"),
+        pytest.param(
+            {"ANTHROPIC_API_KEY": None}, 0, id="there is no key", marks=pytest.mark.thorough
+        ),
         pytest.param({"FALLBACK": "off"}, 0, id="the key may not be used"),
-        pytest.param({"CONTEXT_STRATEGY": "trim"}, 0, id="trimming is what was asked for"),
+        pytest.param(
+            {"CONTEXT_STRATEGY": "trim"},
+            0,
+            id="trimming is what was asked for",
+            marks=pytest.mark.thorough,
+        ),
         pytest.param({}, 1, id="the summary fails"),
     ],
 )

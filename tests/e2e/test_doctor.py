@@ -60,6 +60,7 @@ def test_a_well_installation_is_all_ok(env: dict[str, str], fake: FakeAnthropic)
     assert fake.messages() == []
 
 
+@pytest.mark.thorough
 def test_counts_without_a_vocabulary_are_told_by_log_health_and_doctor(
     env: dict[str, str], start_proxy: StartProxy, tmp_path: Path
 ) -> None:
@@ -107,6 +108,7 @@ def test_live_says_its_cost_and_asks_twice(env: dict[str, str], fake: FakeAnthro
     assert [kind_of(request) for request in fake.messages()] == ["oauth", "oauth"]
 
 
+@pytest.mark.thorough
 def test_live_through_the_running_proxy(
     env: dict[str, str], fake: FakeAnthropic, start_proxy: StartProxy
 ) -> None:
@@ -122,6 +124,7 @@ def test_live_through_the_running_proxy(
     assert "two requests" in ended.stderr
 
 
+@pytest.mark.thorough
 def test_live_tells_why_it_failed(env: dict[str, str], fake: FakeAnthropic) -> None:
     fake.script(say("I would rather not."))
     ended = doctor(env, "--live", "--json")

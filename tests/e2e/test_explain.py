@@ -13,6 +13,7 @@ import pytest
 from addon.stand_in.access import kind_of
 from addon.stand_in.anthropic import FakeAnthropic
 from addon.stand_in.script import fail
+from tests.budget import thorough_after
 from tests.e2e.conftest import StartProxy
 from tests.e2e.proxy import API_KEY, OAUTH_TOKEN, ROOT, Proxy, chat, rejected
 
@@ -146,7 +147,7 @@ def read_flows(file: Path, home: Path, *arguments: str) -> subprocess.CompletedP
     )
 
 
-@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+@pytest.mark.parametrize("stream", thorough_after(1, [False, True]), ids=["whole", "streamed"])
 def test_a_saved_flow_can_be_opened_and_read_as_a_conversation(
     start_proxy: StartProxy, tmp_path: Path, stream: bool
 ) -> None:

@@ -10,6 +10,8 @@ import json
 from collections.abc import AsyncIterator, Sequence
 from typing import NamedTuple
 
+import pytest
+
 from tests.damaged import CHAT, Sent, check_refusal, sent
 from tests.e2e.conftest import World
 
@@ -75,6 +77,7 @@ async def chunks(reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
     await reader.readline()
 
 
+@pytest.mark.thorough
 async def test_careless_requests_get_answers(world: World) -> None:
     batches = [list(sent(seed, EACH)) for seed in range(100, 100 + CONNECTIONS)]
     talks = await asyncio.gather(*(converse(world.proxy.port, batch) for batch in batches))

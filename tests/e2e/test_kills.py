@@ -63,6 +63,7 @@ class Killed:
         process.kill()
 
 
+@pytest.mark.thorough
 @pytest.mark.timeout(300)
 def test_r20_a_killed_proxy_has_lost_ten_seconds_at_most(
     fake: FakeAnthropic, tmp_path: Path

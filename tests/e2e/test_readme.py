@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from tests.budget import thorough_after
 from tests.documents import blocks, text
 from tests.e2e.conftest import World
 
@@ -33,7 +34,7 @@ def test_curls(block: str, world: World) -> None:
     assert said
 
 
-@pytest.mark.parametrize("block", PYTHON, ids=first_line)
+@pytest.mark.parametrize("block", thorough_after(1, PYTHON), ids=first_line)
 def test_python(block: str, world: World) -> None:
     run([sys.executable, "-c", block.replace(HERE, world.proxy.url)], world)
     assert world.fake.messages()

@@ -137,6 +137,7 @@ def leave_in_mid_stream(fake: FakeAnthropic, client: httpx.Client) -> None:
     gate.open()
 
 
+@pytest.mark.thorough
 @pytest.mark.timeout(400)
 def test_two_thousand_requests_are_counted_to_the_token(
     fake: FakeAnthropic, start_proxy: StartProxy

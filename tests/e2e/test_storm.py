@@ -18,6 +18,7 @@ import pytest
 from addon.stand_in.anthropic import FakeAnthropic
 from addon.stand_in.delivery import Gate
 from addon.stand_in.script import delivered, fail, say, sse
+from tests.budget import thorough_after
 from tests.e2e import hurry, lossy, raw
 from tests.e2e.conftest import StartProxy, World
 from tests.e2e.proxy import OWN_PORT, Proxy, chat, message, rejected
@@ -121,6 +122,7 @@ def test_r14_an_answer_too_long_to_be_read_whole_is_broken_off(world: World) -> 
         assert was_left(world)
 
 
+@pytest.mark.thorough
 def test_r14_a_slow_reader_gets_everything(world: World) -> None:
     world.fake.script(sse(long_stream(6)))
     with raw.connected(world.proxy) as client:
@@ -251,7 +253,18 @@ def test_r21_a_full_disk_costs_files_and_no_request(
 
 @pytest.mark.parametrize(
     "found",
-    [b"", b"{", b"\x00" * 1000, b"[]", b'{"version": 99}', b'{"records": {"a": 1}}', b"{}" * 10],
+    thorough_after(
+        1,
+        [
+            b"",
+            b"{",
+            b"\x00" * 1000,
+            b"[]",
+            b'{"version": 99}',
+            b'{"records": {"a": 1}}',
+            b"{}" * 10,
+        ],
+    ),
     ids=["empty", "cut", "zeros", "list", "newer", "foreign", "two"],
 )
 def test_r22_s28_a_snapshot_that_is_none_stops_paid_calls_alone(

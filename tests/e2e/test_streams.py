@@ -251,6 +251,7 @@ def test_keep_alive_of_the_client_connection_survives_fallbacks_and_errors(
     assert statuses == [200, 200, 400, 200]
 
 
+@pytest.mark.thorough
 def test_sixty_parallel_streams_all_end_well(fake: FakeAnthropic, start_proxy: StartProxy) -> None:
     proxy = start_proxy()
     fake.script(delivered(say("one two three four"), every=0.01))

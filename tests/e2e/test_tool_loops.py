@@ -17,6 +17,7 @@ import pytest
 from addon.stand_in.anthropic import FakeAnthropic
 from addon.stand_in.record import JsonObject, Received
 from addon.stand_in.script import fail
+from tests.budget import thorough_after
 from tests.e2e.conftest import StartProxy, World
 from tests.e2e.proxy import Proxy, rejected
 
@@ -223,7 +224,7 @@ def test_an_edited_answer_in_the_middle_loses_what_came_before(
     assert [thinks(request) for request in received[6:]] == [model != MANUAL] * 5
 
 
-@pytest.mark.parametrize("model", [ADAPTIVE, PRESERVED, "claude-sonnet-5-5"])
+@pytest.mark.parametrize("model", thorough_after(1, [ADAPTIVE, PRESERVED, "claude-sonnet-5-5"]))
 def test_a_restarted_proxy_goes_on_from_what_it_knows(model: str, world: World) -> None:
     with no_memory(world, model) as agent:
         run(agent, 7)
@@ -247,7 +248,7 @@ def test_with_a_budget_thinking_is_off_until_the_loop_ends(world: World) -> None
     assert thinking_at(second)[-1]
 
 
-@pytest.mark.parametrize("model", GENERATIONS)
+@pytest.mark.parametrize("model", thorough_after(1, GENERATIONS))
 def test_another_account_gets_nothing_of_the_firsts_thinking(
     model: str, fake: FakeAnthropic, start_proxy: StartProxy
 ) -> None:
@@ -285,7 +286,7 @@ def test_a_second_refusal_is_the_clients(world: World) -> None:
     assert [request.status for request in world.fake.messages()] == [200, 200, 400, 400]
 
 
-@pytest.mark.parametrize("model", GENERATIONS)
+@pytest.mark.parametrize("model", thorough_after(1, GENERATIONS))
 def test_a_conversation_that_is_trimmed_on_its_way_stays_valid(
     model: str, fake: FakeAnthropic, start_proxy: StartProxy
 ) -> None:

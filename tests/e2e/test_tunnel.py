@@ -185,6 +185,7 @@ def test_both_run_in_one_terminal_and_ctrl_c_ends_both(start: Start, env: dict[s
         httpx.get(f"http://127.0.0.1:{env['PORT']}/health", trust_env=False)
 
 
+@pytest.mark.thorough
 @pytest.mark.usefixtures("cloudflared")
 def test_the_proxy_is_told_of_the_tunnel(start: Start, env: dict[str, str]) -> None:
     running = start()
@@ -213,6 +214,7 @@ def test_cloudflared_gets_nothing_that_it_has_no_use_for(start: Start, env: dict
     assert {v.partition("=")[0] for v in cloudflared} >= {"PATH", "HOME", "HTTPS_PROXY"}
 
 
+@pytest.mark.thorough
 @pytest.mark.usefixtures("cloudflared")
 def test_output_that_nobody_reads_keeps_it_from_nothing(env: dict[str, str]) -> None:
     reader, writer = os.pipe()
@@ -243,6 +245,7 @@ def until_healthy(client: httpx.Client, url: str) -> None:
     raise AssertionError("the proxy did not come up")
 
 
+@pytest.mark.thorough
 def test_a_tunnel_of_the_users_own_is_checked_and_the_key_shown(
     start: Start, env: dict[str, str]
 ) -> None:
@@ -272,6 +275,7 @@ def test_output_that_is_kept_does_not_hold_the_key(start: Start, env: dict[str, 
     assert str(secret_file(Path(env["CCPROXY_HOME"]))) in running.text
 
 
+@pytest.mark.thorough
 def test_a_tunnel_that_hides_itself_is_called_dangerous(start: Start, env: dict[str, str]) -> None:
     with forwarder(int(env["PORT"]), {}) as url:
         running = start(TUNNEL_URL=url)
@@ -297,6 +301,7 @@ def test_a_proxy_that_does_not_start_is_said(start: Start, env: dict[str, str]) 
     assert "Traceback" not in running.text
 
 
+@pytest.mark.thorough
 def test_a_tunnel_that_ends_at_once_ends_the_proxy(start: Start, tmp_path: Path) -> None:
     script = tmp_path / "bin" / "cloudflared"
     script.write_text(

@@ -195,6 +195,7 @@ def test_a_full_disk_leaves_the_old_file_and_no_rest(file: SnapshotFile, tmp_pat
     assert requests(file) == 2
 
 
+@pytest.mark.thorough
 def test_two_hundred_kills_lose_nothing_that_was_saved(tmp_path: Path) -> None:
     harness = ROOT / "tests" / "usage" / "kill_harness.py"
     done = subprocess.run(

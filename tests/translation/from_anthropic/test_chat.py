@@ -132,6 +132,7 @@ def test_an_input_given_at_the_start_of_a_block_is_the_arguments_when_no_piece_c
     assert [call["function"]["arguments"] for call in found] == ["", '{"a":"é"}']
 
 
+@pytest.mark.thorough
 def test_a_megabyte_of_arguments_in_small_pieces_takes_linear_time() -> None:
     start, ping, opened, piece, *end = events(
         message(tool("t", "f", {"a": 1}), stop_reason="tool_use"), piece=99
