@@ -216,7 +216,7 @@ def request_path(shared: Shared, settings: Settings) -> list[Any]:
         # the same for /explain and mitmweb
         Explain(settings, exchanges, shared.history),
         # answers what needs no upstream
-        LocalApi(settings, exchanges, lambda: models.catalogue, shared.health(settings)),
+        LocalApi(settings, exchanges, models, shared.health(settings)),
         # what clients have left here
         ResponsesApi(exchanges, shared.responses),
         # usage, budget, metrics

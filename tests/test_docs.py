@@ -19,7 +19,7 @@ from addon.claude.names import parse
 from addon.cli.main import COMMANDS
 from addon.core.errors import BadRequest
 from addon.core.settings import Settings, described
-from addon.exchange.routes import BY_ID, ROUTES, STORED, Route, find
+from addon.exchange.routes import BY_ID, MODEL, ROUTES, STORED, Route, find
 from addon.fallback.causes import LOGIN_REASONS, Cause
 from addon.fallback.policy import Hindrance
 from addon.translation.to_anthropic import parameters
@@ -120,7 +120,7 @@ def route(method: str, path: str) -> Route | None:
 
 def test_every_endpoint_is_listed() -> None:
     listed = {found for method, path in listed_endpoints() if (found := route(method, path))}
-    assert listed == {*ROUTES.values(), *BY_ID.values(), *STORED.values()}
+    assert listed == {*ROUTES.values(), *BY_ID.values(), *STORED.values(), MODEL}
 
 
 def test_every_listed_endpoint_is_served() -> None:

@@ -28,6 +28,11 @@ PATIENCE_SECONDS = 5.0
 """The client waits meanwhile; without a response the newest model of the family is used as a template."""
 
 
+def utc_day(now: float | None = None) -> str:
+    """The ISO date at a time in Unix seconds, by default now."""
+    return time.strftime("%Y-%m-%d", time.gmtime(now))
+
+
 class ModelList:
     """Holds the current catalogue; `look_up` may replace it with a fuller one."""
 
@@ -36,13 +41,25 @@ class ModelList:
         catalogue: Catalogue,
         ask: Callable[[], Awaitable[JsonObject]],
         clock: Callable[[], float] = time.monotonic,
+        today: Callable[[], str] = utc_day,
     ) -> None:
-        """`ask`: returns the body of `GET /v1/models`; raises LookupError if it fails."""
-        self.catalogue = catalogue
+        """`ask`: returns the body of `GET /v1/models`; raises LookupError if it fails. `today`: an ISO date."""
         self.ask = ask
         self.clock = clock
+        self.today = today
+        self.all = catalogue
+        """With the models that are retired by now."""
+        self.day, self.served = "", catalogue
         self.asked_at: float | None = None
         self.lock = asyncio.Lock()
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """What Anthropic serves today."""
+        today = self.today()
+        if today != self.day:
+            self.day, self.served = today, self.all.on(today)
+        return self.served
 
     async def look_up(self, model_id: str) -> None:
         """Adds what Anthropic reports about a model to the catalogue. Never raises, and waits at most
@@ -54,7 +71,8 @@ class ModelList:
                 return
             self.asked_at = self.clock()
             try:
-                self.catalogue = self.catalogue.with_upstream(await self.ask())
+                self.all = self.all.with_upstream(await self.ask())
+                self.day = ""
             except LookupError as error:
                 logger.debug("Anthropic's list of models: %s", error)
 

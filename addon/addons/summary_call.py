@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import httpx
 
+from addon.addons.model_list import utc_day
 from addon.claude.catalogue import Catalogue
 from addon.claude.pricing import Tokens, cost_of_response
 from addon.context.summarizer import Summarizer, SummaryResponse, SummaryTasks
@@ -50,8 +51,8 @@ class SummaryCall:
         self.clock = clock
 
     async def __call__(self, request: JsonObject) -> SummaryResponse:
-        body = dumps(request)
-        model = self.catalogue.get(request["model"])
+        model = self.catalogue.on(utc_day(self.clock())).get(request["model"])
+        body = dumps({**request, "model": model.id})
         reservation = self.paid.reserve(model, len(body), request["max_tokens"])
         started = time.monotonic()
         try:

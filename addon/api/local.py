@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
+from urllib.parse import parse_qsl
 
 from mitmproxy import http
 
 from addon.api.endpoints import LocalEndpoints, json_response
-from addon.claude.catalogue import Catalogue
+from addon.api.models import Models, anthropic_list, anthropic_model, openai_list, openai_model
+from addon.claude.names import parse
+from addon.core.errors import NotFound
 from addon.core.settings import Settings
 from addon.core.types import JsonObject
+from addon.exchange.routes import model_in
 from addon.exchange.state import Exchange, Exchanges
 
 type Health = Callable[[bool], JsonObject]
 """The body of /health; the argument tells whether it may contain details."""
 
-CREATED = 1_700_000_000
-"""`created` of every model in the list: OpenAI's SDKs require a number."""
 MAIN_PATHS = (
     "/v1/chat/completions",
     "/v1/responses",
@@ -37,18 +38,19 @@ class LocalApi(LocalEndpoints):
         self,
         settings: Settings,
         exchanges: Exchanges,
-        catalogue: Callable[[], Catalogue],
+        models: Models,
         health: Health,
     ) -> None:
         super().__init__(exchanges)
-        self.aliases = [name for name, _ in settings.model_aliases]
-        self.catalogue = catalogue
+        self.aliases = dict(settings.model_aliases)
+        self.known = models
         self.health = health
         self.endpoints = {
             "root": self.root,
             "hello": self.hello,
             "health": self.show_health,
             "models": self.models,
+            "model": self.model,
             "preflight": self.preflight,
         }
 
@@ -74,25 +76,32 @@ class LocalApi(LocalEndpoints):
 
     def models(self, flow: http.HTTPFlow, exchange: Exchange) -> http.Response:
         """OpenAI's form of the list, or Anthropic's if the client sends `anthropic-version`."""
-        names = [*self.aliases, *self.catalogue().ids]
-        if "anthropic-version" in flow.request.headers:
-            return json_response(anthropic_models(names))
-        return json_response(openai_models(names))
+        catalogue = self.known.catalogue
+        if not is_anthropics(flow, exchange):
+            return json_response(openai_list([*self.aliases, *catalogue.ids]))
+        return json_response(
+            anthropic_list(catalogue, self.aliases, dict(parse_qsl(exchange.query)))
+        )
+
+    async def model(self, flow: http.HTTPFlow, exchange: Exchange) -> http.Response:
+        """One model, under any name that a request may use."""
+        name = model_in(flow.request.path)
+        in_anthropics = is_anthropics(flow, exchange)
+        choice = parse(self.aliases.get(name.lower(), name))
+        if choice is not None:
+            await self.known.look_up(choice.id)
+        catalogue = self.known.catalogue
+        if choice is None or not catalogue.knows(choice.id):
+            raise NotFound(f"model: {name}", param="model", code="model_not_found")
+        if not in_anthropics:
+            return json_response(openai_model(name))
+        shown = name if name.lower() in self.aliases else catalogue.resolve(choice.id)
+        return json_response(anthropic_model(shown, catalogue.get(choice.id)))
 
 
-def openai_models(names: list[str]) -> JsonObject:
-    data = [
-        {"id": n, "object": "model", "created": CREATED, "owned_by": "anthropic"} for n in names
-    ]
-    return {"object": "list", "data": data}
-
-
-def anthropic_models(names: list[str]) -> JsonObject:
-    created = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(CREATED))
-    data = [{"type": "model", "id": n, "display_name": n, "created_at": created} for n in names]
-    return {
-        "data": data,
-        "first_id": names[0] if names else None,
-        "last_id": names[-1] if names else None,
-        "has_more": False,
-    }
+def is_anthropics(flow: http.HTTPFlow, exchange: Exchange) -> bool:
+    """Whether the client speaks Anthropic's API; an error is told in it, too."""
+    told = "anthropic-version" in flow.request.headers
+    if told:
+        exchange.client.dialect = "messages"
+    return told

@@ -69,6 +69,23 @@ class Catalogue:
                 rows[model_id] = _from_upstream(self._guess(model_id), info)
         return replace(self, models=rows)
 
+    def on(self, day: str) -> Self:
+        """What Anthropic serves on a day (an ISO date): a model whose retirement date has come is among the retired,
+        and the newest of its family replaces it."""
+        gone = {m.id for m in self.models.values() if m.retires and m.retires <= day}
+        slow = {m.id for m in self.models.values() if m.fast and "" < m.fast_until <= day}
+        if not gone and not slow:
+            return self
+        rows = {
+            model_id: replace(model, fast=False) if model_id in slow else model
+            for model_id, model in self.models.items()
+            if model_id not in gone
+        }
+        served = replace(self, models=rows)
+        successors = {model_id: served._newest(model_id).id for model_id in gone}
+        retired = {old: successors.get(new, new) for old, new in self.retired.items()}
+        return replace(served, retired={**retired, **successors})
+
     def knows(self, model_id: str) -> bool:
         """Whether there is a row for an id or its replacement."""
         return self._find(self.resolve(model_id)) is not None
@@ -105,10 +122,14 @@ class Catalogue:
             raise CatalogueError(f'models file: {model_id}: like = "{like}" is not a known model')
         return replace(self.models[like], id=model_id)
 
-    def _guess(self, model_id: str) -> Model:
+    def _newest(self, model_id: str) -> Model:
+        """The newest model of the family that the id names, or of all."""
         words = model_id.split("-")
         family = [m for m in self.models.values() if m.family in words]
-        newest = max(family or self.models.values(), key=lambda m: m.released)
+        return max(family or self.models.values(), key=lambda m: m.released)
+
+    def _guess(self, model_id: str) -> Model:
+        newest = self._newest(model_id)
         return replace(
             newest,
             id=model_id,

@@ -62,6 +62,8 @@ class Model:
     """`speed: fast` is supported."""
     fast_beta: bool = False
     """`speed: fast` is a research preview and needs the fast-mode beta header."""
+    fast_until: str = ""
+    """ISO date from which `speed: fast` is refused, or ""."""
     fast_factor: float = 2.0
     """The factor by which `speed: fast` multiplies every price."""
     sure: Literal["A", "B", "C"] = "C"

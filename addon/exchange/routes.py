@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from typing import Literal
+from urllib.parse import unquote
 
 from addon.core.types import Dialect
 
@@ -78,6 +79,9 @@ STORED = {
     ("GET", "/input_items"): Route("stored_input_items", "stored", "responses"),
 }
 """Of `/v1/responses/<id>`, by method and what follows the id."""
+MODEL = Route("model", "public", "chat")
+"""`/v1/models/<id>`; an id may have slashes, as routers write it."""
+_MODEL = re.compile(r"(?:/v1){0,2}/models/(.{1,300}?)/?")
 _PAGE = re.compile(r"/dashboard/[a-z.]*")
 _BY_ID = re.compile(r"/(context|explain)/([0-9a-f]{8,64})")
 _STORED = re.compile(r"(?:/v1){0,2}/responses/([A-Za-z0-9_-]{1,128})(/input_items)?/?")
@@ -99,6 +103,8 @@ def find(method: str, path: str) -> Route | None:
         return BY_ID[named[1]]
     if route := ROUTES.get((method, bare)):
         return route
+    if method == "GET" and _MODEL.fullmatch(bare):
+        return MODEL
     if named := _STORED.fullmatch(bare):
         return STORED.get((method, named[2] or ""))
     return DASHBOARD_FILE if method == "GET" and _PAGE.fullmatch(bare) else None
@@ -120,6 +126,12 @@ def dialect_of(path: str, anthropic_version: str | None = None) -> Dialect:
     if "/messages" in bare or anthropic_version or not bare.startswith("/v1/"):
         return "messages"
     return "chat"
+
+
+def model_in(path: str) -> str:
+    """The name in a `/v1/models/<id>` path."""
+    match = _MODEL.fullmatch(path.partition("?")[0])
+    return unquote(match[1]) if match else ""
 
 
 def id_in(path: str) -> str:

@@ -159,3 +159,12 @@ async def test_no_answer_is_a_lookup_error(
 async def test_without_a_credential_nobody_is_asked() -> None:
     with pytest.raises(LookupError, match="no_api_key"):
         await asking(refused, None, api_key=None)()
+
+
+async def test_the_day_decides_what_is_served() -> None:
+    days = iter(["2026-11-29", "2026-11-29", "2026-11-30", "2026-11-30", "2026-11-30"])
+    models = ModelList(CATALOGUE, Upstream(), today=lambda: next(days))
+    assert models.catalogue.resolve("claude-sonnet-4-5") == "claude-sonnet-4-5"
+    assert "claude-sonnet-4-5" in models.catalogue.ids
+    assert models.catalogue.resolve("claude-sonnet-4-5") == "claude-sonnet-5-5"
+    assert "claude-sonnet-4-5" not in models.catalogue.ids

@@ -267,3 +267,34 @@ def test_upstream_gives_kinds_of_thinking(
 )
 def test_odd_upstream_answers_change_nothing(listed: dict[str, object]) -> None:
     assert CATALOGUE.with_upstream(listed).models == CATALOGUE.models
+
+
+def test_a_model_is_retired_on_its_day_and_the_newest_of_its_family_replaces_it() -> None:
+    old, dated = "claude-sonnet-4-5", "claude-sonnet-4-5-20250929"
+    for name in (old, dated):
+        assert CATALOGUE.on("2026-11-29").resolve(name) == name
+        assert CATALOGUE.on("2026-11-30").resolve(name) == "claude-sonnet-5-5"
+    on_the_day = CATALOGUE.on("2026-11-30")
+    assert old in CATALOGUE.ids and old not in on_the_day.ids
+    assert on_the_day.get(old).id == "claude-sonnet-5-5"
+    assert CATALOGUE.on("2027-01-22").resolve("claude-opus-4-5-20251101") == "claude-opus-5-5"
+    assert CATALOGUE.on("2026-11-01") is CATALOGUE
+
+
+def test_the_successor_of_a_retired_model_may_retire_too() -> None:
+    over = CATALOGUE.with_overrides(
+        '[retired]\nclaude-ancient = "claude-sonnet-4-5"\n[models.claude-sonnet-5-5]\nretires = 2026-11-30'
+    )
+    assert over.on("2026-11-30").resolve("claude-ancient") == "claude-sonnet-5"
+    assert over.on("2026-11-30").resolve("claude-sonnet-4-5") == "claude-sonnet-5"
+
+
+def test_fast_mode_ends_on_its_day() -> None:
+    assert CATALOGUE.on("2026-11-29").get("claude-opus-4-8").fast
+    assert not CATALOGUE.on("2026-11-30").get("claude-opus-4-8").fast
+    assert CATALOGUE.on("2026-11-30").get("claude-opus-5").fast
+
+
+def test_an_hour_in_the_cache_is_written_at_twice_the_input_price() -> None:
+    for model in CATALOGUE.models.values():
+        assert model.prices.cache_write_1h == pytest.approx(2 * model.prices.input), model.id

@@ -179,6 +179,18 @@ def test_models(world: World) -> None:
     assert world.untouched
 
 
+def test_one_model_and_pages(world: World) -> None:
+    client = world.proxy.anthropic()
+    for name in ("claude-opus-4-8", "claude-opus-4-8[1m]", "anthropic/claude-opus-4.8"):
+        model = client.models.retrieve(name)
+        assert (model.id, model.display_name) == ("claude-opus-4-8", "Claude Opus 4.8")
+    assert [m.id for m in client.models.list(limit=3)] == [m.id for m in client.models.list()]
+    with pytest.raises(anthropic.NotFoundError):
+        client.models.retrieve("gpt-5")
+    assert world.proxy.openai().models.retrieve("claude-opus-4-8").id == "claude-opus-4-8"
+    assert world.untouched
+
+
 def test_what_anthropic_receives_by_subscription(world: World) -> None:
     world.proxy.anthropic(default_headers={"x-canary": "1"}).messages.create(
         **message(
