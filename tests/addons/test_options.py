@@ -139,5 +139,5 @@ def test_config_yaml_is_read_with_its_own_types() -> None:
 def test_secrets_are_not_taken_from_the_command_line() -> None:
     given = options.Options()
     given.set("ccproxy_api_key=k", defer=True)
-    with pytest.raises(SettingsError, match=r"ccproxy_api_key: .* set ANTHROPIC_API_KEY"):
+    with pytest.raises(SettingsError, match=r"ccproxy_api_key: .* Set ANTHROPIC_API_KEY"):
         given_at_start(given)
