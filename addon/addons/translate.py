@@ -29,7 +29,7 @@ from addon.exchange.claude_request import (
     yield_if_large,
 )
 from addon.exchange.http_messages import lowered
-from addon.exchange.routes import COUNT_TOKENS, INPUT_TOKENS, deployment
+from addon.exchange.routes import COMPLETIONS, COUNT_TOKENS, EMBEDDINGS, INPUT_TOKENS, deployment
 from addon.exchange.state import Exchange, Exchanges
 from addon.exchange.stored_responses import ROOM, ResolvedRequest, StoredResponses
 from addon.translation.from_anthropic.by_dialect import renderer_for, whole_response
@@ -53,6 +53,11 @@ COUNTED = (
     "context_management",
 )
 """Fields of a translated request that Anthropic's token count takes (`anthropic.types.MessageCountTokensParams`)."""
+CLAUDE_LACKS = {
+    COMPLETIONS: "Claude does not complete text; use /v1/chat/completions with one user message.",
+    EMBEDDINGS: "Claude makes no embeddings; name a model of OpenAI's, with OPENAI_API_KEY set.",
+}
+"""Endpoints that only pass requests on."""
 VERIFY_SYSTEM = "You are a test assistant."
 """The system prompt of Cursor's Verify button, which may name any model of its list, `gpt-…` included."""
 
@@ -97,6 +102,8 @@ class Translate:
         )
         asked = _asked(body, flow.request.path)
         choice = self.choose(asked, exchange.dialect, body)
+        if choice is not None and exchange.route in CLAUDE_LACKS:
+            raise NotFound(CLAUDE_LACKS[exchange.route], code="unknown_endpoint")
         if choice is None:
             exchange.passthrough = {**body, "model": self.meant(asked)}
             return

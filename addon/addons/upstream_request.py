@@ -23,10 +23,15 @@ from addon.core.settings import Settings
 from addon.core.types import JsonObject
 from addon.exchange.attempt import Attempt, Source
 from addon.exchange.claude_request import ANTHROPIC_VERSION, ClaudeRequest, NativeRequest
-from addon.exchange.routes import INPUT_TOKENS
+from addon.exchange.routes import COMPLETIONS, EMBEDDINGS, INPUT_TOKENS, Route
 from addon.exchange.state import Exchange
 
 COUNT_TOKENS = "/v1/messages/count_tokens"
+OPENAI_ENDPOINTS: dict[Route | None, str] = {
+    COMPLETIONS: "/completions",
+    EMBEDDINGS: "/embeddings",
+    INPUT_TOKENS: "/responses/input_tokens",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,9 +159,8 @@ class UpstreamRequestBuilder:
             exchange.note(f"repaired: {what}")
 
     def passthrough(self, exchange: Exchange, body: JsonObject) -> Attempt:
-        endpoint = "/responses" if exchange.dialect == "responses" else "/chat/completions"
-        if exchange.route is INPUT_TOKENS:
-            endpoint += "/input_tokens"
+        by_dialect = "/responses" if exchange.dialect == "responses" else "/chat/completions"
+        endpoint = OPENAI_ENDPOINTS.get(exchange.route, by_dialect)
         prefix = "" if self.openai.path.endswith("/v1") else "/v1"
         headers = _headers(self.openai)
         if "openrouter" in self.openai.netloc:  # its rankings and its bill name the app

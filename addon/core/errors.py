@@ -6,6 +6,7 @@
     ├── BillingError          402 billing_error
     ├── Forbidden             403 permission_error
     ├── NotFound              404 not_found_error
+    ├── MethodNotAllowed      405 invalid_request_error   (carries `allow`)
     ├── TooLarge              413 request_too_large
     ├── UnsupportedMedia      415 invalid_request_error
     ├── Misdirected           421 permission_error
@@ -82,6 +83,15 @@ class Forbidden(CCProxyError):
 
 class NotFound(CCProxyError):
     status, type = 404, "not_found_error"
+
+
+class MethodNotAllowed(CCProxyError):
+    status, type = 405, "invalid_request_error"
+
+    def __init__(self, message: str, *, allow: str) -> None:
+        """`allow`: the methods, as the header of that name lists them (RFC 9110 15.5.6)."""
+        super().__init__(message, code="method_not_allowed")
+        self.allow = allow
 
 
 class TooLarge(CCProxyError):

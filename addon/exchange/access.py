@@ -20,6 +20,7 @@ from addon.core.errors import (
 )
 from addon.core.settings import Settings
 from addon.exchange.routes import Route
+from addon.exchange.unserved import unserved
 
 COOKIE = "ccproxy_dashboard"
 """How the name of the dashboard's cookie begins; see `cookie_name`."""
@@ -197,9 +198,10 @@ def _browser_refusal(visitor: Visitor, settings: Settings) -> CCProxyError | Non
 def _not_served(visitor: Visitor, route: Route | None) -> CCProxyError | None:
     if route is not None:
         return None
-    return NotFound(
-        f"Unknown endpoint: {_quoted(visitor.path.partition('?')[0])}", code="unknown_endpoint"
-    )
+    shown = _quoted(visitor.path.partition("?")[0])
+    if "upgrade" in visitor.headers:
+        return NotFound(f"Unknown endpoint: {shown} as a WebSocket", code="unknown_endpoint")
+    return unserved(visitor.method, visitor.path, shown=shown)
 
 
 def origin_allowed(origin: str, visitor: Visitor, settings: Settings) -> bool:

@@ -19,7 +19,7 @@ from weakref import WeakKeyDictionary
 
 from mitmproxy import http
 
-from addon.core.errors import CCProxyError
+from addon.core.errors import CCProxyError, MethodNotAllowed
 from addon.core.types import Dialect, JsonObject, Tried
 from addon.exchange.answer import AnswerStream
 from addon.exchange.attempt import Attempt, Failure, Source
@@ -146,6 +146,8 @@ class Exchange:
         headers = self.upstream_headers(error) | self.source_headers()
         if self.is_final(error):
             headers["x-should-retry"] = "false"
+        if isinstance(error, MethodNotAllowed):
+            headers["allow"] = error.allow
         return headers
 
     def upstream_headers(self, error: CCProxyError) -> dict[str, str]:

@@ -204,3 +204,22 @@ def test_an_alias_of_another_api_s_model_goes_out_under_its_real_name(
     )
     assert proxy.post("/v1/chat/completions", chat(model="mini")).status_code == 200
     assert fake.requests[-1].json["model"] == "gpt-5.5-mini"
+
+
+@pytest.mark.parametrize("path", ["/v1/embeddings", "/v1/completions"])
+def test_what_only_openai_has_is_passed_on(path: str, world: World) -> None:
+    given = {"object": "list", "data": [], "usage": {"prompt_tokens": 3, "total_tokens": 3}}
+    world.fake.script(json_answer(given), when=path)
+    body = {"model": "text-embedding-3-small", "input": ["a"], "prompt": "a"}
+    response = world.proxy.post(path, body)
+    assert (response.status_code, response.json()) == (200, given)
+    (request,) = world.fake.requests
+    assert (request.path, request.json) == (path, body)
+
+
+@pytest.mark.parametrize("path", ["/v1/embeddings", "/v1/completions"])
+def test_claude_lacks_them(path: str, world: World) -> None:
+    response = world.proxy.post(path, {"model": "claude-opus-4-8", "input": "a", "prompt": "a"})
+    assert response.status_code == 404
+    assert response.json()["error"]["message"].startswith("Claude ")
+    assert world.untouched

@@ -149,3 +149,11 @@ def test_tokens_are_counted(client: OpenAI, world: World) -> None:
     asked = world.fake.requests[-1]
     assert asked.path.partition("?")[0] == "/v1/messages/count_tokens"
     assert not {"max_tokens", "stream"} & json.loads(asked.body).keys()
+
+
+def test_a_wrong_method_is_a_405_with_the_right_ones(world: World) -> None:
+    response = world.proxy.get("/v1/chat/completions")
+    assert (response.status_code, response.headers["allow"]) == (405, "POST, OPTIONS")
+    assert response.json()["error"]["code"] == "method_not_allowed"
+    upgrade = {"connection": "upgrade", "upgrade": "websocket"}
+    assert world.proxy.get("/v1/responses", headers=upgrade).status_code == 404

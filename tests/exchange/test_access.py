@@ -347,8 +347,9 @@ class TestBrowsers:
 
 
 def test_what_is_not_in_the_table_of_routes_is_a_404() -> None:
-    assert verdict(OPEN, ("GET", "/v1/messages")) == 404
+    assert verdict(OPEN, ("GET", "/v1/batches")) == 404
     assert verdict(OPEN, ("OPTIONS", "*")) == 404
+    assert verdict(OPEN, ("GET", "/v1/messages")) == 405
 
 
 def test_an_origin_is_echoed_only_when_allowed() -> None:

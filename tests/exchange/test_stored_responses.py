@@ -229,7 +229,11 @@ def test_an_id_that_comes_again_replaces_the_first(stored: StoredResponses) -> N
     assert (len(stored), stored.held) == (1, held)
 
 
-@pytest.mark.parametrize("item_id", ["_", "msg__", "msg_1", "resp_1", "x" * 100_000, "msg_1_in99"])
+@pytest.mark.parametrize(
+    "item_id",
+    ["_", "msg__", "msg_1", "resp_1", "x" * 100_000, "msg_1_in99"],
+    ids=["_", "msg__", "msg_1", "resp_1", "long", "msg_1_in99"],
+)
 def test_no_id_is_more_than_not_found(item_id: str, stored: StoredResponses) -> None:
     ask(stored, "1", "a")
     with pytest.raises(CCProxyError) as lost:
