@@ -15,7 +15,8 @@ from addon.core.settings import Settings
 from addon.credentials.credential import CredentialError
 from addon.usage.budget import Budget, PaidCalls
 from addon.usage.ledger import UsageLedger
-from tests.claude.support import CATALOGUE, Clock
+from tests.claude.support import CATALOGUE
+from tests.clock import Clock
 
 NEW = "claude-opus-9"
 LISTED = {"id": NEW, "max_input_tokens": 300_000, "max_tokens": 32_000}

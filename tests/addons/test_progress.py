@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import io
-from dataclasses import dataclass
 from pathlib import Path
 
 from mitmproxy import http
@@ -20,16 +19,9 @@ from addon.exchange.attempt import Attempt
 from addon.exchange.claude_request import ClaudeRequest
 from addon.exchange.state import Exchange, Exchanges
 from addon.translation.types import Reply
+from tests.clock import Clock
 
 CATALOGUE: Catalogue = Catalogue.load(*models_files(Path("/nonexistent")))
-
-
-@dataclass
-class Clock:
-    now: float = 100.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def waiting(exchanges: Exchanges, clock: Clock) -> tuple[http.HTTPFlow, Exchange]:

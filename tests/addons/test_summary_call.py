@@ -17,7 +17,7 @@ from addon.usage.budget import Budget, BudgetSettings, PaidCalls
 from addon.usage.ledger import UsageLedger
 from addon.usage.record import RequestRecord, picodollars
 from tests.claude.support import CATALOGUE
-from tests.usage.records import NOW
+from tests.clock import NOW
 
 HAIKU = CATALOGUE.get("claude-haiku-4-5")
 REQUEST = {"model": HAIKU.id, "max_tokens": 1000, "messages": []}

@@ -32,7 +32,8 @@ from addon.usage.budget import Budget, BudgetSettings, PaidCalls
 from addon.usage.ledger import UsageLedger
 from addon.usage.subscription import SubscriptionState
 from tests.claude.support import CATALOGUE
-from tests.usage.records import NOW, record
+from tests.clock import NOW
+from tests.usage.records import record
 
 HOUR = 3600.0
 OPUS = CATALOGUE.get("claude-opus-4-8")

@@ -10,7 +10,8 @@ from addon.core.errors import BadRequest
 from addon.usage.ledger import UsageLedger
 from addon.usage.record import picodollars
 from addon.usage.subscription import SubscriptionWindow
-from tests.usage.records import NOW, Clock, random_record, record, seeded
+from tests.clock import NOW, Clock
+from tests.usage.records import random_record, record, seeded
 
 SEED_FIELDS = [
     "period",

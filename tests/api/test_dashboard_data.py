@@ -14,7 +14,8 @@ from addon.usage.budget import Budget, BudgetSettings
 from addon.usage.conversations import RecentConversation
 from addon.usage.ledger import PERIODS, UsageLedger
 from addon.usage.subscription import SubscriptionWindow
-from tests.usage.records import NOW, Clock, random_record, record, seeded
+from tests.clock import NOW, Clock
+from tests.usage.records import random_record, record, seeded
 
 
 def data(ledger: UsageLedger, period: str | None = None, **state: list[object]) -> JsonObject:

@@ -15,7 +15,8 @@ from addon.fallback.rate_limits import Limit, read_windows
 from addon.usage.budget import Budget, BudgetSettings
 from addon.usage.ledger import UsageLedger
 from addon.usage.subscription import SubscriptionState
-from tests.usage.records import NOW, record
+from tests.clock import NOW
+from tests.usage.records import record
 
 KEY = {"ANTHROPIC_API_KEY": "sk-ant-api03-canary"}
 GOOD = CredentialStatus(source="file", expires_at=NOW + 3600, next_refresh=NOW + 3300)

@@ -11,16 +11,6 @@ MODELS_FILE = Path(__file__).parents[2] / "addon" / "claude" / "models.toml"
 CATALOGUE = Catalogue.load(MODELS_FILE.read_text())
 
 
-class Clock:
-    """Seconds that pass when told to."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 def user(text: str) -> dict[str, Any]:
     return {"role": "user", "content": [{"type": "text", "text": text}]}
 

@@ -27,7 +27,8 @@ from addon.translation.from_anthropic.by_dialect import whole_response
 from addon.translation.to_anthropic.request import translate_chat
 from addon.translation.types import RequestOptions, Translation
 from tests.budget import examples
-from tests.claude.support import CATALOGUE, Clock
+from tests.claude.support import CATALOGUE
+from tests.clock import Clock
 
 MODELS = (
     "claude-opus-4-5",

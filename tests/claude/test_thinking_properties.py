@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from addon.claude.model import Model
 from addon.claude.thinking_store import Scope, StoreLimits, ThinkingStore
 from tests.budget import examples
-from tests.claude.support import CATALOGUE, Clock, answer, call, results, text, user
+from tests.claude.support import CATALOGUE, answer, call, results, text, user
+from tests.clock import Clock
 
 MODELS = ("claude-opus-4-5", "claude-haiku-4-5", "claude-opus-4-8", "claude-opus-5-5")
 

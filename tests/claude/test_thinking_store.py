@@ -10,7 +10,6 @@ from addon.claude.thinking_store import Restored, Scope, StoreLimits, ThinkingSt
 from addon.claude.turns import strip_thinking
 from tests.claude.support import (
     CATALOGUE,
-    Clock,
     answer,
     call,
     results,
@@ -19,6 +18,7 @@ from tests.claude.support import (
     thought,
     user,
 )
+from tests.clock import Clock
 from tests.cpu import cpu_below
 
 ADAPTIVE = {"type": "adaptive"}

@@ -67,14 +67,6 @@ def dice(seed: int | str) -> Random:
     return Random(seed)  # noqa: S311 - repeatable tests, no secrets
 
 
-class Clock:
-    def __init__(self, now: float = 1_700_000_000.0) -> None:
-        self.now = now
-
-    def __call__(self) -> float:
-        return self.now
-
-
 WORDS = [
     "the",
     "quick",

@@ -13,7 +13,8 @@ import pytest
 from addon.context import summary_memory
 from addon.context.summary_memory import Summary, SummaryMemory
 from addon.core.files import read_json, write_json
-from tests.context.builders import Clock, text
+from tests.clock import Clock
+from tests.context.builders import text
 
 NAMES = [bytes([at]) * 16 for at in range(20)]
 

@@ -21,11 +21,11 @@ from addon.context.tokens.counter import TokenCounter
 from addon.context.window import ContextManager, Fitted, KnownCuts
 from addon.core.errors import BadRequest, CCProxyError, RateLimited
 from addon.core.lru import Lru
+from tests.clock import Clock
 from tests.context.builders import (
     NEW,
     OLD,
     PRESERVED,
-    Clock,
     Conversation,
     Truth,
     result,

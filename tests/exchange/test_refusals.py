@@ -15,7 +15,7 @@ from addon.exchange.refusals import (
     Guesses,
     line_that_allows,
 )
-from tests.stand_in.clock import Clock
+from tests.clock import Clock
 
 WRONG = Unauthorized("Wrong.")
 

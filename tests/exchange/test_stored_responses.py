@@ -9,21 +9,15 @@ import pytest
 from addon.core.errors import BadRequest, CCProxyError, NotFound, TooLarge
 from addon.core.json_codec import MAX_BODY
 from addon.exchange.stored_responses import LIFETIME, MOST, ROOM, StoredResponses
+from tests.clock import Clock
 
 type JsonObject = dict[str, Any]
 ME, SOMEBODY = "me", "somebody"
 
 
-class Clock:
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 @pytest.fixture
 def clock() -> Clock:
-    return Clock()
+    return Clock(0.0)
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from addon.stand_in.anthropic import FakeAnthropic
-from tests.stand_in.clock import Clock
+from tests.clock import Clock
 
 
 @pytest.fixture

@@ -23,6 +23,7 @@ from addon.stand_in.anthropic import FakeAnthropic
 from addon.stand_in.record import Received
 from addon.stand_in.script import Answer, broken, exhausted, fail, json_answer, say
 from addon.stand_in.stream import tool_use
+from tests.clock import Clock
 from tests.stand_in.client import (
     BY_KEY,
     BY_TOKEN,
@@ -34,7 +35,6 @@ from tests.stand_in.client import (
     post,
     refusal,
 )
-from tests.stand_in.clock import Clock
 from tests.translation.client import assembled_response, read_sse, response_events
 
 MODEL = "claude-opus-4-8"

@@ -12,8 +12,8 @@ from addon.stand_in.anthropic import FakeAnthropic
 from addon.stand_in.oauth import CLIENT_ID
 from addon.stand_in.record import JsonObject
 from addon.stand_in.script import delivered, fail
+from tests.clock import Clock
 from tests.stand_in.client import BY_TOKEN, LINE, asking, post, refusal
-from tests.stand_in.clock import Clock
 
 PATH = "/v1/oauth/token"
 

@@ -8,8 +8,8 @@ import pytest
 
 from addon.stand_in.anthropic import FakeAnthropic
 from addon.stand_in.record import JsonObject
+from tests.clock import Clock
 from tests.stand_in.client import BY_KEY, BY_TOKEN, LINE, answered, asking
-from tests.stand_in.clock import Clock
 
 LONG = "The quick brown fox jumps over the lazy dog again and again. " * 200
 TOOLS = [{"name": "f", "description": LONG, "input_schema": {"type": "object"}}]

@@ -1,25 +1,16 @@
-"""Request records for tests: arbitrary but valid, and a clock that stands still until it is moved."""
+"""Request records for tests: arbitrary but valid."""
 
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
 from typing import Any, get_args
 
 from addon.claude.pricing import Tokens
 from addon.usage.record import PICO, RecordSource, RequestRecord
+from tests.clock import NOW
 
-NOW = 1_790_000_000.0
 SOURCES: tuple[RecordSource, ...] = get_args(RecordSource.__value__)
 MODELS = ("claude-opus-4-5", "claude-haiku-4-5", "gpt-5")
-
-
-@dataclass
-class Clock:
-    now: float = NOW
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def seeded(seed: int) -> random.Random:

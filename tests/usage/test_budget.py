@@ -12,7 +12,8 @@ from addon.usage.budget import Budget, BudgetSettings, PaidCalls, get_budget, po
 from addon.usage.ledger import UsageLedger
 from addon.usage.record import picodollars
 from tests.claude.support import CATALOGUE
-from tests.usage.records import NOW, Clock, record, seeded
+from tests.clock import NOW, Clock
+from tests.usage.records import record, seeded
 
 OPEN = {
     "hourlyLimit": None,

@@ -22,7 +22,8 @@ from addon.usage.ledger import (
     UsageLedger,
 )
 from addon.usage.record import PAID, PICO, RequestRecord, picodollars
-from tests.usage.records import NOW, Clock, random_record, record, seeded
+from tests.clock import NOW, Clock
+from tests.usage.records import random_record, record, seeded
 
 
 def whole(ledger: UsageLedger, period: str) -> Totals:

@@ -18,7 +18,8 @@ from addon.usage.budget import BudgetSettings
 from addon.usage.ledger import UsageLedger
 from addon.usage.snapshot import MAX_BYTES, SnapshotFile
 from addon.usage.snapshot_format import Snapshot
-from tests.usage.records import NOW, Clock, record
+from tests.clock import NOW, Clock
+from tests.usage.records import record
 
 ROOT = Path(__file__).parents[2]
 

@@ -15,7 +15,8 @@ from addon.usage.budget import BudgetSettings
 from addon.usage.ledger import UsageLedger
 from addon.usage.record import RequestRecord
 from addon.usage.snapshot_format import RECORD_TYPES, Snapshot, Unreadable, decode, encode
-from tests.usage.records import NOW, Clock, random_record, record, seeded
+from tests.clock import NOW, Clock
+from tests.usage.records import random_record, record, seeded
 
 
 def snapshot(seed: int = 1, size: int = 20) -> Snapshot:

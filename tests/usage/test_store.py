@@ -18,7 +18,8 @@ from addon.usage.record import picodollars
 from addon.usage.snapshot import SnapshotFile
 from addon.usage.snapshot_format import Snapshot
 from addon.usage.store import SAVE_SECONDS, UsageStore
-from tests.usage.records import NOW, Clock, record
+from tests.clock import NOW, Clock
+from tests.usage.records import record
 
 
 class Instance:

@@ -13,11 +13,11 @@ from addon.context.tokens.count import describe, overflow, true_input
 from addon.context.tokens.counter import TokenCounter
 from addon.context.tokens.vocabulary import Vocabulary
 from addon.core.files import write_json
+from tests.clock import Clock
 from tests.context.builders import (
     FORGETFUL,
     NEW,
     OLD,
-    Clock,
     Conversation,
     Truth,
     code,
