@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TextIO
 
@@ -53,10 +54,15 @@ def make(venv: Path) -> Path:
         return python
     if venv.is_symlink():
         raise SetUpFailed(f"{venv} leads to a folder without a usable Python. Remove that link.")
+    base = Path(sys.executable)
+    if base.is_relative_to(
+        venv
+    ):  # one without its settings, which does not know that it is in there
+        base = base.resolve()
     if venv.exists():
         shutil.rmtree(venv)
     _say(f"Making {venv} with Python {sys.version.split()[0]} ...")
-    made = subprocess.run([sys.executable, "-m", "venv", str(venv)], check=False)  # noqa: S603
+    made = subprocess.run([str(base), "-m", "venv", str(venv)], check=False)  # noqa: S603
     if made.returncode != 0 or not _works(python):
         shutil.rmtree(venv, ignore_errors=True)
         raise SetUpFailed(
@@ -67,11 +73,11 @@ def make(venv: Path) -> Path:
 
 
 def _works(python: Path) -> bool:
-    """Whether it is new enough, has pip, and knows that it is that folder's: one that does not would start it again."""
+    """Whether it is new enough, and knows that it is that folder's: one that does not would start itself again."""
     command = [
         str(python),
         "-c",
-        "import sys, pip; print(*sys.version_info[:2]); print(sys.prefix)",
+        "import sys; print(*sys.version_info[:2]); print(sys.prefix)",
     ]
     try:
         said = subprocess.run(command, check=False, capture_output=True, text=True).stdout  # noqa: S603
@@ -89,6 +95,8 @@ def install(venv: Path, root: Path, requirements: str) -> None:
     wanted = "".join((root / name).read_text(encoding="utf-8") for name in (RUNTIME, requirements))
     if stamp.is_file() and stamp.read_text(encoding="utf-8") == wanted:
         return
+    if find_spec("pip") is None:  # as uv makes it
+        subprocess.run([sys.executable, "-m", "ensurepip"], check=False, stdout=subprocess.DEVNULL)
     _say("Installing packages into .venv. Only the first start takes this minute ...")
     lines = _pip_install(root / requirements)
     if lines is not None:
@@ -135,7 +143,7 @@ class Progress:
             return
         if words[0] == "Collecting":
             self.packages += 1
-            self._write(f"  {self.packages} packages: {words[1]}")
+            self._write(f"  package {self.packages}: {words[1]}")
         elif line.startswith("Installing collected packages"):
             self._write(f"  {self.packages} packages: installing")
 

@@ -108,6 +108,20 @@ def test_a_first_start_installs_and_a_second_does_not(tree: Path) -> None:
     assert "Installing" in start(tree, "doctor").stdout
 
 
+def test_a_venv_that_lost_its_settings_is_made_anew(tree: Path) -> None:
+    subprocess.run([sys.executable, "-m", "venv", str(tree / ".venv")], check=True)
+    (tree / ".venv" / "pyvenv.cfg").unlink()
+    ended = start(tree, "doctor")
+    assert f"PROBE {tree / '.venv'} []" in ended.stdout, ended.stderr
+
+
+def test_a_venv_without_pip_as_uv_makes_it_gets_pip(tree: Path) -> None:
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(tree / ".venv")], check=True)
+    ended = start(tree, "doctor")
+    assert f"PROBE {tree / '.venv'} []" in ended.stdout, ended.stderr
+    assert "Making" not in ended.stdout
+
+
 def test_without_internet_the_installation_says_so_and_is_tried_again(tree: Path) -> None:
     add(tree, "python3.13", THIS_PYTHON)
     (tree / "requirements.txt").write_text("--no-index\nmitmproxy>=99\n")
