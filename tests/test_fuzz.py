@@ -70,8 +70,8 @@ async def no_list() -> JsonObject:
 class RequestPath:
     """The addons from `Translate` to the attempt, as ccproxy_addon.py lists them."""
 
-    def __init__(self, home: Path) -> None:
-        settings = Settings.from_env({"CCPROXY_HOME": str(home)})
+    def __init__(self, home: Path, **environ: str) -> None:
+        settings = Settings.from_env({"CCPROXY_HOME": str(home), **environ})
         self.exchanges = Exchanges()
         ledger = UsageLedger(time.time)
         vocabulary = Vocabulary()
