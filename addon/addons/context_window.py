@@ -37,7 +37,9 @@ class ContextWindow:
         exchange.doing = "bringing the conversation within its limit"
         await yield_if_large(claude.size)
         try:
-            fitted = await self.manager.fit(claude.request, claude.model)
+            fitted = await self.manager.fit(
+                claude.request, claude.model, whole_window=claude.choice.whole_window
+            )
         except CCProxyError as error:
             exchange.refuse(flow, error)
             return

@@ -18,6 +18,7 @@ _PREFIX = "ak-"
 """Users write it in front of a name, so that Cursor does not use its own model of that name."""
 _PROVIDER = re.compile(r"^(?:[a-z]{2,6}\.)?anthropic\.")  # Bedrock: us.anthropic.claude-…
 _DECORATION = re.compile(r"\[1m\]|-v\d+(?::\d+)?$")  # Claude Code's window mark; Bedrock's revision
+_WINDOW = re.compile(r"\[1m\]\s*$", re.IGNORECASE)
 _SEPARATOR = re.compile(
     r"[-:@()]+"
 )  # OpenRouter's :thinking, Vertex's @20251101, CLIProxyAPI's (high)
@@ -38,6 +39,8 @@ class ModelChoice:
     """One of LEVELS."""
     thinking: bool | None = None
     fast: bool = False
+    whole_window: bool = False
+    """`[1m]`: the conversation may fill the model's own window."""
 
 
 @lru_cache(256)
@@ -53,7 +56,11 @@ def parse(name: str) -> ModelChoice | None:
         return None
     level = next((word for word in reversed(words) if word in LEVELS), None)
     return ModelChoice(
-        id=model_id, effort=level, thinking=_thinking(words, level), fast="fast" in words
+        id=model_id,
+        effort=level,
+        thinking=_thinking(words, level),
+        fast="fast" in words,
+        whole_window=_WINDOW.search(name) is not None,
     )
 
 

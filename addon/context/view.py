@@ -30,6 +30,8 @@ class Conversation:
     model: Model
     fingerprint: Fingerprint
     count: Count
+    whole_window: bool = False
+    """Its client asks for the model's own window."""
 
     @property
     def prefix_digests(self) -> Sequence[bytes]:

@@ -87,19 +87,25 @@ class ContextManager:
             raise ValueError(f"CONTEXT_TARGET_TOKENS ({target}) must be below the limit ({limit})")
 
     async def fit(
-        self, request: JsonObject, model: Model, messages: Sequence[bytes] | None = None
+        self,
+        request: JsonObject,
+        model: Model,
+        messages: Sequence[bytes] | None = None,
+        *,
+        whole_window: bool = False,
     ) -> Fitted:
-        """The request as it can be sent to `model`; `messages`: the digests of its messages if they are known.
+        """The request as it can be sent to `model`; `messages`: the digests of its messages if they are known;
+        `whole_window`: the limit is the model's own.
 
         From turn to turn, a conversation produces the same bytes, except for what is new. `request` is not changed; the
         result shares its messages. Content of an unknown shape is left as it is, for Anthropic to judge. Raises
         BadRequest if even the largest cuts leave more than the limit.
         """
-        limits = self._limits(model)
         fingerprint = fingerprint_of(request, messages)
-        floor = round(STICKY_SHARE * limits.limit)
+        floor = round(STICKY_SHARE * self._limit(model, whole_window))
         count = await self.counter.count_soon(request, model, fingerprint, threshold=floor)
-        conversation = Conversation(request, model, fingerprint, count)
+        conversation = Conversation(request, model, fingerprint, count, whole_window)
+        limits = self._limits(conversation)
         whole = SummarizedView(request=request, fingerprint=fingerprint, count=count)
         if self.strategy == "none" or count.total < floor:
             return self._fitted(conversation, whole, limits, "none")
@@ -110,7 +116,7 @@ class ContextManager:
     def may_prepare(self, fitted: Fitted) -> bool:
         """Whether `prepare_ahead` may have something to do."""
         conversation = fitted.conversation
-        limits = self._limits(conversation.model)
+        limits = self._limits(conversation)
         return self.strategy == "summarize" and self.summarizer.is_near_limit(
             conversation, limits, conversation.count.total
         )
@@ -122,9 +128,7 @@ class ContextManager:
         """
         if not self.may_prepare(fitted):
             return None
-        made = await self.summarizer.prepare(
-            fitted.conversation, self._limits(fitted.conversation.model)
-        )
+        made = await self.summarizer.prepare(fitted.conversation, self._limits(fitted.conversation))
         return made.line if made else None
 
     def learn(self, fitted: Fitted, usage: JsonObject) -> None:
@@ -150,7 +154,7 @@ class ContextManager:
         # The estimate was too low by this factor, so the limits of the estimate are lowered by it.
         off = min(1.0, fitted.count.total / counted.tokens)
         target = min(
-            self._limits(fitted.conversation.model).target or counted.maximum,
+            self._limits(fitted.conversation).target or counted.maximum,
             _below(counted.maximum),
         )
         try:
@@ -160,9 +164,14 @@ class ContextManager:
         except BadRequest as error:
             raise _too_large(counted.tokens, counted.maximum) from error
 
-    def _limits(self, model: Model) -> Limits:
-        limit = model.context if self.limit == "auto" else min(self.limit, model.context)
-        if self.target == "auto":
+    def _limit(self, model: Model, whole_window: bool) -> int:
+        if whole_window or self.limit == "auto":
+            return model.context
+        return min(self.limit, model.context)
+
+    def _limits(self, conversation: Conversation) -> Limits:
+        limit = self._limit(conversation.model, conversation.whole_window)
+        if self.target == "auto" or conversation.whole_window:
             return Limits(limit, None)
         return Limits(limit, self.target if self.target < limit else _below(limit))
 
@@ -211,7 +220,7 @@ class ContextManager:
         return cut
 
     def _cuts_key(self, fitted: Fitted) -> tuple[bytes, str | None, Limits]:
-        return fitted.conversation.key, fitted.summary, self._limits(fitted.conversation.model)
+        return fitted.conversation.key, fitted.summary, self._limits(fitted.conversation)
 
     def _plan(self, fitted: Fitted, limits: Limits) -> trim.Cuts:
         model = fitted.conversation.model

@@ -55,8 +55,9 @@ NAMES = {
 
 @pytest.mark.parametrize("name", NAMES)
 def test_name_is_read(name: str) -> None:
-    model_id, effort, thinking, fast = NAMES[name]
-    assert parse(name) == ModelChoice(id=model_id, effort=effort, thinking=thinking, fast=fast)
+    choice = parse(name)
+    assert choice is not None
+    assert (choice.id, choice.effort, choice.thinking, choice.fast) == NAMES[name]
 
 
 @pytest.mark.parametrize(
@@ -76,6 +77,19 @@ def test_name_is_read(name: str) -> None:
 )
 def test_other_names_are_no_claude_names(name: str) -> None:
     assert parse(name) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "whole"),
+    [
+        ("claude-opus-4-8[1m]", True),
+        ("ak-claude-opus-5-5-high[1M]", True),
+        ("claude-opus-5", False),
+    ],
+)
+def test_a_name_may_ask_for_the_whole_window(name: str, whole: bool) -> None:
+    choice = parse(name)
+    assert choice is not None and choice.whole_window is whole
 
 
 def test_parsing_a_parsed_id_changes_nothing() -> None:

@@ -521,6 +521,16 @@ async def test_limit_auto_is_the_window_of_the_model(start: Start):
     assert not world.counter.needs_count(request, NEW, 1_000_000)
 
 
+async def test_a_client_that_asks_for_the_whole_window_gets_it(start: Start):
+    world, request = start(strategy="trim"), long(26).request()
+    assert (await world.fit(request)).action == "trimmed"
+    fitted = await world.manager.fit(request, NEW, whole_window=True)
+    assert (fitted.limit, fitted.action) == (1_000_000, "none")
+    assert not world.manager.may_prepare(fitted)
+    small = await world.manager.fit(request, replace(NEW, context=LIMIT), whole_window=True)
+    assert (small.limit, small.action) == (LIMIT, "trimmed")
+
+
 async def test_a_limit_above_the_window_is_the_window(start: Start):
     world = start(limit=300_000, target=250_000)
     fitted = await world.fit(long(26).request(), replace(NEW, context=LIMIT))
