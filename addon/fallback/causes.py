@@ -19,6 +19,7 @@ type Cause = Literal[
     "login_expired",
     "forbidden",
     "plan_policy",
+    "long_context",
     "rate_limited",
     "busy",
     "overloaded",
@@ -54,6 +55,9 @@ _TEXTS: Mapping[Cause, re.Pattern[str]] = {
 }
 """Errors that only their text tells apart (400, 403, 413)."""
 
+_LONG_CONTEXT = re.compile("(?i)extra usage is required for long context")
+"""A 429 that no waiting ends: anthropics/claude-code#42616, CLIProxyAPI#2464."""
+
 _STATUSES: Mapping[int, Cause] = {
     401: "login_expired",
     403: "forbidden",
@@ -70,6 +74,8 @@ _STATUSES: Mapping[int, Cause] = {
 
 def cause_of_response(error: CCProxyError, credential: CredentialKind, *, exhausted: bool) -> Cause:
     """The cause of an error response. `exhausted`: its headers say that a limit is used up (429 only)."""
+    if error.status == 429 and credential == "claude_code" and _LONG_CONTEXT.search(error.message):
+        return "long_context"
     if error.status == 429:
         return "rate_limited" if exhausted else "busy"
     if error.status in (400, 403, 413) and (named := _named(error.message, credential)):

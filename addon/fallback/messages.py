@@ -11,6 +11,8 @@ from addon.fallback.policy import Decision
 
 HINTS: Mapping[str, str] = {
     "plan_policy": "Anthropic does not let other apps use this plan; an API key is not bound by that.",
+    "long_context": "Switch on extra usage (claude.ai, Settings, Usage) or shorten the conversation; an API key needs "
+    "neither.",
     "no_api_key": "No API key is set to fall back to: set ANTHROPIC_API_KEY to have one.",
     "fallback_off": "The API key was not used: FALLBACK=off.",
 }

@@ -227,6 +227,7 @@ PLAN: Mapping[Cause, tuple[Step, ...]] = {
     "login_expired": (_refresh, _fall_back, _give_up),
     "forbidden": (_mend, _fall_back, _give_up),
     "plan_policy": (_fall_back, _give_up),
+    "long_context": (_fall_back, _give_up),
     "rate_limited": (_fall_back, _give_up),
     "busy": (_wait, _fall_back, _give_up),
     # Overload concerns the paid key as well.

@@ -117,6 +117,8 @@ ROWS = [
     ("O7 invalid_grant falls back", no_login("invalid_grant"), WITH_KEY, "fall_back", "login_expired"),
     ("O8 unknown outcome falls back", no_login("unknown_outcome"), WITH_KEY, "fall_back", "refresh_failed"),
     # Refusals by name.
+    ("a long context", said(429, "Extra usage is required for long context requests."), WITH_KEY, "fall_back", "long_context"),
+    ("a long context, FALLBACK=off", said(429, "Extra usage is required for long context requests."), KEY_OFF, "relay", "long_context"),
     ("plan policy", said(400, "This credential is only authorized for use with Claude Code and cannot ..."), WITH_KEY, "fall_back", "plan_policy"),
     ("plan policy, extra usage", said(400, "Third-party apps now draw from your extra usage, not your plan limits."), WITH_KEY, "fall_back", "plan_policy"),
     ("plan policy with 403", said(403, "only authorized for use with Claude Code"), WITH_KEY, "fall_back", "plan_policy"),
