@@ -43,13 +43,14 @@ from addon.addons.progress import Progress
 from addon.addons.prompt_cache import REMEMBERED, LastSent, PromptCache
 from addon.addons.safe_options import SafeOptions
 from addon.addons.shutdown import Shutdown
-from addon.addons.summary_call import make_manager
+from addon.addons.summary_call import make_manager, make_summary_call
 from addon.addons.thinking import Continuity, Thinking
 from addon.addons.translate import Translate
 from addon.addons.upstream import Upstream
 from addon.addons.upstream_request import UpstreamRequestBuilder
 from addon.addons.usage_recorder import UsageRecorder
 from addon.api.commands import Commands
+from addon.api.compact import CompactApi
 from addon.api.control import ControlApi
 from addon.api.dashboard import DashboardApi
 from addon.api.explain import Explain
@@ -146,6 +147,11 @@ class Shared:
             blocked=self.blocked,
         )
 
+    def compact(self, settings: Settings, paid: PaidCalls) -> CompactApi:
+        model = self.catalogue.get(settings.context_summarization_model)
+        summarize = make_summary_call(settings, self, paid)
+        return CompactApi(settings, self.exchanges, self.responses, model, summarize)
+
     def health(self, settings: Settings) -> Health:
         return Health(
             settings,
@@ -219,6 +225,8 @@ def request_path(shared: Shared, settings: Settings) -> list[Any]:
         LocalApi(settings, exchanges, models, shared.health(settings)),
         # what clients have left here
         ResponsesApi(exchanges, shared.responses),
+        # the same, as one summary
+        shared.compact(settings, paid),
         # usage, budget, metrics
         shared.control,
         DashboardApi(

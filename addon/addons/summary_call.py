@@ -72,6 +72,7 @@ class SummaryCall:
             text="".join(b.get("text", "") for b in message["content"] if b.get("type") == "text"),
             cost=spent,
             complete=message.get("stop_reason") != "max_tokens",
+            usage=usage,
         )
 
     def add(self, model: str, started: float, **what: Any) -> None:

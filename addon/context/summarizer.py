@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import KW_ONLY, dataclass, replace
+from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import Any, NamedTuple
 
 from addon.claude.model import Model
@@ -59,6 +59,8 @@ class SummaryResponse:
     """USD, 0.0 if unknown."""
     complete: bool = True
     """False if it stopped at max_tokens."""
+    usage: JsonObject = field(default_factory=dict)
+    """As Anthropic reports it."""
 
 
 type Call = Callable[[JsonObject], Awaitable[SummaryResponse]]

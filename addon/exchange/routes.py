@@ -29,6 +29,7 @@ CHAT = Route("chat", "model", "chat")
 RESPONSES = Route("responses", "model", "responses")
 MESSAGES = Route("messages", "model", "messages")
 COUNT_TOKENS = Route("count_tokens", "count_tokens", "messages")
+COMPACT = Route("compact", "stored", "responses")
 COMPLETIONS = Route("completions", "model", "chat")
 EMBEDDINGS = Route("embeddings", "model", "chat")
 INPUT_TOKENS = Route("input_tokens", "count_tokens", "responses")
@@ -52,6 +53,7 @@ ROUTES: dict[tuple[str, str], Route] = {
     **{("POST", path): MESSAGES for path in _careless("/messages")},
     **{("POST", path): COUNT_TOKENS for path in _careless("/messages/count_tokens")},
     **{("POST", path): INPUT_TOKENS for path in _careless("/responses/input_tokens")},
+    **{("POST", path): COMPACT for path in _careless("/responses/compact")},
     **{("POST", path): COMPLETIONS for path in _careless("/completions")},
     **{("POST", path): EMBEDDINGS for path in _careless("/embeddings")},
     **{("GET", path): MODELS for path in _careless("/models")},

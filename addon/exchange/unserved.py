@@ -11,7 +11,6 @@ _METHODS = ("GET", "HEAD", "POST", "DELETE")
 _CHAT = "use /v1/chat/completions, /v1/responses or /v1/messages"
 _INSTEAD = {
     "responses/[^/]+/cancel": "nothing runs in the background; close the connection instead",
-    "responses/compact": "send the whole input: long conversations are summarized here by themselves",
     "conversations(/.*)?": "use /v1/responses with previous_response_id",
     "(assistants|threads)(/.*)?": "use /v1/responses with previous_response_id",
     "(messages/batches|batches)(/.*)?": f"batches are not served; {_CHAT}",

@@ -6,12 +6,13 @@ import json
 from typing import Any
 
 import pytest
-from openresponses_types import __spec_version__
+from openresponses_types import __spec_version__, types
 
+from addon.stand_in.anthropic import FakeAnthropic
 from addon.stand_in.script import broken, say
 from addon.stand_in.stream import thinking, tool_use
 from tests.documents import text
-from tests.e2e.conftest import World
+from tests.e2e.conftest import StartProxy, World
 from tests.e2e.test_openai_sdk import PIXEL
 from tests.open_responses import VERSION, check_event, check_response
 from tests.translation.client import read_sse
@@ -207,3 +208,42 @@ def test_what_was_ignored_is_not_repeated(world: World) -> None:
         "max_tool_calls": None,
         "truncation": "disabled",
     }
+
+
+def test_a_conversation_is_compacted(world: World) -> None:
+    world.fake.script([say("Hello Ann"), say("She is Ann."), say("Ann")])
+    first = create(world, [turn("system", "Be kind"), turn("user", "I am Ann")], streamed=False)
+    body = {"model": MODEL, "input": "And I like tea", "previous_response_id": first["id"]}
+    answer = world.proxy.post("/v1/responses/compact", body)
+    assert answer.status_code == 200, answer.text
+    compacted = answer.json()
+    types.CompactResource.model_validate_json(answer.text, strict=True)
+    assert compacted["usage"]["output_tokens"] > 0
+    asked = world.fake.messages()[-1]
+    assert asked.header("x-api-key") and asked.path == "/v1/messages"
+    transcript = asked.json["messages"][0]["content"]
+    for said_before in ("Be kind", "I am Ann", "Hello Ann", "And I like tea"):
+        assert said_before in transcript
+
+    next_input = [*compacted["output"], turn("user", "My name?")]
+    assert said(create(world, next_input, streamed=False)) == "Ann"
+    (message,) = world.fake.messages()[-1].json["messages"]
+    assert "She is Ann." in message["content"][0]["text"]
+    records = world.proxy.get("/analytics/requests").json()["requests"]
+    assert [record["source"] for record in records[:3]].count("summary") == 1
+
+
+@pytest.mark.parametrize(
+    ("fields", "status"), [({"model": "gpt-5"}, 404), ({"model": None}, 400), ({"input": []}, 400)]
+)
+def test_what_can_t_be_compacted(fields: JsonObject, status: int, world: World) -> None:
+    answer = world.proxy.post("/v1/responses/compact", {"model": MODEL, "input": "a", **fields})
+    assert answer.status_code == status
+    assert world.untouched
+
+
+def test_without_a_key_nothing_is_compacted(fake: FakeAnthropic, start_proxy: StartProxy) -> None:
+    proxy = start_proxy(FALLBACK="off")
+    answer = proxy.post("/v1/responses/compact", {"model": MODEL, "input": "a"})
+    assert (answer.status_code, "FALLBACK=off" in answer.text) == (403, True)
+    assert not fake.requests
