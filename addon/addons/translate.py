@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from dataclasses import replace
 
@@ -39,6 +40,9 @@ from addon.translation.to_anthropic.conversion_cache import ConversionCache
 from addon.translation.to_anthropic.native import is_readable, native_translation
 from addon.translation.to_anthropic.request import translate_chat, translate_responses
 from addon.translation.types import RequestOptions, Translation
+
+_NAME = re.compile(rb"[A-Za-z0-9-]{1,128}")
+_VALUE = re.compile(rb"[ -~]{1,8192}")
 
 LONGEST_NAME = 256
 """Characters of a model's name. What names mean is remembered, so they may not be as long as a body."""
@@ -119,7 +123,7 @@ class Translate:
         exchange.claude = _call(asked, choice, model, translation)
         exchange.claude.size = len(raw) + resolved.added
         exchange.claude.counts_tokens = exchange.route in (COUNT_TOKENS, INPUT_TOKENS)
-        exchange.claude.headers = _kept(flow.request, ("traceparent",))
+        exchange.claude.headers = _kept(flow.request, (b"traceparent",))
         if exchange.dialect == "messages":
             _keep_native(flow.request, exchange.claude, body, raw)
             exchange.client.claude_code = exchange.claude.passes
@@ -242,18 +246,19 @@ def _keep_native(
     )
     claude.session = Session.of(headers)
     claude.conversation = claude.session.id or None
-    claude.headers = _kept(request, ("traceparent", "anthropic-"))
+    claude.headers = _kept(request, (b"traceparent", b"anthropic-"))
     if claude.request is not body:
         claude.note_change("model")
 
 
-def _kept(request: http.Request, names: tuple[str, ...]) -> Headers:
-    """The headers whose names begin so, as they were written and in their order."""
-    decoded = [
-        (name.decode("utf-8", "surrogateescape"), value.decode("utf-8", "surrogateescape"))
+def _kept(request: http.Request, names: tuple[bytes, ...]) -> Headers:
+    """The headers whose names begin so, as they were written and in their order; without those that hold what no header
+    may."""
+    return [
+        (name.decode(), value.decode())
         for name, value in request.headers.fields
+        if name.lower().startswith(names) and _VALUE.fullmatch(value) and _NAME.fullmatch(name)
     ]
-    return [(name, value) for name, value in decoded if name.lower().startswith(names)]
 
 
 def _call(asked: str, choice: ModelChoice, model: Model, translation: Translation) -> ClaudeRequest:

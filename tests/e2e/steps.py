@@ -22,7 +22,7 @@ STEPS, HANGS = Path("steps.json"), Path("hangs.json")
 BEFORE = [
     "addon.addons.access_control.find",
     "addon.addons.access_control.judge",
-    "addon.addons.translate.read_body",
+    "addon.addons.translate.read_object",
     "addon.addons.translate.translate_chat",
     "addon.claude.catalogue.Catalogue.resolve",
     "addon.context.window.ContextManager.fit",
