@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from hashlib import sha256
 from typing import Any
 
@@ -135,6 +136,16 @@ _READ = frozenset({
     "reasoning_effort", "response_format", "safety_identifier", "stop", "stop_sequences", "stream",
     "stream_options", "system", "text", "thinking", "tool_choice", "tools", "user",
 })  # fmt: skip
+_READ_WITHIN = {
+    "reasoning": ("effort", "enabled", "exclude", "generate_summary", "max_tokens", "summary"),
+    "text": ("format",),
+}
+"""Of objects whose other keys are ignored."""
+_NEUTRAL_WITHIN = {
+    "reasoning.context": "auto",
+    "reasoning.mode": "standard",
+    "text.verbosity": "medium",
+}
 _SENT_AS = {
     "temperature": ("temperature",),
     "top_p": ("top_p",),
@@ -147,6 +158,7 @@ _SENT_AS = {
 """Fields that are sent to some models only, or in another form: ignored unless one of these is in the request."""
 _NEUTRAL: dict[str, tuple[Any, ...]] = {
     "frequency_penalty": (0,),
+    "include": ([], ["reasoning.encrypted_content"]),
     "logit_bias": ({},),
     "logprobs": (False,),
     "messages": ([],),
@@ -154,6 +166,8 @@ _NEUTRAL: dict[str, tuple[Any, ...]] = {
     "service_tier": ("auto", "priority", "scale"),
     "speed": ("standard",),
     "store": (False,),
+    "temperature": (1,),
+    "top_p": (1,),
     "top_logprobs": (0,),
     "verbosity": ("medium",),
 }
@@ -184,10 +198,21 @@ def ignored_fields(
         and not any(sent in request for sent in _SENT_AS.get(name, ()))
         and fields.get(name) not in _NEUTRAL.get(name, ())
     ]
+    ignored += _ignored_within(fields)
     for name in ignored if options.strict else ():
         if name not in _HARMLESS:
             raise fields.error(name, "has no counterpart at Anthropic", "unsupported_parameter")
     return plain_names(ignored)
+
+
+def _ignored_within(fields: Fields) -> Iterator[str]:
+    """Names like `text.verbosity`."""
+    for name, read in _READ_WITHIN.items():
+        inner = fields.get(name)
+        for key in Fields(inner) if isinstance(inner, dict) else ():
+            path = f"{name}.{key}"
+            if key not in read and inner[key] != _NEUTRAL_WITHIN.get(path):
+                yield path
 
 
 def ignored_tools(fields: Fields, left_out: list[str], options: RequestOptions) -> list[str]:

@@ -13,7 +13,7 @@ IGNORED: dict[str, tuple[str, dict, list[str]]] = {
     "nothing": (OPUS, {"temperature": None, "tools": [], "stop": "x"}, []),
     "sampling-that-the-model-refuses": (
         OPUS,
-        {"temperature": 0, "top_p": 1, "top_k": 1},
+        {"temperature": 0, "top_p": 0.9, "top_k": 1},
         ["temperature", "top_p", "top_k"],
     ),
     "the-one-of-two-that-is-dropped": (
@@ -34,6 +34,11 @@ IGNORED: dict[str, tuple[str, dict, list[str]]] = {
             "logprobs": False,
             "top_logprobs": 0,
             "store": False,
+            "temperature": 1,
+            "top_p": 1.0,
+            "include": ["reasoning.encrypted_content"],
+            "text": {"verbosity": "medium"},
+            "reasoning": {"mode": "standard", "context": "auto", "effort": None},
             "verbosity": "medium",
             "service_tier": "auto",
             "speed": "standard",
@@ -45,9 +50,18 @@ IGNORED: dict[str, tuple[str, dict, list[str]]] = {
         {"frequency_penalty": 0.5, "presence_penalty": -1},
         ["frequency_penalty", "presence_penalty"],
     ),
+    "within-objects": (
+        OPUS,
+        {"text": {"verbosity": "low"}, "reasoning": {"effort": "low", "mode": "pro", "new": 1}},
+        ["reasoning.mode", "reasoning.new", "text.verbosity"],
+    ),
     "responses-fields": (
         OPUS,
-        {"include": [], "truncation": "auto", "previous_response_id": "r"},
+        {
+            "include": ["message.output_text.logprobs"],
+            "truncation": "auto",
+            "previous_response_id": "r",
+        },
         ["include", "truncation", "previous_response_id"],
     ),
     "betas-in-the-body": (OPUS, {"betas": ["context-1m-2025-08-07"]}, ["betas"]),
@@ -79,6 +93,12 @@ def test_strict_refuses_what_changes_the_answer(name: str, value: Any) -> None:
     with pytest.raises(BadRequest) as error:
         chat(U("a"), strict=True, **{name: value})
     assert (error.value.param, error.value.code) == (name, "unsupported_parameter")
+
+
+def test_strict_refuses_what_an_object_holds_in_vain() -> None:
+    with pytest.raises(BadRequest) as error:
+        chat(U("a"), strict=True, text={"verbosity": "low"})
+    assert error.value.param == "text.verbosity"
 
 
 def test_strict_lets_harmless_fields_pass() -> None:

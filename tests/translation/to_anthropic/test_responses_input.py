@@ -211,7 +211,7 @@ def test_cursors_body() -> None:
         "high",
         "summarized",
     )
-    assert translation.ignored == ["include", "metadata"]
+    assert translation.ignored == ["metadata", "text.verbosity"]
     finished(translation)
 
 
