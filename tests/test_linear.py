@@ -9,7 +9,9 @@ from collections.abc import Callable
 import pytest
 from mitmproxy import http
 
+from addon.claude.refused_features import refused_features
 from addon.core.errors import BadRequest
+from addon.core.json_splice import spliced
 from addon.core.redaction import RedactingFilter, excerpt, redact, redacted
 from addon.core.settings import Settings
 from addon.exchange.access import Visitor, cookie_name, judge
@@ -128,3 +130,24 @@ def test_events_in_small_pieces(piece: bytes) -> None:
             decoder.feed(piece)
 
     assert_linear(work, 5_000)
+
+
+@pytest.mark.parametrize(
+    "piece", ["[", '{"a":', '"\\\\"', '\\"', '"', " ", "a", "[]", ",", '{"stream":1}']
+)
+def test_a_field_that_is_changed_in_a_body(piece: str) -> None:
+    def work(size: int) -> None:
+        text = json.dumps(
+            {"a": piece * size, "b": [piece] * (size // 50), "stream": False}
+        ).encode()
+        spliced(text, {"stream": False}, {"stream": True})
+
+    assert_linear(work, 5_000)
+
+
+@pytest.mark.parametrize(
+    "piece", ["a", "a.", "a-", ": Extra inputs are not permitted", "a: ", "beta "]
+)
+def test_what_upstream_refuses_by_name(piece: str) -> None:
+    betas = [f"b{n}" for n in range(300)]
+    assert_linear(lambda size: refused_features(piece * size, {"a": 1}, betas), 400)

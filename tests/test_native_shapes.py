@@ -161,7 +161,7 @@ async def test_by_key_and_with_nothing_to_do_the_bytes_are_the_clients(
     assert flow.response is None and exchange.claude is not None
     attempt = paths["plain"].attempts.api_key(exchange, exchange.claude, API_KEY)
     stream = {} if body.get("stream") is True else {"stream": True}
-    assert attempt.body == spliced(raw, stream)
+    assert attempt.body == spliced(raw, body, stream)
     assert attempt.changed == ()
 
 

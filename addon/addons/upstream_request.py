@@ -217,7 +217,7 @@ def _as_it_came(native: NativeRequest, request: JsonObject) -> bytes:
         for name, value in request.items()
         if name not in native.body or not _is_same(native.body[name], value)
     }
-    return spliced(native.raw, new, native.body.keys() - request.keys())
+    return spliced(native.raw, native.body, new, native.body.keys() - request.keys())
 
 
 def _is_same(before: object, after: object) -> bool:

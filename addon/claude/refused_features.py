@@ -20,6 +20,7 @@ MOST_FEATURES = 32
 
 # The message begins with the path of the field: "tools.0.custom.strict: Extra inputs are not permitted"
 _EXTRA = re.compile(r"(?<![\w.])(\w[\w.-]{0,300}): Extra inputs are not permitted")
+_WORD = re.compile(r"[\w.-]+")
 # "The long context beta is not yet available for this subscription." (anthropics/claude-code#27944)
 _LONG_CONTEXT = re.compile(r"long context beta", re.IGNORECASE)
 _LONG_CONTEXT_BETA = "context-1m-"
@@ -57,7 +58,8 @@ def refused_features(
 ) -> tuple[Feature, ...]:
     """The features that an error names, if the request has them and they can be left out. `passes`: the client is
     Claude Code."""
-    found = [Feature("beta", beta) for beta in betas if _is_refused(beta, message)]
+    words = {word.strip(".") for word in _WORD.findall(message)}
+    found = [Feature("beta", beta) for beta in betas if _is_refused(beta, message, words)]
     for named in _EXTRA.finditer(message):
         path = _located(request, named[1].split("."))
         if path[-2:] == ["cache_control", "ttl"]:
@@ -67,13 +69,10 @@ def refused_features(
     return tuple(dict.fromkeys(found))
 
 
-def _is_refused(beta: str, message: str) -> bool:
+def _is_refused(beta: str, message: str, words: Collection[str]) -> bool:
     if beta.startswith(_LONG_CONTEXT_BETA) and _LONG_CONTEXT.search(message):
         return True
-    return (
-        "beta" in message
-        and re.search(rf"(?<![\w-]){re.escape(beta)}(?![\w-])", message) is not None
-    )
+    return beta in words and "beta" in message
 
 
 def _located(value: Any, tokens: Sequence[str]) -> list[str]:

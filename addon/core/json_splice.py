@@ -7,12 +7,14 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from addon.core.json_codec import dumps, loads
+from addon.core.types import JsonObject
 
 # All quantifiers are possessive, so that no byte is read twice.
 _SPACE = re.compile(rb"[ \t\r\n]*+")
-_STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
+_IN_STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
+_STRING = re.compile(_IN_STRING, re.DOTALL)
 _SCALAR = re.compile(rb"[^,}\]\s]++")
-_TO_BRACKET = re.compile(rb'(?:[^"{}\[\]]++|"(?:[^"\\]++|\\.)*+")*+', re.DOTALL)
+_TO_BRACKET = re.compile(rb'[^"{}\[\]]*+(?:' + _IN_STRING + rb'[^"{}\[\]]*+)*+', re.DOTALL)
 
 
 class _Member(NamedTuple):
@@ -23,24 +25,32 @@ class _Member(NamedTuple):
     end: int
 
 
-def spliced(data: bytes, new: Mapping[str, Any], gone: Collection[str] = ()) -> bytes:
-    """The JSON object `data`, which must be valid, with the values `new` at its top level and without the fields
-    `gone`. A field that occurs twice is changed twice; a missing one is added at the end."""
-    if not new and not gone:
+def spliced(
+    data: bytes, body: JsonObject, new: Mapping[str, Any], gone: Collection[str] = ()
+) -> bytes:
+    """The JSON object `data`, whose value is `body`, with the values `new` at its top level, and without the fields
+    `gone`. A field that is written twice is changed twice; one that is missing is put at the end."""
+    changed = {name: value for name, value in new.items() if name in body}
+    if changed or not body.keys().isdisjoint(gone):
+        data = _changed(data, changed, gone)
+    added = [dumps(name) + b":" + dumps(value) for name, value in new.items() if name not in body]
+    if not added:
         return data
+    end = len(data[: data.rindex(b"}")].rstrip())
+    comma = b"" if data[end - 1 : end] == b"{" else b","
+    return data[:end] + comma + b",".join(added) + data[end:]
+
+
+def _changed(data: bytes, new: Mapping[str, Any], gone: Collection[str]) -> bytes:
     first = end = data.index(b"{") + 1
     pieces: list[bytes] = []
-    missing = dict(new)
     for member in _members(data, first):
         before, end = data[end : member.start], member.end
         if member.name in gone:
             continue
-        missing.pop(member.name, None)
         key, value = data[member.start : member.value], data[member.value : member.end]
         pieces.append(before if pieces else before.replace(b",", b""))
         pieces.append(key + (dumps(new[member.name]) if member.name in new else value))
-    for name, value in missing.items():
-        pieces += (b"," if pieces else b"", dumps(name) + b":" + dumps(value))
     return data[:first] + b"".join(pieces) + data[end:]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from typing import Any
 
 import pytest
@@ -22,12 +23,16 @@ JSON = st.recursive(
 OBJECTS = st.dictionaries(st.text(max_size=3), JSON, max_size=6)
 
 
+def splice(data: bytes, new: dict[str, Any], gone: Collection[str] = ()) -> bytes:
+    return spliced(data, loads(data), new, gone)
+
+
 def test_one_field_is_changed_in_place() -> None:
-    assert spliced(BODY, {"stream": True}) == BODY.replace(b"  false", b"  true")
+    assert splice(BODY, {"stream": True}) == BODY.replace(b"  false", b"  true")
 
 
 def test_a_missing_field_is_put_at_the_end() -> None:
-    assert spliced(BODY, {"more": [1]}) == BODY.replace(b"false\r", b'false,"more":[1]\r')
+    assert splice(BODY, {"more": [1]}) == BODY.replace(b"false\r", b'false,"more":[1]\r')
 
 
 @pytest.mark.parametrize(
@@ -39,15 +44,15 @@ def test_a_missing_field_is_put_at_the_end() -> None:
     ],
 )
 def test_a_field_is_left_out(name: str, left: bytes) -> None:
-    assert spliced(BODY, {}, {name}) == left
+    assert splice(BODY, {}, {name}) == left
 
 
 def test_a_field_that_is_written_twice_or_with_escapes_is_found() -> None:
     given = rb'{"stream":false,"str\u0065am":null}'
-    assert spliced(given, {"stream": True}) == rb'{"stream":true,"str\u0065am":true}'
-    assert spliced(b"{}", {"a": 1}) == b'{"a":1}'
-    assert spliced(b'{"a":1 , "b":2}', {"b": 3}) == b'{"a":1 , "b":3}'
-    assert spliced(b"{ }", {"a": 1}, {"b"}) == b'{"a":1 }'
+    assert splice(given, {"stream": True}) == rb'{"stream":true,"str\u0065am":true}'
+    assert splice(b"{}", {"a": 1}) == b'{"a":1}'
+    assert splice(b'{"a":1 , "b":2}', {"b": 3}) == b'{"a":1 , "b":3}'
+    assert splice(b"{ }", {"a": 1}, {"b"}) == b'{"a":1 }'
 
 
 @given(OBJECTS, OBJECTS, st.sets(st.text(max_size=3)), st.booleans(), st.sampled_from([None, 1]))
@@ -58,7 +63,7 @@ def test_it_is_what_a_dictionary_would_be(
     text = json.dumps(body, ensure_ascii=ascii, indent=indent).encode("utf-8", "replace")
     body = loads(text)
     kept = {name: value for name, value in body.items() if name not in gone}
-    assert loads(spliced(text, new, gone)) == loads(json.dumps(kept | new).encode())
+    assert loads(splice(text, new, gone)) == loads(json.dumps(kept | new).encode())
 
 
 @pytest.mark.parametrize(
