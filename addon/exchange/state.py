@@ -155,7 +155,8 @@ class Exchange:
         if error.upstream is None:
             return {}
         told = error.upstream.headers or (self.attempt.response_headers if self.attempt else {})
-        headers = dict(client_headers(told, self.dialect, unified=not self.tunnel))
+        headers = dict(client_headers(told, "messages", unified=not self.tunnel))
+        headers |= dict(client_headers(told, self.dialect))
         if not _SECONDS.fullmatch(headers.get("retry-after", "")):
             headers.pop("retry-after", None)  # a date, or nothing that a client could wait for
         return headers

@@ -10,7 +10,8 @@ import weakref
 import pytest
 from mitmproxy.test import tflow, tutils
 
-from addon.core.errors import BadGateway, CCProxyError, RateLimited
+from addon.core.errors import BadGateway, CCProxyError, RateLimited, UpstreamError
+from addon.core.types import Dialect
 from addon.exchange.attempt import Attempt
 from addon.exchange.state import CREDENTIAL_HEADERS, Exchange, Exchanges
 
@@ -88,6 +89,50 @@ def test_a_client_is_kept_from_trying_again_where_it_would_not_help(
     if sent:
         exchange.attempts.append(attempt())
     assert exchange.error_headers(error).get("x-should-retry") == wanted
+
+
+TOLD = {
+    "request-id": "req_1",
+    "anthropic-ratelimit-requests-remaining": "3",
+    "anthropic-ratelimit-unified-5h-utilization": "0.4",
+    "retry-after": "7.5",
+    "server": "inner",
+}
+
+
+@pytest.mark.parametrize("dialect", ["messages", "chat", "responses"])
+@pytest.mark.parametrize("tunnel", [False, True])
+def test_an_error_of_upstreams_comes_with_its_headers(dialect: Dialect, tunnel: bool) -> None:
+    _, _, exchange = begun()
+    exchange.client.dialect, exchange.tunnel = dialect, tunnel
+    error = RateLimited("x")
+    error.upstream = UpstreamError(TOLD, b"")
+    headers = exchange.error_headers(error)
+    assert headers["request-id"] == headers["x-request-id"] == "req_1"
+    assert headers["anthropic-ratelimit-requests-remaining"] == "3"
+    assert headers["retry-after"] == "7.5"
+    assert ("anthropic-ratelimit-unified-5h-utilization" in headers) is not tunnel
+    assert "server" not in headers
+
+
+@pytest.mark.parametrize(
+    "wait", ["nan", "1e999", "Fri, 31 Dec 99999999999 23:59:59 GMT", "9999999"]
+)
+def test_a_wait_that_nobody_could_keep_is_not_handed_on(wait: str) -> None:
+    _, _, exchange = begun()
+    error = RateLimited("x")
+    error.upstream = UpstreamError({"retry-after": wait}, b"")
+    assert "retry-after" not in exchange.error_headers(error)
+
+
+def test_what_was_changed_and_repaired_is_told() -> None:
+    _, _, exchange = begun()
+    exchange.attempts.append(attempt())
+    exchange.attempts[-1].changed = ("model", "system")
+    exchange.attempts[-1].repaired = ("ttl",)
+    headers = exchange.source_headers()
+    assert headers["x-ccproxy-changed"] == "model,system"
+    assert headers["x-ccproxy-repaired"] == "ttl"
 
 
 def test_an_open_flow_is_live_and_unanswered() -> None:
