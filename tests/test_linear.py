@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 from collections.abc import Callable
@@ -10,13 +11,14 @@ import pytest
 from mitmproxy import http
 
 from addon.claude.refused_features import refused_features
-from addon.core.errors import BadRequest
+from addon.core.errors import BadRequest, NotFound
 from addon.core.json_splice import spliced
 from addon.core.redaction import RedactingFilter, excerpt, redact, redacted
 from addon.core.settings import Settings
 from addon.exchange.access import Visitor, cookie_name, judge
 from addon.exchange.http_messages import lowered
 from addon.exchange.routes import find
+from addon.exchange.stored_responses import ResolvedRequest, StoredResponses
 from addon.fallback.causes import cause_of_response
 from addon.translation.accumulator import MessageAccumulator
 from addon.translation.errors import from_upstream
@@ -151,3 +153,17 @@ def test_a_field_that_is_changed_in_a_body(piece: str) -> None:
 def test_what_upstream_refuses_by_name(piece: str) -> None:
     betas = [f"b{n}" for n in range(300)]
     assert_linear(lambda size: refused_features(piece * size, {"a": 1}, betas), 400)
+
+
+@pytest.mark.parametrize("part", ["msg_a_in{}", "msg_a_{}", "msg_a_lost{}"])
+def test_references_to_stored_items(part: str) -> None:
+    def work(size: int) -> None:
+        stored = StoredResponses(lambda: 0.0)
+        items = [{"role": "user", "content": "a"}] * size
+        output = [{"id": f"msg_a_{index}", "type": "message"} for index in range(size)]
+        stored.keep("me", ResolvedRequest({}, items), {"id": "resp_a", "output": output})
+        references = [{"type": "item_reference", "id": part.format(n)} for n in range(size)]
+        with contextlib.suppress(NotFound):
+            stored.resolve("me", {"input": references})
+
+    assert_linear(work, 1_000)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from addon.core.errors import BadRequest, NotFound, TooLarge
 from addon.core.json_codec import MAX_BODY, dumps, loads
@@ -148,6 +148,15 @@ class StoredResponses:
             self._held -= stored.size
 
 
+class _Parsed(NamedTuple):
+    """A stored response, with its items by their ids: a request may refer to each of them."""
+
+    items: list[JsonObject]
+    output: list[JsonObject]
+    items_by_id: dict[str, JsonObject]
+    output_by_id: dict[str, JsonObject]
+
+
 @dataclass(slots=True)
 class _Reader:
     """Reads what one request refers to: each response once, and no more than a body may hold."""
@@ -155,7 +164,7 @@ class _Reader:
     store: StoredResponses
     owner: str
     read: int = 0
-    _parsed: dict[str, tuple[list[JsonObject], list[JsonObject]]] = field(default_factory=dict)
+    _parsed: dict[str, _Parsed] = field(default_factory=dict)
 
     def conversation(self, response_id: str) -> list[Any]:
         """The input and the output of the response and of all before it, oldest first. Raises NotFound."""
@@ -163,15 +172,15 @@ class _Reader:
         next_id: str | None = response_id
         while next_id:
             stored = self.store._find(self.owner, next_id, "previous_response_id")
-            items, output = self._response(next_id)
+            parsed = self._response(next_id)
             self._count(stored.size)
-            followed = [self.followed(item, "previous_response_id") for item in items]
-            turns.append([*followed, *output])
+            followed = [self.followed(item, "previous_response_id") for item in parsed.items]
+            turns.append([*followed, *parsed.output])
             next_id = stored.parent
         return [item for turn in reversed(turns) for item in turn]
 
     def own_items(self, response_id: str) -> list[JsonObject]:
-        return self._response(response_id)[0]
+        return self._response(response_id).items
 
     def followed(self, item: Any, param: str) -> Any:
         """`item`, or what it refers to; None for reasoning that is not kept: it may be left out of any request."""
@@ -194,20 +203,21 @@ class _Reader:
             code="item_not_found",
         )
         try:
-            items, output = self._response(f"resp_{owned}")
+            parsed = self._response(f"resp_{owned}")
         except NotFound:
             raise lost from None
-        among = items if place.startswith(_INPUT) else output
-        found = next((item for item in among if item.get("id") == item_id), None)
+        among = parsed.items_by_id if place.startswith(_INPUT) else parsed.output_by_id
+        found = among.get(item_id)
         if found is None:
             raise lost
         return found
 
-    def _response(self, response_id: str) -> tuple[list[JsonObject], list[JsonObject]]:
+    def _response(self, response_id: str) -> _Parsed:
         if response_id not in self._parsed:
             stored = self.store._find(self.owner, response_id, "previous_response_id")
             items = _with_ids(loads(stored.items), response_id)
-            self._parsed[response_id] = items, loads(stored.response)["output"]
+            output = loads(stored.response)["output"]
+            self._parsed[response_id] = _Parsed(items, output, _by_id(items), _by_id(output))
         return self._parsed[response_id]
 
     def _count(self, size: int) -> None:
@@ -232,6 +242,11 @@ def _items(given: Any) -> list[Any]:
         raise BadRequest("expected a string or a list with at least one item", param="input")
     text = {"type": "input_text", "text": given}
     return [{"type": "message", "role": "user", "content": [text]}] if given else []
+
+
+def _by_id(items: list[JsonObject]) -> dict[str, JsonObject]:
+    """The first item of each id; a client's own id may be anything."""
+    return {item["id"]: item for item in reversed(items) if isinstance(item.get("id"), str)}
 
 
 def _with_ids(items: list[Any], response_id: str) -> list[JsonObject]:
