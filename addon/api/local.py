@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from urllib.parse import parse_qsl
 
@@ -30,7 +31,12 @@ MAIN_PATHS = (
     "/dashboard",
 )
 CORS_METHODS = "POST, GET, DELETE, OPTIONS"
-CORS_HEADERS = "Content-Type, Authorization, x-api-key, anthropic-version, anthropic-beta"
+CORS_HEADERS = ("content-type", "authorization", "x-api-key")
+CORS_PREFIXES = ("anthropic-", "x-stainless-", "openai-")
+"""Of headers that the SDKs of OpenAI and Anthropic send from a browser."""
+
+
+_HEADER_NAME = re.compile(r"[a-z0-9-]{1,64}")
 
 
 class LocalApi(LocalEndpoints):
@@ -59,7 +65,7 @@ class LocalApi(LocalEndpoints):
         if exchange.client.cors:
             headers = {
                 "access-control-allow-methods": CORS_METHODS,
-                "access-control-allow-headers": CORS_HEADERS,
+                "access-control-allow-headers": ", ".join(allowed_headers(flow.request)),
                 "access-control-max-age": "600",
             }
         return http.Response.make(204, b"", headers)
@@ -97,6 +103,13 @@ class LocalApi(LocalEndpoints):
             return json_response(openai_model(name))
         shown = name if name.lower() in self.aliases else catalogue.resolve(choice.id)
         return json_response(anthropic_model(shown, catalogue.get(choice.id)))
+
+
+def allowed_headers(request: http.Request) -> list[str]:
+    """Those that a page may send: what every client needs, and of what it asks for what the SDKs send."""
+    asked = request.headers.get("access-control-request-headers", "").lower().split(",")
+    more = {name.strip() for name in asked if name.strip().startswith(CORS_PREFIXES)}
+    return [*CORS_HEADERS, *sorted(name for name in more if _HEADER_NAME.fullmatch(name))]
 
 
 def is_anthropics(flow: http.HTTPFlow, exchange: Exchange) -> bool:

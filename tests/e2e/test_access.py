@@ -116,14 +116,22 @@ def test_web_pages_and_rebound_names_reach_nothing(headers: dict[str, str], worl
 
 def test_a_preflight_is_answered_for_allowed_origins_alone(world: World) -> None:
     def preflight(origin: str) -> httpx.Response:
-        headers = {"origin": origin, "access-control-request-method": "POST"}
+        asked = "anthropic-beta, X-Stainless-Lang,anthropic-dangerous-direct-browser-access, x-evil, x-stainless-="
+        headers = {
+            "origin": origin,
+            "access-control-request-method": "POST",
+            "access-control-request-headers": asked,
+        }
         return httpx.options(f"{world.proxy.url}/v1/chat/completions", headers=headers)
 
     allowed = preflight(LOCAL["origin"])
     assert allowed.status_code == 204
     assert allowed.headers["access-control-allow-origin"] == LOCAL["origin"]
     assert "origin" in allowed.headers["vary"].lower()
-    assert "authorization" in allowed.headers["access-control-allow-headers"].lower()
+    assert allowed.headers["access-control-allow-headers"] == (
+        "content-type, authorization, x-api-key, anthropic-beta, anthropic-dangerous-direct-browser-access, "
+        "x-stainless-lang"
+    )
     assert "access-control-allow-private-network" not in allowed.headers
     assert "access-control-allow-origin" not in preflight("https://evil.example").headers
     assert world.untouched
