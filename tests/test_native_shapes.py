@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from mitmproxy import http
 
@@ -107,8 +108,14 @@ def bodies(draw: Draw) -> dict[str, Any]:
     fields = {
         "max_tokens": st.integers(),
         "tool_choice": st.just({"type": "any"}),
-        "thinking": st.just({"type": "enabled", "budget_tokens": 2000}),
-        "output_config": st.just({"effort": "low"}),
+        "thinking": st.fixed_dictionaries(
+            {
+                "type": st.sampled_from(("enabled", "adaptive", "disabled")),
+                "budget_tokens": st.just(2000),
+            },
+            optional={"display": st.just("omitted")},
+        ),
+        "output_config": st.fixed_dictionaries({"effort": st.sampled_from(("low", "x"))}),
         "temperature": ANYTHING,
         "stream": st.booleans(),
         "metadata": ANYTHING,
@@ -117,15 +124,37 @@ def bodies(draw: Draw) -> dict[str, Any]:
     }
     lists = {"system": block, "tools": block}
     models = ("claude-opus-4-8", "claude-sonnet-4-5", "claude-opus-5-high")
-    return {
-        "model": draw(st.sampled_from(models)),
+    drawn = {
         "messages": many(draw, message, 20),
         **{name: many(draw, make, 3) for name, make in lists.items() if draw(st.booleans())},
         **some(draw, fields),
     }
+    made = copy.deepcopy(drawn)
+    for holder, key in draw(
+        st.lists(st.sampled_from(list(leaves(made)) or [({}, "")]), max_size=2)
+    ):
+        holder[key] = None
+    return {"model": draw(st.sampled_from(models)), **made}
+
+
+def leaves(value: Any) -> Iterator[tuple[Any, Any]]:
+    """What holds each value that is neither a list nor an object, and its place in there."""
+    pairs = value.items() if isinstance(value, dict) else enumerate(value)
+    for key, inner in pairs:
+        if isinstance(inner, dict | list):
+            yield from leaves(inner)
+        else:
+            yield value, key
 
 
 PLAIN = {"PROMPT_CACHE": "off", "CONTEXT_STRATEGY": "none"}
+LONG = {
+    "model": "claude-opus-4-8",
+    "max_tokens": 9000,
+    "messages": [
+        {"role": role, "content": "a word " * 50} for role in ("user", "assistant") * 10 + ("user",)
+    ],
+}
 SHORT = {"CONTEXT_STRATEGY": "trim", "CONTEXT_MAX_TOKENS": "100", "CONTEXT_TARGET_TOKENS": "50"}
 
 
@@ -169,6 +198,7 @@ async def test_by_key_and_with_nothing_to_do_the_bytes_are_the_clients(
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None
 )
 @given(bodies(), st.sampled_from(["default", "short"]))
+@example(LONG | {"thinking": {"type": "enabled", "budget_tokens": None}}, "short")
 async def test_every_body_is_sent_or_refused_by_name(
     paths: dict[str, RequestPath], body: dict[str, Any], which: str
 ) -> None:

@@ -256,7 +256,7 @@ def _below(limit: int) -> int:
 def _clamped(request: JsonObject, room: int) -> JsonObject:
     """`max_tokens` reduced to the room in the window: older models reject more."""
     asked = request.get("max_tokens")
-    budget = (request.get("thinking") or {}).get("budget_tokens", 0)
+    budget = (request.get("thinking") or {}).get("budget_tokens") or 0
     most = max(room, LEAST_OUTPUT, budget + 1)
     return {**request, "max_tokens": most} if isinstance(asked, int) and asked > most else request
 
