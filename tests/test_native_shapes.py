@@ -13,10 +13,13 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from mitmproxy import http
 
+from addon.claude.thinking import ThinkingOptions
 from addon.core.json_codec import loads
 from addon.core.json_splice import spliced
 from addon.exchange.state import Exchange
 from addon.stand_in.access import API_KEY, OAUTH_TOKEN
+from addon.translation.to_anthropic.native import Refused, is_readable, mended
+from tests.claude.support import CATALOGUE
 from tests.damaged import MESSAGES, Sent
 from tests.test_fuzz import RequestPath
 
@@ -117,6 +120,8 @@ def bodies(draw: Draw) -> dict[str, Any]:
         ),
         "output_config": st.fixed_dictionaries({"effort": st.sampled_from(("low", "x"))}),
         "temperature": ANYTHING,
+        "top_p": ANYTHING,
+        "speed": ANYTHING,
         "stream": st.booleans(),
         "metadata": ANYTHING,
         "cache_control": st.sampled_from(MARKS),
@@ -177,6 +182,16 @@ def is_readable_utf8(body: dict[str, Any]) -> bytes:
     return json.dumps(body, ensure_ascii=False).encode("utf-8", "replace")
 
 
+REFUSALS = (
+    "effort",
+    "messages: text content blocks must be non-empty",
+    "`tool_use` ids",
+    "cache_control block must not come after",
+    "media type, but the image appears to be",
+)
+"""Words of which each asks for something else to be mended."""
+
+
 @settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None
 )
@@ -230,3 +245,16 @@ async def test_every_body_is_sent_or_refused_by_name(
     assert {name: sent[name] for name in untouched} == {
         name: given_body[name] for name in untouched
     }
+
+
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@given(bodies(), st.sampled_from(REFUSALS), st.sampled_from(("claude-opus-5", "claude-opus-4-5")))
+@example(LONG | {"output_config": {"effort": "x"}}, "effort", "claude-opus-5")
+@example(
+    LONG | {"thinking": {"type": "enabled", "budget_tokens": 2000}, "top_p": "x"},
+    "thinking",
+    "claude-opus-4-5",
+)
+def test_a_refused_body_is_mended_or_left(body: dict[str, Any], words: str, model: str) -> None:
+    if is_readable(body):
+        mended(Refused(body, CATALOGUE.get(model), words, frozenset()), ThinkingOptions())

@@ -40,7 +40,7 @@ def fix_native(
 ) -> Prepared:
     """A `/v1/messages` body that Anthropic refused, with what `model` does not accept replaced by the nearest thing
     that it does: kinds of thinking, budgets, efforts, sampling, forced tool use, speed. `betas`: the client's own beta
-    headers; the result's are those to add. Nothing in `request` is changed."""
+    headers; the result's are those to add. Nothing in `request` is changed. Raises BadRequest for an invalid level."""
     out = dict(request)
     if isinstance(out.get("thinking"), dict):
         _fix_thinking(out, model, options, betas)
@@ -146,5 +146,6 @@ def _sampling_refused(name: str, out: JsonObject, model: Model, *, budgeted: boo
     if name == "temperature":
         return budgeted and value != 1
     if name == "top_p":
-        return "temperature" in out or (budgeted and not 0.95 <= value <= 1)
+        number = isinstance(value, int | float)  # Anthropic's error names anything else
+        return "temperature" in out or (budgeted and number and not 0.95 <= value <= 1)
     return budgeted

@@ -11,6 +11,7 @@ from addon.claude.model import Model
 from addon.claude.thinking import ThinkingOptions
 from addon.claude.thinking_native import fields_changed, fix_native
 from addon.claude.thinking_request import ThinkingRequest
+from addon.core.errors import BadRequest
 from addon.core.types import JsonObject
 from addon.translation.to_anthropic.cache_marks import limit_cache_marks
 from addon.translation.to_anthropic.content import is_blank_text
@@ -126,7 +127,8 @@ class Mended(NamedTuple):
 
 
 def mended(refused: Refused, options: ThinkingOptions) -> Mended | None:
-    """The request without the fault that Anthropic's message names; None: it names none that can be mended here."""
+    """The request without the fault that Anthropic's message names; None: it names none that can be mended here,
+    or what would be changed is invalid in itself."""
     request, betas, change = refused.request, frozenset[str](), ""
     for words, mend in _MENDS:
         if words.search(refused.message):
@@ -134,7 +136,10 @@ def mended(refused: Refused, options: ThinkingOptions) -> Mended | None:
             break
     else:
         if _PARAMETERS.search(refused.message):
-            prepared = fix_native(request, refused.model, options, betas=refused.betas)
+            try:
+                prepared = fix_native(request, refused.model, options, betas=refused.betas)
+            except BadRequest:
+                return None
             request, betas = prepared.request, prepared.betas
             change = prepared.thinking_change
     names = fields_changed(refused.request, request)
