@@ -25,8 +25,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from mitmproxy import certs
 from mitmproxy.certs import CertStore
 
+from addon.context.tokens import vocabulary
 from tests.left_behind import STAYING
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -102,7 +104,7 @@ def _preloaded() -> socket.socket:
     ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, LONGEST)
     with theirs:
         process = subprocess.Popen(
-            [sys.executable, "-m", __name__, str(theirs.fileno())],
+            [sys.executable, "-m", __name__, str(theirs.fileno()), certificate_authority()],
             cwd=ROOT,
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
@@ -120,12 +122,20 @@ def _preloaded() -> socket.socket:
 # ---- in the process that forks
 
 
-def serve(asked: socket.socket) -> None:
-    """Until nobody can ask any more."""
+def prepare(authority: Path) -> None:
+    """What each start would do anew is done here once, and every child has it."""
     for name in LOADED:
         importlib.import_module(name)
     for module in pkgutil.walk_packages(importlib.import_module("addon").__path__, "addon."):
         importlib.import_module(module.name)
+    certs.load_pem_private_key = functools.cache(certs.load_pem_private_key)
+    vocabulary._encoding = functools.cache(vocabulary._encoding)
+    CertStore.from_store(authority, "mitmproxy", 2048)
+    vocabulary.Vocabulary().load()
+
+
+def serve(asked: socket.socket) -> None:
+    """Until nobody can ask any more."""
     gc.freeze()  # a child that collects garbage would copy all of this memory
     running: dict[int, tuple[int, socket.socket]] = {}  # by the child's pidfd
     with selectors.DefaultSelector() as selector:
@@ -189,4 +199,5 @@ def _run(_: object, command: Sequence[str]) -> NoReturn:
 
 
 if __name__ == "__main__":
+    prepare(Path(sys.argv[2]))
     serve(socket.socket(fileno=int(sys.argv[1])))

@@ -49,6 +49,7 @@ def findings(ended: subprocess.CompletedProcess[str]) -> dict[str, Any]:
     return {found["check"]: found for found in json.loads(ended.stdout)["findings"]}
 
 
+@pytest.mark.thorough
 def test_a_well_installation_is_all_ok(env: dict[str, str], fake: FakeAnthropic) -> None:
     ended = doctor(env)
     lines = ended.stdout.partition("\n\n")[0].splitlines()
@@ -100,6 +101,7 @@ def scripted_tool_call(fake: FakeAnthropic) -> None:
     )
 
 
+@pytest.mark.thorough
 def test_live_says_its_cost_and_asks_twice(env: dict[str, str], fake: FakeAnthropic) -> None:
     scripted_tool_call(fake)
     ended = doctor(env, "--live")

@@ -56,6 +56,7 @@ def test_a_full_disk_under_the_output_ends_nothing_and_is_told(start_proxy: Star
         assert proxy.stop() == 0
 
 
+@pytest.mark.thorough
 def test_a_full_disk_under_the_flow_file_costs_flows_and_no_request(
     start_proxy: StartProxy,
 ) -> None:
@@ -67,6 +68,7 @@ def test_a_full_disk_under_the_flow_file_costs_flows_and_no_request(
     assert any("flow file" in p and "No space left" in p for p in health["problems"])
 
 
+@pytest.mark.thorough
 def test_a_reader_that_is_gone_ends_nothing_and_is_told(start_proxy: StartProxy) -> None:
     with pipe() as (reader, writer):
         proxy = start_proxy(fork=False, stdout=writer)

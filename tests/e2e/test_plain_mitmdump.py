@@ -89,6 +89,7 @@ def test_bad_settings_are_named_together(fake: FakeAnthropic) -> None:
     assert not fake.connections
 
 
+@pytest.mark.thorough
 def test_each_says_what_is_allowed(fake: FakeAnthropic) -> None:
     code, output = refused_to_start({"OPENAI_BASE_URL": "no url", "PORT": "70000"}, fake)
     assert code != 0

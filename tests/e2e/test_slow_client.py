@@ -6,6 +6,8 @@ import json
 import socket
 import time
 
+import pytest
+
 from addon.stand_in.script import sse
 from tests.e2e.conftest import World
 from tests.e2e.proxy import chat
@@ -16,6 +18,7 @@ MEGABYTE = 2**20
 LONG = "x" * (24 * MEGABYTE)
 
 
+@pytest.mark.thorough
 def test_upstream_waits_for_a_client_that_does_not_read(world: World) -> None:
     world.fake.script(sse(stream_of(message(text(LONG)), piece=65_536)))
     with socket.create_connection(("127.0.0.1", world.proxy.port), timeout=30) as client:

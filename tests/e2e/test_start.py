@@ -122,6 +122,7 @@ def test_a_venv_without_pip_as_uv_makes_it_gets_pip(tree: Path) -> None:
     assert "Making" not in ended.stdout
 
 
+@pytest.mark.thorough
 def test_without_internet_the_installation_says_so_and_is_tried_again(tree: Path) -> None:
     add(tree, "python3.13", THIS_PYTHON)
     (tree / "requirements.txt").write_text("--no-index\nmitmproxy>=99\n")
@@ -132,6 +133,7 @@ def test_without_internet_the_installation_says_so_and_is_tried_again(tree: Path
         assert "Is this machine online?" in ended.stderr
 
 
+@pytest.mark.thorough
 def test_a_symlink_elsewhere_leaves_the_venv_there_alone(tree: Path) -> None:
     add(tree, "python3.13", THIS_PYTHON)
     elsewhere = tree.parent / "project"

@@ -291,6 +291,7 @@ def test_without_cloudflared_nothing_starts(start: Start) -> None:
     assert "[proxy]" not in running.text
 
 
+@pytest.mark.thorough
 @pytest.mark.usefixtures("cloudflared")
 def test_a_proxy_that_does_not_start_is_said(start: Start, env: dict[str, str]) -> None:
     (Path(env["CCPROXY_HOME"])).mkdir()
