@@ -312,18 +312,34 @@ def test_other_encodings_are_a_415(encoding: str, world: World) -> None:
     refused(world, raw.post(chat(), f"Content-Encoding: {encoding}", CLOSE), 415)
 
 
+MALFORMED = [
+    b"", b"null", b"[]", b"1", b'"x"', b"{", b"\xff\xfe", b'{"a":NaN}', b"[" * 100_000,
+    b'{"model":' + b"9" * 5000 + b"}", b'{"model":"\\ud800"}',
+    b'{"model":["claude-opus-4-8"],"messages":[{"role":"user","content":"x"}]}',
+    b"\x1f\x8b" + bytes(20),
+]  # fmt: skip
+MISSHAPEN = [
+    b'{"model":"claude-opus-4-8"}',
+    b'{"model":"claude-opus-4-8","messages":{}}',
+    b'{"model":"claude-opus-4-8","messages":[1]}',
+    b'{"model":"claude-opus-4-8","messages":[{"role":"user","content":{"a":1}}]}',
+]
+OPENAI = ["/v1/chat/completions", "/v1/responses"]
+
+
+@pytest.mark.parametrize("body", MISSHAPEN, ids=lambda body: repr(body[:48]))
+def test_a_misshapen_native_body_is_anthropics_to_refuse(body: bytes, world: World) -> None:
+    assert (
+        raw.status_of(raw.exchange(world.proxy, raw.post(body, CLOSE, path="/v1/messages"))) == 400
+    )
+    assert not world.untouched
+
+
 @pytest.mark.parametrize(
-    "body",
-    [
-        b"", b"null", b"[]", b"1", b'"x"', b"{", b"\xff\xfe", b'{"a":NaN}', b"[" * 100_000,
-        b'{"model":' + b"9" * 5000 + b"}", b'{"model":"\\ud800"}', b'{"model":"claude-opus-4-8"}',
-        b'{"model":"claude-opus-4-8","messages":{}}', b'{"model":"claude-opus-4-8","messages":[1]}',
-        b'{"model":"claude-opus-4-8","messages":[{"role":"user","content":{"a":1}}]}',
-        b'{"model":["claude-opus-4-8"],"messages":[{"role":"user","content":"x"}]}',
-        b"\x1f\x8b" + bytes(20),
-    ],
-    ids=lambda body: repr(body[:24]),
-)  # fmt: skip
-@pytest.mark.parametrize("path", ["/v1/messages", "/v1/chat/completions", "/v1/responses"])
+    ("path", "body"),
+    [(path, body) for path in ["/v1/messages", *OPENAI] for body in MALFORMED]
+    + [(path, body) for path in OPENAI for body in MISSHAPEN],
+    ids=lambda value: value if isinstance(value, str) else repr(value[:48]),
+)
 def test_malformed_bodies_are_a_400(path: str, body: bytes, world: World) -> None:
     refused(world, raw.post(body, CLOSE, path=path), 400, 404)
