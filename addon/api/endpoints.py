@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from mitmproxy import http
 
-from addon.core.errors import CCProxyError
+from addon.core.errors import BadRequest, CCProxyError
 from addon.core.json_codec import dumps, read_body
 from addon.core.types import JsonObject
 from addon.exchange.state import Exchange, Exchanges
@@ -53,3 +53,13 @@ def posted(flow: http.HTTPFlow) -> JsonObject:
 def query(flow: http.HTTPFlow, name: str) -> str | None:
     values = parse_qs(urlsplit(flow.request.path).query, keep_blank_values=True).get(name)
     return values[-1] if values else None
+
+
+def page_limit(given: str | None, usual: int, largest: int) -> int:
+    """The `limit` of a list's page. Raises BadRequest."""
+    if given is None:
+        return usual
+    # Python refuses to read thousands of digits
+    if not given.isdecimal() or len(given) > 9 or not 1 <= int(given) <= largest:
+        raise BadRequest(f"limit: must be a number from 1 to {largest}", param="limit")
+    return int(given)

@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol
 
+from addon.api.endpoints import page_limit
 from addon.claude.catalogue import EFFORTS, Catalogue
 from addon.claude.model import Model
 from addon.claude.names import parse
@@ -66,16 +67,14 @@ class _Page(NamedTuple):
 
 
 def _page(names: list[str], query: Mapping[str, str]) -> _Page:
-    limit = query.get("limit", str(MOST_MODELS))
-    if not limit.isdecimal() or not 1 <= int(limit) <= MOST_MODELS:
-        raise BadRequest(f"limit: must be a number from 1 to {MOST_MODELS}", param="limit")
+    limit = page_limit(query.get("limit"), MOST_MODELS, MOST_MODELS)
     start, end = 0, len(names)
     if "after_id" in query:
         start = _index(names, query, "after_id") + 1
     if "before_id" in query:
         end = _index(names, query, "before_id")
-        return _Page(names[max(start, end - int(limit)) : end], more=end - int(limit) > start)
-    return _Page(names[start : start + int(limit)], more=start + int(limit) < end)
+        return _Page(names[max(start, end - limit) : end], more=end - limit > start)
+    return _Page(names[start : start + limit], more=start + limit < end)
 
 
 def _index(names: list[str], query: Mapping[str, str], name: str) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mitmproxy import http
 
-from addon.api.endpoints import LocalEndpoints, json_response, query
+from addon.api.endpoints import LocalEndpoints, json_response, page_limit, query
 from addon.core.errors import BadRequest
 from addon.core.types import JsonObject
 from addon.exchange.routes import response_id_in
@@ -43,7 +43,7 @@ class ResponsesApi(LocalEndpoints):
             items = items[::-1]
         if after := query(flow, "after"):
             items = _after(items, after)
-        limit = _limit(query(flow, "limit"))
+        limit = page_limit(query(flow, "limit"), USUAL_PAGE, LARGEST_PAGE)
         page = items[:limit]
         return json_response(
             {
@@ -61,11 +61,3 @@ def _after(items: list[JsonObject], item_id: str) -> list[JsonObject]:
     if not places:
         raise BadRequest(f"no item {item_id[:100]}", param="after")
     return items[places[0] + 1 :]
-
-
-def _limit(given: str | None) -> int:
-    if given is None:
-        return USUAL_PAGE
-    if not (given.isdecimal() and len(given) <= 3 and 1 <= int(given) <= LARGEST_PAGE):
-        raise BadRequest(f"expected 1 to {LARGEST_PAGE}", param="limit")
-    return int(given)

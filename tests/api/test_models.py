@@ -70,7 +70,15 @@ def test_the_list_comes_in_pages(query: dict[str, str], shown: list[str], more: 
 
 
 @pytest.mark.parametrize(
-    "query", [{"limit": "0"}, {"limit": "x"}, {"limit": "1001"}, {"after_id": "x"}]
+    "query",
+    [
+        {"limit": "0"},
+        {"limit": "x"},
+        {"limit": "1001"},
+        {"limit": "9" * 5000},  # more digits than Python reads
+        {"limit": ""},
+        {"after_id": "x"},
+    ],
 )
 def test_a_page_that_is_none_is_refused_by_name(query: dict[str, str]) -> None:
     with pytest.raises(BadRequest) as refused:

@@ -124,6 +124,7 @@ def test_it_is_told_apart_who_asks(world: World) -> None:
         ("/v1/responses/ID?stream=true", 400, "stream"),
         ("/v1/responses/ID/input_items?limit=0", 400, "limit"),
         ("/v1/responses/ID/input_items?limit=101", 400, "limit"),
+        (f"/v1/responses/ID/input_items?limit={'9' * 5000}", 400, "limit"),
         ("/v1/responses/ID/input_items?after=x", 400, "after"),
         ("/v1/responses/ID/other", 404, None),
         ("/responses/ID/", 200, None),
