@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 from io import BytesIO, FileIO
 
 from mitmproxy import ctx, flow
@@ -34,24 +35,29 @@ class FlowFile:
         except OSError as error:
             self.dropped += 1
             reason = error.strerror or str(error)
-            self.problem = f"{self.name}: {self.dropped} flows could not be written: {reason}."
+            flows = "1 flow" if self.dropped == 1 else f"{self.dropped} flows"
+            self.problem = f"{self.name}: {flows} could not be written: {reason}."
         else:
             self.problem = None
         self.save.active_flows.discard(flow)
 
 
 def append(stream: FilteredFlowWriter, flow: flow.Flow) -> None:
-    """Write all of it or nothing: whoever reads the file stops at half a flow. Raises OSError."""
+    """Write all of it or nothing, except to a pipe: whoever reads the file stops at half a flow. Raises OSError."""
     whole = BytesIO()
     FilteredFlowWriter(whole, stream.flt).add(flow)
     # past the buffer: what a failure leaves in there would be written behind the next flow
     file, left = FileIO(stream.fo.fileno(), "wb", closefd=False), whole.getbuffer()
-    start = file.tell()
+    start = file.tell() if file.seekable() else None  # a pipe has no position
     try:
         while left:
-            left = left[file.write(left) :]
+            written = file.write(left)
+            if written is None:
+                raise BlockingIOError(errno.EAGAIN, "nobody reads it")
+            left = left[written:]
     except OSError:
-        with contextlib.suppress(OSError):  # it is a device
-            file.seek(start)
-            file.truncate()
+        if start is not None:
+            with contextlib.suppress(OSError):  # it is a device
+                file.seek(start)
+                file.truncate()
         raise

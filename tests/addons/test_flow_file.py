@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,10 +11,10 @@ from pathlib import Path
 import pytest
 from mitmproxy import flow
 from mitmproxy.addons.save import Save
-from mitmproxy.io import read_flows_from_paths
+from mitmproxy.io import FilteredFlowWriter, FlowReader, read_flows_from_paths
 from mitmproxy.test import tflow
 
-from addon.addons.flow_file import FlowFile
+from addon.addons.flow_file import FlowFile, append
 from tests.masters import addon_context
 
 
@@ -71,7 +72,28 @@ def test_half_a_flow_is_taken_back_and_what_comes_after_can_be_read(tmp_path: Pa
 def test_a_full_device_ends_nothing(tmp_path: Path) -> None:
     with saving_to("/dev/full") as (save, file):
         pass_by(save)
-    assert "No space left on device" in (file.problem or "")
+    assert file.problem == "flow file: 1 flow could not be written: No space left on device."
+
+
+def test_a_pipe_gets_its_flows(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    # O_RDWR: opening does not wait for the other end
+    reader = os.open(tmp_path / "pipe", os.O_RDWR | os.O_NONBLOCK)
+    with saving_to(tmp_path / "pipe") as (save, file):
+        seen = pass_by(save)
+        assert file.problem is None
+    with os.fdopen(reader, "rb") as pipe:
+        assert next(FlowReader(pipe).stream()).id == seen.id
+
+
+def test_a_pipe_that_nobody_empties_costs_the_flow_and_does_not_spin() -> None:
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    with os.fdopen(reader, "rb"), os.fdopen(writer, "wb") as full:
+        full.raw.write(bytes(2**20))
+        file = FilteredFlowWriter(full, None)
+        with pytest.raises(BlockingIOError):
+            append(file, tflow.tflow(resp=True))
 
 
 def test_the_next_days_file_that_can_not_be_opened_is_tried_again(
