@@ -100,10 +100,10 @@ class BackgroundWriter:
                 self._changed.wait()
             if not self._waiting and (self._failing or not self._unreported):
                 return None
-            lines = b"".join(self._waiting)
-            self._waiting.clear()
+            # before they are joined: a warning that the garbage collector prints meanwhile waits for the next time
+            waiting, self._waiting = self._waiting, deque()
             self._waiting_bytes = 0
-            return lines
+            return b"".join(waiting)
 
     def _write_all(self, lines: bytes) -> None:
         with self._changed:

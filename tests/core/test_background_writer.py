@@ -208,6 +208,28 @@ def test_a_stream_in_the_background_is_as_the_one_before(tmp_path: Path) -> None
     ]
 
 
+class Warns(bytes):
+    """Prints while it is read, as the garbage collector may."""
+
+    writer: BackgroundWriter
+
+    def __buffer__(self, flags: int) -> memoryview:
+        self.writer.put(b"a warning\n")
+        return super().__buffer__(flags)
+
+
+def test_what_is_printed_while_lines_are_joined_is_written(start: Start, disk: Disk) -> None:
+    writer = start()
+    lines = Warns(b"first\n")
+    lines.writer = writer
+    with writer._changed:
+        writer.put(b"before\n")  # a single line is not joined
+        writer.put(lines)
+    wait_for(lambda: len(disk.lines) >= 2)
+    writer.close()
+    assert disk.lines == ["before", "first", "a warning"]
+
+
 def test_many_threads_lose_no_line(tmp_path: Path) -> None:
     path = tmp_path / "log"
     with path.open("w", encoding="utf-8") as before:
