@@ -103,7 +103,7 @@ class Load:
     def body(self, kind: str, text: str, dialect: str) -> dict[str, Any]:
         model = "gpt-5" if kind == "passed" else self.rng.choice(MODELS)
         if kind == "malformed":
-            return {"model": model, "messages": 5, "input": 5}
+            return {"model": [model], "messages": 5, "input": 5}
         match dialect:
             case "chat":
                 thinks = kind == "thinks"
