@@ -7,7 +7,6 @@ rule. An assistant's turn may come first, and its text may be blank: recorded re
 from __future__ import annotations
 
 import base64
-import binascii
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -67,9 +66,12 @@ def _check_base64(source: JsonObject, at: str) -> None:
             "Input should be 'image/jpeg', 'image/png', 'image/gif' or 'image/webp'",
             f"{at}.media_type",
         )
+    if source.get("data") is None:
+        missing = "Input should be a valid string" if "data" in source else "Field required"
+        raise invalid(missing, f"{at}.data")
     try:
         data = base64.b64decode(source["data"], validate=True)
-    except binascii.Error as error:
+    except ValueError as error:  # binascii.Error, or letters beyond ASCII
         raise Refusal(400, f"{at}.data: Invalid base64 data") from error
     if len(source["data"]) > MOST_IMAGE_BYTES:
         raise invalid(

@@ -52,7 +52,7 @@ def tool(name: str | None = "f", **fields: Any) -> dict[str, Any]:
     return {"name": name, "input_schema": OBJECT, **fields}
 
 
-def image(media_type: str = "image/png", data: str = PNG) -> dict[str, Any]:
+def image(media_type: str = "image/png", data: Any = PNG) -> dict[str, Any]:
     return {
         "type": "image",
         "source": {"type": "base64", "media_type": media_type, "data": data},
@@ -676,6 +676,18 @@ REFUSED: list[tuple[str, dict[str, Any], str, dict[str, Any]]] = [
     ),
     ("broken base64", says(user(image(data="%%%"))), "Invalid base64", says(user(image()))),
     (
+        "null for base64",
+        says(user(image(data=None))),
+        "base64.data: Input should be a valid string",
+        says(user(image())),
+    ),
+    (
+        "no base64",
+        says(user({"type": "image", "source": {"type": "base64", "media_type": "image/png"}})),
+        "base64.data: Field required",
+        says(user(image())),
+    ),
+    (
         "http image",
         says(user(linked("http://a/b.png"))),
         "Only HTTPS",
@@ -912,6 +924,15 @@ BLOCK = st.builds(
     st.sampled_from(KINDS),
     st.dictionaries(st.sampled_from(NAMES), ANYTHING, max_size=4),
 )
+SOURCE = st.fixed_dictionaries(
+    {"type": st.sampled_from(["base64", "url", "file"]) | ANYTHING},
+    optional={
+        "media_type": st.just("image/png") | ANYTHING,
+        "data": st.sampled_from([PNG, JPEG, "é", None]) | ANYTHING,
+        "url": ANYTHING,
+    },
+)
+IMAGE = st.builds(lambda source: {"type": "image", "source": source}, SOURCE)
 FIELDS = st.sampled_from(sorted((KEYS | BETA_KEYS.keys()) - {"model", "stream"}))
 
 
@@ -922,6 +943,6 @@ def test_whatever_a_field_holds_is_judged(model: str, field: str, value: Any) ->
     assert refusal_of(on(model, **{field: value}), betas=betas) != ""
 
 
-@given(role=st.sampled_from(["user", "assistant"]), content=st.lists(BLOCK, max_size=2))
+@given(role=st.sampled_from(["user", "assistant"]), content=st.lists(BLOCK | IMAGE, max_size=2))
 def test_whatever_a_message_holds_is_judged(role: str, content: Any) -> None:
     assert refusal_of(says(user("a"), {"role": role, "content": content}, user("b"))) != ""
