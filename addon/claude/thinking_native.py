@@ -64,7 +64,10 @@ def fix_native(
 
 
 def only_the_name_asks(request: JsonObject, choice: ModelChoice) -> bool:
-    """Whether thinking is asked for by the model's name and by nothing in the body."""
+    """Whether thinking is asked for by the model's name and by nothing in the body. With `max_tokens: 0`, which only
+    warms the cache, nothing is thought."""
+    if request.get("max_tokens") == 0:
+        return False
     named = choice.effort is not None or choice.thinking is not None
     effort = (request.get("output_config") or {}).get("effort")
     return named and request.get("thinking") is None and effort is None

@@ -255,6 +255,7 @@ def test_speed_goes_where_it_does_not_exist() -> None:
         ("claude-opus-5-high", {"thinking": {"type": "disabled"}}, False),
         ("claude-opus-5-high", {"output_config": {"effort": "low"}}, False),
         ("claude-opus-5", {}, False),
+        ("claude-opus-5-high", {"max_tokens": 0}, False),
     ],
 )
 def test_a_name_that_asks_for_thinking_gives_way_to_the_body(
