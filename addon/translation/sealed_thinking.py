@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import zlib
 from base64 import b64decode
 from typing import Any
 
@@ -49,14 +50,22 @@ def is_complete_thinking(block: Any) -> bool:
 
 def encode_summary(text: str) -> str:
     """A summary as the `encrypted_content` of a `compaction` item: it works after a restart, too."""
-    return _SUMMARY_PREFIX + base64.b64encode(text.encode("utf-8", "replace")).decode()
+    content = text.encode("utf-8", "replace")
+    return _SUMMARY_PREFIX + base64.b64encode(_checksum(content) + content).decode()
 
 
 def decode_summary(encrypted_content: Any) -> str | None:
-    """None: it was not made here."""
+    """None: it was not made here, or is not whole."""
     if not isinstance(encrypted_content, str) or not encrypted_content.startswith(_SUMMARY_PREFIX):
         return None
     try:
-        return b64decode(encrypted_content[len(_SUMMARY_PREFIX) :], validate=True).decode()
+        sealed = b64decode(encrypted_content[len(_SUMMARY_PREFIX) :], validate=True)
+        checksum, content = sealed[:4], sealed[4:]
+        return content.decode() if checksum == _checksum(content) else None
     except ValueError:
         return None
+
+
+def _checksum(content: bytes) -> bytes:
+    """Base64 that a client has cut may still be valid; half a summary must not pass for the whole."""
+    return zlib.crc32(content).to_bytes(4)

@@ -136,7 +136,7 @@ def _summary(item: JsonObject) -> JsonObject:
     summary = decode_summary(item.get("encrypted_content"))
     if summary is None:
         raise BadRequest(
-            "was not made by this proxy, so that only its maker can read it",
+            "was not made by this proxy, so that only its maker can read it, or is not whole",
             param="encrypted_content",
         )
     return text_block(f"Summary of the conversation before:\n\n{summary}")

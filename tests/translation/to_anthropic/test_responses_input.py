@@ -325,6 +325,14 @@ def test_a_summary_made_elsewhere_is_refused(sealed: str | None) -> None:
     assert refusal.value.param == "input[1].encrypted_content"
 
 
+def test_a_summary_that_was_cut_is_refused() -> None:
+    sealed = encode_summary("Grüße, wie es war")
+    for length in range(len(sealed)):
+        with pytest.raises(BadRequest, match="not whole") as refusal:
+            responses([{"type": "compaction", "encrypted_content": sealed[:length]}])
+        assert refusal.value.param == "input[0].encrypted_content"
+
+
 @pytest.mark.parametrize(
     ("fields", "param"),
     [
