@@ -8,11 +8,11 @@ import socket
 import subprocess
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Literal, NoReturn
 
 import httpx
 
+from addon.cli.main import program
 from addon.core.environment import ROOT, environment, inherited
 from addon.core.own_http import sync_client
 from addon.core.secret import keep_secret
@@ -29,17 +29,16 @@ OURS = "x-ccproxy-source"
 type Listener = Literal["nobody", "ccproxy", "another program"]
 
 
-def command(program: str, settings: Settings, arguments: list[str]) -> list[str]:
-    """The command line of `program`: mitmdump or mitmweb."""
-    executable = Path(sys.executable).with_name(program)
-    line = [str(executable), "-s", str(ROOT / "ccproxy_addon.py")]
+def command(tool: str, settings: Settings, arguments: list[str]) -> list[str]:
+    """The command line of `tool`: mitmdump or mitmweb."""
+    line = [*mitmproxys(tool), "-s", str(ROOT / "ccproxy_addon.py")]
     if not has_mode(arguments):
         line += ["--mode", f"reverse:{settings.upstream_url}@127.0.0.1:{settings.port}"]
         if _port_is_free("::1", settings.port):
             line += ["--mode", f"reverse:{settings.upstream_url}@::1:{settings.port}"]
     # lazy: the sockets are open before the script is loaded, and nothing may be sent upstream before that
     wanted = {"connection_strategy": "lazy"}
-    if program == "mitmweb":
+    if tool == "mitmweb":
         line.append("--no-web-open-browser")
         wanted["store_streamed_bodies"] = "true"
     if any(a in QUIET for a in arguments):
@@ -51,17 +50,27 @@ def command(program: str, settings: Settings, arguments: list[str]) -> list[str]
     return line + arguments
 
 
+def mitmproxys(tool: str) -> list[str]:
+    """Calls `tool` by its function: the script of that name in .venv/bin has the path of the Python that it was
+    installed for, and does not start once the folder was moved."""
+    code = (
+        f"import sys; from mitmproxy.tools.main import {tool} as main;"
+        f" sys.argv[0] = {program()!r}; sys.exit(main())"
+    )
+    return [sys.executable, "-P", "-c", code]  # -P: modules of the current folder are not imported
+
+
 def has_mode(arguments: Sequence[str]) -> bool:
     return any(a in ("--mode", "-m") or a.startswith("--mode=") for a in arguments)
 
 
-def launch(program: str, settings: Settings, arguments: list[str]) -> NoReturn:
-    """Replaces this process with `program`. Exits with 1 and a message if the port is in use."""
+def launch(tool: str, settings: Settings, arguments: list[str]) -> NoReturn:
+    """Replaces this process with `tool`. Exits with 1 and a message if the port is in use."""
     taken = port_taken(settings.port)
     if taken:
         sys.stderr.write(taken + "\n")
         sys.exit(1)
-    line = command(program, settings, arguments)
+    line = command(tool, settings, arguments)
     if sys.platform == "win32":  # exec returns to the shell at once there
         sys.exit(subprocess.call(line, env=inherited(PYTHONUTF8="1")))  # noqa: S603 (our own interpreter's neighbour)
     os.execv(line[0], line)  # noqa: S606
@@ -145,11 +154,11 @@ def ensure_secret(settings: Settings) -> None:
 
 def main(given: Sequence[str] | None = None) -> NoReturn:
     """`given`: mitmdump or mitmweb, and its arguments; by default this process's own."""
-    program, *rest = sys.argv[1:] if given is None else given
+    tool, *rest = sys.argv[1:] if given is None else given
     arguments = rest if has_mode(rest) else with_port_as_setting(rest)
     settings = read_settings(arguments)
     ensure_secret(settings)
-    launch(program, settings, arguments)
+    launch(tool, settings, arguments)
 
 
 if __name__ == "__main__":

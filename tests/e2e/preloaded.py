@@ -194,6 +194,9 @@ def _run(_: object, command: Sequence[str]) -> NoReturn:
 
     if command[1:2] == ["-m"]:
         sys.exit(importlib.import_module(command[2]).main(command[3:]))
+    if command[1:3] == ["-P", "-c"]:
+        sys.argv = ["-c", *command[4:]]
+        exec(command[3], {})  # noqa: S102 - ours, by addon/cli/launch.py
     sys.argv = list(command)
     sys.exit(getattr(main, Path(command[0]).name)())
 

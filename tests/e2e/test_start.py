@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 
 import pytest
@@ -120,6 +121,27 @@ def test_a_venv_without_pip_as_uv_makes_it_gets_pip(tree: Path) -> None:
     ended = start(tree, "doctor")
     assert f"PROBE {tree / '.venv'} []" in ended.stdout, ended.stderr
     assert "Making" not in ended.stdout
+
+
+def test_a_checkout_that_was_moved_starts(tmp_path: Path) -> None:
+    """The scripts in .venv/bin name the Python of the old place."""
+    moved = tmp_path / "moved" / ".venv"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(moved)], check=True)
+    (site,) = moved.glob("lib/python*/site-packages")
+    (site / "installed.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    script = moved / "bin" / "mitmdump"
+    script.write_text(f"#!{tmp_path / 'old' / '.venv' / 'bin' / 'python'}\n")
+    script.chmod(0o755)
+    ended = subprocess.run(
+        [str(moved / "bin" / "python"), str(ROOT), "run", "--version"],
+        env={"HOME": str(tmp_path), "CCPROXY_ENV_FILE": "", "PORT": str(free_port())},
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert "Mitmproxy: 12." in ended.stdout
 
 
 @pytest.mark.thorough
