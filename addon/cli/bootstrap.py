@@ -14,6 +14,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TextIO
 
+from addon.cli.double_click import hold_window
+
 RUNTIME, TESTS = "requirements.txt", "requirements-dev.txt"
 OLDEST = (3, 12)
 LAST_LINES = 15
@@ -34,6 +36,7 @@ def prepare(root: Path, arguments: Sequence[str], *, with_tests: bool = False) -
         install(venv, root, TESTS if with_tests else RUNTIME)
     except SetUpFailed as error:
         sys.stderr.write(f"{error}\n")
+        hold_window()
         return 1
     return None
 

@@ -1,14 +1,20 @@
-"""start.bat opened by a double click: asks once about the tunnel, and keeps the window open when something is wrong."""
+"""start.bat opened by a double click: asks once about the tunnel, and keeps the window open when something is wrong.
+
+Imports the standard library only: installing the packages can fail, too.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from addon.core.environment import env_file, environment
-from addon.core.settings import Settings, SettingsError
+if TYPE_CHECKING:
+    from addon.core.settings import Settings
 
 BY_EXPLORER = re.compile(r'/c ""[^"]+\.bat" "$', re.IGNORECASE)
 """How `cmd` is called for it: the registry's command for a .bat is `"%1" %*`. A terminal's call ends in `""`, or has
@@ -20,15 +26,37 @@ VARIABLE = "DOUBLE_CLICK_TUNNEL"
 def start(run: Callable[[str], int]) -> int:
     """`run` the command that is meant, and return how it ended."""
     try:
-        variables = environment()
-        opened = BY_EXPLORER.search(variables.get("CCPROXY_OPENED_BY", "")) is not None
-        tunnel = opened and wants_tunnel(Settings.from_env(variables), env_file(), input)
-    except (EOFError, SettingsError):  # nobody to ask; what is wrong with the settings, `run` says
-        tunnel = False
-    ended = run("tunnel" if tunnel else "run")
-    if opened and ended != 0:
-        input("Press Enter to close this window.")
+        ended = run("tunnel" if by_explorer() and _asked_for_tunnel() else "run")
+    except SystemExit as error:  # how the launcher ends, with its message written
+        ended = error.code if isinstance(error.code, int) else 1
+    if ended != 0:
+        hold_window()
     return ended
+
+
+def by_explorer() -> bool:
+    # the process's own variable, from start.bat: a .env that can't be read must not matter here
+    return BY_EXPLORER.search(os.environ.get("CCPROXY_OPENED_BY", "")) is not None  # noqa: TID251
+
+
+def hold_window() -> None:
+    """Waits for Enter if Explorer opened the window: it closes when this process ends, with the error unread."""
+    if by_explorer():
+        with contextlib.suppress(EOFError):
+            input("Press Enter to close this window.")
+
+
+def _asked_for_tunnel() -> bool:
+    from addon.core.environment import env_file, environment
+    from addon.core.settings import Settings, SettingsError
+
+    try:
+        return wants_tunnel(Settings.from_env(environment()), env_file(), input)
+    except (
+        EOFError,
+        SettingsError,
+    ):  # nobody to ask; what is wrong with the settings, the command says
+        return False
 
 
 def wants_tunnel(settings: Settings, file: Path, ask: Callable[[str], str]) -> bool:

@@ -83,6 +83,7 @@ def test_nothing_that_is_installed_is_needed_to_help_and_install() -> None:
         "__main__.py",
         "addon/cli/main.py",
         "addon/cli/bootstrap.py",
+        "addon/cli/double_click.py",
         "addon/core/suggestions.py",
         "addon/core/version.py",
     )
@@ -95,6 +96,7 @@ def test_nothing_that_is_installed_is_needed_to_help_and_install() -> None:
                 known = name.partition(".")[0] in sys.stdlib_module_names
                 assert known or name in (
                     "addon.cli",
+                    "addon.cli.double_click",
                     "addon.cli.main",
                     "addon.core.suggestions",
                     "addon.core.version",
