@@ -109,6 +109,13 @@ MITMPROXY_OPTIONS = (
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    try:
+        return _main(arguments)
+    except KeyboardInterrupt:
+        return 130
+
+
+def _main(arguments: Sequence[str] | None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     _let_output_be_unicode()
     by_script = given[:1] == [BY_START_SCRIPT]
@@ -168,10 +175,7 @@ def _run(command: Command, rest: Sequence[str]) -> int:
         how = "./start.sh installs it" if CHECKOUT else "install ccproxy again"
         sys.stderr.write(f"The package {error.name} is missing: {how}.\n")
         return 1
-    try:
-        return int(module.main([*command.first, *rest]))
-    except KeyboardInterrupt:
-        return 130
+    return int(module.main([*command.first, *rest]))
 
 
 def _say(text: str) -> int:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import sysconfig
@@ -153,6 +155,25 @@ def test_without_internet_the_installation_says_so_and_is_tried_again(tree: Path
         assert ended.returncode == 1
         assert "No matching distribution found for mitmproxy>=99" in ended.stderr
         assert "Is this machine online?" in ended.stderr
+
+
+def test_ctrl_c_while_packages_are_installed_is_no_traceback(tree: Path) -> None:
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(tree / ".venv")], check=True)
+    (site,) = (tree / ".venv").glob("lib/python*/site-packages")
+    (site / "pip.py").write_text("import time\ntime.sleep(60)\n")
+    process = subprocess.Popen(
+        [str(tree / "start.sh"), "doctor"],
+        env={"PATH": str(tree.parent / "bin"), "HOME": str(tree.parent)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert process.stdout
+    assert "Installing" in process.stdout.readline()
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal sends it: pip gets it too
+    _, errors = process.communicate(timeout=30)
+    assert (process.returncode, errors) == (130, "")
 
 
 @pytest.mark.thorough
