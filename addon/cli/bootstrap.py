@@ -57,15 +57,12 @@ def make(venv: Path) -> Path:
         return python
     if venv.is_symlink():
         raise SetUpFailed(f"{venv} leads to a folder without a usable Python. Remove that link.")
-    base = Path(sys.executable)
-    if base.is_relative_to(
-        venv
-    ):  # one without its settings, which does not know that it is in there
-        base = base.resolve()
+    if venv.exists() and not (venv / "pyvenv.cfg").is_file():
+        raise SetUpFailed(f"{venv} is not a virtual environment. Move it away, or remove it.")
     if venv.exists():
         shutil.rmtree(venv)
     _say(f"Making {venv} with Python {sys.version.split()[0]} ...")
-    made = subprocess.run([str(base), "-m", "venv", str(venv)], check=False)  # noqa: S603
+    made = subprocess.run([sys.executable, "-m", "venv", str(venv)], check=False)  # noqa: S603
     if made.returncode != 0 or not _works(python):
         shutil.rmtree(venv, ignore_errors=True)
         raise SetUpFailed(

@@ -111,11 +111,29 @@ def test_a_first_start_installs_and_a_second_does_not(tree: Path) -> None:
     assert "Installing" in start(tree, "doctor").stdout
 
 
-def test_a_venv_that_lost_its_settings_is_made_anew(tree: Path) -> None:
+def test_a_venv_without_a_usable_python_is_made_anew(tree: Path) -> None:
     subprocess.run([sys.executable, "-m", "venv", str(tree / ".venv")], check=True)
-    (tree / ".venv" / "pyvenv.cfg").unlink()
+    (tree / ".venv" / "pyvenv.cfg").write_text("home = /nowhere\n")
+    (tree / ".venv" / "bin" / "python").unlink()
+    add(tree, "python3.13", THIS_PYTHON)
     ended = start(tree, "doctor")
     assert f"PROBE {tree / '.venv'} []" in ended.stdout, ended.stderr
+
+
+@pytest.mark.parametrize("python", [True, False], ids=["with-a-python", "without"])
+def test_a_folder_that_is_no_venv_is_not_deleted(tree: Path, python: bool) -> None:
+    subprocess.run([sys.executable, "-m", "venv", str(tree / ".venv")], check=True)
+    (tree / ".venv" / "pyvenv.cfg").unlink()
+    if not python:
+        shutil.rmtree(tree / ".venv" / "bin")
+    add(tree, "python3.13", THIS_PYTHON)
+    (tree / ".venv" / "theirs").write_text("")
+    ended = start(tree, "doctor")
+    assert ended.returncode == 1
+    assert ended.stderr == (
+        f"{tree / '.venv'} is not a virtual environment. Move it away, or remove it.\n"
+    )
+    assert (tree / ".venv" / "theirs").is_file()
 
 
 def test_a_venv_without_pip_as_uv_makes_it_gets_pip(tree: Path) -> None:
