@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import KW_ONLY, dataclass
@@ -67,7 +68,11 @@ class Health:
             "claudeCode": self.claude_code(login, now),
             "subscription": self.windows_json(),
             "cooldowns": [
-                cooldown | {"until": milliseconds(cooldown["until"])}
+                cooldown
+                | {
+                    "until": milliseconds(cooldown["until"]),
+                    "seconds": math.ceil(cooldown["seconds"]),
+                }
                 for cooldown in self.subscription.cooldowns.snapshot(now)
             ],
             "fallback": self.settings.api_key is not None and self.settings.fallback == "auto",

@@ -163,7 +163,7 @@ def test_windows_cooldowns_and_budget_are_shown_with_their_resets() -> None:
     }
     world.subscription.note_windows(read_windows(headers, NOW), NOW - 5)
     world.subscription.cooldowns.start(
-        "claude_code", Limit("fable", NOW + 60), reason="rate_limited", now=NOW
+        "claude_code", Limit("fable", NOW + 59.5), reason="rate_limited", now=NOW
     )
     said = world.says()
     assert said["subscription"]["status"] == "allowed_warning"
@@ -181,8 +181,8 @@ def test_windows_cooldowns_and_budget_are_shown_with_their_resets() -> None:
         {
             "credential": "claude_code",
             "family": "fable",
-            "until": (NOW + 60) * 1000,
-            "seconds": 60.0,
+            "until": (NOW + 59.5) * 1000,
+            "seconds": 60,
             "reason": "rate_limited",
         }
     ]
