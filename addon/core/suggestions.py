@@ -10,7 +10,9 @@ CUTOFF = 0.75
 
 
 def closest(word: str, known: Iterable[str]) -> str | None:
-    found = difflib.get_close_matches(word, list(known), n=1, cutoff=CUTOFF)
+    known = list(known)
+    found = [name for name in known if sorted(name) == sorted(word)]  # `rnu`: too short for CUTOFF
+    found = found or difflib.get_close_matches(word, known, n=1, cutoff=CUTOFF)
     return found[0] if found else None
 
 
