@@ -23,6 +23,7 @@ from addon.cli import doctor_checks as checks
 from addon.cli.cursor import names_that_work, to_paste
 from addon.cli.doctor_checks import Finding
 from addon.cli.launch import who_listens
+from addon.cli.main import program
 from addon.cli.own_proxy import DidNotStart, own_proxy, proxy
 from addon.cli.round_trip import ASK_STAND_IN, ASK_TO_CALL, try_tool
 from addon.cli.setting_checks import doubts
@@ -192,7 +193,7 @@ async def run(settings: Settings, *, as_json: bool, live: bool) -> int:
 
 
 def main(arguments: list[str]) -> int:
-    parser = argparse.ArgumentParser(prog="doctor", description=__doc__)
+    parser = argparse.ArgumentParser(prog=f"{program()} doctor", description=__doc__)
     parser.add_argument("--json", action="store_true", help="one JSON object instead of lines")
     parser.add_argument(
         "--live", action="store_true", help="also send requests to Anthropic; shows their cost"

@@ -19,6 +19,7 @@ from typing import Any
 import httpx
 
 from addon.api.request_history import as_text
+from addon.cli.main import program
 from addon.cli.own_proxy import DidNotStart, proxy
 from addon.core.json_codec import JsonError, loads
 from addon.core.own_http import sync_client
@@ -33,7 +34,7 @@ class Unusable(Exception):
 
 
 def main(arguments: list[str]) -> int:
-    parser = argparse.ArgumentParser(prog="rerun", description=__doc__)
+    parser = argparse.ArgumentParser(prog=f"{program()} rerun", description=__doc__)
     parser.add_argument("file", type=Path, help="a response of GET /explain/<id>")
     try:
         saved = read(parser.parse_args(arguments).file)

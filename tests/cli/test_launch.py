@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -59,6 +60,11 @@ def test_the_proxy_listens_on_this_machine_only() -> None:
 @pytest.mark.parametrize("given", [("--mode", "x"), ("-m", "x"), ("--mode=x",)], ids=" ".join)
 def test_a_mode_of_the_users_own_is_left_alone(given: tuple[str, ...]) -> None:
     assert [a for a in line(*given) if a.startswith("reverse:")] == []
+
+
+def test_mitmproxys_errors_name_the_start_script() -> None:
+    ended = subprocess.run(line("--zzz"), capture_output=True, text=True, check=False)
+    assert ended.stderr.endswith("start.sh: error: unrecognized arguments: --zzz\n")
 
 
 @pytest.mark.parametrize("flag", ["-q", "--quiet"])

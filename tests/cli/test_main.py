@@ -43,6 +43,7 @@ def test_the_version_is_ours(capsys: pytest.CaptureFixture[str]) -> None:
     ("words", "said"),
     [
         (["tunel"], "There is no command 'tunel'. Did you mean tunnel?"),
+        (["rnu"], "There is no command 'rnu'. Did you mean run?"),
         (["xyzzy"], "There is no command 'xyzzy'. `./start.sh help`"),
         (["doctor", "--jsn"], "doctor has no option --jsn. Did you mean --json?"),
         (["demo", "--fast"], "demo has no option --fast."),
@@ -117,3 +118,12 @@ def test_output_in_a_narrow_encoding_loses_letters_and_ends_nothing() -> None:
         check=False,
     )
     assert (ended.returncode, ended.stdout.strip()) == (0, b"? done")
+
+
+@pytest.mark.parametrize("words", [["doctor", "x"], ["rerun"]], ids=" ".join)
+def test_a_parser_names_the_command_as_it_was_given(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main(words)
+    assert f"./start.sh {words[0]}: error:" in capsys.readouterr().err
