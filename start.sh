@@ -8,7 +8,7 @@ while [ -L "$self" ]; do # called by a symlink: what counts is the folder of thi
 done
 root=$(CDPATH="" cd "$(dirname "$self")" && pwd)
 
-fits() { # mitmproxy 12.2.3 needs Python 3.12; older ones have holes that matter behind a tunnel
+fits() { # mitmproxy 12.2.3 needs Python 3.12; older versions of mitmproxy have vulnerabilities: see requirements.txt
   [ -n "$1" ] && "$1" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 12))' >/dev/null 2>&1
 }
 
