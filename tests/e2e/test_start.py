@@ -122,7 +122,7 @@ def test_a_venv_without_a_usable_python_is_made_anew(tree: Path) -> None:
 
 @pytest.mark.parametrize("python", [True, False], ids=["with-a-python", "without"])
 def test_a_folder_that_is_no_venv_is_not_deleted(tree: Path, python: bool) -> None:
-    subprocess.run([sys.executable, "-m", "venv", str(tree / ".venv")], check=True)
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(tree / ".venv")], check=True)
     (tree / ".venv" / "pyvenv.cfg").unlink()
     if not python:
         shutil.rmtree(tree / ".venv" / "bin")
