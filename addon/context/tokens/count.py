@@ -15,7 +15,8 @@ type CountSource = Literal["anchored", "calibrated", "prior", "weights"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Count:
-    """The estimated input tokens of a request. The parts add up to `total`, except for rounding."""
+    """The estimated input tokens of a request. The parts add up to `total`, except for rounding and the few tokens of a
+    request without tools that belong to none."""
 
     total: int
     system: int
@@ -41,11 +42,11 @@ class Count:
 
 def describe(count: Count, limit: int) -> str:
     """One line for the log: `📊 182.3K tokens (±2 %) · system 4.1K · 96 messages 160.2K · …`."""
+    messages = "1 message" if len(count.per_message) == 1 else f"{len(count.per_message)} messages"
+    parts = {"system": count.system, messages: count.messages, "tools": count.tools}
     fields = (
         f"📊 {short_count(count.total)} tokens (±{max(1, round(count.margin * 100))} %)",
-        f"system {short_count(count.system)}",
-        f"{len(count.per_message)} messages {short_count(count.messages)}",
-        f"tools {short_count(count.tools)}",
+        *(f"{name} {short_count(tokens)}" for name, tokens in parts.items() if tokens),
         f"limit {short_count(limit)}",
     )
     return " · ".join(fields)

@@ -210,16 +210,20 @@ def _total(sizes: Sizes, factor: float, found: Found | None) -> int:
 
 
 def _count(sizes: Sizes, total: int, margin: float, source: CountSource) -> Count:
-    """Distribute the total over the parts: the fixed tokens of each, and the others in proportion to its text."""
+    """Distribute the total over the parts: the fixed tokens of each, and the others in proportion to its text. Where
+    the total is less than what is fixed (an estimate, too), in proportion to the latter."""
     factor = (total - sizes.fixed) / sizes.text if sizes.text else 0.0
+    share = min(1.0, total / max(sizes.fixed, 1))
 
     def price(size: Size, fixed: int) -> int:
-        return round(fixed + factor * size.text)
+        return round(fixed * share + max(0.0, factor) * size.text)
 
     return Count(
         total=total,
         system=price(sizes.system, sizes.system.fixed_for(sizes.family)),
-        tools=price(sizes.tools, sizes.tools.fixed_for(sizes.family)) + sizes.overhead,
+        tools=price(sizes.tools, sizes.tools.fixed_for(sizes.family) + sizes.overhead)
+        if sizes.tools.text
+        else 0,
         per_message=tuple(map(price, sizes.messages, sizes.fixed_each)),
         factor=factor,
         margin=margin,

@@ -367,6 +367,23 @@ def test_log_line_reads_as_a_sentence():
     assert line.endswith("· limit 200K")
 
 
+def test_log_line_has_only_the_parts_that_are_there():
+    line = describe(counter().count({"messages": [text("user", "hi")]}, NEW), 200_000)
+    assert "system" not in line and "tools" not in line and " · 1 message " in line
+
+
+def test_no_part_is_negative_where_thinking_cost_less_than_assumed():
+    subject = counter()
+    answer = {"role": "assistant", "content": [thinking(50_000), {"type": "text", "text": "b"}]}
+    messages = [text("user", "a"), answer, text("user", "c")]
+    request = {"system": "Be brief. " * 50, "messages": messages}
+    subject.count(request, OLD)
+    subject.learn(request, OLD, 1000)
+    count = subject.count(request, OLD)
+    assert count.total == 1000 and min(count.system, *count.per_message) >= 0
+    assert count.system + count.messages == pytest.approx(1000, abs=10)
+
+
 @pytest.mark.parametrize(
     ("usage", "total"),
     [
