@@ -11,6 +11,8 @@ import pytest
 from mitmproxy import http
 
 from addon.claude.refused_features import refused_features
+from addon.claude.thinking import ThinkingOptions
+from addon.context.tokens.count import overflow
 from addon.core.errors import BadRequest, NotFound
 from addon.core.json_splice import spliced
 from addon.core.redaction import RedactingFilter, excerpt, redact, redacted
@@ -23,7 +25,9 @@ from addon.fallback.causes import cause_of_response
 from addon.translation.accumulator import MessageAccumulator
 from addon.translation.errors import from_upstream
 from addon.translation.sse import SSEDecoder
+from addon.translation.to_anthropic.native import Refused, mended
 from addon.translation.to_anthropic.tool_arguments import parse_arguments
+from tests.claude.support import CATALOGUE
 from tests.cpu import assert_linear
 
 SETTINGS = Settings.from_env({"PROXY_SECRET_KEY": "hush-hush-hush-hush-hush"})
@@ -145,6 +149,26 @@ def test_a_field_that_is_changed_in_a_body(piece: str) -> None:
         spliced(text, {"stream": False}, {"stream": True})
 
     assert_linear(work, 5_000)
+
+
+DIGITS = "9" * 5000
+"""More than Python reads as a number."""
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        f"messages.{DIGITS}.name: Extra inputs are not permitted",
+        f"max_tokens: 9 > {DIGITS}, which is the maximum allowed number of output tokens",
+        f"prompt is too long: {DIGITS} tokens > {DIGITS} maximum",
+    ],
+)
+def test_numbers_that_upstream_says(said: str) -> None:
+    body = {"model": "claude-opus-5", "messages": [{"role": "user", "content": "a"}]}
+    assert not refused_features(said, body, [])
+    assert overflow(said) is None
+    refused = Refused(body, CATALOGUE.get("claude-opus-5"), said, frozenset())
+    assert mended(refused, ThinkingOptions()) is None
 
 
 @pytest.mark.parametrize(

@@ -82,7 +82,7 @@ def _located(value: Any, tokens: Sequence[str]) -> list[str]:
     for at, token in enumerate(tokens):
         is_last = at + 1 == len(tokens)
         if isinstance(value, list):
-            if not token.isdecimal() or int(token) >= len(value):
+            if not token.isdecimal() or len(token) > 9 or int(token) >= len(value):
                 return []
             value = value[int(token)]
             path.append("*")

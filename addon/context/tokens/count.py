@@ -71,8 +71,8 @@ class Overflow(NamedTuple):
 
 
 _OVERFLOWS = (
-    re.compile(r"prompt is too long: (\d+) tokens > (\d+)"),
-    re.compile(r"`?max_tokens`? exceed context limit: (\d+) \+ \d+ > (\d+)"),
+    re.compile(r"prompt is too long: (\d{1,9}) tokens > (\d{1,9})\b"),
+    re.compile(r"`?max_tokens`? exceed context limit: (\d{1,9}) \+ \d+ > (\d{1,9})\b"),
 )
 
 

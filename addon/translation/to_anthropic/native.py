@@ -196,7 +196,9 @@ def _with_true_type(block: JsonObject) -> JsonObject:
 
 
 # Anthropic's own words, as people quote them in issues and as they were recorded.
-_MAX_TOKENS = re.compile(r"max_tokens: \d+ > (\d+), which is the maximum allowed number of output")
+_MAX_TOKENS = re.compile(
+    r"max_tokens: \d+ > (\d{1,9}), which is the maximum allowed number of output"
+)
 _MENDS: tuple[tuple[re.Pattern[str], Callable[[Refused], JsonObject]], ...] = (
     (_MAX_TOKENS, _mend_max_tokens),
     (re.compile(r"media type, but the image appears to be"), _mend_images),
