@@ -1,4 +1,4 @@
-"""The only module that reads the process's environment variables."""
+"""The only module that reads the process's environment variables, once the packages are installed."""
 
 from __future__ import annotations
 
