@@ -1,4 +1,6 @@
-"""The file of `-w`. mitmproxy ends at the first flow that it can't write; here that costs the flow, and is told."""
+"""The file of `-w`. mitmproxy ends at the first flow that it can't write; here only that flow is lost, and /health
+reports it.
+"""
 
 from __future__ import annotations
 

@@ -253,7 +253,7 @@ class Upstream:
     async def try_subscription(
         self, exchange: Exchange, claude: ClaudeRequest, refused: str | None = None
     ) -> Outcome | None:
-        """Approve an attempt by subscription, or give what stands against it."""
+        """Approve an attempt with the subscription, or return why not."""
         identity = await self.login.identity()
         self.subscription.note_login(SUBSCRIPTION, identity)
         now = self.clock()

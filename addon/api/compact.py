@@ -48,7 +48,7 @@ class CompactApi(LocalEndpoints):
     async def compact(self, flow: http.HTTPFlow, exchange: Exchange) -> http.Response:
         if self.summarize is None:
             raise Forbidden(
-                "To compact is a paid call: it needs ANTHROPIC_API_KEY, and no FALLBACK=off."
+                "Compacting is a paid call: it needs ANTHROPIC_API_KEY and does not work with FALLBACK=off."
             )
         body = self.stored.resolve(exchange.principal, posted(flow)).body
         self.check_model(body.get("model"))

@@ -113,7 +113,7 @@ def allowed_headers(request: http.Request) -> list[str]:
 
 
 def is_anthropics(flow: http.HTTPFlow, exchange: Exchange) -> bool:
-    """Whether the client speaks Anthropic's API; an error is told in it, too."""
+    """Whether the client speaks Anthropic's API; an error is written in it, too."""
     told = "anthropic-version" in flow.request.headers
     if told:
         exchange.client.dialect = "messages"

@@ -85,7 +85,7 @@ class Settings:
         "CLAUDE_CODE_OAUTH_TOKEN",
         key,
         None,
-        "A token from `claude setup-token` (made for unattended use); wins over the credentials file.",
+        "A token from `claude setup-token` (made for unattended use); takes precedence over the stored login.",
         secret=True,
     )
     oauth_token_url: str = setting(
@@ -204,7 +204,7 @@ class Settings:
         "CONTEXT_SUMMARIZATION_MODEL",
         text,
         "claude-opus-4-5",
-        "Model that writes summaries (paid, by the API key).",
+        "Model that writes summaries (paid, with the API key).",
     )
     context_ahead: bool = setting(
         "CONTEXT_AHEAD", boolean, True, "false: never prepare a summary before it is needed."

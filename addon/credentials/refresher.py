@@ -188,7 +188,7 @@ class Refresher:
             with contextlib.suppress(OSError):
                 write_atomically(path, content)
                 logger.error(
-                    "A copy of the login is in %s. Move it to the place of the login yourself.",
+                    "A copy of the login is in %s. Copy it over the login file yourself.",
                     path,
                 )
                 return

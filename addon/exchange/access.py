@@ -1,4 +1,4 @@
-"""Who may come in, judged on a request's head. Knows no mitmproxy: an addon, the API and an upgrade share it."""
+"""Decides from the headers whether a request is allowed. Knows no mitmproxy: addon, API and upgrades share it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ NOT_ON_LIST = "ip_not_allowed"
 """Code of the one refusal that a line in `.env` lifts."""
 
 ADDRESS_UNKNOWN = (
-    "Nobody vouches for the address of who calls through this tunnel: its headers may be the caller's own. "
+    "The caller's address can't be verified through this tunnel: its headers may be the caller's own. "
     "Set PROXY_SECRET_KEY and send it as the API key; or set TUNNEL_PROVIDER=cloudflare if the tunnel is Cloudflare's."
 )
 QUICK_TUNNELS = ".trycloudflare.com"
@@ -117,7 +117,7 @@ def _wrong_way_in(visitor: Visitor, settings: Settings) -> CCProxyError | None:
         return BadRequest("Send one Host header.")
     if not is_this_machine(visitor.peer) and settings.secret is None:
         return Forbidden(
-            "ccproxy answers this machine only. Set PROXY_SECRET_KEY to let others in."
+            "ccproxy accepts requests from this machine only. Set PROXY_SECRET_KEY to allow others."
         )
     if visitor.authority:
         # `GET https://elsewhere/…` would carry our credential under a foreign name
@@ -142,7 +142,7 @@ def _stranger_refusal(
         must_know = settings.require_secret_locally or not is_this_machine(visitor.peer)
     if must_know:
         return Unauthorized(
-            "This ccproxy wants its secret as the API key: the one that ./start.sh tunnel shows (~/.ccproxy/secret)."
+            "Send ccproxy's secret as the API key: the one that ./start.sh tunnel shows (~/.ccproxy/secret)."
         )
     return None
 

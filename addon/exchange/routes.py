@@ -123,7 +123,7 @@ def deployment(path: str) -> str | None:
 
 
 def dialect_of(path: str, anthropic_version: str | None = None) -> Dialect:
-    """The dialect that an error for this path is told in, whether or not the path is served."""
+    """The dialect that an error for this path is written in, whether or not the path is served."""
     bare = path.partition("?")[0]
     if "/chat/completions" in bare:
         return "chat"

@@ -97,7 +97,7 @@ class Exchange:
     first_error: CCProxyError | None = None
     """What the subscription said, when the API key took over."""
     error: CCProxyError | None = None
-    """What the client is told in the end, when it is an error."""
+    """The error that the client finally gets."""
     first_content: float | None = None
     """Monotonic time of the first content sent to the client."""
     reservations: list[object] = field(default_factory=list)
@@ -214,7 +214,7 @@ class Exchanges:
     def __init__(self) -> None:
         self._by_flow: WeakKeyDictionary[http.HTTPFlow, Exchange] = WeakKeyDictionary()
         self.closing: CCProxyError | None = None
-        """The proxy is going down: what running answers are told."""
+        """The proxy is going down: the error for running responses."""
         self.background: set[asyncio.Task[Any]] = set()
         """Work behind an answer that may cost money, so the proxy does not end before it."""
 

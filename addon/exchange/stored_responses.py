@@ -133,7 +133,7 @@ class StoredResponses:
         stored = self._stored.get(response_id)
         if stored is None or stored.owner != owner:
             raise NotFound(
-                f"The response {response_id[:100]} is not kept here, or no longer; send the whole input.",
+                f"The response {response_id[:100]} is not stored, or has expired; send the whole input.",
                 param=param,
                 code="previous_response_not_found",
             )
@@ -198,7 +198,7 @@ class _Reader:
     def _item(self, item_id: str, param: str) -> JsonObject:
         owned, _, place = item_id.partition("_")[2].rpartition("_")
         lost = NotFound(
-            f"The item {item_id[:100]} is not kept here, or no longer; send the whole input.",
+            f"The item {item_id[:100]} is not stored, or has expired; send the whole input.",
             param=param,
             code="item_not_found",
         )

@@ -17,7 +17,7 @@ _INSTEAD = {
     "(files|uploads|vector_stores|containers)(/.*)?": "send files within the request",
     "complete": _CHAT,
     "realtime(/.*)?": f"only text is served; {_CHAT}",
-    "(audio|images|videos)/.*": f"Claude answers in text; {_CHAT}",
+    "(audio|images|videos)/.*": f"Claude responds in text only; {_CHAT}",
     "moderations": "Claude has no endpoint for it",
     "(api/)?(chat|generate|tags|show|version)": f"this is not Ollama; {_CHAT}, and /v1/models",
     "(models/)?[^/]+:(generate|streamGenerate)Content": f"this is not Gemini; {_CHAT}",

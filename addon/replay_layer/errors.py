@@ -14,13 +14,13 @@ CLOSING = "closing"
 
 def unapproved() -> CCProxyError:
     return CCProxyError(
-        "ccproxy failed while preparing this request, and sent nothing. Its log says why."
+        "ccproxy failed while preparing this request, so nothing was sent to Anthropic. See ccproxy's log."
     )
 
 
 def hanging() -> CCProxyError:
     return CCProxyError(
-        "ccproxy took too long to prepare this request, and gave it up. Its log says where."
+        "ccproxy took too long to prepare this request, and stopped. See ccproxy's log."
     )
 
 

@@ -72,7 +72,7 @@ class ReplayLayer(HttpLayer):
 
     def collapse(self) -> Steps[None]:
         """End every stream with an error, as far as possible, and close the client's connection, and so all others."""
-        error = CCProxyError("ccproxy failed while serving this request. Its log says why.")
+        error = CCProxyError("ccproxy failed while serving this request. See ccproxy's log.")
         try:
             for stream in list(self.streams.values()):
                 yield from self.event_to_child(stream, GiveUp(error))
@@ -232,9 +232,7 @@ class Gate:
             return
         exchange = self.exchanges.get(flow)
         if exchange is None or exchange.finished:
-            message = (
-                "ccproxy is not in charge of this request, so it was not sent. Restart ccproxy."
-            )
+            message = "ccproxy is not handling this request, so it was not sent. Restart ccproxy."
             body = {"type": "error", "error": {"type": "api_error", "message": message}}
             flow.response = http.Response.make(
                 503, json.dumps(body), {"content-type": "application/json"}

@@ -73,7 +73,7 @@ def test_an_approval_is_good_for_one_request() -> None:
     play.client_sends(client_request("chat"))
     play.complete_hooks()
     (_, (status, body, _)) = play.answers(2)
-    assert status == 500 and b"sent nothing" in body
+    assert status == 500 and b"nothing was sent to Anthropic" in body
     assert play.upstream_requests == 1
 
 

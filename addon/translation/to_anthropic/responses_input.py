@@ -102,7 +102,7 @@ def reject_stored_state(fields: Fields) -> None:
     for name in _STORED_STATE:
         if name in fields:
             raise fields.error(
-                name, "is not kept here; send the whole input", "unsupported_parameter"
+                name, "is not stored by ccproxy; send the whole input", "unsupported_parameter"
             )
 
 
@@ -136,7 +136,7 @@ def _summary(item: JsonObject) -> JsonObject:
     summary = decode_summary(item.get("encrypted_content"))
     if summary is None:
         raise BadRequest(
-            "was not made by this proxy, so that only its maker can read it, or is not whole",
+            "was not created by this proxy, so it can't be read, or is not whole",
             param="encrypted_content",
         )
     return text_block(f"Summary of the conversation before:\n\n{summary}")

@@ -320,7 +320,7 @@ def test_a_summary_made_here_is_told() -> None:
 
 @pytest.mark.parametrize("sealed", [None, "gAAAA", "ccps1:%", "ccps1:/w=="])
 def test_a_summary_made_elsewhere_is_refused(sealed: str | None) -> None:
-    with pytest.raises(BadRequest, match="was not made by this proxy") as refusal:
+    with pytest.raises(BadRequest, match="was not created by this proxy") as refusal:
         responses([said("user", "a"), {"type": "compaction", "encrypted_content": sealed}])
     assert refusal.value.param == "input[1].encrypted_content"
 
