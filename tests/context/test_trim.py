@@ -51,6 +51,13 @@ def test_long_contents_go_next_but_not_in_the_newest():
     assert all(length > 5_000 for length in results[7:])
 
 
+@pytest.mark.parametrize(("length", "cut"), [(8_000, False), (8_001, True)])
+def test_a_text_of_just_the_length_is_left_as_it_is(length: int, cut: bool):
+    request = {"messages": [{"role": "user", "content": "x" * length}]}
+    (message,) = apply(request, Cuts(long_until=1))["messages"]
+    assert ("characters left out" in str(message["content"])) is cut
+
+
 def test_texts_and_inputs_keep_head_and_tail():
     long = {
         "type": "tool_use",

@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
+from addon.stand_in.anthropic import FakeAnthropic
 from addon.stand_in.script import fail, say
 from tests.e2e import raw
 from tests.e2e.conftest import World
-from tests.e2e.proxy import OAUTH_TOKEN, OWN_PORT, chat, rejected
+from tests.e2e.proxy import OAUTH_TOKEN, OWN_PORT, Proxy, chat, rejected
 from tests.e2e.saboteur import hooks_of_addons
 from tests.e2e.steps import AFTER, BEFORE, HANGS, PAYING, STEPS
 
@@ -45,6 +46,24 @@ def settings() -> Mapping[str, Any]:
 @pytest.fixture
 def world(world: World) -> Iterator[World]:
     yield world
+    forget_plans(world)
+
+
+@pytest.fixture(scope="module")
+def running_spent(settings: Mapping[str, Any]) -> Iterator[World]:
+    with FakeAnthropic() as server, Proxy(server.url, **settings) as proxy:
+        yield World(server, proxy)
+
+
+@pytest.fixture
+def spent(running_spent: World) -> Iterator[World]:
+    """Another proxy, for it remembers that its subscription is used up."""
+    running_spent.reset()
+    yield running_spent
+    forget_plans(running_spent)
+
+
+def forget_plans(world: World) -> None:
     for plan in (STEPS, HANGS):
         (world.proxy.home / plan).unlink(missing_ok=True)
 
@@ -129,14 +148,14 @@ def test_r26_no_hook_that_hangs_hangs_the_client(world: World) -> None:
 
 @pytest.mark.parametrize(("step", "how"), ways(PAYING))
 def test_s16_a_step_that_breaks_before_paying_costs_nothing(
-    step: str, how: str, world: World
+    step: str, how: str, spent: World
 ) -> None:
-    world.fake.script(fail(429, headers=rejected()), when="oauth")
-    break_step(world, step, how)
+    spent.fake.script(fail(429, headers=rejected()), when="oauth")
+    break_step(spent, step, how)
     for streaming in (False, True):
-        response = world.proxy.post("/v1/chat/completions", chat(stream=streaming), timeout=20)
+        response = spent.proxy.post("/v1/chat/completions", chat(stream=streaming), timeout=20)
         assert response.status_code >= 429 and response.json()["error"]["message"]
-    assert not world.fake.messages("api_key")
+    assert not spent.fake.messages("api_key")
 
 
 def test_without_a_fault_the_same_proxy_serves(world: World) -> None:

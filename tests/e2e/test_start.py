@@ -136,6 +136,7 @@ def test_a_folder_that_is_no_venv_is_not_deleted(tree: Path, python: bool) -> No
     assert (tree / ".venv" / "theirs").is_file()
 
 
+@pytest.mark.thorough
 def test_a_venv_without_pip_as_uv_makes_it_gets_pip(tree: Path) -> None:
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(tree / ".venv")], check=True)
     ended = start(tree, "doctor")

@@ -245,7 +245,6 @@ def until_healthy(client: httpx.Client, url: str) -> None:
     raise AssertionError("the proxy did not come up")
 
 
-@pytest.mark.thorough
 def test_a_tunnel_of_the_users_own_is_checked_and_the_key_shown(
     start: Start, env: dict[str, str]
 ) -> None:
