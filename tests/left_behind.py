@@ -62,7 +62,7 @@ def process_state() -> dict[str, object]:
         "socket timeout": socket.getdefaulttimeout(),
         "descriptors allowed": _descriptors_allowed(),
         "temporary directory": tempfile.tempdir,
-        "threads": frozenset(thread for thread in threading.enumerate() if thread.is_alive()),
+        "threads": _threads(),
         "child processes": frozenset(_children()) - STAYING,
         "open event loops": frozenset(_open_event_loops()),
         "mitmproxy's master": getattr(ctx, "master", None),
@@ -77,10 +77,16 @@ def left_behind(before: Mapping[str, object]) -> list[str]:
     return [f"{name}: {difference}" for name, difference in told if difference]
 
 
+def _threads() -> frozenset[threading.Thread]:
+    """Those that run, but for the pool of an event loop: it ends with the loop, and a loop left open is named itself."""
+    alive = (thread for thread in threading.enumerate() if thread.is_alive())
+    return frozenset(thread for thread in alive if not thread.name.startswith("asyncio_"))
+
+
 def _let_threads_end(before: object) -> None:
     """A pool's threads end once nobody holds it any more."""
     assert isinstance(before, frozenset)
-    more = set(threading.enumerate()) - before
+    more = _threads() - before
     for generation, seconds in ((1, ENDS_WITHIN / 10), (2, ENDS_WITHIN)):  # all of it takes long
         if not any(thread.is_alive() for thread in more):
             return
