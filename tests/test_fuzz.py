@@ -45,7 +45,7 @@ from addon.stand_in.refusal import Refusal
 from addon.translation.to_anthropic.conversion_cache import ConversionCache
 from addon.usage.budget import Budget, PaidCalls
 from addon.usage.ledger import UsageLedger
-from tests.budget import examples
+from tests.budget import thorough_after
 from tests.claude.support import CATALOGUE
 from tests.damaged import MESSAGES, Sent, check_refusal, sent
 
@@ -110,7 +110,7 @@ class RequestPath:
         return flow, exchange
 
 
-@pytest.mark.parametrize("seed", range(examples(10)))
+@pytest.mark.parametrize("seed", thorough_after(1, range(10)))
 async def test_a_thousand_careless_requests(seed: int, tmp_path: Path) -> None:
     path, judge, accepted = RequestPath(tmp_path), Judge(), 0
     for request in sent(seed, 1000):

@@ -147,6 +147,7 @@ def read_flows(file: Path, home: Path, *arguments: str) -> subprocess.CompletedP
     )
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("stream", thorough_after(1, [False, True]), ids=["whole", "streamed"])
 def test_a_saved_flow_can_be_opened_and_read_as_a_conversation(
     start_proxy: StartProxy, tmp_path: Path, stream: bool

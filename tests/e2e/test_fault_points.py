@@ -72,12 +72,11 @@ def break_step(world: World, step: str, how: str) -> None:
     (world.proxy.home / STEPS).write_text(json.dumps({"step": step, "how": how}))
 
 
-def ways(steps: list[str]) -> list[tuple[str, str]]:
+def ways(steps: list[str]) -> list[Any]:
+    others = [(s, how) for s in steps for how in ("cancel", "exit") if not s.endswith(IN_THE_LAYER)]
     return [
-        (step, how)
-        for step in steps
-        for how in ("raise", "cancel", "exit")
-        if how == "raise" or not step.endswith(IN_THE_LAYER)
+        *((step, "raise") for step in steps),
+        *(pytest.param(*way, marks=pytest.mark.thorough) for way in others),
     ]
 
 
@@ -110,6 +109,7 @@ def test_r26_a_step_that_breaks_on_the_way_back_tells_no_lies(
     assert "sabotage" not in plain.text + streamed
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "step",
     ["addon.context.window.ContextManager.fit", "addon.credentials.login.StaticLogin.access_token"],

@@ -111,6 +111,7 @@ def test_a_first_start_installs_and_a_second_does_not(tree: Path) -> None:
     assert "Installing" in start(tree, "doctor").stdout
 
 
+@pytest.mark.thorough
 def test_a_venv_without_a_usable_python_is_made_anew(tree: Path) -> None:
     subprocess.run([sys.executable, "-m", "venv", str(tree / ".venv")], check=True)
     (tree / ".venv" / "pyvenv.cfg").write_text("home = /nowhere\n")

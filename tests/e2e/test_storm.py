@@ -84,6 +84,7 @@ def test_r14_a_client_that_stops_reading_takes_no_room_and_is_closed(world: Worl
     assert world.fake.wait_until(lambda: "read nothing" in world.proxy.output)
 
 
+@pytest.mark.thorough
 def test_r14_a_whole_answer_that_nobody_reads_is_closed_as_well(world: World) -> None:
     world.fake.script(sse(long_stream(20)))
     with raw.connected(world.proxy) as client:

@@ -113,7 +113,7 @@ def test_r5_cut_at_every_byte_it_is_one_whole_answer_or_one_error() -> None:
 @pytest.mark.parametrize("source", ["text", "tool-cut-by-max-tokens", "overloaded-after-text"])
 def test_r5_the_same_in_every_dialect(source: str, dialect: Dialect) -> None:
     recorded = chunked((STREAMS / f"{source}.sse").read_bytes())
-    for at in range(0, len(recorded) + 1, 13):
+    for at in some(range(0, len(recorded) + 1, 13)):
         fails_well(play_cut(dialect, recorded[:at]))
 
 
