@@ -76,9 +76,10 @@ class RequestPath:
         ledger = UsageLedger(time.time)
         vocabulary = Vocabulary()
         vocabulary.start()
+        self.counter = TokenCounter(vocabulary, clock=time.time)
         services = Services(
             SummaryMemory(home, time.time),
-            TokenCounter(vocabulary, clock=time.time),
+            self.counter,
             ledger,
             httpx.AsyncClient(),
         )

@@ -163,15 +163,18 @@ LONG = {
 SHORT = {"CONTEXT_STRATEGY": "trim", "CONTEXT_MAX_TOKENS": "100", "CONTEXT_TARGET_TOKENS": "50"}
 
 
-@pytest.fixture(scope="module")
-def paths(tmp_path_factory: pytest.TempPathFactory) -> dict[str, RequestPath]:
+@pytest.fixture
+def paths(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, RequestPath]]:
     def made(home: Path, **environ: str) -> RequestPath:
         return RequestPath(home, **environ)
 
-    return {
+    found = {
         name: made(tmp_path_factory.mktemp(name), **environ)
         for name, environ in {"plain": PLAIN, "default": {}, "short": SHORT}.items()
     }
+    yield found
+    for path in found.values():
+        path.counter.close()
 
 
 async def took(path: RequestPath, raw: bytes) -> tuple[http.HTTPFlow, Exchange]:
