@@ -10,7 +10,7 @@ from collections.abc import Callable
 from math import inf
 from weakref import WeakSet
 
-from mitmproxy import http
+from mitmproxy import ctx, http
 from mitmproxy.connection import Client, Connection, Server
 from mitmproxy.proxy import commands, events, layer, layers, tunnel
 from mitmproxy.proxy.context import Context
@@ -225,7 +225,13 @@ class Gate:
     async def client_connected(self, client: Client) -> None:
         """mitmproxy reads nothing from a client before this returns. Its ports are open before its addons run: until
         then `TlsConfig`, for example, has no certificates and fails for each request."""
+        if self.opened.is_set():
+            return
         await self.opened.wait()
+        handler = ctx.master.addons.get("proxyserver").connections[client.id]
+        # The task that reads from a client is started eagerly, and mitmproxy fails when it ends before its first wait.
+        if handler.transports[client].reader.at_eof():
+            client.error = "left while ccproxy started"  # mitmproxy closes it at once
 
     def requestheaders(self, flow: http.HTTPFlow) -> None:
         if flow.response is not None:  # read from a file: it has its response, and is not sent

@@ -70,6 +70,22 @@ def status(proxy: Proxy, model: str) -> int:
         return raw.read_response(client)[0]
 
 
+def test_a_client_that_leaves_before_every_addon_runs_is_no_crash(
+    fake: FakeAnthropic, tmp_path: Path
+) -> None:
+    """`./start.sh tunnel` and monitors look whether the port is open."""
+    script = tmp_path / "slow.py"
+    script.write_text(SLOW_SCRIPT)
+    with starting(fake.url, launch=False, first=["-s", str(script)], mode=OWN_PORT) as proxy:
+        wait_for(proxy.home / "running")
+        for _ in range(3):
+            socket.create_connection(("127.0.0.1", proxy.port), timeout=5).close()
+        (proxy.home / "go").touch()
+        assert status(proxy, "claude-opus-4-8")
+        assert "crashed" not in proxy.output
+        assert "Traceback" not in proxy.output
+
+
 @pytest.mark.parametrize("model", MODELS)
 def test_a_request_waits_until_every_addon_runs(
     fake: FakeAnthropic, tmp_path: Path, model: str
