@@ -214,7 +214,7 @@ def test_finish_reasons(stop_reason: str, finish_reason: str, world: World) -> N
     [
         ("fast", "claude-haiku-4-5"),
         ("claude-4.5-opus-high-thinking", "claude-opus-4-5"),
-        ("anthropic/claude-sonnet-4.5", "claude-sonnet-4-5"),
+        ("anthropic/claude-sonnet-4.6", "claude-sonnet-4-6"),
     ],
 )
 def test_names_are_resolved_and_echoed(asked: str, sent: str, world: World) -> None:
