@@ -16,5 +16,5 @@ if "%~1"=="" pause
 exit /b 1
 
 :found
-%PYTHON% "%~dp0." bootstrap %*
+%PYTHON% "%~dp0addon\cli" bootstrap %*
 exit /b %errorlevel%

@@ -37,4 +37,4 @@ if ! python=$(find_python); then
   echo "  elsewhere          https://www.python.org/downloads/" >&2
   exit 1
 fi
-exec "$python" "$root" bootstrap "$@"
+exec "$python" "$root/addon/cli" bootstrap "$@"

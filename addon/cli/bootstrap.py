@@ -32,7 +32,7 @@ def prepare(root: Path, arguments: Sequence[str], *, with_tests: bool = False) -
     try:
         if not is_own(venv):
             python = make(venv)
-            return become([str(python), str(root), "bootstrap", *arguments])
+            return become([str(python), str(root / "addon" / "cli"), "bootstrap", *arguments])
         install(venv, root, TESTS if with_tests else RUNTIME)
     except SetUpFailed as error:
         sys.stderr.write(f"{error}\n")

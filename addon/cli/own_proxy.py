@@ -48,7 +48,7 @@ def own_proxy(
     goes; None: where ours does. Raises DidNotStart."""
     port = free_port()
     own = {"CCPROXY_ENV_FILE": "", "PORT": str(port), "REQUIRE_SECRET_LOCALLY": "false"}
-    command = [sys.executable, str(ROOT), *arguments]
+    command = [sys.executable, str(ROOT / "addon" / "cli"), *arguments]
     with log.open("wb") if log else contextlib.nullcontext() as output:
         process = subprocess.Popen(  # noqa: S603
             command, env={**env, **own}, stdout=output, stderr=output

@@ -186,7 +186,7 @@ class Tunnel:
             await asyncio.gather(*(child.stop() for child in self.children))
 
     async def open(self, arguments: list[str]) -> None:
-        command = [sys.executable, str(ROOT), "run", *arguments]
+        command = [sys.executable, str(ROOT / "addon" / "cli"), "run", *arguments]
         variables = inherited(PYTHONUNBUFFERED="1", **self.plan.variables)
         proxy = await self.start("proxy", command, variables)
         await self.until_healthy(proxy)

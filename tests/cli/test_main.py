@@ -81,7 +81,7 @@ def test_options_are_known_as_the_parser_takes_them(tmp_path: Path) -> None:
 
 def test_nothing_that_is_installed_is_needed_to_help_and_install() -> None:
     files = (
-        "__main__.py",
+        "addon/cli/__main__.py",
         "addon/cli/main.py",
         "addon/cli/bootstrap.py",
         "addon/cli/double_click.py",
@@ -105,7 +105,7 @@ def test_nothing_that_is_installed_is_needed_to_help_and_install() -> None:
 
 
 def test_an_older_python_can_read_the_first_file() -> None:
-    ast.parse((ROOT / "__main__.py").read_text(encoding="utf-8"), feature_version=(3, 7))
+    ast.parse((ROOT / "addon/cli/__main__.py").read_text(encoding="utf-8"), feature_version=(3, 7))
 
 
 def test_output_in_a_narrow_encoding_loses_letters_and_ends_nothing() -> None:

@@ -35,7 +35,7 @@ def test_the_traffic_shows_a_fallback_a_cache_miss_and_a_summary(
 
 def test_it_stays_open_with_links_until_ctrl_c(tmp_path: Path) -> None:
     process = subprocess.Popen(
-        [sys.executable, str(ROOT), "demo"],
+        [sys.executable, str(ROOT / "addon" / "cli"), "demo"],
         env={"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "PYTHONUNBUFFERED": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

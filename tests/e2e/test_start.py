@@ -19,7 +19,7 @@ from tests.ports import free_port
 COREUTILS = ("bash", "dirname", "readlink")
 OLD_PYTHON = "#!/bin/sh\nexit 1\n"
 THIS_PYTHON = f"""#!/bin/sh\nexec {sys.executable} "$@"\n"""
-NEEDED = ("start.sh", "__main__.py", "pyproject.toml", "addon/__init__.py")
+NEEDED = ("start.sh", "pyproject.toml", "addon/__init__.py")
 PROBE = """
 import sys
 def main(arguments):
@@ -155,7 +155,7 @@ def test_a_checkout_that_was_moved_starts(tmp_path: Path) -> None:
     script.write_text(f"#!{tmp_path / 'old' / '.venv' / 'bin' / 'python'}\n")
     script.chmod(0o755)
     ended = subprocess.run(
-        [str(moved / "bin" / "python"), str(ROOT), "run", "--version"],
+        [str(moved / "bin" / "python"), str(ROOT / "addon" / "cli"), "run", "--version"],
         env={"HOME": str(tmp_path), "CCPROXY_ENV_FILE": "", "PORT": str(free_port())},
         capture_output=True,
         text=True,
@@ -221,7 +221,10 @@ def test_help_and_mistakes_need_no_packages(tree: Path) -> None:
 
 def test_a_missing_package_is_one_sentence(tree: Path) -> None:
     ended = subprocess.run(
-        [sys.executable, "-S", str(tree), "demo"], capture_output=True, text=True, check=False
+        [sys.executable, "-S", str(tree / "addon" / "cli"), "demo"],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert ended.returncode == 1
     assert "is missing: ./start.sh installs it." in ended.stderr
@@ -310,8 +313,8 @@ SHELL = (ROOT / "start.sh").read_text()
 
 
 def test_both_scripts_only_find_a_python_and_hand_over() -> None:
-    assert 'exec "$python" "$root" bootstrap "$@"' in SHELL
-    assert '%PYTHON% "%~dp0." bootstrap %*' in BATCH
+    assert 'exec "$python" "$root/addon/cli" bootstrap "$@"' in SHELL
+    assert r'%PYTHON% "%~dp0addon\cli" bootstrap %*' in BATCH
     assert "pip " not in SHELL + BATCH
 
 
