@@ -110,9 +110,8 @@ class UpstreamRequestBuilder:
         kept, refused = without(request, features), [f.name for f in features if f.kind == "beta"]
         headers = self.headers(claude, refused, subscription=credential.source == "claude_code")
         path = COUNT_TOKENS if claude.counts_tokens else "/v1/messages"
-        attempt = _attempt(self.anthropic, path + claude.query, headers, kept, credential)
-        if claude.native is not None:
-            attempt.body = _as_it_came(claude.native, kept)
+        body = _as_it_came(claude.native, kept) if claude.native else dumps(kept)
+        attempt = _attempt(self.anthropic, path + claude.query, headers, kept, body, credential)
         attempt.ticket, attempt.thinking_change = ticket, change
         attempt.changed = tuple(dict.fromkeys(changed)) if claude.native else ()
         attempt.repaired = (*claude.repaired, *self.left_out(claude, request, kept, features))
@@ -173,7 +172,7 @@ class UpstreamRequestBuilder:
             secret=f"Bearer {self.settings.openai_api_key}",
             login="",
         )
-        return _attempt(self.openai, prefix + endpoint, headers, body, credential)
+        return _attempt(self.openai, prefix + endpoint, headers, body, dumps(body), credential)
 
 
 def _headers(base: SplitResult) -> list[tuple[str, str]]:
@@ -193,6 +192,7 @@ def _attempt(
     path: str,
     headers: list[tuple[str, str]],
     request: JsonObject,
+    body: bytes,
     credential: UpstreamCredential,
 ) -> Attempt:
     return Attempt(
@@ -203,7 +203,7 @@ def _attempt(
         port=base.port or (443 if base.scheme == "https" else 80),
         path=base.path + path,
         headers=headers,
-        body=dumps(request),
+        body=body,
         auth=(credential.header, credential.secret),
         request=request,
         login=credential.login,
