@@ -18,6 +18,8 @@ from addon.cli.double_click import hold_window
 
 RUNTIME, TESTS = "requirements.txt", "requirements-dev.txt"
 OLDEST = (3, 12)
+PROGRAM = Path(__file__).parent
+"""This folder, which Python runs by its `__main__.py`."""
 LAST_LINES = 15
 """Of pip's output, shown when it fails."""
 
@@ -32,7 +34,7 @@ def prepare(root: Path, arguments: Sequence[str], *, with_tests: bool = False) -
     try:
         if not is_own(venv):
             python = make(venv)
-            return become([str(python), str(root / "addon" / "cli"), "bootstrap", *arguments])
+            return become([str(python), str(PROGRAM), "bootstrap", *arguments])
         install(venv, root, TESTS if with_tests else RUNTIME)
     except SetUpFailed as error:
         sys.stderr.write(f"{error}\n")

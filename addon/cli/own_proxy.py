@@ -10,8 +10,9 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from addon.cli.bootstrap import PROGRAM
 from addon.cli.launch import who_listens
-from addon.core.environment import ROOT, environment
+from addon.core.environment import environment
 
 OAUTH_TOKEN, API_KEY = "sk-ant-oat01-test", "sk-ant-api03-test"
 
@@ -48,7 +49,7 @@ def own_proxy(
     goes; None: where ours does. Raises DidNotStart."""
     port = free_port()
     own = {"CCPROXY_ENV_FILE": "", "PORT": str(port), "REQUIRE_SECRET_LOCALLY": "false"}
-    command = [sys.executable, str(ROOT / "addon" / "cli"), *arguments]
+    command = [sys.executable, str(PROGRAM), *arguments]
     with log.open("wb") if log else contextlib.nullcontext() as output:
         process = subprocess.Popen(  # noqa: S603
             command, env={**env, **own}, stdout=output, stderr=output

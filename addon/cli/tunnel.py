@@ -18,11 +18,12 @@ import httpx
 
 from addon.claude.catalogue import Catalogue
 from addon.claude.models_file import CatalogueError
+from addon.cli.bootstrap import PROGRAM
 from addon.cli.cursor import names_that_work, to_paste
 from addon.cli.launch import OURS, port_taken, read_settings, with_port_as_setting
 from addon.cli.tunnel_check import check_from_outside
 from addon.core.background_writer import in_background
-from addon.core.environment import ROOT, for_cloudflared, inherited, models_files, users_file
+from addon.core.environment import for_cloudflared, inherited, models_files, users_file
 from addon.core.own_http import async_client
 from addon.core.secret import keep_secret, secret_file
 from addon.core.settings import Settings, SettingsError
@@ -186,7 +187,7 @@ class Tunnel:
             await asyncio.gather(*(child.stop() for child in self.children))
 
     async def open(self, arguments: list[str]) -> None:
-        command = [sys.executable, str(ROOT / "addon" / "cli"), "run", *arguments]
+        command = [sys.executable, str(PROGRAM), "run", *arguments]
         variables = inherited(PYTHONUNBUFFERED="1", **self.plan.variables)
         proxy = await self.start("proxy", command, variables)
         await self.until_healthy(proxy)
