@@ -6,9 +6,9 @@ from typing import Any
 
 import httpx
 
-VERSION = "0.1.0"
-"""As in pyproject.toml, which can't be read when the program is not installed."""
-USER_AGENT = f"ccproxy/{VERSION}"
+from addon.core.version import version
+
+USER_AGENT = f"ccproxy/{version()}"
 """Sent with all our requests, also those for clients."""
 
 _HEADERS = {"user-agent": USER_AGENT}
