@@ -120,7 +120,7 @@ class Translate:
             translation.reply = replace(translation.reply, echo=translation.reply.echo | told)
         exchange.ignored = translation.ignored
         exchange.notes += translation.notes
-        exchange.claude = _call(asked, choice, model, translation)
+        exchange.claude = _claude_request(asked, choice, model, translation)
         exchange.claude.size = len(raw) + resolved.added
         exchange.claude.counts_tokens = exchange.route in (COUNT_TOKENS, INPUT_TOKENS)
         exchange.claude.headers = _kept(flow.request, (b"traceparent",))
@@ -261,7 +261,9 @@ def _kept(request: http.Request, names: tuple[bytes, ...]) -> Headers:
     ]
 
 
-def _call(asked: str, choice: ModelChoice, model: Model, translation: Translation) -> ClaudeRequest:
+def _claude_request(
+    asked: str, choice: ModelChoice, model: Model, translation: Translation
+) -> ClaudeRequest:
     return ClaudeRequest(
         asked=asked,
         choice=choice,

@@ -14,7 +14,11 @@ from typing import Any
 
 from addon.core.json_codec import JsonError, loads
 
+log = logging.getLogger(__name__)
+
 POSIX = os.name == "posix"
+# A damaged or foreign file may have any size; ours are much smaller.
+MOST_BYTES = 16 * 1024 * 1024
 
 _REPLACE_TRIES, _REPLACE_PAUSE = 10, 0.05
 _ORPHAN_SECONDS = 60.0
@@ -109,12 +113,6 @@ def _sync_folder(folder: Path) -> None:
 
 def _prefix(target: Path) -> str:
     return f"{target.name}.ccproxy-"
-
-
-log = logging.getLogger(__name__)
-
-# A damaged or foreign file may have any size; ours are much smaller.
-MOST_BYTES = 16 * 1024 * 1024
 
 
 def read_json(path: Path) -> Any | None:

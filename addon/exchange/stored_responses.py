@@ -215,7 +215,7 @@ class _Reader:
     def _response(self, response_id: str) -> _Parsed:
         if response_id not in self._parsed:
             stored = self.store._find(self.owner, response_id, "previous_response_id")
-            items = _with_ids(loads(stored.items), response_id)
+            items = list(_with_ids(loads(stored.items), response_id.removeprefix("resp_")))
             output = loads(stored.response)["output"]
             self._parsed[response_id] = _Parsed(items, output, _by_id(items), _by_id(output))
         return self._parsed[response_id]
@@ -249,11 +249,7 @@ def _by_id(items: list[JsonObject]) -> dict[str, JsonObject]:
     return {item["id"]: item for item in reversed(items) if isinstance(item.get("id"), str)}
 
 
-def _with_ids(items: list[Any], response_id: str) -> list[JsonObject]:
-    return list(_numbered(items, response_id.removeprefix("resp_")))
-
-
-def _numbered(items: list[Any], tail: str) -> Iterator[JsonObject]:
+def _with_ids(items: list[Any], tail: str) -> Iterator[JsonObject]:
     for index, item in enumerate(items):
         if not isinstance(item, dict):
             continue
