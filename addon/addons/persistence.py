@@ -101,7 +101,7 @@ def _context(settings: Settings) -> str:
     if settings.context_strategy == "none":
         return "unchanged (CONTEXT_STRATEGY=none)"
     wanted = settings.context_strategy == "summarize"
-    can = settings.api_key is not None and settings.key_allowed
+    can = settings.can_pay
     limit = settings.context_max_tokens
     shown = "the model's own window" if limit == "auto" else f"{limit} tokens"
     why = " (summaries need the API key)" if wanted and not can else ""

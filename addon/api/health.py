@@ -124,7 +124,7 @@ class Health:
     def problems(self, login: CredentialStatus) -> Iterator[str]:
         """What the user should fix."""
         settings = self.settings
-        key = settings.api_key is not None and settings.key_allowed
+        key = settings.can_pay
         if not key and (login.source is None or not settings.claude_code_first):
             yield NO_CREDENTIAL
         if not self.budget.known:

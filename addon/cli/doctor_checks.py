@@ -94,7 +94,7 @@ def state_folder(home: Path) -> Finding:
 
 
 async def login(settings: Settings, login: Login, now: float) -> Finding:
-    key = settings.api_key is not None and settings.key_allowed
+    key = settings.can_pay
     if not settings.claude_code_first:
         if key:
             return Finding(

@@ -250,7 +250,7 @@ class Tunnel:
             "Anyone who has the address and the key can use your subscription"
             + (
                 " and spend your API key; POST /budget sets a limit."
-                if _can_spend(self.settings)
+                if self.settings.can_pay
                 else "."
             )
         )
@@ -258,10 +258,6 @@ class Tunnel:
 
     def say(self, text: str = "", tone: Tone = "plain") -> None:
         self.terminal.line(text, tone)
-
-
-def _can_spend(settings: Settings) -> bool:
-    return settings.api_key is not None and settings.key_allowed
 
 
 def quick_tunnel_file(home: Path) -> Path:

@@ -329,6 +329,11 @@ class Settings:
         return self.fallback == "auto" or not self.claude_code_first
 
     @property
+    def can_pay(self) -> bool:
+        """Whether there is an API key of our own that may be used."""
+        return self.api_key is not None and self.key_allowed
+
+    @property
     def allowed_ips_given(self) -> bool:
         """Whether the user has set ALLOWED_IPS: then the list applies even if there is a secret."""
         return "ALLOWED_IPS" not in self.defaulted
