@@ -13,6 +13,7 @@ import pytest
 from addon.stand_in.anthropic import FakeAnthropic
 from tests.e2e.conftest import StartProxy
 from tests.e2e.proxy import OWN_PORT, Proxy, chat
+from tests.processes import open_files
 
 
 @pytest.fixture(autouse=True)
@@ -25,8 +26,7 @@ def port_8080() -> Iterator[None]:
 
 def listening(pid: int) -> set[str]:
     """`address:port` of every socket that the process listens on, as /proc/net writes them."""
-    links = [link.readlink() for link in Path(f"/proc/{pid}/fd").iterdir() if link.is_symlink()]
-    inodes = {str(link).removeprefix("socket:[").removesuffix("]") for link in links}
+    inodes = {str(file).removeprefix("socket:[").removesuffix("]") for file in open_files(pid)}
     rows = [
         line.split()
         for table in ("tcp", "tcp6")
