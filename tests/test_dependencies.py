@@ -46,3 +46,22 @@ def test_every_requirement_has_a_floor_and_is_met(file: str) -> None:
 def test_the_same_floor_of_python_everywhere() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert project["requires-python"] == ">=3.12" and sys.version_info >= (3, 12)
+
+
+def test_the_lock_pins_and_hashes_all_that_is_required() -> None:
+    joined = text("requirements.lock").replace(" \\\n", " ")
+    lines = [line for line in joined.splitlines() if line and not line.lstrip().startswith("#")]
+    locked: dict[str, list[str]] = {}
+    for line in lines:
+        requirement, _, hashes = line.partition(" --hash=")
+        assert hashes.startswith("sha256:"), line
+        pinned = Requirement(requirement)
+        (pin,) = pinned.specifier
+        assert pin.operator == "=="
+        locked.setdefault(pinned.name, []).append(pin.version)
+    for requirement in required("requirements.txt"):
+        versions = locked[requirement.name]
+        assert all(requirement.specifier.contains(version) for version in versions)
+    assert {name for name in FLOORS if name not in locked} == set()
+    for name, floor in FLOORS.items():
+        assert min(map(Version, locked[name])) >= Version(floor)
