@@ -13,10 +13,10 @@ from addon.claude.thinking_native import fields_changed, only_the_name_asks
 from addon.claude.thinking_records import Scope
 from addon.claude.thinking_request import Budgets
 from addon.claude.thinking_store import ThinkingStore, ThinkingTicket
-from addon.claude.turns import strip_thinking
+from addon.claude.turns import strip_thinking, with_server_pairs, without_server_tools
 from addon.core.errors import CCProxyError
 from addon.core.settings import Settings
-from addon.core.types import JsonObject
+from addon.core.types import JsonObject, Tried
 from addon.exchange.answer import StreamedAnswer
 from addon.exchange.claude_request import ClaudeRequest
 from addon.exchange.state import Exchanges
@@ -44,12 +44,14 @@ class Continuity:
         principal: str,
         account: str,
         *,
-        strip: bool,
+        tried: Tried,
     ) -> Continued:
-        """`request`, otherwise ready for `account`, with the thinking that may be put back; with `strip`, without
-        any, for the one retry after Anthropic refused it."""
+        """`request`, otherwise ready for `account`, with the thinking and the server tools' blocks that may be put
+        back; without any, for the one retry after Anthropic refused them."""
+        if tried.server_tools_dropped:
+            request = {**request, "messages": without_server_tools(request["messages"])}
         scope = Scope(principal, account, claude.model.id)
-        if strip:
+        if tried.stripped:
             stripped = strip_thinking(request)
             is_off = "thinking" in request and "thinking" not in stripped
             change = "off (refused)" if is_off else claude.thinking_change or "stripped (refused)"
@@ -62,6 +64,9 @@ class Continuity:
             )
         change = "off (lost_blocks)" if restored.thinking_off else claude.thinking_change
         sent = _with_shared_messages(restored.request, request)
+        if sent["messages"] is not request["messages"]:
+            pair = without_server_tools if tried.server_tools_dropped else with_server_pairs
+            sent = {**sent, "messages": pair(sent["messages"])}
         ticket = ThinkingTicket(scope, restored.position)
         return Continued(sent, ticket, change, sent["messages"] is not request["messages"])
 

@@ -166,6 +166,9 @@ class Upstream:
             case "strip_thinking_and_retry":
                 tried.stripped = True
                 claude.repaired.append("thinking")
+            case "drop_server_tools_and_retry":
+                tried.server_tools_dropped = True
+                claude.repaired.append("server_tools")
             case "trim_and_retry":
                 tried.trimmed = True
                 if not await self.shortened(exchange, outcome):
@@ -317,7 +320,8 @@ def _most_tokens(claude: ClaudeRequest) -> int:
 
 
 def _possible(claude: ClaudeRequest, tried: Tried) -> Tried:
-    """A request that nothing here may look into can be neither shortened nor stripped of its thinking."""
+    """A request that nothing here may look into can be neither shortened nor stripped of anything."""
     if not claude.opaque:
         return tried
-    return replace(tried, trimmed=tried.trimmed or claude.fitted is None, stripped=True)
+    trimmed = tried.trimmed or claude.fitted is None
+    return replace(tried, trimmed=trimmed, stripped=True, server_tools_dropped=True)

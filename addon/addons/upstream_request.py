@@ -102,7 +102,7 @@ class UpstreamRequestBuilder:
                     request,
                     principal=exchange.principal,
                     account=credential.name,
-                    strip=exchange.tried.stripped,
+                    tried=exchange.tried,
                 )
                 request, ticket, change = sent.request, sent.ticket, sent.thinking_change
                 changed += ["thinking"] if claude.native and sent.restored else []

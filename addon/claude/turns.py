@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from addon.claude.blocks import THINKING, blocks_of, is_thinking
+from addon.claude.blocks import (
+    THINKING,
+    blocks_of,
+    is_server_call,
+    is_server_result,
+    is_thinking,
+)
 from addon.claude.digest import text_digest
 from addon.core.types import JsonObject
 
@@ -97,3 +103,58 @@ def strip_thinking(request: JsonObject) -> JsonObject:
     if (request.get("thinking") or {}).get("type") == "enabled":
         del stripped["thinking"]
     return stripped
+
+
+def with_server_pairs(messages: list[JsonObject]) -> list[JsonObject]:
+    """`messages` without server tool calls that have no result before the next prompt, and without results that have no
+    call before them: Anthropic rejects both (coder/coder#22976, anthropics/claude-code#64383). A call may still be open
+    at the end, where the turn was paused, and while the user turns hold tool results alone. The same list if all are
+    paired; unchanged messages are shared."""
+    open_calls: dict[Any, tuple[int, int]] = {}
+    unpaired: set[tuple[int, int]] = set()
+    for index, message in enumerate(messages):
+        if is_prompt(message):
+            unpaired.update(open_calls.values())
+            open_calls.clear()
+        for place, block in enumerate(_server_blocks(message)):
+            if is_server_call(block):
+                open_calls[str(block.get("id"))] = index, place
+            elif is_server_result(block) and not open_calls.pop(
+                str(block.get("tool_use_id")), None
+            ):
+                unpaired.add((index, place))
+    return _without_places(messages, unpaired) if unpaired else messages
+
+
+def without_server_tools(messages: list[JsonObject]) -> list[JsonObject]:
+    """`messages` without all calls and results of server tools. The same list if there are none."""
+    places = {
+        (index, place)
+        for index, message in enumerate(messages)
+        for place, block in enumerate(_server_blocks(message))
+        if is_server_call(block) or is_server_result(block)
+    }
+    return _without_places(messages, places) if places else messages
+
+
+def _server_blocks(message: JsonObject) -> list[JsonObject]:
+    content = message.get("content")
+    if message.get("role") != "assistant" or not isinstance(content, list):
+        return []
+    return content
+
+
+def _without_places(messages: list[JsonObject], places: set[tuple[int, int]]) -> list[JsonObject]:
+    """`messages` without the blocks at `places` (of message and block), and without thinking that would then end its
+    turn: Anthropic rejects that."""
+    kept = list(messages)
+    for index in sorted({index for index, _ in places}, reverse=True):
+        content = [
+            block
+            for place, block in enumerate(messages[index]["content"])
+            if (index, place) not in places
+        ]
+        while content and is_thinking(content[-1]):
+            content.pop()
+        kept[index : index + 1] = [{**messages[index], "content": content}] if content else []
+    return kept

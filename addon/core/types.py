@@ -25,4 +25,5 @@ class Tried:
     waited: bool = False
     trimmed: bool = False
     stripped: bool = False
+    server_tools_dropped: bool = False
     mended: int = 0

@@ -26,6 +26,7 @@ type Cause = Literal[
     "upstream_error",
     "prompt_too_long",
     "thinking_refused",
+    "server_tools_refused",
     "refused",
 ]
 
@@ -52,6 +53,8 @@ _TEXTS: Mapping[Cause, re.Pattern[str]] = {
     "thinking_refused": re.compile(
         "(?i)redacted_thinking|thinking`? blocks?|signature.{0,200}thinking"
     ),
+    # coder/coder#22976, anthropics/claude-code#64383
+    "server_tools_refused": re.compile(r"`\w+_tool_result` block|server_tool_use|srvtoolu_"),
 }
 """Errors that only their text tells apart (400, 403, 413)."""
 

@@ -25,6 +25,7 @@ type Action = Literal[
     "wait",
     "fall_back",
     "strip_thinking_and_retry",
+    "drop_server_tools_and_retry",
     "mend_and_retry",
     "trim_and_retry",
     "refuse",
@@ -190,6 +191,12 @@ def _strip(cause: Cause, outcome: Outcome, state: RetryState) -> Decision | None
     )
 
 
+def _drop_server_tools(cause: Cause, outcome: Outcome, state: RetryState) -> Decision | None:
+    if state.tried.server_tools_dropped:
+        return None
+    return Decision(action="drop_server_tools_and_retry", reason=cause)
+
+
 def _mend(cause: Cause, outcome: Outcome, state: RetryState) -> Decision | None:
     return Decision(action="mend_and_retry", reason=cause) if state.mendable else None
 
@@ -235,6 +242,7 @@ PLAN: Mapping[Cause, tuple[Step, ...]] = {
     "upstream_error": (_retry, _give_up),
     "prompt_too_long": (_trim, _give_up),
     "thinking_refused": (_strip, _mend, _give_up),
+    "server_tools_refused": (_mend, _drop_server_tools, _give_up),
     # It would fail again on the paid key.
     "refused": (_mend, _give_up),
 }

@@ -35,3 +35,26 @@ def test_errors_about_thinking_sent_back_are_recognised(message: str) -> None:
 )
 def test_other_errors_are_not(message: str) -> None:
     assert cause(message) != "thinking_refused"
+
+
+@pytest.mark.parametrize(
+    ("message", "named"),
+    [
+        (
+            "messages.1: `web_search` tool use with id `srvtoolu_1` was found without a corresponding "
+            "`web_search_tool_result` block",
+            "server_tools_refused",
+        ),
+        (
+            "messages.1.content.0: unexpected `tool_use_id` found in `web_search_tool_result` blocks: x.",
+            "server_tools_refused",
+        ),
+        (
+            "messages.1: `tool_use` ids were found without `tool_result` blocks immediately after: x. Each "
+            "`tool_use` block must have a corresponding `tool_result` block in the next message.",
+            "refused",
+        ),
+    ],
+)
+def test_errors_about_server_tools_are_recognised(message: str, named: str) -> None:
+    assert cause(message) == named

@@ -27,6 +27,10 @@ from addon.fallback.rate_limits import Limit, RateLimit
 NOW = 1_795_305_600.0
 EXHAUSTED = RateLimit(limits=(Limit(None, NOW + 7200),), retry_after=7200)
 PASSING = RateLimit(retry_after=3)
+NOT_PAIRED = (
+    "messages.1: `web_search` tool use with id `srvtoolu_1` was found without a corresponding "
+    "`web_search_tool_result` block"
+)
 NOT_SIGNED = "messages.1.content.0: Invalid `signature` in `thinking` block"
 
 
@@ -128,6 +132,9 @@ ROWS = [
     ("prompt too long after trimming", said(400, "prompt is too long"), tried(WITH_KEY, trimmed=True), "relay", "prompt_too_long"),
     ("thinking signature", said(400, NOT_SIGNED), WITH_KEY, "strip_thinking_and_retry", "thinking_refused"),
     ("thinking expected", said(400, "Expected `thinking` or `redacted_thinking`, but found `tool_use`"), ON_KEY, "strip_thinking_and_retry", "thinking_refused"),
+    ("server tools", said(400, NOT_PAIRED), ON_KEY, "drop_server_tools_and_retry", "server_tools_refused"),
+    ("server tools that can be paired", said(400, NOT_PAIRED), replace(ON_KEY, mendable=True), "mend_and_retry", "server_tools_refused"),
+    ("server tools after dropping them", said(400, NOT_PAIRED), tried(ON_KEY, server_tools_dropped=True), "relay", "server_tools_refused"),
     ("thinking signature after stripping", said(400, NOT_SIGNED), tried(WITH_KEY, stripped=True), "relay", "thinking_refused"),
     ("a thinking budget is an ordinary 400", said(400, "`max_tokens` must be greater than `thinking.budget_tokens`"), WITH_KEY, "relay", "refused"),
     ("an ordinary 400 is relayed", said(400, "messages: at least one message is required"), WITH_KEY, "relay", "refused"),

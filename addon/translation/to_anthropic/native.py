@@ -218,6 +218,7 @@ _MENDS: tuple[tuple[re.Pattern[str], Callable[[Refused], JsonObject]], ...] = (
             r"|each tool_use must have a single result|first message must use|roles must alternate"
             r"|message prefill|Prefilling assistant|trailing whitespace"
             r'|[Rr]ole "system"|`system` message must'
+            r"|without a corresponding `\w+_tool_result` block"
         ),
         _mend_history,
     ),

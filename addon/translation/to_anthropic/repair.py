@@ -9,17 +9,16 @@ from __future__ import annotations
 from itertools import groupby
 from typing import Any
 
-from addon.claude.blocks import blocks_of
+from addon.claude.blocks import blocks_of, is_server_call, is_server_result
 from addon.claude.model import Model
+from addon.claude.turns import with_server_pairs
 from addon.core.types import JsonObject
 from addon.translation.to_anthropic.content import Blocks, is_blank_text, text_block
-from addon.translation.to_anthropic.messages import OPENING, SERVER_TOOL_RESULTS
+from addon.translation.to_anthropic.messages import OPENING
 from addon.translation.to_anthropic.tool_pairing import Messages, Pairing
 
 CONTINUE = "Continue from where you stopped."
 ROLES = ("user", "assistant", "system")
-_SERVER_TOOL_END = ("server_tool_use", *SERVER_TOOL_RESULTS)
-"""An assistant turn that ends with one of these was paused while a server tool ran, and may be the last message."""
 
 
 def repair(request: JsonObject, model: Model) -> list[str]:
@@ -42,6 +41,10 @@ def _repaired(request: JsonObject, model: Model, pairing: Pairing) -> list[str]:
     messages = _without_blanks(request["messages"], model, notes)
     messages = pairing.pair(_with_system_in_place(messages, model, notes))
     notes += pairing.notes
+    paired = with_server_pairs(messages)
+    if paired is not messages:
+        notes.append("messages: server tool calls and results that are not paired were left out")
+        messages = paired
     if not messages or messages[0]["role"] != "user":
         notes.append("messages: a first user turn was added")
         messages = [_user(OPENING), *messages]
@@ -91,7 +94,7 @@ def _is_in_place(run: Messages, before: Messages, model: Model) -> bool:
     if "system" not in roles:
         return True
     users = roles.index("system")
-    follows_tool = bool(before) and _last_type(before[-1]) in _SERVER_TOOL_END
+    follows_tool = bool(before) and _is_paused(before[-1])
     return model.mid_system and "user" not in roles[users:] and (users > 0 or follows_tool)
 
 
@@ -170,7 +173,7 @@ def _full_result(block: JsonObject) -> JsonObject:
 def _with_end(messages: Messages, request: JsonObject, model: Model, notes: list[str]) -> Messages:
     """Only older models continue a prefilled response, and none does with a requested output format."""
     last = messages[-1]
-    if last["role"] != "assistant" or _last_type(last) in _SERVER_TOOL_END:
+    if last["role"] != "assistant" or _is_paused(last):
         return messages
     config = request.get("output_config")
     if not model.prefill or (isinstance(config, dict) and config.get("format")):
@@ -193,9 +196,14 @@ def _right_trimmed(message: JsonObject) -> JsonObject:
     return {**message, "content": [*head, {**end, "text": text.rstrip()}]}
 
 
-def _last_type(message: JsonObject) -> str | None:
-    blocks = blocks_of(message["content"])
-    return blocks[-1].get("type") if blocks else None
+def _is_paused(message: JsonObject) -> bool:
+    """Whether an assistant turn ends as one that was paused while a server tool ran: it may be the last message."""
+    last = (blocks_of(message["content"]) or [{}])[-1]
+    return (
+        is_server_call(last)
+        or is_server_result(last)
+        or last.get("type") in ("container_upload", "compaction")
+    )
 
 
 def _user(text: str) -> JsonObject:

@@ -25,6 +25,8 @@ from tests.translation.asking import (
 
 MARK = {"cache_control": {"type": "ephemeral"}}
 THINKING = {"type": "thinking", "thinking": "", "signature": "s"}
+SEARCH = {"type": "server_tool_use", "id": "srvtoolu_1", "name": "web_search", "input": {}}
+FOUND = {"type": "web_search_tool_result", "tool_use_id": "srvtoolu_1", "content": []}
 O45, SONNET_5 = "claude-opus-4-5", "claude-sonnet-5"
 CONTINUE = user("Continue from where you stopped.")
 
@@ -74,9 +76,7 @@ ACCEPTED: dict[str, tuple[str, list]] = {
         OPUS,
         [
             user("a"),
-            assistant(
-                {"type": "server_tool_use", "id": "srvtoolu_1", "name": "web_search", "input": {}}
-            ),
+            assistant(SEARCH),
             system("s"),
         ],
     ),
@@ -87,10 +87,22 @@ ACCEPTED: dict[str, tuple[str, list]] = {
         OPUS,
         [
             user("a"),
+            assistant(SEARCH),
+        ],
+    ),
+    "a-paused-mcp-tool": (
+        OPUS,
+        [
+            user("a"),
             assistant(
-                {"type": "server_tool_use", "id": "srvtoolu_1", "name": "web_search", "input": {}}
+                {"type": "mcp_tool_use", "id": "m", "name": "f", "server_name": "s", "input": {}},
+                {"type": "mcp_tool_result", "tool_use_id": "m", "content": []},
             ),
         ],
+    ),
+    "a-server-tool-that-waits-for-the-clients": (
+        OPUS,
+        [user("a"), assistant(SEARCH, tu("c1")), user(tr("c1")), assistant(FOUND, "b"), user("c")],
     ),
 }
 
@@ -119,6 +131,16 @@ REPAIRED: dict[str, tuple[str, list, list]] = {
         OPUS,
         [user("a"), assistant("b"), user(tr("c1", "x"), text("t") | MARK)],
         [user("a"), assistant("b"), user("Tool result for c1: x", text("t") | MARK)],
+    ),
+    "a-server-tool-before-a-question": (
+        OPUS,
+        [user("a"), assistant("b", SEARCH), user("c")],
+        [user("a"), assistant("b"), user("c")],
+    ),
+    "a-server-tools-result-without-a-call": (
+        OPUS,
+        [user("a"), assistant(FOUND, "b"), user("c")],
+        [user("a"), assistant("b"), user("c")],
     ),
     "text-before-a-result": (
         OPUS,
