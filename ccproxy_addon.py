@@ -126,7 +126,7 @@ class Shared:
         self.continuity = Continuity(ThinkingStore(time.monotonic))
         self.counter = make_counter(settings)
         self.history = RequestHistory()
-        self.metrics, self.hub = Metrics(), LiveHub()
+        self.metrics, self.hub = Metrics(self.ledger), LiveHub()
         self.recorder = UsageRecorder(
             self.exchanges,
             self.ledger,

@@ -24,7 +24,8 @@ from addon.usage.record import RecordSource, RequestRecord, picodollars, record_
 from addon.usage.subscription import SubscriptionState
 
 UNRECORDED = ("stored", "public", "page", "control")
-"""Kinds of routes that are not recorded. An open dashboard reloads after each record and would never stop."""
+"""Kinds of routes whose requests are none for a model, and so take no place among those. Nor does whoever is not let
+in."""
 CLIENT_CLOSED = 499
 """nginx's status for a client that closed the connection before its response."""
 
@@ -69,15 +70,17 @@ class UsageRecorder:
         exchange.finished = True
         if exchange.counted_open:
             self.metrics.open_streams.dec()
-        if exchange.route is not None and exchange.route.kind in UNRECORDED and not exchange.error:
-            return
         try:
-            record = self.ledger.add(self.record(flow, exchange))
+            record = self.record(flow, exchange)
+            if exchange.route is None:
+                self.metrics.observe(record)  # `GET /security/blocked` lists it, too
+            elif exchange.route.kind not in UNRECORDED:
+                record = self.ledger.add(record)
+                self.note_conversation(exchange, record)
         finally:
             self.release(exchange)
-        self.note_conversation(exchange, record)
         flow.comment = summary(exchange, record)
-        if exchange.claude or exchange.passthrough or record.source == "refused":
+        if exchange.claude or exchange.passthrough or (exchange.route and exchange.error):
             line = f"{time.strftime('%H:%M:%S')} {record.model} {flow.comment}"
             why = f": {excerpt(exchange.error.message, MESSAGE_SHOWN)}" if exchange.error else ""
             self.terminal.line(line + why, _tone(exchange, record))
@@ -160,9 +163,9 @@ def _model(exchange: Exchange) -> str:
 def _source(exchange: Exchange) -> RecordSource:
     if exchange.attempts:
         return exchange.attempts[-1].source
-    if exchange.claude is None and exchange.error is None:
-        return "local"
-    return "error" if exchange.claude else "refused"
+    if exchange.route is None:
+        return "refused"
+    return "error" if exchange.claude or exchange.error else "local"
 
 
 def _status(flow: http.HTTPFlow, exchange: Exchange) -> int:

@@ -34,15 +34,19 @@ def analytics(
 
 
 def summary(
-    ledger: UsageLedger, period: Period, windows: Iterable[SubscriptionWindow] = ()
+    ledger: UsageLedger,
+    period: Period,
+    windows: Iterable[SubscriptionWindow] = (),
+    now: float | None = None,
 ) -> JsonObject:
-    sums = ledger.sums(period)
-    now = ledger.now()
+    now = ledger.now() if now is None else now
+    sums = ledger.sums(period, now)
+    counted = total(sums, COUNTED)
     paid, saved = total(sums, PAID).cost, total(sums, SAVED).cost
     tokens = total(sums, ANTHROPIC).tokens
     return {
         "period": period.name,
-        "totalRequests": total(sums, COUNTED).requests,
+        "totalRequests": counted.requests,
         "claudeCodeRequests": total(sums, {"claude_code"}).requests,
         "apiKeyRequests": total(sums, {"api_key"}).requests,
         "errorRequests": total(sums, {"error"}).requests,
@@ -60,6 +64,9 @@ def summary(
         "totalCacheReadTokens": tokens.cache_read,
         "totalThinkingTokens": tokens.thinking,
         "cacheHitRate": tokens.cache_hit_rate,
+        "failedRequests": counted.failed,
+        "cacheMisses": counted.misses,
+        "cacheMissCost": usd(counted.miss_cost),
         "bySource": _grouped(sums, lambda key: key[0]),
         "byModel": _grouped(sums, lambda key: key[1]),
         "subscriptionWindows": [window.to_json() for window in windows],
@@ -86,6 +93,8 @@ def _totals_json(totals: Totals) -> JsonObject:
         **tokens_json(totals.tokens),
         "cacheHitRate": totals.tokens.cache_hit_rate,
         "estimatedCost": usd(totals.cost),
+        "cacheMisses": totals.misses,
+        "cacheMissCost": usd(totals.miss_cost),
     }
 
 

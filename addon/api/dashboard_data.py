@@ -27,8 +27,8 @@ from addon.api.analytics import ANTHROPIC, summary, total
 from addon.core.types import JsonObject
 from addon.usage.budget import Budget
 from addon.usage.conversations import RecentConversation
-from addon.usage.ledger import Period, TotalsByKey, UsageLedger, add_up, parse_period
-from addon.usage.record import PAID, SAVED, RequestRecord, record_json, usd
+from addon.usage.ledger import Period, TotalsByKey, UsageLedger, parse_period
+from addon.usage.record import COUNTED, PAID, SAVED, RequestRecord, record_json, usd
 from addon.usage.subscription import SubscriptionWindow, milliseconds
 
 VERSION = 1
@@ -52,14 +52,17 @@ def dashboard_data(
 ) -> JsonObject:
     """The object described above. A `period` of None means the last day. Raises `BadRequest` for an unknown period."""
     chosen = parse_period(period)
-    since = ledger.now() - chosen.seconds if chosen.seconds else float("-inf")
+    now = (
+        ledger.now()
+    )  # one for all parts: they would contradict each other at the edge of a second
+    since = now - chosen.seconds if chosen.seconds else float("-inf")
     records = [record for record in ledger.recent() if record.time >= since]
     return {
         "version": VERSION,
-        "now": milliseconds(ledger.now()),
+        "now": milliseconds(now),
         "period": chosen.name,
-        "summary": summary(ledger, chosen, state.windows),
-        "series": _series(ledger, chosen),
+        "summary": summary(ledger, chosen, state.windows, now),
+        "series": _series(ledger, chosen, now),
         "speed": {
             "firstToken": _speed(each.ttft_ms for each in records),
             "latency": _speed(each.latency_ms for each in records),
@@ -67,19 +70,19 @@ def dashboard_data(
         "errors": _errors(records),
         "requests": [record_json(record) for record in ledger.recent(REQUESTS_SHOWN)],
         "windows": [window.to_json() for window in state.windows],
-        "budget": budget_json(budget),
+        "budget": budget_json(budget, now),
         "conversations": conversations_json(ledger, state.conversations),
         "notices": [*state.notices],
     }
 
 
-def _series(ledger: UsageLedger, period: Period) -> JsonObject:
-    step, points = ledger.series(period)
+def _series(ledger: UsageLedger, period: Period, now: float) -> JsonObject:
+    step, points = ledger.series(period, now)
     return {"step": step, "points": [_point(start, sums) for start, sums in points]}
 
 
 def _point(start: int, sums: TotalsByKey) -> JsonObject:
-    every = add_up(sums.values())
+    counted = total(sums, COUNTED)
     tokens = total(sums, ANTHROPIC).tokens
     return {
         "start": start * 1000,
@@ -89,8 +92,8 @@ def _point(start: int, sums: TotalsByKey) -> JsonObject:
         "output": tokens.output,
         "cacheRead": tokens.cache_read,
         "cacheWrite": tokens.cache_write_5m + tokens.cache_write_1h,
-        "requests": every.requests,
-        "failed": every.failed,
+        "requests": counted.requests,
+        "failed": counted.failed,
     }
 
 
@@ -136,9 +139,10 @@ def _errors(records: Iterable[RequestRecord]) -> list[JsonObject]:
     return sorted(found.values(), key=lambda row: -row["count"])[:ERRORS_SHOWN]
 
 
-def budget_json(budget: Budget) -> JsonObject:
+def budget_json(budget: Budget, now: float | None = None) -> JsonObject:
     """`budget` of the contract, and the data of the `budget` event."""
-    return {"settings": budget.settings.to_json(), "spent": budget.spent(), "known": budget.known}
+    settings, spent = budget.settings.to_json(), budget.spent(now)
+    return {"settings": settings, "spent": spent, "known": budget.known}
 
 
 def conversations_json(

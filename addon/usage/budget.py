@@ -161,9 +161,10 @@ class Budget:
         limits = self.settings.limits()
         return [name for name, limit in limits if self._ledger.spent(PERIOD_OF[name]) >= limit]
 
-    def spent(self) -> dict[str, float]:
-        """USD that were really paid, by name of the period."""
-        return {period.name: usd(self._ledger.spent(period)) for period in PERIOD_OF.values()}
+    def spent(self, now: float | None = None) -> dict[str, float]:
+        """USD that were really paid, by name of the period; `now`: of the periods that end then."""
+        periods = PERIOD_OF.values()
+        return {period.name: usd(self._ledger.spent(period, now)) for period in periods}
 
 
 @dataclass(eq=False)

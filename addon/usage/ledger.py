@@ -3,13 +3,14 @@
 Sums are kept in buckets of a minute, an hour and a day, so they outlive the ring of single records. A rolling window
 begins somewhere inside its first bucket. The sum is exact while the ring holds every request of that bucket. Later the
 whole bucket counts, so a window is never too short, and at most one bucket too long (a minute for `hour` and `day`, an
-hour for `week` and `month`).
+hour for `week` and `month`). The sums of a period and its chart are made from the same slices, so they always agree.
 
 Windows have a start but no end: if the clock was set back, what was spent "in the future" still counts.
 """
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -71,16 +72,20 @@ type Key = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """A sum over requests. `cost` is in pico-dollars; `failed` counts incomplete responses and errors."""
+    """A sum over requests. Money is in pico-dollars; `failed` counts incomplete responses and errors."""
 
     requests: int = 0
     failed: int = 0
     cost: int = 0
     tokens: Tokens = field(default_factory=Tokens)
+    misses: int = 0
+    """Responses whose prompt was written to the cache anew; `miss_cost`: what that cost more than a hit."""
+    miss_cost: int = 0
 
     @classmethod
     def of(cls, record: RequestRecord) -> Totals:
-        return cls(1, int(record.error is not None), record.cost, record.tokens)
+        failed, missed = int(record.error is not None), int(bool(record.miss))
+        return cls(1, failed, record.cost, record.tokens, missed, record.miss_cost)
 
     def __add__(self, other: Totals) -> Totals:
         return Totals(
@@ -88,6 +93,8 @@ class Totals:
             self.failed + other.failed,
             self.cost + other.cost,
             self.tokens + other.tokens,
+            self.misses + other.misses,
+            self.miss_cost + other.miss_cost,
         )
 
 
@@ -95,16 +102,21 @@ ZERO = Totals()
 
 type TotalsByKey = dict[Key, Totals]
 
-columns = attrgetter("requests", "failed", "cost", *(f"tokens.{f.name}" for f in fields(Tokens)))
+TOKEN_COLUMNS = tuple(f"tokens.{f.name}" for f in fields(Tokens))
+columns = attrgetter("requests", "failed", "cost", *TOKEN_COLUMNS, "misses", "miss_cost")
 """The numbers of a `Totals` as one flat tuple."""
+
+
+def from_columns(row: Iterable[int]) -> Totals:
+    """The `Totals` of such a tuple; the numbers of misses may be absent."""
+    requests, failed, cost, *rest = row
+    tokens, misses = rest[: len(TOKEN_COLUMNS)], rest[len(TOKEN_COLUMNS) :]
+    return Totals(requests, failed, cost, Tokens(*tokens), *misses)
 
 
 def add_up(every: Iterable[Totals]) -> Totals:
     """The sum. Computed column by column, since a month has tens of thousands of them and the event loop waits."""
-    requests, failed, cost, *tokens = map(
-        sum, zip(columns(ZERO), *map(columns, every), strict=True)
-    )
-    return Totals(requests, failed, cost, Tokens(*tokens))
+    return from_columns(map(sum, zip(columns(ZERO), *map(columns, every), strict=True)))
 
 
 def merge_totals(many: Iterable[Mapping[Key, Totals]]) -> TotalsByKey:
@@ -121,7 +133,8 @@ def add(sums: TotalsByKey, key: Key, totals: Totals) -> None:
 
 class Buckets:
     """Sums by key in slices of time. Beyond `keep` slices, the one created first is removed: if it were the earliest
-    one, new requests would be dropped at once after the clock was set back."""
+    one, new requests would be dropped at once after the clock was set back. The widest slices hold what was ever used:
+    there the next one takes its sums over."""
 
     def __init__(self, width: int, keep: int) -> None:
         self.width = width
@@ -140,9 +153,12 @@ class Buckets:
             add(sums, key, totals)
         self._sums[at] = sums
         if len(self._sums) > self._keep:
-            del self._sums[next(iter(self._sums))]
+            removed = self._sums.pop(next(iter(self._sums)))
+            if self.width == DAY:
+                following = next(iter(self._sums))
+                self._sums[following] = merge_totals([removed, self._sums[following]])
 
-    def since(self, start: int) -> Iterator[tuple[int, TotalsByKey]]:
+    def since(self, start: float) -> Iterator[tuple[int, TotalsByKey]]:
         return ((at, sums) for at, sums in self._sums.items() if at >= start)
 
     def copy(self) -> tuple[tuple[int, TotalsByKey], ...]:
@@ -157,7 +173,6 @@ class LedgerState:
     last_id: int = 0
     evicted_until: float | None = None
     """Time of the latest request that the ring has dropped."""
-    totals: TotalsByKey = field(default_factory=dict)
     buckets: Mapping[int, tuple[tuple[int, TotalsByKey], ...]] = field(default_factory=dict)
 
 
@@ -177,7 +192,6 @@ class UsageLedger:
         self._ring.clear()
         self._last_id = 0
         self._evicted_until: float | None = None
-        self._totals: TotalsByKey = {}
         self._models: set[str] = set()
         self._buckets = {width: Buckets(width, keep) for width, keep in BUCKETS_KEPT.items()}
         self.version += 1
@@ -194,7 +208,6 @@ class UsageLedger:
         self._last_id += 1
         record = replace(record, id=self._last_id, model=record.model[:MAX_NAME])
         key, totals = self._key(record), Totals.of(record)
-        add(self._totals, key, totals)
         for buckets in self._buckets.values():
             buckets.add(record.time, {key: totals})
         self._push(record)
@@ -224,20 +237,21 @@ class UsageLedger:
         """How many requests were added in total, or since the last reset."""
         return self._last_id
 
-    def sums(self, period: Period) -> TotalsByKey:
-        """The sums of the last `period`, by source and model."""
-        return merge_totals(self._slices(period))
+    def sums(self, period: Period, now: float | None = None) -> TotalsByKey:
+        """The sums of the last `period` by source and model; `now`: of the period that ends then."""
+        return merge_totals(sums for _, sums in self._slices(period, now))
 
-    def _slices(self, period: Period) -> Iterator[TotalsByKey]:
-        if period.seconds is None:
-            yield self._totals
-            return
-        start = self._clock() - period.seconds
+    def _slices(self, period: Period, now: float | None) -> Iterator[tuple[int, TotalsByKey]]:
+        """Start of a bucket, and what of it is in the period."""
         buckets = self._buckets[period.bucket]
+        if period.seconds is None:
+            yield from buckets.since(-math.inf)
+            return
+        start = (self._clock() if now is None else now) - period.seconds
         edge = buckets.floor(start)
         for at, sums in buckets.since(edge):
             exact = at == edge and self._ring_holds(edge)
-            yield self._ring_sums(start, edge + buckets.width) if exact else sums
+            yield at, self._ring_sums(start, edge + buckets.width) if exact else sums
 
     def _ring_holds(self, since: float) -> bool:
         return self._evicted_until is None or self._evicted_until < since
@@ -249,26 +263,26 @@ class UsageLedger:
                 add(found, self._key(record), Totals.of(record))
         return found
 
-    def spent(self, period: Period) -> int:
+    def spent(self, period: Period, now: float | None = None) -> int:
         """Pico-dollars that were really paid in the last `period`."""
-        return sum(total.cost for (source, _), total in self.sums(period).items() if source in PAID)
+        sums = self.sums(period, now)
+        return sum(total.cost for (source, _), total in sums.items() if source in PAID)
 
-    def series(self, period: Period) -> tuple[int, list[tuple[int, TotalsByKey]]]:
-        """The chart of `period`: seconds between points, and each point's start (unix seconds) with its sums. Includes
-        points without requests, so that the time axis is even."""
-        buckets = self._buckets[period.bucket]
-        now = self._clock()
-        start = now - period.seconds if period.seconds else self._first(buckets, now)
+    def series(
+        self, period: Period, now: float | None = None
+    ) -> tuple[int, list[tuple[int, TotalsByKey]]]:
+        """The chart of `period`: seconds between points, and each point's start (unix seconds) with its sums, which add
+        up to `sums`. Includes points without requests, so that the time axis is even."""
+        now = self._clock() if now is None else now
+        slices = [*self._slices(period, now)]
+        start = now - period.seconds if period.seconds else min([now, *(at for at, _ in slices)])
         step = self._step(period, now - start)
         first, last = int(start // step) * step, int(now // step) * step
         points: dict[int, list[TotalsByKey]] = {at: [] for at in range(first, last + step, step)}
-        for at, sums in buckets.since(first):
+        for at, sums in slices:
             # Requests in the future (the clock was set back) are shown at the right edge.
             points[min(at // step * step, last)].append(sums)
-        return step, [(at, merge_totals(slices)) for at, slices in points.items()]
-
-    def _first(self, buckets: Buckets, now: float) -> float:
-        return min([now, *(at for at, _ in buckets.since(0))])
+        return step, [(at, merge_totals(found)) for at, found in points.items()]
 
     def _step(self, period: Period, seconds: float) -> int:
         return max(1, -(-int(seconds) // (period.step * CHART_POINTS))) * period.step
@@ -284,7 +298,6 @@ class UsageLedger:
             records=tuple(self._ring),
             last_id=self._last_id,
             evicted_until=self._evicted_until,
-            totals=dict(self._totals),
             buckets={width: buckets.copy() for width, buckets in self._buckets.items()},
         )
 
@@ -293,10 +306,11 @@ class UsageLedger:
         self._clear()
         self._last_id = state.last_id
         self._evicted_until = state.evicted_until
-        self._totals = dict(state.totals)
-        self._models = {model for _, model in state.totals}
         for width, buckets in self._buckets.items():
             for at, sums in state.buckets.get(width, ()):
                 buckets.add(at, sums)
+        self._models = {
+            model for _, sums in self._slices(PERIODS["all"], None) for _, model in sums
+        }
         for record in state.records:
             self._push(record)

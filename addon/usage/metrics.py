@@ -1,20 +1,23 @@
 """Renders usage in Prometheus' text format, for `GET /metrics`.
 
-Counters start at zero with the process, as Prometheus expects; what survives a restart is in `/analytics`.
+Tokens and cost are the ledger's own sums, so they are those of `GET /analytics?period=all`, also after a restart. The
+other counters start at zero with the process, as Prometheus expects.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields
 from functools import lru_cache
 from operator import attrgetter
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client import generate_latest as render_latest
+from prometheus_client.core import CounterMetricFamily
+from prometheus_client.registry import Collector
 
 from addon.claude.pricing import Tokens
-from addon.usage.ledger import MAX_MODELS, OTHER_MODELS
+from addon.usage.ledger import MAX_MODELS, OTHER_MODELS, PERIODS, UsageLedger
 from addon.usage.record import RequestRecord, usd
 from addon.usage.subscription import SubscriptionWindow
 
@@ -28,12 +31,40 @@ def _series[M: (Counter, Histogram)](metric: M, *labels: str) -> M:
     return metric.labels(*labels)
 
 
+class _LedgerSums(Collector):
+    """Tokens and cost as the ledger has them, read when Prometheus asks."""
+
+    def __init__(self, ledger: UsageLedger) -> None:
+        self._ledger = ledger
+
+    def collect(self) -> Iterator[CounterMetricFamily]:
+        tokens = CounterMetricFamily(
+            "ccproxy_tokens",
+            "Tokens used; thinking is a part of output.",
+            labels=("source", "model", "kind"),
+        )
+        cost = CounterMetricFamily(
+            "ccproxy_cost_usd", "Cost at API prices, whoever paid.", labels=("source", "model")
+        )
+        for (source, name), totals in self._ledger.sums(PERIODS["all"]).items():
+            labels = source, _encodable(name)
+            cost.add_metric(labels, usd(totals.cost))
+            for kind, count in zip(TOKEN_KINDS, token_counts(totals.tokens), strict=True):
+                tokens.add_metric((*labels, kind), count)
+        yield from (tokens, cost)
+
+
+def _encodable(model: str) -> str:
+    # JSON allows lone surrogates in a name.
+    return model.encode(errors="replace").decode()
+
+
 class Metrics:
     """The metrics of one process, in a registry of their own."""
 
     content_type = CONTENT_TYPE_LATEST
 
-    def __init__(self) -> None:
+    def __init__(self, ledger: UsageLedger) -> None:
         self._registry = registry = CollectorRegistry()
         # prometheus_client looks a series up by its labels under a lock, which is most of the cost of counting a
         # request
@@ -51,18 +82,7 @@ class Metrics:
             ("source", "error"),
             registry=registry,
         )
-        self._tokens = Counter(
-            "ccproxy_tokens",
-            "Tokens used; thinking is a part of output.",
-            ("source", "model", "kind"),
-            registry=registry,
-        )
-        self._cost = Counter(
-            "ccproxy_cost_usd",
-            "Cost at API prices, whoever paid.",
-            ("source", "model"),
-            registry=registry,
-        )
+        registry.register(_LedgerSums(ledger))
         self._latency = Histogram(
             "ccproxy_request_duration_seconds",
             "From the request to the end of its response.",
@@ -95,23 +115,19 @@ class Metrics:
         )
 
     def observe(self, record: RequestRecord) -> None:
-        """Count one request. Call it once for each record that was added to the ledger."""
+        """Count one request. Call it once for each request, rejected ones included."""
         source, model = record.source, self._label(record.model)
         self._series(self._requests, source, model, str(record.status)).inc()
         if record.error is not None:
             self._series(self._errors, source, record.error).inc()
-        for kind, count in zip(TOKEN_KINDS, token_counts(record.tokens), strict=True):
-            self._series(self._tokens, source, model, kind).inc(count)
-        self._series(self._cost, source, model).inc(usd(record.cost))
         if record.latency_ms is not None:
             self._series(self._latency, source).observe(record.latency_ms / 1000)
         if record.ttft_ms is not None:
             self._series(self._ttft, source).observe(record.ttft_ms / 1000)
 
     def _label(self, model: str) -> str:
-        # Each label value creates a time series for good, and clients choose the names of models. JSON allows lone
-        # surrogates in a name, which can't be encoded.
-        model = model.encode(errors="replace").decode()
+        # Each label value creates a time series for good, and clients choose the names of models.
+        model = _encodable(model)
         if model not in self._models and len(self._models) >= MAX_MODELS:
             return OTHER_MODELS
         self._models.add(model)

@@ -20,9 +20,10 @@ type RecordSource = Literal[
     "claude_code_summary",
 ]
 """Who served a request. `claude_code`: the subscription; `api_key`: the paid key; both also if the response was cut off
-or was an error from upstream, since what was used is billed all the same. `error`: there was no response, and nothing
-was used. `openai`: passed through to another provider. `local`: answered by the proxy itself. `refused`: rejected by
-access control. `summary`, `claude_code_summary`: the proxy's own requests for summaries, by key or subscription."""
+or was an error from upstream, since what was used is billed all the same. `error`: it went to nobody, and nothing was
+used: malformed, no credential, no room in the budget. `openai`: passed through to another provider. `local`: answered
+by the proxy itself. `refused`: rejected by access control; only files of earlier versions have such records.
+`summary`, `claude_code_summary`: the proxy's own requests for summaries, by key or subscription."""
 
 COUNTED: frozenset[str] = frozenset({"claude_code", "api_key", "error"})
 """The sources that count in `totalRequests`."""
@@ -76,6 +77,11 @@ class RequestRecord:
     agent: str = ""
     """The subagent of Claude Code's that asked."""
     parent_agent: str = ""
+    miss: str = ""
+    """Why the prompt was not read from the cache as the one before it: `tools changed`, `expired after 7 min idle`; ""
+    if it was."""
+    miss_cost: int = 0
+    """Pico-dollars that a hit would have saved."""
     id: int = 0
     """Set by the ledger, from 1."""
 
@@ -104,6 +110,8 @@ def record_json(record: RequestRecord) -> JsonObject:
         "session": record.session or None,
         "agent": record.agent or None,
         "parentAgent": record.parent_agent or None,
+        "cacheMiss": record.miss or None,
+        "cacheMissCost": usd(record.miss_cost),
     }
 
 

@@ -16,12 +16,12 @@ from addon.core.errors import BadRequest
 from addon.core.json_codec import JsonError, loads
 from addon.core.types import Dialect, JsonObject
 from addon.usage.budget import BudgetSettings
-from addon.usage.ledger import LedgerState, Totals, TotalsByKey, columns
+from addon.usage.ledger import LedgerState, TotalsByKey, columns, from_columns
 from addon.usage.record import RecordSource, RequestRecord
 
 FORMAT = "ccproxy-usage"
-VERSION = 2
-READABLE = (1, VERSION)
+VERSION = 3
+READABLE = (1, 2, VERSION)
 
 RECORD_TYPES: dict[str, tuple[type, ...]] = {
     "id": (int,),
@@ -41,11 +41,13 @@ RECORD_TYPES: dict[str, tuple[type, ...]] = {
     "session": (str,),
     "agent": (str,),
     "parent_agent": (str,),
+    "miss": (str,),
+    "miss_cost": (int,),
 }
 """The columns of a record except its tokens, in their order in the file."""
 
-SINCE_VERSION_2 = 3
-"""Columns at the end that files of version 1 don't have."""
+ADDED = {14: ["", "", "", "", 0], 17: ["", 0]}
+"""By how many columns older versions have: the values of those that came later."""
 
 record_columns = attrgetter(*RECORD_TYPES)
 token_columns = attrgetter(*(f.name for f in fields(Tokens)))
@@ -79,7 +81,6 @@ def encode(snapshot: Snapshot, *, saved_at: float) -> bytes:
         "budget": {"settings": snapshot.settings.to_json(), "known": snapshot.known},
         "lastId": ledger.last_id,
         "evictedUntil": ledger.evicted_until,
-        "totals": _array(_sums_json(ledger.totals)),
         "buckets": {
             str(width): _array([at, _sums_json(sums)] for at, sums in slices)
             for width, slices in ledger.buckets.items()
@@ -137,7 +138,6 @@ def _snapshot(document: JsonObject) -> Snapshot:
             records=tuple(_record(row) for row in document["records"]),
             last_id=_count(document["lastId"]),
             evicted_until=_typed(document["evictedUntil"], (int, float, type(None))),
-            totals=_sums(document["totals"]),
             buckets={
                 int(width): tuple((_typed(at, (int,)), _sums(rows)) for at, rows in slices)
                 for width, slices in document["buckets"].items()
@@ -150,8 +150,7 @@ def _snapshot(document: JsonObject) -> Snapshot:
 
 def _record(row: list[Any]) -> RequestRecord:
     *values, tokens = row
-    if len(values) + SINCE_VERSION_2 == len(RECORD_TYPES):
-        values += [""] * SINCE_VERSION_2
+    values += ADDED.get(len(values), [])
     named = dict(zip(RECORD_TYPES, values, strict=True))
     for name, value in named.items():
         _typed(value, RECORD_TYPES[name])
@@ -162,10 +161,8 @@ def _record(row: list[Any]) -> RequestRecord:
 
 def _sums(rows: list[list[Any]]) -> TotalsByKey:
     return {
-        (_typed(source, (str,)), _typed(model, (str,))): Totals(
-            _count(requests), _count(failed), _count(cost), _tokens(tokens)
-        )
-        for source, model, requests, failed, cost, *tokens in rows
+        (_typed(source, (str,)), _typed(model, (str,))): from_columns(map(_count, numbers))
+        for source, model, *numbers in rows
     }
 
 

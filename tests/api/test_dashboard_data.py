@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 import json
+import math
+from collections import Counter
+from dataclasses import replace
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from prometheus_client.parser import text_string_to_metric_families
 
+from addon.api.analytics import analytics
 from addon.api.dashboard_data import DashboardState, dashboard_data, percentile
 from addon.claude.pricing import Tokens
 from addon.core.errors import BadRequest
 from addon.core.types import JsonObject
 from addon.usage.budget import Budget, BudgetSettings
 from addon.usage.conversations import RecentConversation
-from addon.usage.ledger import PERIODS, UsageLedger
+from addon.usage.ledger import DAY, HOUR, PERIODS, UsageLedger, add_up
+from addon.usage.metrics import Metrics
+from addon.usage.record import PAID, SAVED, usd
+from addon.usage.snapshot_format import Snapshot, decode, encode
 from addon.usage.subscription import SubscriptionWindow
+from tests.budget import examples
 from tests.clock import NOW, Clock
 from tests.usage.records import random_record, record, seeded
 
@@ -24,23 +35,77 @@ def data(ledger: UsageLedger, period: str | None = None, **state: list[object]) 
     return found
 
 
-@pytest.mark.parametrize("period", PERIODS)
-def test_the_chart_adds_up_to_the_summary(period: str) -> None:
-    rng, ledger = seeded(2), UsageLedger(Clock(), ring_size=10)
-    for _ in range(300):
-        ledger.add(random_record(rng, NOW - rng.random() * 3_000))
-    found = data(ledger, period)
-    points, summary = found["series"]["points"], found["summary"]
-    for column, field in (
-        ("spend", "estimatedApiKeyCost"),
-        ("savings", "estimatedSavings"),
-        ("input", "totalInputTokens"),
-        ("output", "totalOutputTokens"),
-        ("cacheRead", "totalCacheReadTokens"),
-    ):
-        assert sum(point[column] for point in points) == pytest.approx(summary[field], abs=1e-9)
-    assert sum(point["requests"] for point in points) == 300
-    assert len(found["requests"]) == 10
+MONEY = (("spend", PAID), ("savings", SAVED))
+STEPS = st.one_of(
+    st.tuples(st.just("add"), st.floats(0, 3 * HOUR), st.integers(0, 10**13)),
+    st.tuples(st.just("wait"), st.floats(-HOUR, 9 * DAY), st.just(0)),
+    st.tuples(st.sampled_from(("restart", "reset")), st.just(0.0), st.just(0)),
+)
+
+
+def lived(steps: list[tuple[str, float, int]], ring_size: int, seed: int) -> UsageLedger:
+    """A ledger after `steps`: requests of any age and price, pauses, clocks set back, restarts."""
+    rng, clock = seeded(seed), Clock()
+    ledger = UsageLedger(clock, ring_size=ring_size)
+    for step, seconds, price in steps:
+        match step:
+            case "add":
+                ledger.add(replace(random_record(rng, clock.now - seconds), cost=price))
+            case "wait":
+                clock.now += seconds
+            case "reset":
+                ledger.reset()
+            case _:
+                saved = encode(Snapshot(ledger.state(), BudgetSettings(), known=True), saved_at=0)
+                ledger = UsageLedger(clock, ring_size=ring_size)
+                ledger.restore(decode(saved).ledger)
+    return ledger
+
+
+@settings(max_examples=examples(300))
+@given(st.lists(STEPS, max_size=40), st.integers(1, 30), st.integers(0, 2**32))
+def test_whatever_shows_usage_shows_the_same(
+    steps: list[tuple[str, float, int]], ring_size: int, seed: int
+) -> None:
+    ledger = lived(steps, ring_size, seed)
+    for period in PERIODS:
+        found = data(ledger, period)
+        points, told = found["series"]["points"], analytics(ledger, period)
+        assert found["summary"] == told
+        for column, field in (
+            ("spend", "estimatedApiKeyCost"),
+            ("savings", "estimatedSavings"),
+            ("input", "totalInputTokens"),
+            ("output", "totalOutputTokens"),
+            ("cacheRead", "totalCacheReadTokens"),
+            ("requests", "totalRequests"),
+            ("failed", "failedRequests"),
+        ):
+            assert sum(point[column] for point in points) == pytest.approx(told[field], abs=1e-9)
+        for group in ("bySource", "byModel"):
+            costs = sum(each["estimatedCost"] for each in told[group].values())
+            assert costs == pytest.approx(usd(add_up(ledger.sums(PERIODS[period]).values()).cost))
+        if period != "all":
+            assert found["budget"]["spent"][period] == told["estimatedApiKeyCost"]
+        if ledger.count() <= ring_size:
+            start = ledger.now() - (PERIODS[period].seconds or math.inf)
+            rows = [each for each in ledger.recent() if each.time >= start]
+            for column, sources in MONEY:
+                listed = usd(sum(each.cost for each in rows if each.source in sources))
+                assert sum(point[column] for point in points) == pytest.approx(listed, abs=1e-9)
+    counted = metric_sums(Metrics(ledger))
+    for source, totals in analytics(ledger, "all")["bySource"].items():
+        assert counted[source] == pytest.approx(totals["estimatedCost"], abs=1e-9)
+
+
+def metric_sums(metrics: Metrics) -> Counter[str]:
+    """Dollars by source, as Prometheus reads them."""
+    families = text_string_to_metric_families(metrics.render().decode())
+    found = Counter[str]()
+    for sample in (each for family in families for each in family.samples):
+        if sample.name == "ccproxy_cost_usd_total":
+            found[sample.labels["source"]] += sample.value  # type: ignore[assignment]
+    return found
 
 
 def test_an_empty_proxy_is_shown() -> None:

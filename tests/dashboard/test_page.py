@@ -13,7 +13,7 @@ from addon.api.dashboard_data import conversations_json
 from addon.claude.pricing import Tokens
 from addon.usage.budget import BudgetSettings
 from addon.usage.conversations import RecentConversation
-from addon.usage.ledger import UsageLedger
+from addon.usage.ledger import PERIODS, UsageLedger
 from addon.usage.record import picodollars
 from addon.usage.subscription import SubscriptionWindow
 from tests.dashboard.scenes import busy_day
@@ -26,6 +26,12 @@ pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
 
 async def test_figures_are_those_of_the_api(chromium: Browser) -> None:
     server = busy_day()
+    now = time.time()
+    for each in PERIODS.values():  # before and after each one's start, in one bucket
+        for late in (-300, 300, 30, 3_000):
+            spent = now - (each.seconds or 0) + late
+            server.ledger.add(record(dollars=1.11, time=min(spent, now)))
+            server.ledger.add(record("claude_code", dollars=7.07, time=min(spent, now)))
     async with visiting(chromium, server) as visit:
         page = await visit.open()
         await live(page)
@@ -38,6 +44,9 @@ async def test_figures_are_those_of_the_api(chromium: Browser) -> None:
             await expect(page.locator("#spend")).to_have_attribute("title", told[titles[1]])
             await expect(page.locator("#requests-count")).to_have_text(f"{told['totalRequests']:,}")
             await expect(page.locator("#cache")).to_have_text(f"{told['cacheHitRate'] * 100:.0f}%")
+            legend = page.locator("#money-chart .legend")
+            for tile in ("#savings", "#spend"):
+                await expect(legend).to_contain_text(await page.locator(tile).inner_text())
             assert page.url.endswith(f"#{period}") or period == "day"
         savings = analytics(server.ledger, "all")["estimatedSavings"]
         await expect(page.locator("#savings")).to_have_text(f"${savings:.2f}")

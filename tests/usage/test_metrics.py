@@ -6,9 +6,10 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from addon.claude.pricing import Tokens
-from addon.usage.ledger import MAX_MODELS
+from addon.usage.ledger import MAX_MODELS, UsageLedger
 from addon.usage.metrics import Metrics
 from addon.usage.subscription import SubscriptionWindow
+from tests.clock import Clock
 from tests.usage.records import record
 
 LABELS = ("source", "model", "status", "error", "kind", "le", "credential", "scope", "window")
@@ -24,12 +25,18 @@ def samples(metrics: Metrics) -> dict[tuple[str, ...], float]:
     }
 
 
+def watched() -> tuple[Metrics, UsageLedger]:
+    """Metrics that are told of each request in the ledger."""
+    ledger = UsageLedger(Clock())
+    metrics = Metrics(ledger)
+    ledger.watch(metrics.observe)
+    return metrics, ledger
+
+
 def test_a_request_is_counted_with_its_tokens_cost_and_speed() -> None:
-    metrics = Metrics()
-    metrics.observe(
-        record(tokens=Tokens(1, 2, 3, 4, 5, 6), dollars=0.25, latency_ms=3_000, ttft_ms=300)
-    )
-    metrics.observe(record(status=529, error="overloaded_error"))
+    metrics, ledger = watched()
+    ledger.add(record(tokens=Tokens(1, 2, 3, 4, 5, 6), dollars=0.25, latency_ms=3_000, ttft_ms=300))
+    ledger.add(record(status=529, error="overloaded_error"))
     found = samples(metrics)
     model = "claude-opus-4-5"
     assert found["ccproxy_requests_total", "api_key", model, "200"] == 1
@@ -46,7 +53,7 @@ def test_a_request_is_counted_with_its_tokens_cost_and_speed() -> None:
 
 
 def test_gauges_show_now_and_forget_what_is_over() -> None:
-    metrics = Metrics()
+    metrics = watched()[0]
     metrics.open_streams.inc()
     metrics.set_cooldowns({("subscription", "all"): 60, ("subscription", "opus"): -1})
     window = SubscriptionWindow(name="5h", label="5 hours", utilization=0.4, resets_at=None)
@@ -64,7 +71,7 @@ def test_gauges_show_now_and_forget_what_is_over() -> None:
 
 
 def test_model_names_of_clients_cannot_fill_the_memory() -> None:
-    metrics = Metrics()
+    metrics = watched()[0]
     for n in range(MAX_MODELS + 5):
         metrics.observe(record(model=f"m{n}"))
     found = {key: n for key, n in samples(metrics).items() if key[0] == "ccproxy_requests_total"}
@@ -78,12 +85,12 @@ def test_model_names_of_clients_cannot_fill_the_memory() -> None:
     ids=ascii,
 )
 def test_an_odd_model_name_stays_one_label(model: str, label: str) -> None:
-    metrics = Metrics()
+    metrics = watched()[0]
     metrics.observe(record(model=model))
     assert samples(metrics)["ccproxy_requests_total", "api_key", label, "200"] == 1
 
 
 def test_two_instances_share_nothing() -> None:
-    first, second = Metrics(), Metrics()
+    first, second = watched()[0], watched()[0]
     first.observe(record())
     assert not [key for key in samples(second) if key[0] == "ccproxy_requests_total"]

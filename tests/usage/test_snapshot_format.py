@@ -50,7 +50,7 @@ NOT_OURS = [
     pytest.param(b"null", "not written by ccproxy", id="null"),
     pytest.param(b'{"numStartups": 3}', "not written by ccproxy", id="another-programs-file"),
     pytest.param(
-        json.dumps(DOCUMENT | {"version": 3}).encode(), "version 3", id="from-a-newer-ccproxy"
+        json.dumps(DOCUMENT | {"version": 4}).encode(), "version 4", id="from-a-newer-ccproxy"
     ),
 ]
 
@@ -70,9 +70,11 @@ DAMAGE = [
     pytest.param(lambda d: d.pop("records"), id="a-part-is-missing"),
     pytest.param(lambda d: d.update(records={}) or d.update(lastId=-1), id="a-negative-count"),
     pytest.param(lambda d: d.update(lastId=True), id="true-is-no-count"),
-    pytest.param(lambda d: d.update(totals=[["api_key", "m", 1]]), id="a-short-row"),
-    pytest.param(lambda d: d["totals"][0].__setitem__(2, "1"), id="a-count-as-text"),
-    pytest.param(lambda d: d["totals"][0].append(1), id="a-long-row"),
+    pytest.param(
+        lambda d: d["buckets"].update({"60": [[0, [["api_key", "m", 1]]]]}), id="a-short-row"
+    ),
+    pytest.param(lambda d: d["buckets"]["60"][0][1][0].__setitem__(2, "1"), id="a-count-as-text"),
+    pytest.param(lambda d: d["buckets"]["60"][0][1][0].append(1), id="a-long-row"),
     pytest.param(lambda d: d.update(buckets=[]), id="buckets-are-a-list"),
     pytest.param(lambda d: d.update(buckets={"x": []}), id="a-width-that-is-no-number"),
     pytest.param(lambda d: d["records"][0].pop(0), id="a-record-without-a-column"),

@@ -44,7 +44,7 @@ export function showSummary(summary) {
   byId("spend").title = summary.estimatedApiKeyCostFormatted;
   setText("spend-detail", plural(summary.apiKeyRequests, "paid request"));
   setText("requests-count", count(summary.totalRequests));
-  setText("requests-detail", summary.errorRequests ? `${count(summary.errorRequests)} without an answer` : "all answered");
+  setText("requests-detail", summary.failedRequests ? `${count(summary.failedRequests)} failed` : "all answered");
   setText("cache", percent(summary.cacheHitRate));
   setText("cache-detail", `${compact(summary.totalCacheReadTokens)} tokens at a tenth of the price`);
   setText("note", summary.note);
