@@ -79,9 +79,17 @@ COMMANDS = {
         module="demo",
         options=("--check",),
     ),
+    "service": Command(
+        usage="install|status|uninstall [--tunnel] [--yes]",
+        summary="runs the proxy always: started at login, and again when it ends",
+        details="A systemd user unit, a launchd agent or a scheduled task. Shows the file and the commands, and asks"
+        " before it writes. --tunnel runs the tunnel as well; --yes does not ask. See docs/ALWAYS_ON.md.",
+        module="service",
+        options=("--tunnel", "--yes"),
+    ),
     "rerun": Command(
         usage="FILE",
-        summary="sends a request saved from /explain/<id> once more, to a stand-in for Anthropic",
+        summary="sends a request saved from /explain/<id> to a stand-in for Anthropic",
         details="Shows what is sent upstream now, compared with then. No account, no internet, no cost.",
         module="rerun",
         options=(),
