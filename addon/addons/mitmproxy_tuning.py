@@ -103,8 +103,14 @@ def settle_memory() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(COLLECT_AFTER)
+    http.MessageData.__post_init__ = _unchecked
     if sys.platform == "linux":
         give_memory_back()
+
+
+def _unchecked(message: http.MessageData) -> None:
+    """In place of a check of field types that mitmproxy makes for each message, and `python -O` leaves out. It keeps
+    its exceptions (`typecheck.check_option_type`), their frames hold the callers', and so all bodies in sight."""
 
 
 def give_memory_back() -> None:

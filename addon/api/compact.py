@@ -50,7 +50,7 @@ class CompactApi(LocalEndpoints):
             raise Forbidden(
                 "Compacting is a paid call: it needs ANTHROPIC_API_KEY and does not work with FALLBACK=off."
             )
-        body = self.stored.resolve(exchange.principal, posted(flow)).body
+        body = self.stored.resolve(exchange.principal, posted(flow, exchange)).body
         self.check_model(body.get("model"))
         request = self.request_for(body)
         try:

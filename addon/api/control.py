@@ -60,7 +60,7 @@ class ControlApi(LocalEndpoints):
         return json_response(get_budget(self.budget))
 
     def post_budget(self, flow: http.HTTPFlow, exchange: Exchange) -> http.Response:
-        body = post_budget(self.budget, posted(flow))
+        body = post_budget(self.budget, posted(flow, exchange))
         self.hub.publish("totals", {})
         return json_response(body)
 

@@ -15,6 +15,7 @@ from addon.core.json_codec import read_body
 from addon.core.settings import Settings
 from addon.exchange.access import cookie_name, cookie_value, same_secret
 from addon.exchange.refusals import Guesses
+from addon.exchange.routes import SIGN_IN
 from addon.exchange.state import Exchange, LocalStream
 from addon.usage.budget import Budget
 from addon.usage.ledger import UsageLedger
@@ -52,7 +53,7 @@ class DashboardApi(LocalEndpoints):
     def login(self, flow: http.HTTPFlow, exchange: Exchange) -> http.Response:
         """Exchanges the secret for a cookie that scripts can't read and other sites can't use."""
         encoding = flow.request.headers.get("content-encoding", "")
-        shown = read_body(exchange.sign_in, encoding).get("secret")
+        shown = read_body(exchange.sign_in, encoding, SIGN_IN.most_body).get("secret")
         secret = self.settings.secret
         if not secret or not isinstance(shown, str) or not same_secret(shown, secret):
             wrong = Unauthorized("That is not this ccproxy's secret.")

@@ -44,10 +44,10 @@ def json_response(body: JsonObject) -> http.Response:
     return http.Response.make(200, dumps(body), headers)
 
 
-def posted(flow: http.HTTPFlow) -> JsonObject:
-    """The JSON object in the request's body. Raises BadRequest."""
+def posted(flow: http.HTTPFlow, exchange: Exchange) -> JsonObject:
+    """The JSON object in the request's body. Raises BadRequest or TooLarge."""
     encoding = flow.request.headers.get("content-encoding", "")
-    return read_body(flow.request.raw_content or b"", encoding)
+    return read_body(flow.request.raw_content or b"", encoding, exchange.most_body)
 
 
 def query(flow: http.HTTPFlow, name: str) -> str | None:

@@ -88,9 +88,9 @@ def dumps(value: Any) -> bytes:
         return text.encode("utf-8", "replace")
 
 
-def read_body(raw: bytes, encoding: str = "") -> JsonObject:
+def read_body(raw: bytes, encoding: str = "", most: int = MAX_BODY) -> JsonObject:
     """The JSON object in a request body. Raises BadRequest, TooLarge or UnsupportedMedia."""
-    return read_object(inflate(raw, encoding))
+    return read_object(inflate(raw, encoding, most))
 
 
 def read_object(data: bytes) -> JsonObject:
@@ -116,27 +116,27 @@ def holds_lone_surrogate(data: bytes) -> bool:
     return False
 
 
-def inflate(raw: bytes, encoding: str) -> bytes:
-    """The body without its content encoding. Unpacks at most MAX_BODY: 300 KB of gzip can contain 300 MB."""
+def inflate(raw: bytes, encoding: str, most: int = MAX_BODY) -> bytes:
+    """The body without its content encoding. Unpacks `most` bytes: 300 KB of gzip can contain 300 MB."""
     match encoding.strip().lower():
         case "" | "identity":
             return raw
         case "gzip" | "x-gzip":
-            return _gunzip(raw)
+            return _gunzip(raw, most)
         case other:
             raise UnsupportedMedia(
                 f"Content-Encoding {other} is not supported. Send the body uncompressed or with gzip."
             )
 
 
-def _gunzip(raw: bytes) -> bytes:
+def _gunzip(raw: bytes, most: int) -> bytes:
     inflater = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
     try:
-        body = inflater.decompress(raw, MAX_BODY)
+        body = inflater.decompress(raw, most)
     except (zlib.error, gzip.BadGzipFile):
         raise BadRequest("The request body is not valid gzip.") from None
     if inflater.unconsumed_tail:
-        raise TooLarge(f"The request body is larger than {MAX_BODY // 2**20} MB when decompressed.")
+        raise TooLarge(f"The request body is larger than {most} bytes when decompressed.")
     if not inflater.eof:
         raise BadRequest("The request body is not valid gzip: it is incomplete.")
     return body

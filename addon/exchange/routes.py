@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import unquote
 
+from addon.core.json_codec import MAX_BODY
 from addon.core.types import Dialect
 
 type Kind = Literal["model", "count_tokens", "stored", "public", "page", "control"]
@@ -18,11 +19,21 @@ type Kind = Literal["model", "count_tokens", "stored", "public", "page", "contro
 data in them; control: usage, budget and what the dashboard shows."""
 
 
+SMALL_BODY = 4096
+"""Bytes; a secret or a budget has a few hundred, and some clients send `{}` with a GET."""
+
+
 @dataclass(frozen=True, slots=True)
 class Route:
     name: str
     kind: Kind
     dialect: Dialect = "messages"
+
+    @property
+    def most_body(self) -> int:
+        """Bytes that a request's body may have."""
+        large = self.kind in ("model", "count_tokens") or self is COMPACT
+        return MAX_BODY if large else SMALL_BODY
 
 
 CHAT = Route("chat", "model", "chat")

@@ -27,7 +27,7 @@ from addon.exchange.claude_request import ClaudeRequest
 from addon.exchange.client import Client
 from addon.exchange.http_messages import lowered, without_unknown_values
 from addon.exchange.refusals import TOO_MANY
-from addon.exchange.routes import Route, dialect_of
+from addon.exchange.routes import SMALL_BODY, Route, dialect_of
 from addon.translation.from_anthropic.headers import client_headers
 
 CREDENTIAL_HEADERS = ("authorization", "x-api-key", "api-key", "proxy-authorization", "cookie")
@@ -166,6 +166,11 @@ class Exchange:
         tried = len(self.attempts) > 1 or (bool(self.attempts) and error.status >= 500)
         wait = error.retry_after or 0.0
         return tried or wait > LONGEST_SDK_WAIT or error.code in LASTING
+
+    @property
+    def most_body(self) -> int:
+        """Bytes that its body may have."""
+        return self.route.most_body if self.route else SMALL_BODY
 
     def refuse(self, flow: http.HTTPFlow, error: CCProxyError) -> None:
         """Answer with an error now; the addons behind leave the flow alone."""

@@ -25,6 +25,8 @@ from addon.replay_layer.events import Steps
 
 MAX_HEAD = 64 * 1024
 """Bytes of request line and headers; mitmproxy itself has no limit."""
+MAX_CHUNK_LINE = 4096
+"""Bytes that wait for the end of a line between two chunks; data does not wait."""
 HEAD_SECONDS = 15.0
 """From the first byte of a head to its last."""
 BODY_SECONDS, BODY_BYTES = 30.0, 1024
@@ -179,6 +181,8 @@ class ClientConnection(Http1Server):
             yield from super().read_body(event)
         except NotImplementedError:  # from mitmproxy, for trailers; the client would wait for ever
             yield from self.give_up(400, "Trailers after a request's body are not supported.")
+        if self.state == self.read_body and len(self.buf) > MAX_CHUNK_LINE:
+            yield from self.give_up(400, "The line before a chunk of the body is too long.")
 
     def error(self, status: int, message: str) -> bytes:
         kind = KINDS.get(status, "invalid_request_error" if status < 500 else "api_error")

@@ -19,6 +19,7 @@ from mitmproxy.proxy.layers.http import (
     GetHttpConnection,
     HttpLayer,
     HTTPMode,
+    HttpStream,
     RegisterHttpConnection,
 )
 from mitmproxy.proxy.mode_specs import ReverseMode
@@ -92,15 +93,22 @@ class ReplayLayer(HttpLayer):
                 self.connections[self.context.client] = self.client_connection
             yield from super()._handle_event(event)
 
+    def event_to_child(self, child: layer.Layer | HttpStream, event: events.Event) -> Steps[None]:
+        yield from super().event_to_child(child, event)
+        if isinstance(child, ReplayStream) and self.streams.get(child.stream_id) is not child:
+            child.cut_cycles()
+
     def wake_by(self, due: float) -> Steps[None]:
         """One wake-up for all streams of a connection: each is an asyncio task, which outlives the stream it is for."""
         if due < self.wakes_at:
             self.wakes_at = due
             self.wakeup = LayerWakeup(max(due - self.clock(), 0.0))
             yield self.wakeup
+            self.command_sources.pop(
+                self.wakeup, None
+            )  # it would hold the stream that asked for it
 
     def wake(self, wakeup: LayerWakeup) -> Steps[None]:
-        self.command_sources.pop(wakeup, None)
         if wakeup is not self.wakeup:  # an earlier one has replaced it
             return
         self.wakeup, self.wakes_at = None, inf

@@ -87,6 +87,7 @@ from typing import Any
 
 from mitmproxy import http
 from mitmproxy.flow import Error
+from mitmproxy.net.http.http1 import expected_http_body_size
 from mitmproxy.net.http.validate import validate_headers
 from mitmproxy.proxy import commands, events
 from mitmproxy.proxy.context import Context
@@ -105,7 +106,7 @@ from mitmproxy.proxy.layers.http._events import (
 )
 from mitmproxy.proxy.layers.http._hooks import HttpErrorHook, HttpResponseHook
 
-from addon.core.errors import BadGateway, CCProxyError
+from addon.core.errors import BadGateway, CCProxyError, TooLarge
 from addon.core.types import Phase
 from addon.exchange.answer import AnswerStream
 from addon.exchange.attempt import Attempt, Failure
@@ -138,7 +139,8 @@ LINGER_SECONDS = 2.0
 MAX_ERROR_BODY = 1 << 20
 """Bytes of an upstream error that are read; Anthropic's are a few hundred."""
 UNREAD_BODY = 64 * 1024
-"""Bytes of a refused request's body that are still read."""
+"""Bytes of a refused request's body that are still read, and thrown away, so that the connection can serve the next
+request."""
 RESPONSE_EVENTS = (
     ResponseData, ResponseHeaders, ResponseTrailers, ResponseEndOfMessage, ResponseProtocolError,
 )  # fmt: skip
@@ -247,12 +249,23 @@ class ReplayStream(HttpStream):
     def state_wait_for_request_headers(self, event: RequestHeaders) -> Steps[None]:
         yield from self.schedule()
         yield from super().state_wait_for_request_headers(event)
-        waiting = self.client_state == self.state_consume_request_body
-        if waiting and self.flow.response and not event.end_stream and _is_large(event.request):
-            yield from self.refuse_unread(self.flow.response)
+        if self.client_state != self.state_consume_request_body or event.end_stream:
+            return
+        size = expected_http_body_size(event.request)
+        if self.flow.response:
+            if size is None or size > UNREAD_BODY:
+                yield from self.refuse_unread(self.flow.response)
+        elif size is not None and size > self.exchange.most_body:
+            yield from self.refuse_large()
+
+    def refuse_large(self) -> Steps[None]:
+        message = f"The body of this request may have {self.exchange.most_body} bytes."
+        self.exchange.refuse(self.flow, TooLarge(message))
+        assert self.flow.response
+        yield from self.refuse_unread(self.flow.response)
 
     def refuse_unread(self, response: http.Response) -> Steps[None]:
-        """Refused on its headers alone: mitmproxy would first read the whole body, of whoever sends it."""
+        """Refused before its body has come: mitmproxy would first read all of it, of whoever sends it."""
         self.enter(Stage.ENDED)
         self.client_state = self.server_state = self.state_errored
         response.headers["connection"] = "close"
@@ -266,6 +279,12 @@ class ReplayStream(HttpStream):
         yield commands.CloseConnection(client)
 
     def state_consume_request_body(self, event: events.Event) -> Steps[None]:
+        if isinstance(event, RequestData):
+            if self.flow.response:
+                return  # refused on its headers, so nobody reads it
+            if len(self.request_body_buf) + len(event.data) > self.exchange.most_body:
+                yield from self.refuse_large()
+                return
         if isinstance(event, RequestEndOfMessage):
             self.enter(Stage.PREPARING)
             self.timers.complete_at = self.clock()
@@ -304,6 +323,7 @@ class ReplayStream(HttpStream):
         ended = yield from check
         if ended:
             self.enter(Stage.ENDED)
+            yield DropStream(self.stream_id)
         return ended
 
     # -- PREPARING: a response of our own -----------------------------------------------------------------------
@@ -623,6 +643,12 @@ class ReplayStream(HttpStream):
         yield DropStream(self.stream_id)
         yield commands.CloseConnection(client)
 
+    def cut_cycles(self) -> None:
+        """The layer has dropped it. mitmproxy's layers refer to themselves by their state and their context, and would
+        hold the bodies until a garbage collection."""
+        self.client_state = self.server_state = _ignore
+        self.context.layers.clear()
+
     # -- the clock ----------------------------------------------------------------------------------------------
 
     def schedule(self) -> Steps[None]:
@@ -682,10 +708,8 @@ class ReplayStream(HttpStream):
         return now >= last + LINGER_SECONDS
 
 
-def _is_large(request: http.Request) -> bool:
-    """Too large to be read for nothing; a small body is read, so that the connection can serve the next request."""
-    length = request.headers.get("content-length", "")
-    return not length.isdecimal() or int(length) > UNREAD_BODY
+def _ignore(event: events.Event) -> Steps[None]:
+    yield from ()
 
 
 def _is_last(hook: commands.StartHook | None) -> bool:

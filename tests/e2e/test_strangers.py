@@ -1,0 +1,162 @@
+"""What anybody can make the proxy hold, or do, before he has shown that he may."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from addon.stand_in.anthropic import FakeAnthropic
+from addon.stand_in.script import fail
+from bench.target import memory_of
+from tests.e2e import raw, uncollected
+from tests.e2e.conftest import StartProxy
+from tests.e2e.proxy import Proxy, chat, message
+
+SECRET = "hush-hush-hush-hush"
+FOREIGN = "some-words-here.trycloudflare.com"
+MEGABYTE = 1 << 20
+
+
+@pytest.fixture
+def proxy(start_proxy: StartProxy) -> Proxy:
+    """It never collects garbage."""
+    script = ["-s", str(Path(uncollected.__file__))]
+    return start_proxy(PROXY_SECRET_KEY=SECRET, arguments=script)
+
+
+def grown(proxy: Proxy, work: Callable[[], object], times: int = 12) -> float:
+    """MiB by which the process has grown after some turns, the first two aside."""
+    assert proxy.process
+    for _ in range(2):
+        work()
+    before = memory_of(proxy.process.pid)
+    for _ in range(times):
+        work()
+    time.sleep(0.2)  # the last one ends
+    return (memory_of(proxy.process.pid) - before) / 1024
+
+
+def picture() -> dict[str, Any]:
+    data = base64.b64encode(b"\x89PNG\r\n\x1a\n" + os.urandom(3_000_000)).decode()
+    source = {"type": "base64", "media_type": "image/png", "data": data}
+    return message([{"type": "image", "source": source}])  # type: ignore[arg-type]
+
+
+def leave_amid(proxy: Proxy, data: bytes) -> None:
+    with raw.connected(proxy) as client:
+        head = raw.head("POST", "/v1/messages", f"Content-Length: {2 * len(data)}")
+        client.sendall(head + data)
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("case", ["served", "refused upstream", "no JSON", "left"])
+def test_memory_of_a_large_body_comes_back_without_a_collection(
+    case: str, proxy: Proxy, fake: FakeAnthropic
+) -> None:
+    body, data = picture(), b"[" + b" " * 4_000_000
+
+    def turn() -> None:
+        if case == "left":
+            leave_amid(proxy, data)
+        elif case == "no JSON":
+            assert proxy.post("/v1/messages", content=data).status_code == 400
+        else:
+            if case == "refused upstream":
+                fake.script(fail(400, "No."))
+            assert proxy.post("/v1/messages", body).status_code in (200, 400)
+
+    assert grown(proxy, turn) < 16, "each of the twelve has 4 MB"
+
+
+def sent_on(proxy: Proxy, head: bytes, data: bytes) -> bytes:
+    """What is answered to a body that may be refused while it is sent."""
+    with raw.connected(proxy) as client:
+        client.sendall(head)
+        try:
+            for start in range(0, len(data), 50_000):
+                client.sendall(data[start : start + 50_000])
+            client.sendall(b"0\r\n\r\n" if b"chunked" in head else b"")
+        except (BrokenPipeError, ConnectionResetError):
+            pass  # refused meanwhile
+        return raw.read_all(client)
+
+
+def chunk(size: int) -> bytes:
+    return b"%x\r\n%b\r\n" % (size, b"x" * size)
+
+
+@pytest.mark.parametrize("framing", ["Content-Length: 8000000", "Transfer-Encoding: chunked"])
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("OPTIONS", "/v1/messages"),
+        ("GET", "/"),
+        ("GET", "/dashboard"),
+        ("POST", "/dashboard/login"),
+        ("POST", "/budget"),
+        ("GET", "/v1/responses/resp_abc"),
+    ],
+)
+def test_a_body_that_the_route_has_no_use_for_is_not_read(
+    method: str, path: str, framing: str, proxy: Proxy
+) -> None:
+    head = raw.head(method, path, framing, "Content-Type: application/json", "Connection: close")
+    data = b"x" * 8_000_000 if "Length" in framing else chunk(50_000) * 160
+    assert proxy.process
+    sent_on(proxy, head, data)
+    before = memory_of(proxy.process.pid)
+    for _ in range(5):
+        reply = sent_on(proxy, head, data)
+        # closed while it was sent, so that what was answered may be lost
+        assert not reply or raw.status_of(reply) == 413
+    assert memory_of(proxy.process.pid) - before < 4 * 1024
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [("OPTIONS", "/v1/messages", 204), ("GET", "/health", 200), ("GET", "/v1/models", 200)],
+)
+def test_a_small_body_that_nobody_needs_is_no_fault(
+    method: str, path: str, status: int, proxy: Proxy
+) -> None:
+    head = raw.head(method, path, "Content-Length: 2", "Connection: close")
+    assert raw.status_of(raw.exchange(proxy, head + b"{}")) == status
+
+
+def test_a_bomb_for_the_sign_in_does_not_go_off(proxy: Proxy) -> None:
+    bomb = gzip.compress(b'{"secret": "' + b"x" * 30_000_000 + b'"}')
+    small = gzip.compress(b'{"secret": "' + b"x" * 2_000_000 + b'"}')
+    assert proxy.process and len(small) < 4096 < len(bomb)
+    packed = {"content-type": "application/json", "content-encoding": "gzip"}
+    before = memory_of(proxy.process.pid)
+    for body in (bomb, small):
+        response = proxy.post("/dashboard/login", content=body, headers=packed)
+        assert response.status_code == 413
+    assert memory_of(proxy.process.pid) - before < 2 * 1024
+    right = gzip.compress(b'{"secret": "%b"}' % SECRET.encode())
+    response = proxy.post("/dashboard/login", content=right, headers=packed)
+    assert response.status_code == 204
+
+
+def test_the_small_body_of_a_refused_request_is_read_and_kept_nowhere(proxy: Proxy) -> None:
+    with raw.connected(proxy) as client:
+        for _ in range(3):
+            client.sendall(raw.post(b"x" * 60_000, f"X-Forwarded-Host: {FOREIGN}"))
+            assert raw.read_response(client)[0] == 401
+        client.sendall(raw.post(chat()))
+        assert raw.read_response(client)[0] == 200
+
+
+@pytest.mark.parametrize("line", [b"1;x=", b"0\r\nx: ", chunk(1) + b"1;x="])
+def test_a_line_between_chunks_without_an_end_is_not_kept(line: bytes, proxy: Proxy) -> None:
+    head = raw.head("POST", "/v1/messages", "Transfer-Encoding: chunked")
+    with raw.connected(proxy) as client:
+        client.sendall(head + line + b"y" * 60_000)
+        assert raw.status_of(raw.read_all(client)) == 400
