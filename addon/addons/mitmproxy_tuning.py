@@ -103,7 +103,7 @@ def settle_memory() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(COLLECT_AFTER)
-    http.MessageData.__post_init__ = _unchecked
+    http.MessageData.__post_init__ = _unchecked  # type: ignore[method-assign]
     if sys.platform == "linux":
         give_memory_back()
 
