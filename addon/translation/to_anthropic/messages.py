@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
@@ -38,6 +39,8 @@ SERVER_TOOL_RESULTS = (
     "text_editor_code_execution_tool_result",
     "tool_search_tool_result",
 )
+TAGGED_THINKING = re.compile(r"\s*<think>.*?</think>\s*", re.DOTALL)
+"""As pydantic-ai sends thinking back to models that it does not know, without its signature."""
 OPENING = "Begin."
 """The first user turn where the client sent none: Anthropic requires one, and rejects empty text."""
 
@@ -106,7 +109,8 @@ def message_turn(message: Any, tools: Toolbox) -> Turn:
 
 def assistant_turn(message: JsonObject, tools: Toolbox) -> Turn:
     """`message`: sanitized, `role: assistant`. Raises BadRequest with a `param` relative to it."""
-    blocks = content_blocks(message.get("content"), ASSISTANT_PARTS, tools)
+    given = content_blocks(message.get("content"), ASSISTANT_PARTS, tools)
+    blocks = [*_without_tagged_thinking(given[:1]), *given[1:]]
     refusal = message.get("refusal")
     if isinstance(refusal, str) and refusal.strip() and text_block(refusal) not in blocks:
         blocks.append(text_block(refusal))
@@ -212,6 +216,14 @@ def _as_it_is(part: JsonObject, tools: Toolbox) -> JsonObject:
 
 def _complete_thinking(part: JsonObject, tools: Toolbox) -> JsonObject | None:
     return part if is_complete_thinking(part) else None
+
+
+def _without_tagged_thinking(blocks: Blocks) -> Blocks:
+    tagged = TAGGED_THINKING.match(blocks[0].get("text", "")) if blocks else None
+    if tagged is None:
+        return blocks
+    text = blocks[0]["text"][tagged.end() :]
+    return [{**blocks[0], "text": text}] if text else []
 
 
 def _thinking_of(message: JsonObject) -> Blocks:

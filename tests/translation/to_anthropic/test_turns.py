@@ -44,6 +44,20 @@ TURNS = {
     "nothing-said": ([U("")], [BEGIN]),
     "an-empty-assistant-turn-vanishes": ([U("a"), A(""), U("b")], [user("a", "b")]),
     "null-content-without-calls-vanishes": ([U("a"), A(None), U("b")], [user("a", "b")]),
+    "thinking-in-tags-is-no-text": (
+        [U("a"), A("<think>\nHm.\n</think>"), A("b"), U("c"), A("<think>No.</think>\n\nd"), U("e")],
+        [user("a"), assistant("b"), user("c"), assistant("d"), user("e")],
+    ),
+    "tags-elsewhere-are-text": (
+        [U("<think>a</think>"), A("b <think>c</think>"), U("d"), A("<think>e"), U("f")],
+        [
+            user("<think>a</think>"),
+            assistant("b <think>c</think>"),
+            user("d"),
+            assistant("<think>e"),
+            user("f"),
+        ],
+    ),
     "null-content-of-a-user": ([U(None)], [BEGIN]),
     "white-space-is-nothing": ([U("   \n\t")], [BEGIN]),
     "blank-parts-vanish": (
