@@ -9,7 +9,7 @@ import pytest
 from tests.clients import install
 from tests.e2e.conftest import running, settings, world
 
-__all__ = ["ai_sdk", "aider", "claude", "codex", "running", "settings", "world"]
+__all__ = ["ai_sdk", "aider", "claude", "codex", "frameworks", "running", "settings", "world"]
 
 
 @pytest.fixture(scope="session")
@@ -30,3 +30,8 @@ def ai_sdk(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def aider(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return install.aider(tmp_path_factory.mktemp("aider"))
+
+
+@pytest.fixture(scope="session")
+def frameworks(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return install.python(tmp_path_factory.mktemp("frameworks"))

@@ -9,6 +9,7 @@ import hashlib
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 from typing import NoReturn
@@ -17,6 +18,7 @@ import pytest
 
 HERE = Path(__file__).parent
 INSTALL_SECONDS = 500
+PIP_INSTALL = ("-m", "pip", "--disable-pip-version-check", "install", "--quiet", "--no-compile")
 
 
 def codex(into: Path) -> Path:
@@ -57,14 +59,22 @@ def ai_sdk(into: Path) -> Path:
     return Path(shutil.copy(HERE / "ai_sdk" / "talk.mjs", into))
 
 
+def python(into: Path) -> Path:
+    """A Python with the packages that python/requirements.txt pins, each by its hash."""
+    _run(sys.executable, "-m", "venv", into)
+    made = into / "bin" / "python"
+    lock = HERE / "python" / "requirements.txt"
+    _run(made, *PIP_INSTALL, "--only-binary=:all:", "--require-hashes", "-r", lock)
+    return made
+
+
 def aider(into: Path) -> Path:
     """The `aider` command; it pins each of its own requirements."""
-    python = next(filter(_makes_environments, ("python3.12", "python3.11", "python3.10")), None)
-    if python is None:
+    found = next(filter(_makes_environments, ("python3.12", "python3.11", "python3.10")), None)
+    if found is None:
         _missing("a Python that aider runs on (3.10 to 3.12)")
-    _run(python, "-m", "venv", into)
-    pip = (into / "bin" / "python", "-m", "pip", "--disable-pip-version-check")
-    _run(*pip, "install", "--quiet", "--no-compile", "aider-chat==0.86.2")
+    _run(found, "-m", "venv", into)
+    _run(into / "bin" / "python", *PIP_INSTALL, "aider-chat==0.86.2")
     return into / "bin" / "aider"
 
 

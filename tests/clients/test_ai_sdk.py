@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from addon.claude.blocks import blocks_of
 from addon.stand_in.script import say
 from addon.stand_in.stream import thinking, tool_use
 from tests.e2e.conftest import World
@@ -38,7 +39,7 @@ def talk(program: Path, world: World, provider: str, *, streamed: bool) -> JsonO
 
 def told(message: JsonObject) -> list[str]:
     """The role and each block's type."""
-    return [f"{message['role']} {block['type']}" for block in message["content"]]
+    return [f"{message['role']} {block['type']}" for block in blocks_of(message["content"])]
 
 
 def unmarked(messages: list[JsonObject]) -> list[list[JsonObject]]:

@@ -163,6 +163,48 @@ def test_cached_tokens_are_told_to_openai_clients_too(world: World) -> None:
     assert cached and 0 < cached < usage.prompt_tokens
 
 
+@pytest.mark.parametrize("streamed", [False, True], ids=["plain", "streamed"])
+@pytest.mark.parametrize("thread", [True, False], ids=["Anthropic keeps the turns", "whole"])
+def test_the_tool_runner_takes_two_turns(thread: bool, streamed: bool, world: World) -> None:
+    @anthropic.beta_tool
+    def weather(town: str) -> str:
+        """The weather of a town."""
+        return f"Rain in {town}"
+
+    messages: list[Any] = []
+
+    def answer(question: str) -> str:
+        messages.append({"role": "user", "content": question})
+        runner = world.proxy.anthropic().beta.messages.tool_runner(
+            model="claude-opus-4-8",
+            max_tokens=2000,
+            messages=messages,
+            tools=[weather],
+            thinking={"type": "adaptive"},
+            thread=None if thread else False,
+            stream=streamed,
+        )
+        ended = runner.until_done()
+        messages.append({"role": "assistant", "content": ended.content})
+        return str(ended.content[-1].text)  # type: ignore[union-attr]
+
+    call = say(thinking("A tool."), tool_use("weather", {"town": "Oslo"}))
+    world.fake.script([call, say("It rains."), call, say("Still.")])
+    assert [answer("Weather in Oslo?"), answer("And now?")] == ["It rains.", "Still."]
+
+    assert {request.status for request in world.fake.messages()} == {200}
+    _, result, _, last = (request.json for request in world.fake.messages())
+    for request in (result, last):
+        assert request["messages"][-1]["content"][0]["content"] == "Rain in Oslo"
+    if thread:
+        threads = [request["thread"] for request in (result, last)]
+        assert all(thread["previous_message_id"] for thread in threads)
+    else:
+        kinds = [block["type"] for block in result["messages"][-2]["content"]]
+        assert kinds == ["thinking", "tool_use"]
+        assert len(last["messages"]) == 5
+
+
 def test_counting_tokens(world: World) -> None:
     count = world.proxy.anthropic().messages.count_tokens(
         model="claude-opus-4-8", messages=[{"role": "user", "content": LONG}]
