@@ -1,18 +1,17 @@
 """Checks everything between Cursor and Claude, and says what to do.
 
-`python -m addon.cli.doctor [--json] [--live]`."""
+`python -m addon.cli.doctor [--json] [--fix] [--live [--report]]`."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import dataclasses
 import json
 import sys
 import tempfile
 import textwrap
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from addon.claude.catalogue import Catalogue
 from addon.claude.models_file import CatalogueError
 from addon.claude.pricing import Tokens, cost
 from addon.cli import doctor_checks as checks
+from addon.cli import live_report
 from addon.cli.cursor import names_that_work, to_paste
 from addon.cli.doctor_checks import Finding
 from addon.cli.launch import who_listens
@@ -29,10 +29,10 @@ from addon.cli.round_trip import ASK_STAND_IN, ASK_TO_CALL, try_tool
 from addon.cli.setting_checks import doubts
 from addon.cli.tunnel import CONFIG, TunnelError, make_plan, quick_tunnel_url
 from addon.context.tokens.vocabulary import Vocabulary
-from addon.core.environment import ROOT, environment, from_env_file, models_files
+from addon.core.environment import ROOT, env_file, environment, from_env_file, models_files
 from addon.core.own_http import async_client
 from addon.core.secret import secret_file, with_stored_secret
-from addon.core.settings import Settings, SettingsError
+from addon.core.settings import Settings, SettingsError, described
 from addon.core.terminal import Terminal, Tone
 from addon.credentials.open import make_locations, make_login
 
@@ -70,6 +70,7 @@ def local_checks(settings: Settings, now: float) -> list[Finding]:
         checks.packages(requirements),
         checks.token_counts(Vocabulary()),
         checks.state_folder(settings.home),
+        checks.private_files(files_with_keys(settings)),
         checks.api_key(settings),
         checks.locks(make_locations(settings), now),
         checks.port(settings),
@@ -77,6 +78,12 @@ def local_checks(settings: Settings, now: float) -> list[Finding]:
         checks.model_names(settings),
         *checks.settings_that_work(doubts(settings, catalogue(settings), from_env_file())),
     ]
+
+
+def files_with_keys(settings: Settings) -> list[Path]:
+    secrets = {item.metadata["env"] for item in described() if item.metadata["secret"]}
+    own = [env_file()] if secrets.intersection(from_env_file()) else []
+    return [*own, secret_file(settings.home)]
 
 
 def catalogue(settings: Settings) -> Catalogue:
@@ -141,12 +148,13 @@ def live_model(settings: Settings) -> str:
     return min(models, key=lambda m: (m.prices.input, m.thinking_default)).id
 
 
-def cost_of_live(settings: Settings) -> str:
+def cost_of_live(settings: Settings, *, report: bool = False) -> str:
     model = catalogue(settings).get(live_model(settings))
     usd = cost(model, LIVE_TOKENS)
     return (
         f"--live sends two requests to Anthropic ({model.id}): a little of the subscription's limit, "
         f"or at most ${usd:.3f} with the API key."
+        + (" --report sends three more of one token each, by subscription only." if report else "")
     )
 
 
@@ -169,21 +177,25 @@ def cursor_lines(settings: Settings, private: bool) -> list[str]:
     return to_paste(url, key, names_that_work(settings, catalogue(settings)))
 
 
-async def run(settings: Settings, *, as_json: bool, live: bool) -> int:
-    """Returns 1 if a check fails. `as_json`: writes one object to stdout."""
+async def run(settings: Settings, given: argparse.Namespace) -> int:
+    """Returns 1 if a check fails."""
     terminal = Terminal(no_color=settings.no_color)
-    if live:
-        note = Terminal(sys.stderr) if as_json else terminal
-        note.line(cost_of_live(settings))
-    findings = []
-    async for finding in examine(settings, live=live):
-        findings.append(finding)
-        if not as_json:
-            show(finding, terminal)
+    if given.live:
+        note = Terminal(sys.stderr) if given.json else terminal
+        note.line(cost_of_live(settings, report=given.report))
+    findings: list[Finding] = []
+    async for found in examine(settings, live=given.live):
+        findings.append(checks.fixed(found) if given.fix else found)
+        if not given.json:
+            show(findings[-1], terminal)
+    if given.report:
+        known, model = catalogue(settings), live_model(settings)
+        findings.append(await live_report.write(settings, known, model, findings))
+        if not given.json:
+            show(findings[-1], terminal)
     failed = any(finding.state == "fail" for finding in findings)
-    if as_json:
-        listed = [dataclasses.asdict(finding) for finding in findings]
-        for line in json.dumps({"ok": not failed, "findings": listed}, indent=2).splitlines():
+    if given.json:
+        for line in as_json(findings).splitlines():
             terminal.line(line)
     else:
         for line in ["", *cursor_lines(settings, terminal.private), ""]:
@@ -192,21 +204,33 @@ async def run(settings: Settings, *, as_json: bool, live: bool) -> int:
     return 1 if failed else 0
 
 
-def main(arguments: list[str]) -> int:
+def as_json(findings: Sequence[Finding]) -> str:
+    failed = any(finding.state == "fail" for finding in findings)
+    return json.dumps({"ok": not failed, "findings": [f.as_json() for f in findings]}, indent=2)
+
+
+def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog=f"{program()} doctor", description=__doc__)
     parser.add_argument("--json", action="store_true", help="one JSON object instead of lines")
+    parser.add_argument("--fix", action="store_true", help="also correct what is safe to correct")
     parser.add_argument(
         "--live", action="store_true", help="also send requests to Anthropic; shows their cost"
     )
+    parser.add_argument(
+        "--report",
+        action="store_true",
+        help=f"with --live: ask further things by subscription, and write {live_report.FILE}",
+    )
     given = parser.parse_args(arguments)
+    if given.report and not given.live:
+        parser.error("--report needs --live: it sends requests to Anthropic")
     try:
         settings = with_stored_secret(Settings.from_env(environment()))
-        return asyncio.run(run(settings, as_json=given.json, live=given.live))
+        return asyncio.run(run(settings, given))
     except (SettingsError, CatalogueError) as error:
         finding = Finding("settings", "fail", str(error), "Correct them in .env; see .env.example.")
     if given.json:
-        body = {"ok": False, "findings": [dataclasses.asdict(finding)]}
-        sys.stdout.write(json.dumps(body, indent=2) + "\n")
+        sys.stdout.write(as_json([finding]) + "\n")
     else:
         show(finding, Terminal())
     return 1

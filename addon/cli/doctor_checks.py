@@ -1,12 +1,15 @@
-"""The doctor's checks. Each examines one thing, changes nothing, and says what to do."""
+"""The doctor's checks. Each examines one thing, says what to do, and changes nothing unless its `fix` is called."""
 
 from __future__ import annotations
 
+import os
 import re
+import shlex
 import stat
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Literal
@@ -15,11 +18,13 @@ import httpx
 
 from addon.cli.cursor import ADVICE, collides
 from addon.cli.launch import OURS, who_listens
+from addon.cli.main import program
 from addon.cli.tunnel_check import check_from_outside
 from addon.context.tokens.vocabulary import Vocabulary
 from addon.core.own_http import async_client
 from addon.core.retry_after import http_date
-from addon.core.settings import Settings
+from addon.core.secret import keep_secret, secret_file
+from addon.core.settings import Settings, SettingsError
 from addon.credentials.credential import CredentialError
 from addon.credentials.login import Login
 from addon.credentials.open import LoginLocations
@@ -43,6 +48,22 @@ class Finding:
     state: Severity
     text: str
     todo: str = ""
+    fix: Callable[[], str] | None = field(default=None, compare=False)
+    """Does it, if that is safe, and returns what was done. May raise OSError or SettingsError."""
+
+    def as_json(self) -> dict[str, str]:
+        return {"check": self.check, "state": self.state, "text": self.text, "todo": self.todo}
+
+
+def fixed(finding: Finding) -> Finding:
+    """The finding after its `fix`; the same if it has none."""
+    if finding.fix is None:
+        return finding
+    try:
+        done = finding.fix()
+    except (OSError, SettingsError) as error:
+        return replace(finding, text=f"{finding.text} It could not be fixed: {error}", fix=None)
+    return Finding(finding.check, "ok", f"{finding.text} Fixed: {done}.")
 
 
 def python(version: tuple[int, ...] = sys.version_info[:3]) -> Finding:
@@ -151,9 +172,31 @@ def locks(locations: LoginLocations, now: float) -> Finding:
             return Finding("locks", "fail", f"{path} is not a folder.", "Remove it.")
         if now - found.st_mtime > LOCK_SECONDS:
             text = f"{path.name} was left behind by a program that crashed."
-            return Finding("locks", "warn", text, "ccproxy removes it when it needs to refresh.")
+            todo = "ccproxy removes it when it needs to refresh."
+            return Finding("locks", "warn", text, todo, partial(_remove_lock, path))
         return Finding("locks", "ok", f"{path.name} is held")
     return Finding("locks", "ok", "none held")
+
+
+def _remove_lock(path: Path) -> str:
+    path.rmdir() if path.is_dir() else path.unlink()
+    return f"{path} is removed"
+
+
+def private_files(files: Sequence[Path], posix: bool = os.name == "posix") -> Finding:
+    """`files`: those that hold keys, and the folder of state. Windows has no such modes."""
+    readable = [path for path in files if posix and path.exists() and path.stat().st_mode & 0o077]
+    if not readable:
+        return Finding("files", "ok", "nobody else can read your keys")
+    names = " ".join(shlex.quote(str(path)) for path in readable)
+    text = "Other users of this machine can read " + ", ".join(map(str, readable)) + "."
+    return Finding("files", "warn", text, f"chmod go= {names}", partial(_make_private, readable))
+
+
+def _make_private(files: Sequence[Path]) -> str:
+    for path in files:
+        path.chmod(path.stat().st_mode & 0o700)
+    return "only you can"
 
 
 def port(settings: Settings) -> Finding:
@@ -265,7 +308,8 @@ def access(settings: Settings) -> Finding:
     if settings.secret is None:
         if settings.allowed_ips is None:
             text = "Anyone who knows a tunnel's address gets in."
-            return Finding("access", "fail", text, "Set PROXY_SECRET_KEY, or run ./start.sh once.")
+            todo = "Set PROXY_SECRET_KEY, or run ./start.sh once."
+            return Finding("access", "fail", text, todo, partial(_make_secret, settings.home))
         if settings.tunnel_provider != "cloudflare":
             return Finding(
                 "access", "ok", "tunnel: closed, because there is no secret (PROXY_SECRET_KEY)"
@@ -275,6 +319,11 @@ def access(settings: Settings) -> Finding:
         todo = "Remove PROXY_SECRET_KEY: ./start.sh then creates a good one."
         return Finding("access", "warn", "PROXY_SECRET_KEY is short enough to be guessed.", todo)
     return Finding("access", "ok", "tunnel: the secret" + (f", from {shown}" if listed else ""))
+
+
+def _make_secret(home: Path) -> str:
+    keep_secret(home)
+    return f"a secret is in {secret_file(home)}; restart the proxy to use it"
 
 
 def settings_that_work(doubts: Sequence[str]) -> list[Finding]:
@@ -295,7 +344,9 @@ def verdict(findings: Sequence[Finding]) -> str:
         parts.append(f"{len(failed)} problem{'s' * (len(failed) > 1)}: {', '.join(failed)}")
     if warned := named["warn"]:
         parts.append(f"{len(warned)} warning{'s' * (len(warned) > 1)}: {', '.join(warned)}")
-    return "; ".join(parts) + "." if parts else "Everything works."
+    can_fix = [finding.check for finding in findings if finding.fix]
+    hint = f" `{program()} doctor --fix` corrects {', '.join(can_fix)}." if can_fix else ""
+    return "; ".join(parts) + "." + hint if parts else "Everything works."
 
 
 def model_names(settings: Settings) -> Finding:

@@ -64,12 +64,13 @@ COMMANDS = {
         module="tunnel",
     ),
     "doctor": Command(
-        usage="[--json] [--live]",
+        usage="[--json] [--fix] [--live [--report]]",
         summary="checks everything between your client and Claude",
-        details="--json prints one JSON object. --live also asks Anthropic, and says first what that costs."
+        details="--json prints one JSON object. --fix corrects what is safe to correct. --live also asks Anthropic, and"
+        " says first what that costs; --report asks more, and writes a file without secrets to attach to an issue."
         " The exit code is 1 when something does not work.",
         module="doctor",
-        options=("--json", "--live"),
+        options=("--json", "--fix", "--live", "--report"),
     ),
     "demo": Command(
         usage="[--check]",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -132,3 +133,69 @@ def test_live_tells_why_it_failed(env: dict[str, str], fake: FakeAnthropic) -> N
     ended = doctor(env, "--live", "--json")
     assert ended.returncode == 1
     assert findings(ended)["live"]["text"] == "No tool was called: the response ended with stop."
+
+
+def test_fix_corrects_what_is_safe_and_says_so(env: dict[str, str], tmp_path: Path) -> None:
+    lock = tmp_path / ".claude" / ".oauth_refresh.lock"
+    lock.mkdir(parents=True)
+    os.utime(lock, (1, 1))
+    keys = tmp_path / "settings.env"
+    keys.write_text("ANTHROPIC_API_KEY=sk-ant-api03-x\n")
+    keys.chmod(0o644)
+    env |= {"CCPROXY_ENV_FILE": str(keys), "ALLOWED_IPS": "*"}
+
+    before = doctor(env)
+    assert "`./start.sh doctor --fix` corrects files, locks, access." in before.stdout
+    assert lock.exists() and keys.stat().st_mode & 0o777 == 0o644
+
+    after = doctor(env, "--fix", "--json")
+    found = findings(after)
+    assert {found[name]["state"] for name in ("files", "locks", "access")} == {"ok"}
+    assert f"Fixed: {lock} is removed." in found["locks"]["text"]
+    assert not lock.exists() and keys.stat().st_mode & 0o777 == 0o600
+    assert len((tmp_path / "state" / "secret").read_text().strip()) > 22
+    assert {findings(doctor(env, "--json"))[n]["state"] for n in ("files", "locks", "access")} == {
+        "ok"
+    }
+
+
+@pytest.mark.thorough
+def test_the_report_has_what_anthropic_said_and_no_secret(
+    env: dict[str, str], fake: FakeAnthropic, tmp_path: Path
+) -> None:
+    env |= {"PROXY_SECRET_KEY": "canary-of-a-good-length-1234", "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "addon.cli.doctor", "--live", "--report"]
+    ended = subprocess.run(
+        command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=90, check=False
+    )
+    assert "--report sends three more of one token each, by subscription only." in " ".join(
+        ended.stdout.split()
+    )
+
+    file = tmp_path / "ccproxy-report.json"
+    text = file.read_text()
+    assert file.stat().st_mode & 0o077 == 0
+    hidden = (OAUTH_TOKEN, API_KEY, "canary", str(tmp_path), "req_", "msg_")
+    assert [word for word in hidden if word in text] == []
+    report = json.loads(text)
+    told = {answer["name"]: answer for answer in report["anthropic"]}
+    assert {name: answer["status"] for name, answer in told.items()} == {
+        "hello": 200, "limits": 200, "hour": 200, "1M": 400, "refusal": 400,
+    }  # fmt: skip
+    assert "max_tokens" in told["refusal"]["body"]
+    assert any(
+        name.startswith("anthropic-ratelimit-unified-") for name in told["limits"]["headers"]
+    )
+    assert "PORT" in report["settings"] and {f["check"] for f in report["findings"]} >= {
+        "login",
+        "live",
+    }
+    assert {kind_of(request) for request in fake.messages()} == {"oauth"}
+
+
+def test_the_report_never_asks_by_key_or_without_a_word(
+    env: dict[str, str], fake: FakeAnthropic
+) -> None:
+    assert "--report needs --live" in doctor(env, "--report").stderr
+    ended = doctor({**env, "CLAUDE_CODE_FIRST": "false"}, "--live", "--report", "--json")
+    assert findings(ended)["report"]["todo"] == "Nothing was sent."
