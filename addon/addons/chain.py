@@ -27,6 +27,7 @@ STOPPING_AT_ERRORS = (
     "requestheaders",
     "request",
     "upstream_failed",
+    "upstream_paused",
     "responseheaders",
     "live_data",
 )

@@ -91,7 +91,8 @@ class ContextWindow:
         if answer is None or not answer.complete or exchange.error is not None:
             return
         fitted = exchange.claude.fitted
-        self.manager.learn(fitted, answer.usage)
+        if exchange.paused is None:  # else it has read more than what was counted
+            self.manager.learn(fitted, answer.usage)
         if self.ahead and self.manager.may_prepare(fitted):
             self.start(self.prepare(fitted))
 

@@ -125,8 +125,14 @@ class Thinking:
         if exchange is None or exchange.attempt is None:
             return
         attempt, answer = exchange.attempt, exchange.answer
-        if attempt.ticket is not None and isinstance(answer, StreamedAnswer):
-            answer.keep = partial(self.continuity.record, attempt.ticket, attempt.request)
+        if attempt.ticket is None or not isinstance(answer, StreamedAnswer):
+            return
+        request = attempt.request
+        if exchange.paused is not None and exchange.claude is not None:
+            request = (
+                exchange.claude.request
+            )  # the whole turn is the response to what the client sent
+        answer.keep = partial(self.continuity.record, attempt.ticket, request)
 
     def prepare(self, claude: ClaudeRequest) -> Prepared:
         return apply_thinking(

@@ -208,14 +208,20 @@ class Translate:
         complete = exchange.complete or dict
         if dialect == "responses":
             reply = replace(reply, echo=response_fields(reply.echo, exchange.attempts[-1].request))
-        renderer = renderer_for(dialect, reply, created, complete=complete)
+        paused = exchange.paused if isinstance(exchange.paused, StreamedAnswer) else None
+        renderer = (
+            paused.renderer if paused else renderer_for(dialect, reply, created, complete=complete)
+        )
+        resumes = claude.native is None
         if exchange.client.streaming:
-            return StreamedAnswer(renderer)
+            return StreamedAnswer(renderer, resumes=resumes, paused=paused)
         return BufferedAnswer(
             renderer,
             lambda message: dumps(
                 whole_response(dialect, message, reply, created, complete=complete)
             ),
+            resumes=resumes,
+            paused=paused,
         )
 
     def head(self, exchange: Exchange, upstream: dict[str, str]) -> list[tuple[str, str]]:

@@ -17,6 +17,7 @@ from addon.addons.context_window import ContextWindow
 from addon.addons.mending import Mending
 from addon.addons.thinking import thinking_options
 from addon.addons.upstream_request import UpstreamRequestBuilder
+from addon.claude.pricing import cost_of_response
 from addon.core.errors import CCProxyError, RateLimited, Unauthorized
 from addon.core.settings import Settings
 from addon.core.types import Tried
@@ -29,6 +30,7 @@ from addon.fallback.messages import both_failed, cooling_down, explained
 from addon.fallback.policy import Decision, Outcome, RetryState, decide, first
 from addon.fallback.rate_limits import RateLimit, read_rate_limit, read_windows
 from addon.usage.budget import PaidCalls
+from addon.usage.record import picodollars
 from addon.usage.subscription import SubscriptionState
 
 logger = logging.getLogger(__name__)
@@ -85,6 +87,18 @@ class Upstream:
             return
         outcome = self.outcome(failure, claude, self.patience(exchange))
         await self.go_on(exchange, claude, outcome, failure.attempt.source)
+
+    async def upstream_paused(self, flow: http.HTTPFlow) -> None:
+        exchange = self.exchanges.get(flow)
+        claude, last = (exchange.claude, exchange.attempt) if exchange else (None, None)
+        if exchange is None or claude is None or last is None:
+            return
+        exchange.resumed = time.monotonic()
+        exchange.tried = replace(exchange.tried, retries=0, reconnected=False, waited=False)
+        self.paid.budget.release_all(exchange.reservations)
+        exchange.reservations.clear()
+        outcome = await self.again(exchange, claude, last.source)
+        await self.go_on(exchange, claude, outcome, last.source)
 
     def responseheaders(self, flow: http.HTTPFlow) -> None:
         exchange = self.exchanges.get(flow)
@@ -219,7 +233,8 @@ class Upstream:
         )
 
     def patience(self, exchange: Exchange) -> float:
-        return max(0.0, exchange.clock + self.settings.first_byte_seconds - time.monotonic())
+        since = exchange.resumed or exchange.clock
+        return max(0.0, since + self.settings.first_byte_seconds - time.monotonic())
 
     def outcome(self, failure: Failure, claude: ClaudeRequest, patience: float) -> Outcome:
         headers = failure.headers
@@ -279,9 +294,11 @@ class Upstream:
         try:
             # Counting is free. And one reservation is for all attempts: what is tried again was not billed.
             if not claude.counts_tokens and not exchange.reservations:
-                most = _most_tokens(claude)
+                most, used = _most_tokens(claude), _paid_before(exchange, claude)
                 exchange.reserve(
-                    self.paid.reserve(claude.model, claude.size, most, claude.prompt_tokens)
+                    self.paid.reserve(
+                        claude.model, claude.size, most, claude.prompt_tokens, used=used
+                    )
                 )
         except CCProxyError as error:
             exchange.error = self.over_budget(error, exchange, claude)
@@ -317,6 +334,12 @@ def _most_tokens(claude: ClaudeRequest) -> int:
     asked = claude.request.get("max_tokens")
     is_limit = isinstance(asked, int) and 0 <= asked < claude.model.max_output
     return int(asked or 0) if is_limit else claude.model.max_output
+
+
+def _paid_before(exchange: Exchange, claude: ClaudeRequest) -> int:
+    """In pico-dollars: what the earlier parts of a paused turn cost, which the ledger does not know yet."""
+    answers = [attempt.answer for attempt in exchange.attempts if attempt.paid and attempt.answer]
+    return sum(picodollars(cost_of_response(claude.model, answer.usage)) for answer in answers)
 
 
 def _possible(claude: ClaudeRequest, tried: Tried) -> Tried:

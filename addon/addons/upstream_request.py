@@ -16,6 +16,7 @@ from addon.claude.subscription_request import (
     for_subscription,
     with_betas,
 )
+from addon.claude.turns import resumed, strip_thinking
 from addon.core.json_codec import dumps
 from addon.core.json_splice import spliced
 from addon.core.own_http import USER_AGENT
@@ -106,6 +107,9 @@ class UpstreamRequestBuilder:
                 )
                 request, ticket, change = sent.request, sent.ticket, sent.thinking_change
                 changed += ["thinking"] if claude.native and sent.restored else []
+            if exchange.paused is not None:
+                request = resumed(request, exchange.paused.message)
+                request = strip_thinking(request) if exchange.tried.stripped else request
         features = self.refused.of(credential.login, claude.model.id)
         kept, refused = without(request, features), [f.name for f in features if f.kind == "beta"]
         headers = self.headers(claude, refused, subscription=credential.source == "claude_code")

@@ -15,7 +15,7 @@ from addon.core.terminal import Terminal, Tone, dollars, short_count
 from addon.core.types import JsonObject
 from addon.exchange.claude_request import Session
 from addon.exchange.state import Exchange, Exchanges
-from addon.usage.budget import Budget, Reservation
+from addon.usage.budget import Budget
 from addon.usage.conversations import RecentConversation
 from addon.usage.ledger import UsageLedger
 from addon.usage.live import LiveHub
@@ -78,18 +78,13 @@ class UsageRecorder:
                 record = self.ledger.add(record)
                 self.note_conversation(exchange, record)
         finally:
-            self.release(exchange)
+            self.budget.release_all(exchange.reservations)
         flow.comment = summary(exchange, record)
         if exchange.claude or exchange.passthrough or (exchange.route and exchange.error):
             line = f"{time.strftime('%H:%M:%S')} {record.model} {flow.comment}"
             why = f": {excerpt(exchange.error.message, MESSAGE_SHOWN)}" if exchange.error else ""
             self.terminal.line(line + why, _tone(exchange, record))
         exchange.forget()
-
-    def release(self, exchange: Exchange) -> None:
-        for reservation in exchange.reservations:
-            if isinstance(reservation, Reservation):
-                self.budget.release(reservation)
 
     def publish(self, record: RequestRecord) -> None:
         """Called for every record in the ledger, including summaries: updates metrics and open dashboards."""

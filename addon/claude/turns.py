@@ -88,6 +88,19 @@ def goes_on_without_thinking(messages: list[JsonObject]) -> bool:
     return not (blocks and is_thinking(blocks[0]))
 
 
+def resumed(request: JsonObject, message: JsonObject) -> JsonObject:
+    """`request` for the rest of a turn that Claude has paused: the response so far is sent back as it is, to go on in
+    the same container (docs, "Handling stop reasons", `pause_turn`)."""
+    said = {"role": "assistant", "content": sendable(message["content"])}
+    resumed = {**request, "messages": [*request["messages"], said]}
+    container = message.get("container")
+    if isinstance(container, dict) and isinstance(container.get("id"), str):
+        given = request.get("container")
+        ident = container["id"]
+        resumed["container"] = {**given, "id": ident} if isinstance(given, dict) else ident
+    return resumed
+
+
 def strip_thinking(request: JsonObject) -> JsonObject:
     """`request` for the retry after Anthropic has rejected its thinking: without thinking blocks in the history, and
     without a thinking budget, which would require the rejected blocks inside a tool loop."""

@@ -5,23 +5,37 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
+from addon.claude.turns import sendable
 from addon.core.errors import BadGateway, CCProxyError
 from addon.core.json_codec import dumps, loads
 from addon.core.types import JsonObject
 from addon.translation.errors import from_openai_event
 from addon.translation.from_anthropic.renderer import Renderer
 from addon.translation.from_anthropic.responses import failed_response
-from addon.translation.from_anthropic.usage import anthropic_usage
-from addon.translation.message_stream import MessageStream
+from addon.translation.from_anthropic.usage import anthropic_usage, turn_usage
+from addon.translation.message_stream import MessageStream, StreamEvent, resumed_events
 from addon.translation.sse import ServerSentEvent, SSEDecoder, encode_event
+
+PAUSE = "pause_turn"
+"""The stop reason of a turn that Claude goes on with when its response so far is sent back (docs, "Handling stop
+reasons")."""
+MOST_PARTS = 6
+"""Requests that one turn may take: Anthropic's docs advise a limit, and show one of five."""
 
 
 class StreamedAnswer:
     """Claude's stream, rendered event by event for a client that reads events."""
 
-    def __init__(self, renderer: Renderer) -> None:
+    def __init__(
+        self, renderer: Renderer, *, resumes: bool = False, paused: StreamedAnswer | None = None
+    ) -> None:
+        """`resumes`: a turn that Claude pauses is gone on with here, and not by the client; `paused`: the answer that
+        this one goes on with, in the same renderer."""
         self.renderer = renderer
         self.stream = MessageStream()
+        self.part: int = paused.part + 1 if paused else 1
+        self.before: JsonObject = paused.message if paused else {}
+        self.resumes = resumes and self.part < MOST_PARTS
         self.keep: Callable[[JsonObject], None] | None = None
         """Called once with the complete message, before its end is given out: a client's next request, which needs
         what is kept, may be here before upstream's connection has come to its own end."""
@@ -35,25 +49,41 @@ class StreamedAnswer:
         return self.stream.ended
 
     @property
+    def paused(self) -> bool:
+        pauses = self.resumes and self.stream.ended and self.stream.stop_reason == PAUSE
+        return pauses and bool(sendable(self.message["content"]))
+
+    @property
     def error(self) -> CCProxyError | None:
         return self.stream.error
 
     @property
     def message(self) -> JsonObject:
-        return self.stream.message
+        message, before = self.stream.message, self.before
+        if not before:
+            return message
+        content = [*before["content"], *message.get("content", ())]
+        usage = turn_usage(before["usage"], self.usage)
+        return {**before, **message, "id": before.get("id"), "content": content, "usage": usage}
 
     @property
     def usage(self) -> JsonObject:
         return self.stream.usage
 
     def feed(self, data: bytes) -> bytes:
-        return self.renderer.render(self.stream.feed(data)) + self.ending()
+        return self.render(self.stream.feed(data))
 
     def close(self) -> bytes:
-        return self.renderer.render(self.stream.close()) + self.ending()
+        return self.render(self.stream.close())
+
+    def render(self, events: list[StreamEvent]) -> bytes:
+        if before := self.before:
+            usage = turn_usage(before["usage"], self.usage)
+            events = resumed_events(events, len(before["content"]), usage)
+        return self.renderer.render(events) + self.ending()
 
     def ending(self) -> bytes:
-        if not self.stream.ended:
+        if not self.stream.ended or self.paused:
             return b""
         self.hand_over()
         return self.renderer.finish()
@@ -61,7 +91,7 @@ class StreamedAnswer:
     def hand_over(self) -> None:
         keep, self.keep = self.keep, None
         if keep is not None:
-            keep(self.stream.message)
+            keep(self.message)
 
     def fail(self, error: CCProxyError) -> bytes:
         return self.renderer.fail(error)
@@ -77,9 +107,16 @@ class BufferedAnswer(StreamedAnswer):
     plain request that may run over ten minutes.
     """
 
-    def __init__(self, renderer: Renderer, body: Callable[[JsonObject], bytes]) -> None:
+    def __init__(
+        self,
+        renderer: Renderer,
+        body: Callable[[JsonObject], bytes],
+        *,
+        resumes: bool = False,
+        paused: StreamedAnswer | None = None,
+    ) -> None:
         """`body` renders the whole message in the client's dialect."""
-        super().__init__(renderer)
+        super().__init__(renderer, resumes=resumes, paused=paused)
         self.body = body
 
     def feed(self, data: bytes) -> bytes:
@@ -88,10 +125,10 @@ class BufferedAnswer(StreamedAnswer):
 
     def close(self) -> bytes:
         self.stream.close()
-        if self.stream.error:
+        if self.stream.error or self.paused:
             return b""
         self.hand_over()
-        return self.body(self.stream.message)
+        return self.body(self.message)
 
 
 _RESPONSES_ENDS = ("response.completed", "response.incomplete", "response.failed")
@@ -107,6 +144,7 @@ class PassthroughAnswer:
         self.pieces: list[bytes] = []
         self.began = False
         self.complete = False
+        self.paused = False
         self.error: CCProxyError | None = None
         self.message: JsonObject = {}
         self.usage: JsonObject = {}
@@ -208,6 +246,10 @@ class AnswerStream(Protocol):
     @property
     def complete(self) -> bool:
         """All of it has come, whatever becomes of the connection."""
+
+    @property
+    def paused(self) -> bool:
+        """All of it has come, and another attempt goes on with it: the client's end is held back."""
 
     @property
     def error(self) -> CCProxyError | None:

@@ -92,6 +92,10 @@ class Exchange:
     attempts: list[Attempt] = field(default_factory=list)
     """What was sent, in order."""
     answer: AnswerStream | None = None
+    paused: AnswerStream | None = None
+    """The answer so far of a turn that Claude has paused; the next attempt goes on with it."""
+    resumed: float | None = None
+    """Monotonic time at which it was gone on with last."""
     failure: Failure | None = None
     tried: Tried = field(default_factory=Tried)
     first_error: CCProxyError | None = None
@@ -197,6 +201,7 @@ class Exchange:
     def forget(self) -> None:
         """Let go of the bodies once the flow has ended: mitmweb keeps flows, and with them this object."""
         self.claude = self.passthrough = self.complete = self.answer = self.failure = None
+        self.paused = None
         self.sign_in = b""
         for attempt in self.attempts:
             attempt.body, attempt.request, attempt.answer = b"", {}, None

@@ -1,8 +1,9 @@
 """The upstream leg: a subclass of mitmproxy's HTTP layer that retries, sends keepalives and fails closed.
 
-Nothing outside this package touches mitmproxy's internals. Addons see two more hooks:
+Nothing outside this package touches mitmproxy's internals. Addons see three more hooks:
 `upstream_failed(self, flow)`, when the last attempt has failed and nothing of its response was delivered: an addon that
-calls `exchange.approve(attempt)` sends another one in the same flow; and
+calls `exchange.approve(attempt)` sends another one in the same flow;
+`upstream_paused(self, flow)`, when the last response is to be gone on with: an approved attempt is sent for the rest;
 `live_data(self, flow)`, when a local response without an end wants its next bytes.
 
 The rules that it keeps:

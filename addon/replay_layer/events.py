@@ -30,6 +30,13 @@ class UpstreamFailedHook(commands.StartHook):
 
 
 @dataclass
+class UpstreamPausedHook(commands.StartHook):
+    """The last attempt's response is the exchange's `paused`: an addon may approve an attempt that goes on with it."""
+
+    flow: http.HTTPFlow
+
+
+@dataclass
 class LiveDataHook(commands.StartHook):
     """A local response goes on: an addon puts its next bytes into the exchange's outbox, or none to end it."""
 

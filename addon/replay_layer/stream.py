@@ -8,12 +8,13 @@ how much of the response. It sends one request upstream and passes the response 
 third, `stage`, because with retries, held responses and deadlines those two don't say what may happen next:
 
     RECEIVING   the client's request is coming in
-    PREPARING   addons decide what is sent: first in their `request` hook, after a failed attempt in `upstream_failed`
+    PREPARING   addons decide what is sent: first in their `request` hook, after a failed attempt in `upstream_failed`,
+                after a response that Claude has paused in `upstream_paused`
     CONNECTING  an approved attempt waits for a connection to upstream
     AWAITING    the attempt was sent; upstream's head is awaited, or the body of an error is read
     HOLDING     a stream is coming in, and nothing of it was sent to the client: an error event may still come before
                 the first content, and counts as a status as long as nothing was sent
-    STREAMING   content was sent to the client: from here on nothing is tried again
+    STREAMING   content of this attempt was sent to the client: it is not tried again
     LIVE        this proxy's own response without an end goes out (the dashboard's events)
     ENDED       everything is written but the end itself, which waits for the last hook; or nobody is left to write to
     GIVEN_UP    the stream was ended from outside; whatever still comes is ignored
@@ -34,9 +35,10 @@ What happens, and where it leads (`TRANSITIONS` has the same without the reasons
     AWAITING    the head of a stream that an addon has taken on         HOLDING
                 another response, read to its end; cut, or silence      PREPARING or ENDED, as below
     HOLDING     the first content, for a client that reads a stream     STREAMING
-                the end of the response                                 ENDED
+                the end of the response                                 ENDED, or as below
                 an error event; cut, or silence                         PREPARING or ENDED, as below
-    STREAMING   the end of the response; an error event; cut, silence   ENDED
+    STREAMING   the end of the response                                 ENDED, or as below
+                an error event; cut, or silence                         ENDED
     LIVE        the addon has no more data                              ENDED
     any         the client has left, or the flow was killed in a hook   ENDED
     any         `GiveUp`; a hook that hangs; the flow was killed        GIVEN_UP
@@ -44,7 +46,9 @@ What happens, and where it leads (`TRANSITIONS` has the same without the reasons
                 hook runs or a connection is made
 
 A failed attempt is handed to the addons with `upstream_failed` (PREPARING), and the attempt that they approve is sent
-(CONNECTING); if they approve none, or the proxy is shutting down, the client is told the error (ENDED).
+(CONNECTING); if they approve none, or the proxy is shutting down, the client is told the error (ENDED). A response that
+an addon wants to go on with (`AnswerStream.paused`) is handed to the addons with `upstream_paused` (PREPARING) in the
+same way; to the client, all its parts are one response.
 
 Events
 ------
@@ -128,6 +132,7 @@ from addon.replay_layer.events import (
     StreamOwner,
     Tick,
     UpstreamFailedHook,
+    UpstreamPausedHook,
 )
 
 logger = logging.getLogger(__name__)
@@ -170,7 +175,7 @@ TRANSITIONS = {
     Stage.CONNECTING: (Stage.AWAITING, Stage.PREPARING, Stage.ENDED, Stage.GIVEN_UP),
     Stage.AWAITING: (Stage.HOLDING, Stage.PREPARING, Stage.ENDED, Stage.GIVEN_UP),
     Stage.HOLDING: (Stage.STREAMING, Stage.PREPARING, Stage.ENDED, Stage.GIVEN_UP),
-    Stage.STREAMING: (Stage.ENDED, Stage.GIVEN_UP),
+    Stage.STREAMING: (Stage.PREPARING, Stage.ENDED, Stage.GIVEN_UP),
     Stage.LIVE: (Stage.ENDED, Stage.GIVEN_UP),
     Stage.ENDED: (Stage.ENDED, Stage.GIVEN_UP),
     Stage.GIVEN_UP: (),
@@ -428,7 +433,10 @@ class ReplayStream(HttpStream):
             yield from self.deliver(answer, at_end)
 
     def deliver(self, answer: AnswerStream, at_end: bool) -> Steps[None]:
-        self.exchange.first_content = self.clock()
+        if answer.paused and not self.streaming:
+            yield from self.go_on(answer)
+            return
+        self.exchange.first_content = self.exchange.first_content or self.clock()
         body = b"".join(self.held)
         self.held.clear()
         assert self.flow.response
@@ -456,8 +464,20 @@ class ReplayStream(HttpStream):
     def after_data(self, answer: AnswerStream, at_end: bool) -> Steps[None]:
         if answer.error:
             yield from self.attempt_failed("after_content", answer.error)
+        elif at_end and answer.paused:
+            yield from self.go_on(answer)
         elif at_end:
             yield from self.finish(already_streamed=True)
+
+    def go_on(self, paused: AnswerStream) -> Steps[None]:
+        """Ask for the rest of a turn that Claude has paused."""
+        self.owner.served.add(self.context.server)
+        self.exchange.paused = paused
+        self.enter(Stage.PREPARING)
+        self.forget_response()
+        yield UpstreamPausedHook(self.flow)
+        if not (yield from self.check_killed(True)):
+            yield from self.make_server_connection()
 
     # -- failures -----------------------------------------------------------------------------------------------
 
@@ -583,7 +603,7 @@ class ReplayStream(HttpStream):
 
     def write_error(self, error: CCProxyError) -> Steps[None]:
         """The one event that ends a stream, and the flow as it then looks to people."""
-        answer = self.exchange.answer
+        answer = self.exchange.answer or self.exchange.paused
         yield from self.write(
             answer.fail(error) if answer else self.exchange.client.error_event(error)
         )

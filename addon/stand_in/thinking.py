@@ -8,6 +8,7 @@ import hmac
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 
 from addon.stand_in.models import FakeModel, thinks
 from addon.stand_in.prompt_cache import is_thought, last_turn
@@ -241,19 +242,22 @@ def _verified(block: JsonObject, turn: int, index: int, prefix: str) -> Found:
 
 
 def _check_latest(body: JsonObject, found: Sequence[Found]) -> None:
-    """The thinking of the latest assistant message comes back whole, in order, at its place; or not at all."""
+    """The thinking of the latest assistant message comes back whole, in order, at its place; or not at all. After
+    `pause_turn` that message is made of several responses, each of them whole (docs, "Handling stop reasons")."""
     roles = [message["role"] for message in body["messages"]]
     if "assistant" not in roles:
         return
     latest = len(roles) - 1 - roles[::-1].index("assistant")
     kept = [f for f in found if f.turn == latest]
     blocks = parts_of(body["messages"][latest].get("content"))
-    for place, thought in enumerate(kept):
-        seal = thought.seal
-        leads = all(is_thought(block) for block in blocks[: thought.index])
-        whole = seal.message == kept[0].seal.message and seal.count == len(kept)
-        if not whole or seal.place != place or seal.leads != leads:
-            raise invalid(MODIFIED, thought.path)
+    for _, group in groupby(kept, lambda thought: thought.seal.message):
+        part = list(group)
+        for place, thought in enumerate(part):
+            seal = thought.seal
+            leads = all(is_thought(block) for block in blocks[: thought.index])
+            moved = part[0] is kept[0] and seal.leads != leads
+            if seal.count != len(part) or seal.place != place or moved:
+                raise invalid(MODIFIED, thought.path)
 
 
 def _dropped(found: Sequence[Found], model: FakeModel, account: str) -> Iterator[tuple[str, str]]:

@@ -42,7 +42,7 @@ class MessageStream:
     def __init__(self) -> None:
         self._decoder = SSEDecoder()
         self._accumulator = MessageAccumulator()
-        self._stop_reason: str | None = None
+        self.stop_reason: str | None = None
         self.began = False
         self.ended = False
         self.error: CCProxyError | None = None
@@ -82,7 +82,7 @@ class MessageStream:
         return events
 
     def _end_without_message_stop(self) -> None:
-        if self._stop_reason is None:
+        if self.stop_reason is None:
             raise BadGateway("Upstream ended the stream early", code="upstream_disconnect")
         self.ended = True
 
@@ -116,9 +116,27 @@ class MessageStream:
                 self.began = True
             case "message_delta":
                 self.began = True
-                self._stop_reason = event.data["delta"].get("stop_reason") or self._stop_reason
+                self.stop_reason = event.data["delta"].get("stop_reason") or self.stop_reason
             case "message_stop":
                 self.ended = True
+
+
+def resumed_events(
+    events: list[StreamEvent], blocks_before: int, usage: JsonObject
+) -> list[StreamEvent]:
+    """The events of a response that goes on with a paused turn, as further events of the stream that was paused.
+    `blocks_before`: in the turn so far; `usage`: of the whole turn."""
+    further: list[StreamEvent] = []
+    for event in events:
+        data = event.data
+        if event.type == "message_start":
+            continue
+        if isinstance(index := data.get("index"), int):
+            data = {**data, "index": index + blocks_before}
+        elif event.type == "message_delta":
+            data = {**data, "usage": usage}
+        further.append(event._replace(data=data))
+    return further
 
 
 def read_message(body: bytes) -> JsonObject:

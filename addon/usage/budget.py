@@ -6,6 +6,7 @@ parallel requests can't exceed a limit together.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 
 from addon.claude.model import Model
@@ -108,9 +109,9 @@ class Budget:
         self.version = 0
         """Grows with every change that the snapshot should keep."""
 
-    def reserve(self, estimate: int) -> Reservation:
-        """Reserve `estimate` pico-dollars for one request. Raises `RateLimited` if a limit leaves no room for it, or if
-        it is unknown what was spent before."""
+    def reserve(self, estimate: int, used: int = 0) -> Reservation:
+        """Reserve `estimate` pico-dollars for one request, which has cost `used` already. Raises `RateLimited` if a
+        limit leaves no room for it, or if it is unknown what was spent before."""
         if not self.known:
             raise RateLimited(
                 "Paid calls are stopped because the record of what was spent is lost. Check /budget, then confirm"
@@ -118,19 +119,19 @@ class Budget:
                 code="budget_unknown",
             )
         if self.settings.enabled:
-            self._check_limits(estimate)
+            self._check_limits(estimate, used)
         self._last_id += 1
-        reservation = Reservation(self._last_id, estimate)
+        reservation = Reservation(self._last_id, used + estimate)
         self._held[reservation.id] = reservation
         return reservation
 
-    def _check_limits(self, estimate: int) -> None:
+    def _check_limits(self, estimate: int, used: int) -> None:
         """A single request is allowed while the limit is not reached, whatever it may cost: few would fit a small limit
         otherwise, as `max_tokens` is rarely used up. While others are running, it must fit together with all of them,
         so that parallel requests can't exceed a limit together."""
         running = sum(reservation.amount for reservation in self._held.values())
         for name, limit in self.settings.limits():
-            spent = self._ledger.spent(PERIOD_OF[name])
+            spent = self._ledger.spent(PERIOD_OF[name]) + used
             if spent >= limit:
                 raise _exceeded(name, spent, limit)
             if running and spent + running + estimate > limit:
@@ -141,6 +142,12 @@ class Budget:
     def release(self, reservation: Reservation) -> None:
         """Release a reservation. May be called twice."""
         self._held.pop(reservation.id, None)
+
+    def release_all(self, reservations: Iterable[object]) -> None:
+        """Release the reservations of an exchange."""
+        for reservation in reservations:
+            if isinstance(reservation, Reservation):
+                self.release(reservation)
 
     def update(self, body: object) -> None:
         """Change the settings by a decoded `POST /budget` body. Raises `BadRequest` without changing anything. Any
@@ -182,15 +189,22 @@ class PaidCalls:
         return None if self.settings.key_allowed else "fallback_off"
 
     def reserve(
-        self, model: Model, body_bytes: int, max_tokens: int, prompt_tokens: int = 0
+        self,
+        model: Model,
+        body_bytes: int,
+        max_tokens: int,
+        prompt_tokens: int = 0,
+        *,
+        used: int = 0,
     ) -> Reservation:
-        """Reserve the most that a request can cost: its whole body written to the cache, and all of `max_tokens`.
-        Raises CCProxyError, with the budget's message if there is no room for it."""
+        """Reserve the most that a request can cost: its whole body written to the cache, and all of `max_tokens`;
+        `used`: what it has cost already, in pico-dollars. Raises CCProxyError, with the budget's message if there is no
+        room for it."""
         if not self.settings.key_allowed:
             raise Forbidden("The API key may not be used: FALLBACK=off.", code="fallback_off")
         prompt = prompt_tokens or round(body_bytes / BYTES_PER_TOKEN)
         most = Tokens(cache_write_1h=prompt, output=max_tokens)
-        return self.budget.reserve(picodollars(cost(model, most)))
+        return self.budget.reserve(picodollars(cost(model, most)), used)
 
 
 def _exceeded(name: str, spent: int, limit: int, detail: str = "") -> RateLimited:

@@ -64,6 +64,19 @@ def anthropic_usage(usage: JsonObject) -> JsonObject:
     }
 
 
+def turn_usage(before: JsonObject, usage: JsonObject) -> JsonObject:
+    """The `usage` that a client is told of a turn that took several requests: what Claude wrote in all of them, and
+    what it read for the last, which is how full the context is."""
+    written = (before.get("output_tokens") or 0) + (usage.get("output_tokens") or 0)
+    thought = _thinking_tokens(before) + _thinking_tokens(usage)
+    return {
+        **before,
+        **usage,
+        "output_tokens": written,
+        "output_tokens_details": {"thinking_tokens": thought},
+    }
+
+
 def service_tier(usage: JsonObject) -> JsonObject:
     """`{"service_tier": ...}` in OpenAI's words, or {} for a tier that OpenAI does not have."""
     tier = SERVICE_TIERS.get(usage.get("service_tier") or "")
