@@ -22,7 +22,7 @@ from addon.core.settings import Settings, described
 from addon.exchange.routes import BY_ID, MODEL, ROUTES, STORED, Route, find
 from addon.fallback.causes import LOGIN_REASONS, Cause
 from addon.fallback.policy import Hindrance
-from addon.translation.to_anthropic import parameters
+from addon.translation.decisions import FIELDS as DECIDED
 from tests.documents import DOCUMENTS, ROOT, blocks, code, rows, section, text
 from tests.translation.asking import U, chat, responses
 
@@ -201,24 +201,14 @@ def test_models_in_examples_are_known() -> None:
 # ---- fields
 
 FIELDS = section(text("docs/COMPATIBILITY.md"), "Fields")
-READ = parameters._READ | parameters._SENT_AS.keys() | {"messages", "input"}
-NAMED = parameters._HARMLESS | parameters._NEUTRAL.keys()
+NAMED = [
+    name
+    for name, decision in DECIDED["request"].items()
+    if decision in ("ignored", "harmless") and name not in ("audio", "web_search_options")
+]
 
 
-def fields_with(status: str) -> set[str]:
-    return {name for cells in rows(FIELDS) if cells[1:2] == [status] for name in code(cells[0])}
-
-
-def test_fields_that_are_read_are_listed_as_translated() -> None:
-    assert fields_with("translated") == READ
-
-
-def test_fields_without_a_counterpart_are_listed_as_ignored() -> None:
-    assert fields_with("ignored") >= NAMED - READ
-    assert not fields_with("ignored") & READ
-
-
-@pytest.mark.parametrize("name", sorted(fields_with("ignored") - {"audio", "web_search_options"}))
+@pytest.mark.parametrize("name", NAMED)
 def test_a_field_listed_as_ignored_is(name: str) -> None:
     body: Any = {name: {"some": "value"} if name == "metadata" else "value"}
     assert chat(U("a"), **body).ignored == [name]

@@ -26,6 +26,8 @@ class Turn(NamedTuple):
     role: Role
     blocks: Blocks
     notes: tuple[str, ...] = ()
+    ignored: tuple[str, ...] = ()
+    """As `ignored_names` says."""
 
 
 type Converter = Callable[[JsonObject, Toolbox], JsonObject | None]

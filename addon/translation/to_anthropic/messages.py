@@ -11,6 +11,7 @@ from typing import Any
 
 from addon.core.errors import BadRequest
 from addon.core.types import JsonObject
+from addon.translation.decisions import ignored_in
 from addon.translation.sealed_thinking import THINKING, is_complete_thinking
 from addon.translation.to_anthropic.content import (
     TEXT_PARTS,
@@ -51,6 +52,7 @@ class AssembledMessages:
     messages: list[JsonObject]
     """Adjacent turns of one role are merged; system messages may be among them, where the client put them."""
     notes: list[str]
+    ignored: list[str]
 
 
 def convert_turns(
@@ -65,12 +67,18 @@ def convert_turns(
     Raises BadRequest with `param` `<field>[i]…`."""
     scope = (convert, tools.fingerprint())
     turns: list[Turn] = []
+
+    def turn_of(message: Any) -> Turn:
+        turn = convert(message, tools)
+        ignored = tuple(ignored_in(field, message))
+        return turn._replace(ignored=ignored) if ignored else turn
+
     try:
         for message in messages:
             if _is_plain(message):
-                turns.append(convert(message, tools))
+                turns.append(turn_of(message))
             else:
-                turns.append(cache.recall(lambda given: convert(given, tools), message, scope))
+                turns.append(cache.recall(turn_of, message, scope))
     except BadRequest as error:
         raise within(f"{field}[{len(turns)}]", error) from None
     return turns
@@ -85,7 +93,10 @@ def assemble(turns: list[Turn], field: str) -> AssembledMessages:
     system = groups.pop(0)[1] if groups and groups[0][0] == "system" else []
     messages = [{"role": role, "content": blocks} for role, blocks in groups]
     return AssembledMessages(
-        system, messages or [{"role": "user", "content": [text_block(OPENING)]}], notes
+        system,
+        messages or [{"role": "user", "content": [text_block(OPENING)]}],
+        notes,
+        [name for turn in turns for name in turn.ignored],
     )
 
 

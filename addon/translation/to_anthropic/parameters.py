@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from hashlib import sha256
-from typing import Any
 
 from addon.claude.model import Model
 from addon.claude.thinking_request import FULL_OUTPUT, ThinkingRequest, check_level
+from addon.core.errors import BadRequest
 from addon.core.types import JsonObject
+from addon.translation.decisions import FIELDS, NEUTRAL, ignored_names, is_harmless
 from addon.translation.to_anthropic.fields import Fields
 from addon.translation.types import RequestOptions
 
 _LIMITS = ("max_completion_tokens", "max_tokens", "max_output_tokens")
 _STANDARD_TIERS = ("default", "flex", "standard_only")
+_FAST_TIERS = ("fast", "priority", "ultrafast")
+"""The first two are the same at OpenAI (`ResponseCreateParams.service_tier`)."""
 _SILENT_SUMMARIES = ("none", "omitted")
+_HOLD_CONVERSATION = ("messages", "input")
+_LONG = (*_HOLD_CONVERSATION, "tools", "functions")
+"""Read elsewhere, item by item."""
 
 
 def max_tokens(fields: Fields, model: Model) -> tuple[int, bool]:
@@ -68,7 +74,7 @@ def service(fields: Fields, model: Model, options: RequestOptions) -> JsonObject
     tier = fields.get("service_tier")
     if isinstance(tier, str) and tier in _STANDARD_TIERS:
         return {"service_tier": "standard_only"}
-    wants_fast = tier == "fast" or fields.get("speed") == "fast"
+    wants_fast = tier in _FAST_TIERS or fields.get("speed") == "fast"
     return {"speed": "fast"} if wants_fast and options.fast and model.fast else {}
 
 
@@ -129,23 +135,6 @@ def _display(reasoning: Fields) -> str | None:
     return None if summary is None or summary in _SILENT_SUMMARIES else "summarized"
 
 
-_READ = frozenset({
-    "background", "function_call", "functions", "generate", "instructions", "max_completion_tokens",
-    "max_output_tokens", "max_tokens", "modalities", "model", "n", "output_config",
-    "parallel_tool_calls", "prompt_cache_options", "prompt_cache_retention", "reasoning",
-    "reasoning_effort", "response_format", "safety_identifier", "stop", "stop_sequences", "stream",
-    "stream_options", "system", "text", "thinking", "tool_choice", "tools", "user",
-})  # fmt: skip
-_READ_WITHIN = {
-    "reasoning": ("effort", "enabled", "exclude", "generate_summary", "max_tokens", "summary"),
-    "text": ("format",),
-}
-"""Of objects whose other keys are ignored."""
-_NEUTRAL_WITHIN = {
-    "reasoning.context": "auto",
-    "reasoning.mode": "standard",
-    "text.verbosity": "medium",
-}
 _SENT_AS = {
     "temperature": ("temperature",),
     "top_p": ("top_p",),
@@ -156,73 +145,44 @@ _SENT_AS = {
     "context_management": ("context_management",),
 }
 """Fields that are sent to some models only, or in another form: ignored unless one of these is in the request."""
-_NEUTRAL: dict[str, tuple[Any, ...]] = {
-    "frequency_penalty": (0,),
-    "include": ([], ["reasoning.encrypted_content"]),
-    "logit_bias": ({},),
-    "logprobs": (False,),
-    "messages": ([],),
-    "presence_penalty": (0,),
-    "service_tier": ("auto", "priority", "scale"),
-    "speed": ("standard",),
-    "store": (False,),
-    "temperature": (1,),
-    "top_p": (1,),
-    "top_logprobs": (0,),
-    "verbosity": ("medium",),
-}
-"""Values that mean the same as leaving the field out."""
-_HARMLESS = frozenset({
-    "audio", "betas", "include", "metadata", "moderation", "prompt_cache_key", "store",
-    "truncation",
-})  # fmt: skip
-"""Ignored even in strict mode, because they don't affect the response."""
+_ALTERNATIVES = (
+    _LIMITS,
+    ("stop", "stop_sequences"),
+    ("tools", "functions"),
+    ("tool_choice", "function_call"),
+)
+"""Names for the same: the first that is in a body counts."""
 MAX_NAMED = 50
 _PLAIN = re.compile(r"[^a-zA-Z0-9_.-]")
 """Field names come from the client: a line break in one must not inject a response header."""
 
 
-def ignored_fields(
-    fields: Fields, conversation: str, request: JsonObject, options: RequestOptions
-) -> list[str]:
-    """The names of ignored fields in the order of the body, safe for a header: at most `MAX_NAMED`, in plain
-    characters.
-
-    `conversation`: the field that holds the conversation; `request`: what is sent. In strict mode, raises BadRequest
-    for the first that affects the response."""
-    ignored = [
-        name
-        for name in fields
-        if name not in _READ
-        and name != conversation
-        and not any(sent in request for sent in _SENT_AS.get(name, ()))
-        and fields.get(name) not in _NEUTRAL.get(name, ())
-    ]
-    ignored += _ignored_within(fields)
-    for name in ignored if options.strict else ():
-        if name not in _HARMLESS:
-            raise fields.error(name, "has no counterpart at Anthropic", "unsupported_parameter")
-    return plain_names(ignored)
+def ignored_fields(fields: Fields, conversation: str, request: JsonObject) -> Iterator[str]:
+    """The names of ignored fields, besides those within messages and tools. `conversation`: the field that holds the
+    conversation; `request`: what is sent."""
+    for name in fields:
+        if name in _HOLD_CONVERSATION and name != conversation and fields.get(name):
+            yield name
+        elif name not in _LONG:
+            yield from ignored_names("request", {name: fields.get(name)})
+        if FIELDS["request"].get(name) == "sometimes" and _is_dropped(fields, name, request):
+            yield name
+    for names in _ALTERNATIVES:
+        used, *others = [name for name in names if name in fields] or [""]
+        yield from (name for name in others if fields.get(name) != fields.get(used))
 
 
-def _ignored_within(fields: Fields) -> Iterator[str]:
-    """Names like `text.verbosity`."""
-    for name, read in _READ_WITHIN.items():
-        inner = fields.get(name)
-        for key in Fields(inner) if isinstance(inner, dict) else ():
-            path = f"{name}.{key}"
-            if key not in read and inner[key] != _NEUTRAL_WITHIN.get(path):
-                yield path
-
-
-def ignored_tools(fields: Fields, left_out: list[str], options: RequestOptions) -> list[str]:
-    """`tools.<type>` for each type of tool in `left_out`, safe for a header. In strict mode, raises BadRequest."""
-    if left_out and options.strict:
-        message = f"{left_out[0]} has no counterpart at Anthropic"
-        raise fields.error("tools", message, "unsupported_parameter")
-    return plain_names([f"tools.{kind}" for kind in dict.fromkeys(left_out)])
-
-
-def plain_names(names: list[str]) -> list[str]:
-    """`names`, safe for a header."""
+def told(ignored: Iterable[str], options: RequestOptions) -> list[str]:
+    """`ignored`, each name once, safe for a header: at most `MAX_NAMED`, in plain characters. In strict mode, raises
+    BadRequest for the first that affects the response."""
+    names = list(dict.fromkeys(ignored))
+    for name in names if options.strict else ():
+        if not is_harmless(name):
+            message, code = "has no counterpart at Anthropic", "unsupported_parameter"
+            raise BadRequest(message, param=name, code=code)
     return [_PLAIN.sub("_", name)[:64] for name in names[:MAX_NAMED]]
+
+
+def _is_dropped(fields: Fields, name: str, request: JsonObject) -> bool:
+    is_sent = any(sent in request for sent in _SENT_AS[name])
+    return not is_sent and fields.get(name) not in NEUTRAL.get(name, ())

@@ -32,7 +32,7 @@ from addon.translation.to_anthropic.messages import (
     convert_turns,
     message_turn,
 )
-from addon.translation.to_anthropic.parameters import ignored_fields, ignored_tools
+from addon.translation.to_anthropic.parameters import ignored_fields, told
 from addon.translation.to_anthropic.repair import normalize, repair
 from addon.translation.to_anthropic.responses_input import (
     additional_tools,
@@ -161,14 +161,16 @@ def _translate(
     request, max_tokens_given = _request(parsed, conversation)
     notes = [*parsed.toolbox.notes, *conversation.notes, *normalize(request, model)]
     limit_cache_marks(request)
+    ignored = (
+        *ignored_fields(fields, source.field, request),
+        *parsed.toolbox.ignored,
+        *conversation.ignored,
+    )
     return Translation(
         request=request,
         reply=_reply(parsed),
         thinking_request=parsed.thinking_request,
-        ignored=[
-            *ignored_fields(fields, source.field, request, options),
-            *ignored_tools(fields, parsed.toolbox.left_out, options),
-        ],
+        ignored=told(ignored, options),
         notes=list(dict.fromkeys(notes)),
         conversation=fields.text("prompt_cache_key"),
         betas=_betas(request),

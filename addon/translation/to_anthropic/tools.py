@@ -9,6 +9,7 @@ from hashlib import sha256
 from typing import Any
 
 from addon.core.types import JsonObject
+from addon.translation.decisions import ignored_in, ignored_names
 from addon.translation.to_anthropic.cache_marks import native_mark
 from addon.translation.to_anthropic.fields import Fields, expect_object, located, sanitized
 from addon.translation.to_anthropic.tool_arguments import WRAPPER
@@ -34,8 +35,8 @@ class Toolbox:
     replies: dict[str, ToolReply] = field(default_factory=dict)
     """How calls are returned to the client, by upstream name; server tools are not in it."""
     notes: list[str] = field(default_factory=list)
-    left_out: list[str] = field(default_factory=list)
-    """The types of tools that have no counterpart at Anthropic."""
+    ignored: list[str] = field(default_factory=list)
+    """As `ignored_names` says: also types of tools that have no counterpart at Anthropic."""
     _bare: dict[str, str] = field(default_factory=dict)
 
     def upstream_name(self, name: str, namespace: str | None = None) -> str:
@@ -88,6 +89,7 @@ def declare_tools(tools: list[Any]) -> Toolbox:
         with located(f"tools[{index}]"):
             for fields, namespace in _flattened(expect_object(sanitized(tool))):
                 _declare(toolbox, fields, namespace)
+            toolbox.ignored += ignored_in("tools", tool)
     return toolbox
 
 
@@ -97,6 +99,7 @@ def declare_functions(functions: list[Any]) -> Toolbox:
     for index, function in enumerate(functions):
         with located(f"functions[{index}]"):
             _declare_function(toolbox, Fields(expect_object(sanitized(function))), None)
+            toolbox.ignored += ignored_names("tools.function", function)
     return toolbox
 
 
@@ -150,7 +153,7 @@ def _declare(toolbox: Toolbox, tool: Fields, namespace: str | None) -> None:
     ):
         toolbox.add_server_tool({name: tool.get(name) for name in tool if name != "cache_control"})
     else:
-        toolbox.left_out.append(str(kind)[:80])
+        toolbox.ignored.append(f"tools.{str(kind)[:80]}")
         toolbox.notes.append(
             f"tools: {str(kind)[:80]!r} has no counterpart at Anthropic and was left out"
         )

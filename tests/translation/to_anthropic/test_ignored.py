@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from addon.core.errors import BadRequest
-from tests.translation.asking import OPUS, U, chat, translated
+from tests.translation.asking import OPUS, U, chat, responses, translated
 
 IGNORED: dict[str, tuple[str, dict, list[str]]] = {
     "nothing": (OPUS, {"temperature": None, "tools": [], "stop": "x"}, []),
@@ -53,7 +53,7 @@ IGNORED: dict[str, tuple[str, dict, list[str]]] = {
     "within-objects": (
         OPUS,
         {"text": {"verbosity": "low"}, "reasoning": {"effort": "low", "mode": "pro", "new": 1}},
-        ["reasoning.mode", "reasoning.new", "text.verbosity"],
+        ["text.verbosity", "reasoning.mode", "reasoning.new"],
     ),
     "responses-fields": (
         OPUS,
@@ -64,6 +64,17 @@ IGNORED: dict[str, tuple[str, dict, list[str]]] = {
         },
         ["include", "truncation", "previous_response_id"],
     ),
+    "other-names-for-the-same": (
+        OPUS,
+        {"max_tokens": 5, "max_completion_tokens": 7, "stop": "x", "stop_sequences": "x"},
+        ["max_tokens"],
+    ),
+    "moderation": (
+        OPUS,
+        {"moderation": {"model": "m", "policy": {"input": {"mode": "block"}}}},
+        ["moderation.model", "moderation.policy"],
+    ),
+    "priority": ("claude-opus-5", {"service_tier": "priority"}, ["service_tier"]),
     "betas-in-the-body": (OPUS, {"betas": ["context-1m-2025-08-07"]}, ["betas"]),
 }
 
@@ -71,6 +82,87 @@ IGNORED: dict[str, tuple[str, dict, list[str]]] = {
 @pytest.mark.parametrize(("model", "fields", "names"), IGNORED.values(), ids=IGNORED)
 def test_ignored(model: str, fields: dict, names: list[str]) -> None:
     assert chat(U("a"), model=model, **fields).ignored == names
+
+
+IMAGE = {"url": "https://example.com/a.png"}
+TOOL = {"type": "function", "name": "f", "parameters": {"type": "object"}}
+CALL = {"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"}
+OUTPUT = {"type": "function_call_output", "call_id": "c", "output": "x"}
+WITHIN: dict[str, tuple[dict, list[str]]] = {
+    "an-image-in-few-pixels": (
+        {"input": [U([{"type": "image_url", "image_url": {**IMAGE, "detail": "low"}}])]},
+        ["content.image_url.detail"],
+    ),
+    "an-image-as-it-is": (
+        {"input": [U([{"type": "image_url", "image_url": {**IMAGE, "detail": "auto"}}])]},
+        [],
+    ),
+    "a-spoken-response": (
+        {"input": [U("a"), {"role": "assistant", "content": "b", "audio": {"id": "audio_1"}}]},
+        ["messages.assistant.audio"],
+    ),
+    "what-a-tool-may-do": (
+        {
+            "input": "a",
+            "tools": [
+                {
+                    **TOOL,
+                    "async": True,
+                    "defer_loading": True,
+                    "allowed_callers": ["programmatic"],
+                    "output_schema": {"type": "string"},
+                },
+            ],
+        },
+        [
+            f"tools.function.{name}"
+            for name in ("async", "defer_loading", "allowed_callers", "output_schema")
+        ],
+    ),
+    "what-is-so-anyway": (
+        {"input": "a", "tools": [{**TOOL, "defer_loading": False, "allowed_callers": ["direct"]}]},
+        [],
+    ),
+    "a-namespace's-description": (
+        {
+            "input": "a",
+            "tools": [{"type": "namespace", "name": "n", "description": "d", "tools": [TOOL]}],
+        },
+        ["tools.namespace.description"],
+    ),
+    "who-called": (
+        {
+            "input": [
+                U("a"),
+                {**CALL, "caller": {"type": "program", "caller_id": "p"}},
+                {**OUTPUT, "name": "f"},
+            ]
+        },
+        ["input.function_call.caller", "input.function_call_output.name"],
+    ),
+    "a-limit-of-calls": ({"input": "a", "max_tool_calls": 3}, ["max_tool_calls"]),
+    "unheard-of": (
+        {"input": [U([{"type": "input_text", "text": "a", "new": 1}], new=2)]},
+        [
+            "messages.user.new",
+            "content.input_text.new",
+        ],
+    ),
+}
+
+
+@pytest.mark.parametrize(("fields", "names"), WITHIN.values(), ids=WITHIN)
+def test_what_is_ignored_within_messages_and_tools(fields: dict, names: list[str]) -> None:
+    translation = responses(fields["input"], **{k: v for k, v in fields.items() if k != "input"})
+    assert sorted(translation.ignored) == sorted(names)
+
+
+@pytest.mark.parametrize("name", [name for name in WITHIN if WITHIN[name][1]])
+def test_strict_refuses_what_is_ignored_within(name: str) -> None:
+    fields, names = WITHIN[name]
+    with pytest.raises(BadRequest) as error:
+        translated({"model": OPUS, **fields}, strict=True)
+    assert error.value.param in names
 
 
 CHANGES_THE_ANSWER = {

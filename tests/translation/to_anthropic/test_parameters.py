@@ -219,14 +219,12 @@ WITHOUT_COUNTERPART = {
     "prediction": {"type": "content", "content": "x"},
     "verbosity": "low",
     "logprobs": True,
-    "moderation": {"model": "m"},
-    "prompt_cache_key": "k",
     "metadata": {"a": "b"},
 }
 
 
 def test_what_has_no_counterpart_is_listed() -> None:
-    translation = chat(U("a"), **WITHOUT_COUNTERPART)
+    translation = chat(U("a"), **WITHOUT_COUNTERPART, prompt_cache_key="k")
     assert translation.request == BARE
     assert translation.ignored == list(WITHOUT_COUNTERPART)
     assert translation.conversation == "k"

@@ -211,7 +211,7 @@ def test_cursors_body() -> None:
         "high",
         "summarized",
     )
-    assert translation.ignored == ["metadata", "text.verbosity"]
+    assert translation.ignored == ["text.verbosity", "metadata"]
     finished(translation)
 
 
@@ -351,9 +351,9 @@ def test_what_would_cost_a_response_is_refused_by_name(fields: dict, param: str)
 def test_tools_that_openai_runs_are_named_as_ignored() -> None:
     tools = [FLAT, {"type": "file_search"}, {"type": "file_search"}, {"type": "mcp", "a": 1}]
     assert responses("x", tools=tools).ignored == ["tools.file_search", "tools.mcp"]
-    with pytest.raises(BadRequest, match="file_search has no counterpart") as refusal:
+    with pytest.raises(BadRequest, match="file_search: has no counterpart") as refusal:
         translated_responses({"model": OPUS, "input": "x", "tools": tools}, strict=True)
-    assert refusal.value.param == "tools"
+    assert refusal.value.param == "tools.file_search"
     assert responses("x", tools=[FLAT], generate=True).ignored == []
 
 
