@@ -8,8 +8,7 @@ how much of the response. It sends one request upstream and passes the response 
 third, `stage`, because with retries, held responses and deadlines those two don't say what may happen next:
 
     RECEIVING   the client's request is coming in
-    PREPARING   addons decide what is sent: first in their `request` hook, after a failed attempt in `upstream_failed`,
-                after a response that Claude has paused in `upstream_paused`
+    PREPARING   addons decide what is sent: first in `request`, later in `upstream_failed` and `upstream_paused`
     CONNECTING  an approved attempt waits for a connection to upstream
     AWAITING    the attempt was sent; upstream's head is awaited, or the body of an error is read
     HOLDING     a stream is coming in, and nothing of it was sent to the client: an error event may still come before
@@ -46,9 +45,8 @@ What happens, and where it leads (`TRANSITIONS` has the same without the reasons
                 hook runs or a connection is made
 
 A failed attempt is handed to the addons with `upstream_failed` (PREPARING), and the attempt that they approve is sent
-(CONNECTING); if they approve none, or the proxy is shutting down, the client is told the error (ENDED). A response that
-an addon wants to go on with (`AnswerStream.paused`) is handed to the addons with `upstream_paused` (PREPARING) in the
-same way; to the client, all its parts are one response.
+(CONNECTING); if they approve none, or the proxy is shutting down, the client is told the error (ENDED). In the same way
+`upstream_paused` is for a response to be gone on with (`AnswerStream.paused`); the client gets all parts as one.
 
 Events
 ------
