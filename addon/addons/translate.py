@@ -12,8 +12,9 @@ from addon.addons.model_list import ModelList
 from addon.claude.model import Model
 from addon.claude.names import ModelChoice, parse
 from addon.claude.subscription_request import Headers, is_claude_code
+from addon.core.content_encoding import inflate
 from addon.core.errors import BadRequest, CCProxyError, NotFound
-from addon.core.json_codec import dumps, holds_lone_surrogate, inflate, read_object
+from addon.core.json_codec import dumps, holds_lone_surrogate, read_object
 from addon.core.settings import Settings
 from addon.core.types import Dialect, JsonObject
 from addon.exchange.answer import (

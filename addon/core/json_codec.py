@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import codecs
-import gzip
 import json
 import math
 import re
-import zlib
 from typing import Any, NoReturn
 
 import orjson
 
-from addon.core.errors import BadRequest, TooLarge, UnsupportedMedia
+from addon.core.content_encoding import MAX_BODY, inflate
+from addon.core.errors import BadRequest
 from addon.core.types import JsonObject
-
-MAX_BODY = 33 * 1024 * 1024
-"""Bytes. Anthropic itself rejects bodies of more than 32 MB."""
 
 # orjson turns integers beyond 64 bits into floats. A run of 19 digits may be such an integer. It is searched for in
 # this way because a regular expression takes ten times as long as orjson itself.
@@ -114,29 +110,3 @@ def holds_lone_surrogate(data: bytes) -> bool:
     except orjson.JSONDecodeError:
         return True
     return False
-
-
-def inflate(raw: bytes, encoding: str, most: int = MAX_BODY) -> bytes:
-    """The body without its content encoding. Unpacks `most` bytes: 300 KB of gzip can contain 300 MB."""
-    match encoding.strip().lower():
-        case "" | "identity":
-            return raw
-        case "gzip" | "x-gzip":
-            return _gunzip(raw, most)
-        case other:
-            raise UnsupportedMedia(
-                f"Content-Encoding {other} is not supported. Send the body uncompressed or with gzip."
-            )
-
-
-def _gunzip(raw: bytes, most: int) -> bytes:
-    inflater = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
-    try:
-        body = inflater.decompress(raw, most)
-    except (zlib.error, gzip.BadGzipFile):
-        raise BadRequest("The request body is not valid gzip.") from None
-    if inflater.unconsumed_tail:
-        raise TooLarge(f"The request body is larger than {most} bytes when decompressed.")
-    if not inflater.eof:
-        raise BadRequest("The request body is not valid gzip: it is incomplete.")
-    return body

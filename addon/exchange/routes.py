@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import unquote
 
-from addon.core.json_codec import MAX_BODY
+from addon.core.content_encoding import MAX_BODY
 from addon.core.types import Dialect
 
 type Kind = Literal["model", "count_tokens", "stored", "public", "page", "control"]

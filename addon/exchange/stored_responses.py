@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from addon.core.content_encoding import MAX_BODY
 from addon.core.errors import BadRequest, NotFound, TooLarge
-from addon.core.json_codec import MAX_BODY, dumps, loads
+from addon.core.json_codec import dumps, loads
 from addon.core.types import JsonObject
 
 MOST = 1000

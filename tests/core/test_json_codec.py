@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import math
 from typing import Any
@@ -11,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from addon.core.errors import BadRequest, CCProxyError, TooLarge, UnsupportedMedia
-from addon.core.json_codec import MAX_BODY, JsonError, dumps, inflate, loads, read_body
+from addon.core.errors import BadRequest
+from addon.core.json_codec import JsonError, dumps, loads, read_body
 
 VALUES = st.recursive(
     st.none()
@@ -86,33 +85,3 @@ def test_a_body_may_begin_with_a_byte_order_mark() -> None:
 def test_a_body_is_an_object(raw: bytes) -> None:
     with pytest.raises(BadRequest, match="must be a JSON object"):
         read_body(raw)
-
-
-@pytest.mark.parametrize("encoding", ["", "identity", " Identity "])
-def test_plain_bodies(encoding: str) -> None:
-    assert inflate(b"abc", encoding) == b"abc"
-
-
-@pytest.mark.parametrize("encoding", ["gzip", "GZIP", "x-gzip"])
-def test_gzipped_bodies(encoding: str) -> None:
-    assert inflate(gzip.compress(b"abc"), encoding) == b"abc"
-
-
-@pytest.mark.parametrize(
-    ("raw", "encoding", "kind"),
-    [
-        (b"abc", "gzip", BadRequest),
-        (gzip.compress(b"abc" * 999)[:-9], "gzip", BadRequest),
-        (gzip.compress(bytes(MAX_BODY + 1), 9), "gzip", TooLarge),
-        (b"abc", "br", UnsupportedMedia),
-        (gzip.compress(gzip.compress(b"abc")), "gzip, gzip", UnsupportedMedia),
-    ],
-    ids=["garbage", "cut", "bomb", "br", "twice"],
-)
-def test_other_bodies_are_refused(raw: bytes, encoding: str, kind: type[CCProxyError]) -> None:
-    with pytest.raises(kind):
-        inflate(raw, encoding)
-
-
-def test_a_body_of_just_the_limit_is_taken() -> None:
-    assert len(inflate(gzip.compress(bytes(MAX_BODY)), "gzip")) == MAX_BODY

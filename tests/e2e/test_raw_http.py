@@ -307,7 +307,7 @@ def test_a_gzip_bomb_is_refused_without_unpacking_it(world: World) -> None:
     assert world.untouched
 
 
-@pytest.mark.parametrize("encoding", ["br", "deflate", "zstd", "gzip, gzip", "banana"])
+@pytest.mark.parametrize("encoding", ["gzip, gzip", "compress", "banana"])
 def test_other_encodings_are_a_415(encoding: str, world: World) -> None:
     refused(world, raw.post(chat(), f"Content-Encoding: {encoding}", CLOSE), 415)
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from addon.core.content_encoding import MAX_BODY
 from addon.core.errors import BadRequest, CCProxyError, NotFound, TooLarge
-from addon.core.json_codec import MAX_BODY
 from addon.exchange.stored_responses import LIFETIME, MOST, ROOM, StoredResponses
 from tests.clock import Clock
 
