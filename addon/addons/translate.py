@@ -174,13 +174,15 @@ class Translate:
     def translate(
         self, body: JsonObject, model: Model, asked: str, dialect: Dialect, choice: ModelChoice
     ) -> Translation:
+        model_id = self.models.catalogue.resolve(choice.id)
         match dialect:
             case "chat":
                 translation = translate_chat(body, model, self.options, self.cache)
             case "responses":
                 translation = translate_responses(body, model, self.options, self.cache)
             case "messages":
-                return native_translation(body, self.models.catalogue.resolve(choice.id))
+                return native_translation(body, model_id)
+        translation.request["model"] = model_id  # a pinned snapshot has the row of its alias
         translation.reply = replace(translation.reply, model=asked)
         return translation
 

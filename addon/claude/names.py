@@ -16,8 +16,12 @@ _IGNORED = frozenset(("latest",))
 
 _PREFIX = "ak-"
 """Users write it in front of a name, so that Cursor does not use its own model of that name."""
-_PROVIDER = re.compile(r"^(?:[a-z]{2,6}\.)?anthropic\.")  # Bedrock: us.anthropic.claude-…
-_DECORATION = re.compile(r"\[1m\]|-v\d+(?::\d+)?$")  # Claude Code's window mark; Bedrock's revision
+_PROVIDER = re.compile(r"^(?:[a-z-]{2,12}\.)?anthropic\.")  # Bedrock: us-gov.anthropic.claude-…
+_DECORATION = re.compile(
+    r"\[1m\]|-v\d+(?::\d+)?$|:(?:beta|exacto|extended|floor|free|nitro|online)\b"
+)
+"""Claude Code's mark of the window; Bedrock's revision; OpenRouter's variants of how a model is served
+(https://openrouter.ai/docs/guides/routing/model-variants), which mean nothing at Anthropic."""
 _WINDOW = re.compile(r"\[1m\]\s*$", re.IGNORECASE)
 _SEPARATOR = re.compile(
     r"[-:@()]+"

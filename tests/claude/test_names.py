@@ -38,6 +38,13 @@ NAMES = {
     "openrouter/anthropic/claude-sonnet-5": ("claude-sonnet-5", None, None, False),
     "anthropic.claude-opus-5-5": ("claude-opus-5-5", None, None, False),
     "us.anthropic.claude-opus-4-5-20251101-v1:0": ("claude-opus-4-5-20251101", None, None, False),
+    "us-gov.anthropic.claude-haiku-4-5-20251001-v1:0": (
+        "claude-haiku-4-5-20251001",
+        *(None, None, False),
+    ),
+    "global.anthropic.claude-opus-5-v1": ("claude-opus-5", None, None, False),
+    "anthropic/claude-sonnet-4.5:beta": ("claude-sonnet-4-5", None, None, False),
+    "anthropic/claude-opus-4.8:thinking:online": ("claude-opus-4-8", None, True, False),
     "claude-haiku-4-5@20251001": ("claude-haiku-4-5-20251001", None, None, False),
     "anthropic/claude-3.7-sonnet:thinking": ("claude-3-7-sonnet", None, True, False),
     "claude-opus-4-6[1m]": ("claude-opus-4-6", None, None, False),
