@@ -1,7 +1,7 @@
 """The (method, path) pairs that are served. What is not in this table is a 404, and nothing is forwarded.
 
-Paths are compared raw: no decoding, no normalising, so that `/v1/messages/../x` matches nothing. The careless forms
-that real clients send (a doubled or missing `/v1`, a trailing slash) are rows of their own.
+Paths are compared raw: no decoding, no resolving, so that `/v1/messages/../x` matches nothing. The careless forms that
+real clients send (a doubled or missing `/v1`, a trailing slash) are rows of their own; slashes in a row count as one.
 """
 
 from __future__ import annotations
@@ -99,6 +99,7 @@ STORED = {
 MODEL = Route("model", "public", "chat")
 """`/v1/models/<id>`; an id may have slashes, as routers write it."""
 _MODEL = re.compile(r"(?:/v1){0,2}/models/(.{1,300}?)/?")
+_SLASHES = re.compile(r"/{2,}")
 _PAGE = re.compile(r"/dashboard/[a-z.]*")
 _BY_ID = re.compile(r"/(context|explain)/([0-9a-f]{8,64})")
 _STORED = re.compile(r"(?:/v1){0,2}/responses/([A-Za-z0-9_-]{1,128})(/input_items)?/?")
@@ -107,9 +108,19 @@ _STORED = re.compile(r"(?:/v1){0,2}/responses/([A-Za-z0-9_-]{1,128})(/input_item
 _AZURE = re.compile(r"/openai/deployments/([A-Za-z0-9][A-Za-z0-9._:-]*)/chat/completions/?")
 
 
+def single_slashes(path: str) -> str:
+    """`path` with its query, as the clients mean it whose base URL ends in a slash."""
+    bare, mark, query = path.partition("?")
+    return _SLASHES.sub("/", bare) + mark + query
+
+
+def _bare(path: str) -> str:
+    return single_slashes(path).partition("?")[0]
+
+
 def find(method: str, path: str) -> Route | None:
     """The route of a request; `path` is raw, its query is ignored."""
-    bare = path.partition("?")[0]
+    bare = _bare(path)
     if method == "OPTIONS" and bare.startswith("/"):
         return PREFLIGHT
     if method == "HEAD":  # the client's connection leaves the body out
@@ -129,13 +140,13 @@ def find(method: str, path: str) -> Route | None:
 
 def deployment(path: str) -> str | None:
     """The model named in an Azure-style path."""
-    match = _AZURE.fullmatch(path.partition("?")[0])
+    match = _AZURE.fullmatch(_bare(path))
     return match[1] if match else None
 
 
 def dialect_of(path: str, anthropic_version: str | None = None) -> Dialect:
     """The dialect that an error for this path is written in, whether or not the path is served."""
-    bare = path.partition("?")[0]
+    bare = _bare(path)
     if "/chat/completions" in bare:
         return "chat"
     if "/responses" in bare:
@@ -147,17 +158,17 @@ def dialect_of(path: str, anthropic_version: str | None = None) -> Dialect:
 
 def model_in(path: str) -> str:
     """The name in a `/v1/models/<id>` path."""
-    match = _MODEL.fullmatch(path.partition("?")[0])
+    match = _MODEL.fullmatch(_bare(path))
     return unquote(match[1]) if match else ""
 
 
 def id_in(path: str) -> str:
     """The id in a `/context/<id>` or `/explain/<id>` path."""
-    match = _BY_ID.fullmatch(path.partition("?")[0])
+    match = _BY_ID.fullmatch(_bare(path))
     return match[2] if match else ""
 
 
 def response_id_in(path: str) -> str:
     """The id in a `/v1/responses/<id>` path."""
-    match = _STORED.fullmatch(path.partition("?")[0])
+    match = _STORED.fullmatch(_bare(path))
     return match[1] if match else ""

@@ -27,7 +27,7 @@ from addon.exchange.claude_request import ClaudeRequest
 from addon.exchange.client import Client
 from addon.exchange.http_messages import lowered, without_unknown_values
 from addon.exchange.refusals import TOO_MANY
-from addon.exchange.routes import SMALL_BODY, Route, dialect_of
+from addon.exchange.routes import SMALL_BODY, Route, dialect_of, single_slashes
 from addon.translation.from_anthropic.headers import client_headers
 
 CREDENTIAL_HEADERS = ("authorization", "x-api-key", "api-key", "proxy-authorization", "cookie")
@@ -241,7 +241,7 @@ class Exchanges:
         for name in exchange.carried:
             del request.headers[name]
         exchange.query = request.path.partition("?")[2]
-        request.path = without_unknown_values(request.path)
+        request.path = without_unknown_values(single_slashes(request.path))
         self._by_flow[flow] = exchange
         return exchange
 

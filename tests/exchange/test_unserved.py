@@ -46,8 +46,8 @@ def test_known_endpoints_say_what_to_use(path: str, word: str) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    ["/admin", "*", "", "//", "/v1", "/" * 100_000, "/a" * 100_000],
-    ids=["other", "star", "empty", "slashes", "version", "many-slashes", "long"],
+    ["/admin", "*", "", "/v1", "/a" * 100_000],
+    ids=["other", "star", "empty", "version", "long"],
 )
 def test_others_are_unknown(path: str) -> None:
     error = unserved("GET", path, shown="x")
