@@ -13,6 +13,7 @@ from addon.translation.to_anthropic.tool_arguments import WRAPPER
 
 DEFINITIONS = ("$defs", "definitions")
 UNIONS = ("anyOf", "oneOf")
+_COMBINING = frozenset({"$ref", "allOf", *UNIONS})
 _MAPS = ("properties", "patternProperties", "dependentSchemas", *DEFINITIONS)
 """Keywords whose value maps names to schemas."""
 _COUNTED = ("Length", "Items", "Contains", "Properties")
@@ -23,13 +24,21 @@ _LEGAL_PROPERTY = re.compile(r"[a-zA-Z0-9_.-]{1,64}")
 _ILLEGAL_IN_PROPERTY = re.compile(r"[^a-zA-Z0-9_.-]")
 _MAX_REFERENCES = 50
 """The most nested references that are followed: stops cycles and attacks."""
+_FREE_WORK, _WORK_PER_BYTE = 64 * 1024, 8
+"""How much may be merged into a root, in bytes: each level of allOf and anyOf can double what is below it."""
+_NODE = 32
+"""The bytes that one schema counts for, however short it is."""
 
 
 def object_schema(schema: JsonObject) -> tuple[JsonObject, bool]:
     """The same schema with an object at its root, and whether it had to be wrapped, with the value in the property
-    `input`. `schema` is JSON of bounded depth; it is not modified."""
+    `input`: it is no object, or what is combined at its root would grow far beyond its size. `schema` is JSON of
+    bounded depth; it is not modified."""
     schema = _modern(schema)
-    root = _Root(schema).as_object(schema)
+    try:
+        root = _Root(schema).as_object(schema)
+    except _TooMuch:
+        root = None
     if root is not None:
         return root, False
     definitions = {name: schema.pop(name) for name in DEFINITIONS if name in schema}
@@ -46,8 +55,9 @@ def with_legal_names(root: JsonObject) -> tuple[JsonObject, tuple[tuple[str, str
     taken = {name for name in properties if _LEGAL_PROPERTY.fullmatch(name)}
     renamed: dict[str, str] = {}
     for name in properties:
-        if name not in taken:
-            renamed[name] = _legal_property(name, {*taken, *renamed.values()})
+        if not _LEGAL_PROPERTY.fullmatch(name):
+            renamed[name] = _legal_property(name, taken, len(renamed) + 2)
+            taken.add(renamed[name])
     result = root | {
         "properties": {
             renamed.get(name, name): _named_as(name, part) if name in renamed else part
@@ -59,9 +69,9 @@ def with_legal_names(root: JsonObject) -> tuple[JsonObject, tuple[tuple[str, str
     return result, tuple(renamed.items())
 
 
-def _legal_property(name: str, taken: set[str]) -> str:
-    legal = _ILLEGAL_IN_PROPERTY.sub("_", name)[:60] or "_"
-    numbered = (f"{legal}_{number}" for number in count(2))
+def _legal_property(name: str, taken: set[str], number: int) -> str:
+    legal = _ILLEGAL_IN_PROPERTY.sub("_", name)[:57] or "_"
+    numbered = (f"{legal}_{free}" for free in count(number))
     return next(new for new in chain([legal], numbered) if new not in taken)
 
 
@@ -73,6 +83,24 @@ def _named_as(name: str, schema: Any) -> Any:
     return {**schema, "description": words}
 
 
+class _TooMuch(Exception):
+    """Merging would take more than `_Work` allows."""
+
+
+class _Work:
+    """What is left of the bytes that may be merged."""
+
+    def __init__(self, document: JsonObject) -> None:
+        combines = not _COMBINING.isdisjoint(document)
+        size = len(json.dumps(document)) if combines else 0
+        self._left = _FREE_WORK + _WORK_PER_BYTE * size
+
+    def spend(self, size: int) -> None:
+        self._left -= size
+        if self._left < 0:
+            raise _TooMuch
+
+
 class _Root:
     """Flattens one schema document, resolving each of its local references once."""
 
@@ -80,13 +108,14 @@ class _Root:
         self._document = document
         self._resolved: dict[str, JsonObject | None] = {}
         self._open = 0
+        self._work = _Work(document)
 
     def as_object(self, schema: JsonObject) -> JsonObject | None:
         """`schema` as one object schema, with `$ref`, allOf, anyOf and oneOf of this level merged into it; None if it
         does not allow an object."""
         if not _allows_object(schema):
             return None
-        merged = _Merged(schema)
+        merged = _Merged(schema, self._work)
         parts = [self._target(schema["$ref"])] if "$ref" in schema else []
         parts += [self.as_object(part) for part in _schemas(schema, "allOf")]
         for part in parts:
@@ -118,16 +147,17 @@ class _Root:
 class _Merged:
     """An object schema that others are merged into."""
 
-    def __init__(self, schema: JsonObject) -> None:
-        self._schema = {
-            key: value for key, value in schema.items() if key not in ("$ref", "allOf", *UNIONS)
-        }
+    def __init__(self, schema: JsonObject, work: _Work) -> None:
+        self._work = work
+        work.spend(_NODE)
+        self._schema = {key: value for key, value in schema.items() if key not in _COMBINING}
         properties = self._schema.pop("properties", None)
         self._properties: JsonObject = dict(properties) if isinstance(properties, dict) else {}
         self._required = dict.fromkeys(self._schema.pop("required", ()))
 
     def add_all(self, part: JsonObject) -> None:
         """For allOf: requires everything that any part requires."""
+        self._work.spend(sum(map(len, part["properties"])))
         self._properties.update(part["properties"])
         self._required.update(dict.fromkeys(part.get("required", ())))
         for key, value in part.items():
@@ -140,7 +170,9 @@ class _Merged:
         kinds: dict[str, dict[str, Any]] = {}
         for branch in branches:
             for name, schema in branch["properties"].items():
-                kinds.setdefault(name, {})[json.dumps(schema, sort_keys=True)] = schema
+                written = json.dumps(schema, sort_keys=True)
+                self._work.spend(len(name) + len(written))
+                kinds.setdefault(name, {})[written] = schema
         for name, schemas in kinds.items():
             distinct = list(schemas.values())
             self._properties.setdefault(

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from addon.stand_in.rules_tools import PROPERTY, is_schema
 from addon.translation.to_anthropic.tool_schema import object_schema, with_legal_names
-from tests.cpu import cpu_below
+from tests.cpu import assert_linear, cpu_below
 
 A = {"type": "object", "properties": {"a": {"type": "string"}, "c": {}}, "required": ["a", "c"]}
 B = {"type": "object", "properties": {"b": {"type": "string"}, "c": {}}, "required": ["c", "b"]}
@@ -176,7 +176,31 @@ def test_definitions_stay_where_references_point() -> None:
     assert wrapped["properties"]["input"] == {"type": "array", "items": {"$ref": "#/$defs/X"}}
 
 
+def growing(levels: int, combined: str) -> dict:
+    """Each level has the property of the level below twice, once within an alternative."""
+    definitions: dict[str, dict] = {"0": obj(properties={"k": {"const": "0"}})}
+    for level in range(1, levels):
+        below = {"$ref": f"#/$defs/{level - 1}"}
+        other = {"anyOf": [below, obj(properties={"k": {"const": str(level)}})]}
+        definitions[str(level)] = {combined: [below, other]}
+    return {"$ref": f"#/$defs/{levels - 1}", "$defs": definitions}
+
+
 HOSTILE: dict[str, dict] = {
+    "a-property-that-doubles": growing(40, "anyOf"),
+    "a-property-that-doubles-in-one-of": growing(40, "oneOf"),
+    "a-property-that-doubles-in-all-of": {
+        "allOf": [growing(40, "anyOf")] * 2,
+        **growing(40, "oneOf"),
+    },
+    "many-parts-of-many-properties": {
+        "allOf": [{"$ref": "#/$defs/X"}] * 2000,
+        "$defs": {"X": obj(properties={f"p{i}": {} for i in range(5000)})},
+    },
+    "one-part-under-many-names": {
+        "allOf": [{"$ref": "#" + "/" * i + "$defs/X"} for i in range(1000)],
+        "$defs": {"X": {"allOf": [A] * 1000}},
+    },
     "references-that-double": {
         "allOf": [{"$ref": "#/$defs/0"}, {"$ref": "#/$defs/0"}],
         "$defs": {str(i): {"allOf": [{"$ref": f"#/$defs/{i + 1}"}] * 2} for i in range(40)},
@@ -195,7 +219,27 @@ HOSTILE: dict[str, dict] = {
 def test_hostile_schemas_end_soon(schema: dict) -> None:
     with cpu_below():
         root, _ = object_schema(schema)
-    json.dumps(root)
+        assert len(json.dumps(root)) < 10 * len(json.dumps(schema)) + 100_000
+
+
+def test_what_grows_too_much_is_wrapped_whole() -> None:
+    schema = growing(40, "anyOf")
+    root, wrapped = object_schema(schema)
+    assert wrapped
+    assert root["properties"]["input"] == {"$ref": schema["$ref"]}
+    assert root["$defs"] == schema["$defs"]
+    assert object_schema(growing(5, "anyOf"))[1] is False
+
+
+def test_many_names_are_made_legal_in_linear_time() -> None:
+    def work(size: int) -> None:
+        with_legal_names(obj(properties={"é" * (1 + i % 9) + f"{i}é": {} for i in range(size)}))
+
+    assert_linear(work, 5_000)
+    assert_linear(
+        lambda size: with_legal_names(obj(properties={chr(0x4E00 + i): {} for i in range(size)})),
+        5_000,
+    )
 
 
 keywords = st.sampled_from(
