@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
-
 from addon.core.errors import CCProxyError
 from addon.core.json_codec import dumps
 from addon.core.types import JsonObject
 from addon.translation.errors import encode_chat_error
 from addon.translation.from_anthropic.citations import CitedText, url_citations
+from addon.translation.from_anthropic.code_fence import CodeFence, strip_fence
 from addon.translation.from_anthropic.renderer import TranslatedStream
 from addon.translation.from_anthropic.tool_calls import StreamedCall, arguments_text, tool_reply
 from addon.translation.from_anthropic.usage import chat_usage, finish_reason, refusal, service_tier
@@ -16,7 +15,6 @@ from addon.translation.sse import encode_event
 from addon.translation.types import Reply
 
 REASONING_SEPARATOR = "\n\n"
-_FENCED = re.compile(r"\s*```[a-zA-Z]*[ \t]*\r?\n(.*?)\r?\n?```\s*", re.DOTALL)
 
 
 class _Thinking:
@@ -39,6 +37,7 @@ class ChatStream(TranslatedStream):
         super().__init__(reply, created)
         self._blocks: dict[int, CitedText | _Thinking | StreamedCall] = {}
         self._text_length = 0
+        self._fence = CodeFence() if reply.json_object else None
         self._annotations = 0
         self._calls = 0
         self._thought = False
@@ -103,6 +102,9 @@ class ChatStream(TranslatedStream):
         return b""
 
     def _text(self, text: str) -> bytes:
+        return self._shown_text(self._fence.feed(text) if self._fence else text)
+
+    def _shown_text(self, text: str) -> bytes:
         if not text:
             return b""
         self._text_length += len(text)
@@ -158,6 +160,7 @@ class ChatStream(TranslatedStream):
 
     def _end(self) -> bytes:
         chunks = [self._start({})]
+        chunks.append(self._shown_text(self._fence.end() if self._fence else ""))
         chunks += [self._block_stop(index) for index in list(self._blocks)]
         if declined := self._refusal():
             # Cursor shows `content` only.
@@ -221,13 +224,6 @@ def completion_id(message: JsonObject) -> str:
 def id_tail(message: JsonObject) -> str:
     """The unique part of the id of `message`: what follows `msg_`."""
     return str(message.get("id") or "").removeprefix("msg_")
-
-
-def strip_fence(text: str) -> str:
-    """`text` without a code fence around all of it: a client that asked for a JSON object parses the text."""
-    fenced = _FENCED.fullmatch(text)
-    # JSON has no raw line end within a string, so a fence inside starts a second block.
-    return fenced[1] if fenced and "\n```" not in fenced[1] else text
 
 
 def _assistant_message(message: JsonObject, calls: list[JsonObject], reply: Reply) -> JsonObject:

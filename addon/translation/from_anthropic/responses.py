@@ -8,8 +8,9 @@ from addon.core.errors import CCProxyError
 from addon.core.json_codec import dumps
 from addon.core.types import JsonObject
 from addon.translation.errors import openai_error_object
-from addon.translation.from_anthropic.chat import id_tail, strip_fence
+from addon.translation.from_anthropic.chat import id_tail
 from addon.translation.from_anthropic.citations import CitedText
+from addon.translation.from_anthropic.code_fence import CodeFence
 from addon.translation.from_anthropic.renderer import TranslatedStream
 from addon.translation.from_anthropic.response_fields import DEFAULTS
 from addon.translation.from_anthropic.responses_items import (
@@ -48,6 +49,7 @@ class ResponsesStream(TranslatedStream):
         self._output: list[JsonObject] = []
         self._item: Item | None = None
         self._blocks: dict[int, CitedText | ReasoningItem | CallItem] = {}
+        self._fence = CodeFence() if reply.json_object else None
         self._sequence = 0
 
     def response(self) -> JsonObject:
@@ -121,9 +123,12 @@ class ResponsesStream(TranslatedStream):
         return b""
 
     def _text(self, block: CitedText, text: str) -> bytes:
+        return self._shown_text(str(block.index), self._fence.feed(text) if self._fence else text)
+
+    def _shown_text(self, suffix: str, text: str) -> bytes:
         if not text:
             return b""
-        item, opened = self._message_item(str(block.index))
+        item, opened = self._message_item(suffix)
         return opened + self._encode(item.add(text)) + self._delta(item, text)
 
     def _message_item(self, suffix: str) -> tuple[MessageItem, bytes]:
@@ -177,14 +182,18 @@ class ResponsesStream(TranslatedStream):
         item = self._item
         if item is None:
             return b""
+        rest = b""
+        if self._fence and isinstance(item, MessageItem):
+            rest = self._shown_text("", self._fence.end())
         self._item = None
         self._output.append(item.value(status))
-        return self._encode([*item.closing(), item.done(status)])
+        return rest + self._encode([*item.closing(), item.done(status)])
 
     # ---- the end
 
     def _end(self) -> bytes:
         written = [self._start({})]
+        written.append(self._shown_text("text", self._fence.end() if self._fence else ""))
         written += [self._block_stop(index) for index in list(self._blocks)]
         if declined := self._refusal():
             item, opened = self._message_item("refusal")
@@ -238,7 +247,7 @@ def responses_object(
     `message` is replayed through `ResponsesStream` block by block, so the two forms of a response can't differ.
     """
     stream = ResponsesStream(reply, created, complete=complete)
-    stream.render(_replayed(message, reply.json_object))
+    stream.render(_replayed(message))
     stream.finish()
     return stream.completed
 
@@ -250,11 +259,9 @@ def failed_response(response: JsonObject, error: CCProxyError) -> JsonObject:
     return {**response, "status": "failed", "error": shown}
 
 
-def _replayed(message: JsonObject, json_object: bool) -> Iterator[StreamEvent]:
+def _replayed(message: JsonObject) -> Iterator[StreamEvent]:
     yield _event("message_start", message=message)
     for index, block in enumerate(message["content"]):
-        if json_object and block.get("type") == "text":
-            block = {**block, "text": strip_fence(block["text"])}
         yield _event("content_block_start", index=index, content_block=block)
         yield _event("content_block_stop", index=index)
     yield _event("message_delta", delta=message)
