@@ -117,9 +117,11 @@ class _Closing:
             raise _Unsupported
         closed = self._closed(schema)
         definitions = {name: self._closed(part) for name, part in self._definitions.items()}
+        return closed | ({"$defs": definitions} if definitions else {})
+
+    def _check_limits(self) -> None:
         if self._optional > MAX_OPTIONAL or self._unions > MAX_UNIONS:
             raise _Unsupported
-        return closed | ({"$defs": definitions} if definitions else {})
 
     def _reject_recursion(self) -> None:
         graph = {name: set(_references(part)) for name, part in self._definitions.items()}
@@ -158,6 +160,7 @@ class _Closing:
             parts = schema.get(keyword)
             if isinstance(parts, list) and parts:
                 self._unions += 1
+                self._check_limits()
                 return {"anyOf": [self._closed(part) for part in parts]}
         parts = schema.get("allOf")
         if not isinstance(parts, list) or not parts:
@@ -186,17 +189,18 @@ class _Closing:
 
     def _object(self, rest: JsonObject) -> JsonObject:
         properties = rest.pop("properties", None) or {}
-        free = rest.pop("additionalProperties", False)
+        free = rest.pop("additionalProperties", None)
         if not isinstance(properties, dict) or "patternProperties" in rest:
             raise _Unsupported
-        if isinstance(free, dict) or (free is True and not properties):
-            raise _Unsupported
+        if isinstance(free, dict) or (free is not False and not properties):
+            raise _Unsupported  # closed, it could hold nothing
         required = rest.pop("required", [])
         if not isinstance(required, list) or not all(
             name in properties for name in map(str, required)
         ):
             raise _Unsupported
         self._optional += len(properties.keys() - set(map(str, required)))
+        self._check_limits()
         return {
             "type": "object",
             "properties": {name: self._closed(part) for name, part in properties.items()},
@@ -222,7 +226,8 @@ def _without_type_list(schema: JsonObject, kinds: list[Any]) -> JsonObject:
     inside = {key: value for key, value in schema.items() if key not in ("type", *_KEPT)}
     return outside | {
         "anyOf": [
-            {"type": "null"} if kind == "null" else {**inside, "type": kind} for kind in kinds
+            {"type": "null"} if kind == "null" else {**inside, "type": kind}
+            for kind in dict.fromkeys(map(str, kinds))
         ]
     }
 

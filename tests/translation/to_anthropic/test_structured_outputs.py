@@ -48,6 +48,7 @@ CLOSED: dict[str, tuple[dict, dict]] = {
         obj(x=obj(y={"type": "null"})),
         closed(x=closed(y={"type": "null"})),
     ),
+    "empty-objects-stay-empty": (obj(x=closed()), closed(x=closed())),
     "open-objects-are-closed": (
         obj(x={"type": "null"}) | {"additionalProperties": True},
         closed(x={"type": "null"}),
@@ -110,8 +111,8 @@ CLOSED: dict[str, tuple[dict, dict]] = {
         closed(y={"type": "null"}) | {"$defs": {"P": closed(y={"type": "null"})}},
     ),
     "a-described-reference": (
-        obj(x={"allOf": [{"$ref": "#/$defs/P"}], "description": "d"}) | {"$defs": {"P": obj()}},
-        closed(x={"$ref": "#/$defs/P"}) | {"$defs": {"P": closed()}},
+        obj(x={"allOf": [{"$ref": "#/$defs/P"}], "description": "d"}) | {"$defs": {"P": POINT}},
+        closed(x={"$ref": "#/$defs/P"}) | {"$defs": {"P": POINT}},
     ),
     "all-of": (
         obj(x={"allOf": [{"type": "string"}, {"const": "a"}]}),
@@ -146,6 +147,12 @@ OUTSIDE: dict[str, dict] = {
     "a-root-of-alternatives": {"anyOf": [obj(), obj()]},
     "a-free-form-map": obj(x={"type": "object", "additionalProperties": {"type": "string"}}),
     "any-object": obj(x={"type": "object", "additionalProperties": True}),
+    "any-object-by-default": obj(x={"type": "object"}),
+    "a-list-of-any-objects": obj(
+        x={"type": "array", "items": {"type": "object", "properties": {}}}
+    ),
+    "any-object-or-null": obj(x={"anyOf": [{"type": "object"}, {"type": "null"}]}),
+    "any-object-at-the-root": {"type": "object"},
     "patterns-of-names": obj(x={"type": "object", "patternProperties": {"a": {}}}),
     "anything": obj(x={}),
     "a-description-that-is-no-text": obj(x={"type": "null", "description": {"oneOf": []}}),
@@ -251,9 +258,17 @@ def test_refused(form: Any, param: str) -> None:
 
 def test_many_definitions_in_a_second() -> None:
     chain = {f"d{i}": obj(x={"$ref": f"#/$defs/d{i + 1}"}) for i in range(5000)}
-    schema = obj(x={"$ref": "#/$defs/d0"}) | {"$defs": {**chain, "d5000": obj()}}
+    schema = obj(x={"$ref": "#/$defs/d0"}) | {"$defs": {**chain, "d5000": obj(x={"type": "null"})}}
     with cpu_below():
         assert closed_schema(schema) is not None
+
+
+def test_types_that_are_named_twice_end_soon() -> None:
+    part: dict = {"type": "string"}
+    for _ in range(30):
+        part = {"type": ["array", "array", "null"], "items": part}
+    with cpu_below():
+        closed_schema(obj(x=part))
 
 
 keywords = st.sampled_from(
