@@ -96,8 +96,8 @@ _TABLE: dict[str, dict[str, str]] = {
     },
     "tool_calls.custom": {"translated": "id type custom name input", "label": "index@OpenAI"},
     "input": {
-        "translated": "item_reference compaction configuration_update additional_tools reasoning",
-        "ignored": "apply_patch_call apply_patch_call_output code_interpreter_call computer_call computer_call_output"
+        "translated": "item_reference compaction configuration_update additional_tools reasoning"
+        " apply_patch_call apply_patch_call_output code_interpreter_call computer_call computer_call_output"
         " file_search_call image_generation_call local_shell_call local_shell_call_output mcp_approval_request"
         " mcp_approval_response mcp_call mcp_list_tools program program_output shell_call shell_call_output"
         " tool_search_call tool_search_output web_search_call",

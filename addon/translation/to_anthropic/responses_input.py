@@ -10,6 +10,7 @@ from addon.core.types import JsonObject
 from addon.translation.sealed_thinking import decode_summary, unsealed
 from addon.translation.to_anthropic.content import Turn, result_block, text_block
 from addon.translation.to_anthropic.fields import Fields, expect_object, located, sanitized
+from addon.translation.to_anthropic.hosted_tools import HOSTED_CALLS, HOSTED_OUTPUTS, hosted_turn
 from addon.translation.to_anthropic.messages import (
     call_block,
     custom_call_block,
@@ -17,15 +18,6 @@ from addon.translation.to_anthropic.messages import (
     raw_notes,
 )
 from addon.translation.to_anthropic.tools import Toolbox
-
-_FOREIGN_ITEMS = frozenset({
-    "apply_patch_call", "apply_patch_call_output", "code_interpreter_call", "computer_call",
-    "computer_call_output", "file_search_call", "image_generation_call", "local_shell_call", "local_shell_call_output",
-    "mcp_approval_request", "mcp_approval_response", "mcp_call", "mcp_list_tools", "program",
-    "program_output", "shell_call", "shell_call_output", "tool_search_call", "tool_search_output",
-    "web_search_call",
-})  # fmt: skip
-"""Items of OpenAI's built-in tools, which Claude does not have."""
 
 _STORED_STATE = ("conversation", "prompt")
 """Fields that refer to something stored at OpenAI."""
@@ -120,8 +112,8 @@ def _other_turn(kind: Any, item: JsonObject) -> Turn:
             raise BadRequest("Claude can't compact a conversation while it responds", param="type")
         case None | "item_reference":  # one that could be followed is not here any more
             raise BadRequest("expected a whole item, or a reference by its id", param="type")
-    if isinstance(kind, str) and kind in _FOREIGN_ITEMS:
-        return Turn("assistant", [], (f"{kind} was left out; Claude does not have that tool",))
+    if isinstance(kind, str) and kind in HOSTED_CALLS | HOSTED_OUTPUTS:
+        return hosted_turn(item)
     raise BadRequest(f"items of type {str(kind)[:80]} are not supported", param="type")
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from addon.core.errors import BadRequest
 from addon.translation.sealed_thinking import encode_summary, encode_thinking
+from addon.translation.to_anthropic.hosted_tools import HOSTED_CALLS, HOSTED_OUTPUTS
 from addon.translation.to_anthropic.request import translate_responses
 from addon.translation.types import RequestOptions, Translation
 from tests.translation.asking import (
@@ -145,15 +146,6 @@ ITEMS: dict[str, tuple[Any, list]] = {
         [U("a"), A(None, TC("c1")), T("c1", "x")],
         [user("a"), assistant(tu("c1")), user(tr("c1", "x"))],
     ),
-    "traces-of-built-in-tools-are-dropped": (
-        [
-            said("user", "a"),
-            {"type": "web_search_call", "id": "ws_1"},
-            said("assistant", "b"),
-            said("user", "c"),
-        ],
-        [user("a"), assistant("b"), user("c")],
-    ),
 }
 
 
@@ -271,9 +263,133 @@ def test_a_previous_response_is_ignored_at_the_chat_address() -> None:
     assert translation.ignored == ["previous_response_id"]
 
 
-def test_what_is_dropped_is_noted() -> None:
-    notes = responses([said("user", "a"), {"type": "mcp_call", "id": "m"}]).notes
-    assert notes == ["input[1]: mcp_call was left out; Claude does not have that tool"]
+PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg=="
+SHOWN = {
+    "type": "image",
+    "source": {"type": "base64", "media_type": "image/png", "data": PIXEL},
+}
+HOSTED: dict[str, tuple[dict, dict]] = {
+    "shell": (
+        {"type": "shell_call", "id": "i", "call_id": "s1", "action": {"commands": ["ls", "pwd"]}},
+        assistant(
+            "[shell_call of a hosted tool]\ncall_id: s1\ncommands: ls\ncommands: pwd",
+        ),
+    ),
+    "what-the-shell-printed": (
+        {
+            "type": "shell_call_output",
+            "call_id": "s1",
+            "output": [
+                {"stdout": "a\nb", "stderr": "", "outcome": {"type": "exit", "exit_code": 1}}
+            ],
+        },
+        user(
+            "[shell_call_output of a hosted tool]\ncall_id: s1\nstdout: a\nb\ntype: exit\nexit_code: 1"
+        ),
+    ),
+    "a-patch-that-failed": (
+        {
+            "type": "apply_patch_call_output",
+            "call_id": "p1",
+            "status": "failed",
+            "output": "no file",
+        },
+        user(
+            "[apply_patch_call_output of a hosted tool]\ncall_id: p1\nstatus: failed\noutput: no file"
+        ),
+    ),
+    "a-screenshot": (
+        {
+            "type": "computer_call_output",
+            "call_id": "c1",
+            "output": {
+                "type": "computer_screenshot",
+                "image_url": f"data:image/png;base64,{PIXEL}",
+            },
+        },
+        user("[computer_call_output of a hosted tool]\ncall_id: c1", SHOWN),
+    ),
+    "a-screenshot-that-is-not-here": (
+        {
+            "type": "computer_call_output",
+            "call_id": "c1",
+            "output": {"type": "computer_screenshot", "file_id": "f"},
+        },
+        user("[computer_call_output of a hosted tool]\ncall_id: c1\ntype: computer_screenshot"),
+    ),
+    "an-image": (
+        {
+            "type": "image_generation_call",
+            "id": "i",
+            "status": "completed",
+            "result": PIXEL,
+            "revised_prompt": "a dot",
+        },
+        user("[image_generation_call of a hosted tool]\nrevised_prompt: a dot", SHOWN),
+    ),
+    "an-mcp-call": (
+        {
+            "type": "mcp_call",
+            "id": "m",
+            "server_label": "dice",
+            "name": "roll",
+            "arguments": "{}",
+            "output": "4",
+        },
+        assistant(
+            "[mcp_call of a hosted tool]\nserver_label: dice\nname: roll\narguments: {}\noutput: 4"
+        ),
+    ),
+    "mcp-tools": (
+        {
+            "type": "mcp_list_tools",
+            "id": "m",
+            "server_label": "dice",
+            "tools": [{"name": "roll", "input_schema": {}}],
+        },
+        assistant("[mcp_list_tools of a hosted tool]\nserver_label: dice\ntools: roll"),
+    ),
+    "an-approval": (
+        {"type": "mcp_approval_response", "approval_request_id": "m", "approve": True},
+        user(
+            "[mcp_approval_response of a hosted tool]\napproval_request_id: m\napprove: true",
+        ),
+    ),
+    "code-with-an-image": (
+        {
+            "type": "code_interpreter_call",
+            "id": "i",
+            "code": "plot()",
+            "outputs": [
+                {"type": "logs", "logs": "ok"},
+                {"type": "image", "url": f"data:image/png;base64,{PIXEL}"},
+            ],
+        },
+        user(
+            "[code_interpreter_call of a hosted tool]\ncode: plot()\ntype: logs\nlogs: ok",
+            SHOWN,
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", HOSTED)
+def test_hosted_tools_are_told_in_their_place(case: str) -> None:
+    item, told = HOSTED[case]
+    translation = responses([said("user", "a"), said("assistant", "b"), item, said("user", "c")])
+    blocks = [b for message in translation.request["messages"] for b in message["content"]]
+    first, second, *middle, last = blocks
+    assert (first, second, middle, last) == (text("a"), text("b"), told["content"], text("c"))
+    roles = [m["role"] for m in translation.request["messages"] if middle[0] in m["content"]]
+    assert roles == [told["role"]]
+    assert (translation.ignored, translation.notes) == ([], [])
+
+
+def test_every_item_of_a_hosted_tool_is_told() -> None:
+    for kind in sorted(HOSTED_CALLS | HOSTED_OUTPUTS):
+        [_, *messages] = responses([said("user", "a"), {"type": kind}]).request["messages"]
+        told = json.dumps([*messages, responses([{"type": kind}]).request["messages"][-1]])
+        assert f"[{kind} of a hosted tool]" in told
 
 
 def test_additional_tools() -> None:
