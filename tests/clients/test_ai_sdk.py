@@ -1,4 +1,4 @@
-"""Vercel's AI SDK, the real packages in Node.js: a turn with a tool, and a second turn.
+"""Vercel's AI SDK, the real packages in Node.js: a turn with a tool, a second turn, and a structured output.
 
 Its default provider for OpenAI asks `/v1/responses` and refers to its earlier items by id; the one for Open Responses sends
 them whole.
@@ -27,7 +27,7 @@ SECONDS = 60
 
 
 def talk(program: Path, world: World, provider: str, *, streamed: bool) -> JsonObject:
-    """What the program printed of its two turns."""
+    """What the program printed."""
     asked = [provider, f"{world.proxy.url}/v1", MODEL, str(streamed).lower()]
     done = subprocess.run(
         ["node", program, *asked], capture_output=True, text=True, timeout=SECONDS
@@ -51,13 +51,18 @@ def unmarked(messages: list[JsonObject]) -> list[list[JsonObject]]:
 
 
 @pytest.mark.parametrize("streamed", [False, True], ids=["plain", "streamed"])
-@pytest.mark.parametrize("provider", ["openai", "open-responses"])
+@pytest.mark.parametrize("provider", ["openai", "openai chat", "open-responses", "anthropic"])
 def test_a_tool_is_used_and_the_next_turn_knows_it(
     provider: str, streamed: bool, ai_sdk: Path, world: World
 ) -> None:
     call = tool_use("weather", {"town": "Oslo"})
     world.fake.script(
-        [say(thinking("A tool."), call), say("It rains."), say("You asked for Oslo.")]
+        [
+            say(thinking("A tool."), call),
+            say("It rains."),
+            say("You asked for Oslo."),
+            say('{"town": "Oslo"}'),
+        ]
     )
 
     printed = talk(ai_sdk, world, provider, streamed=streamed)
@@ -65,8 +70,9 @@ def test_a_tool_is_used_and_the_next_turn_knows_it(
     assert printed["asked"] == ["Oslo"]
     assert [turn["said"] for turn in printed["turns"]] == ["It rains.", "You asked for Oslo."]
     assert [turn["finish"] for turn in printed["turns"]] == ["stop", "stop"]
+    assert printed["output"] == {"town": "Oslo"}
     assert {request.status for request in world.fake.messages()} == {200}
-    _, result, last = (request.json["messages"] for request in world.fake.messages())
+    _, result, last, _ = (request.json["messages"] for request in world.fake.messages())
     assert "Rain in Oslo" in json.dumps(result[-1])
     assert [kind for message in last for kind in told(message)] == [
         "user text",
