@@ -288,7 +288,7 @@ def _claude_request(
 
 
 def _asked(body: JsonObject, path: str) -> str:
-    name = body.get("model") or deployment(path)
+    name = deployment(path) or body.get("model")
     if not isinstance(name, str) or not name.strip():
         raise BadRequest("model: the name of a model is required", param="model")
     if len(name) > LONGEST_NAME:

@@ -52,6 +52,20 @@ def test_plain(world: World) -> None:
     assert usage.total_tokens == usage.prompt_tokens + usage.completion_tokens
 
 
+@pytest.mark.parametrize("other", ["gpt-4.1", "my custom model"])
+def test_azures_deployment_is_the_model_whatever_the_body_says(other: str, world: World) -> None:
+    world.fake.script(say("Hello"))
+    with openai.AzureOpenAI(
+        azure_endpoint=world.proxy.url,
+        azure_deployment="claude-opus-4-8",
+        api_version="2024-12-01-preview",
+        api_key="any",
+    ) as client:
+        answer = client.chat.completions.create(model=other, messages=chat("Hi")["messages"])
+    assert (answer.model, answer.choices[0].message.content) == ("claude-opus-4-8", "Hello")
+    assert world.fake.messages()[0].json["model"] == "claude-opus-4-8"
+
+
 async def test_plain_async(world: World) -> None:
     world.fake.script(say("Hello there"))
     async with world.proxy.async_openai() as client:
