@@ -23,7 +23,6 @@ from addon.cli import live_report
 from addon.cli.cursor import names_that_work, to_paste
 from addon.cli.doctor_checks import Finding
 from addon.cli.launch import who_listens
-from addon.cli.main import program
 from addon.cli.own_proxy import DidNotStart, own_proxy, proxy
 from addon.cli.round_trip import ASK_STAND_IN, ASK_TO_CALL, try_tool
 from addon.cli.setting_checks import doubts
@@ -34,6 +33,7 @@ from addon.core.own_http import async_client
 from addon.core.secret import secret_file, with_stored_secret
 from addon.core.settings import Settings, SettingsError, described
 from addon.core.terminal import Terminal, Tone
+from addon.core.version import STARTED_AS
 from addon.credentials.open import make_locations, make_login
 
 TONES: dict[str, Tone] = {"ok": "plain", "warn": "odd", "fail": "bad"}
@@ -171,7 +171,7 @@ def show(finding: Finding, terminal: Terminal) -> None:
 
 def cursor_lines(settings: Settings, private: bool) -> list[str]:
     url = tunnel_url(settings) or "https://<address of your tunnel>"
-    key = settings.secret or "(./start.sh tunnel creates and shows it)"
+    key = settings.secret or f"({STARTED_AS} tunnel creates and shows it)"
     if settings.secret and not private:
         key = f"in {secret_file(settings.home)}, or your PROXY_SECRET_KEY"
     return to_paste(url, key, names_that_work(settings, catalogue(settings)))
@@ -210,7 +210,7 @@ def as_json(findings: Sequence[Finding]) -> str:
 
 
 def main(arguments: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser(prog=f"{program()} doctor", description=__doc__)
+    parser = argparse.ArgumentParser(prog=f"{STARTED_AS} doctor", description=__doc__)
     parser.add_argument("--json", action="store_true", help="one JSON object instead of lines")
     parser.add_argument("--fix", action="store_true", help="also correct what is safe to correct")
     parser.add_argument(

@@ -18,13 +18,13 @@ import httpx
 
 from addon.cli.cursor import ADVICE, collides
 from addon.cli.launch import OURS, who_listens
-from addon.cli.main import program
 from addon.cli.tunnel_check import check_from_outside
 from addon.context.tokens.vocabulary import Vocabulary
 from addon.core.own_http import async_client
 from addon.core.retry_after import http_date
 from addon.core.secret import keep_secret, secret_file
 from addon.core.settings import Settings, SettingsError
+from addon.core.version import CHECKOUT, STARTED_AS
 from addon.credentials.credential import CredentialError
 from addon.credentials.login import Login
 from addon.credentials.open import LoginLocations
@@ -38,6 +38,9 @@ CLOCK_SECONDS = 60.0
 SOON_SECONDS = 3 * 86400.0
 LOCK_SECONDS = 60.0
 """A lock of Claude Code's that was not renewed for this long was left behind."""
+REINSTALL = (
+    f"Delete the folder .venv and run {STARTED_AS} again" if CHECKOUT else "Install ccproxy again"
+)
 SETUP = "`claude setup-token` creates one that needs no file: CLAUDE_CODE_OAUTH_TOKEN."
 LOGIN = "Run `claude /login`, or set CLAUDE_CODE_OAUTH_TOKEN (from `claude setup-token`)."
 
@@ -85,7 +88,7 @@ def packages(requirements: str, installed: Callable[[str], str] = metadata.versi
         if _numbers(version) < _numbers(floor):
             wrong.append(f"{name} {version} is older than {floor}")
     if wrong:
-        todo = "Delete the folder .venv and run ./start.sh again."
+        todo = f"{REINSTALL}."
         return Finding("packages", "fail", "; ".join(wrong) + ".", todo)
     return Finding("packages", "ok", f"mitmproxy {installed('mitmproxy')} and the others")
 
@@ -97,7 +100,7 @@ def _numbers(version: str) -> tuple[int, ...]:
 def token_counts(vocabulary: Vocabulary) -> Finding:
     vocabulary.load()
     if vocabulary.problem is not None:
-        todo = "Delete the folder .venv and run ./start.sh again; if that doesn't help, clone ccproxy anew."
+        todo = f"{REINSTALL}."
         return Finding("token counts", "warn", vocabulary.problem, todo)
     return Finding("token counts", "ok", "use the vocabulary that comes with ccproxy")
 
@@ -272,7 +275,7 @@ def _blocked(response: httpx.Response) -> list[Finding]:
     wrong = [entry for entry in blocked if entry.get("status") == 401 and entry.get("address")]
     if wrong:
         text = f"{len(wrong)} requests came through the tunnel without the right key."
-        todo = "Is one of them Cursor's? Paste the key that ./start.sh tunnel shows once more."
+        todo = f"Is one of them Cursor's? Paste the key that {STARTED_AS} tunnel shows once more."
         return [Finding("wrong key", "warn", text, todo)]
     for entry in blocked:
         if entry.get("allow"):
@@ -295,7 +298,7 @@ async def tunnel(
     if seen.ok:
         return Finding("tunnel", "ok", f"{url}: {seen.text}")
     state: Severity = "fail" if seen.text.startswith("DANGER") else "warn"
-    todo = "./start.sh tunnel starts it."
+    todo = f"{STARTED_AS} tunnel starts it."
     if settings.tunnel_url:
         todo = "Is the tunnel that you run yourself up? Its address is TUNNEL_URL."
     return Finding("tunnel", state, f"{url}: {seen.text}", todo)
@@ -308,7 +311,7 @@ def access(settings: Settings) -> Finding:
     if settings.secret is None:
         if settings.allowed_ips is None:
             text = "Anyone who knows a tunnel's address gets in."
-            todo = "Set PROXY_SECRET_KEY, or run ./start.sh once."
+            todo = f"Set PROXY_SECRET_KEY, or run {STARTED_AS} once."
             return Finding("access", "fail", text, todo, partial(_make_secret, settings.home))
         if settings.tunnel_provider != "cloudflare":
             return Finding(
@@ -316,7 +319,7 @@ def access(settings: Settings) -> Finding:
             )
         return Finding("access", "ok", f"tunnel: {shown} (ALLOWED_IPS), no secret")
     if len(settings.secret) < LONG_ENOUGH:
-        todo = "Remove PROXY_SECRET_KEY: ./start.sh then creates a good one."
+        todo = f"Remove PROXY_SECRET_KEY: {STARTED_AS} then creates a good one."
         return Finding("access", "warn", "PROXY_SECRET_KEY is short enough to be guessed.", todo)
     return Finding("access", "ok", "tunnel: the secret" + (f", from {shown}" if listed else ""))
 
@@ -345,7 +348,7 @@ def verdict(findings: Sequence[Finding]) -> str:
     if warned := named["warn"]:
         parts.append(f"{len(warned)} warning{'s' * (len(warned) > 1)}: {', '.join(warned)}")
     can_fix = [finding.check for finding in findings if finding.fix]
-    hint = f" `{program()} doctor --fix` corrects {', '.join(can_fix)}." if can_fix else ""
+    hint = f" `{STARTED_AS} doctor --fix` corrects {', '.join(can_fix)}." if can_fix else ""
     return "; ".join(parts) + "." + hint if parts else "Everything works."
 
 

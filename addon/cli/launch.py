@@ -12,12 +12,12 @@ from typing import Literal, NoReturn
 
 import httpx
 
-from addon.cli.main import program
 from addon.core.environment import ROOT, environment, inherited
 from addon.core.own_http import sync_client
 from addon.core.secret import keep_secret
 from addon.core.setting_names import PREFIX, refuse_unknown_options, variables
 from addon.core.settings import Settings, SettingsError
+from addon.core.version import STARTED_AS
 
 PORT_OPTION = re.compile(r"(?:-p|--listen-port)(?:(?<=-p)=?|=)(?P<attached>\d+)|-p|--listen-port")
 QUIET = ("--quiet", "-q")
@@ -55,7 +55,7 @@ def mitmproxys(tool: str) -> list[str]:
     installed for, and does not start once the folder was moved."""
     code = (
         f"import sys; from mitmproxy.tools.main import {tool} as main;"
-        f" sys.argv[0] = {program()!r}; sys.exit(main())"
+        f" sys.argv[0] = {STARTED_AS!r}; sys.exit(main())"
     )
     return [sys.executable, "-P", "-c", code]  # -P: modules of the current folder are not imported
 

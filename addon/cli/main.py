@@ -16,13 +16,11 @@ from pathlib import Path
 
 from addon.cli import bootstrap
 from addon.core.suggestions import closest, did_you_mean
-from addon.core.version import version
+from addon.core.version import CHECKOUT, STARTED_AS, version
 
 ROOT = Path(__file__).resolve().parents[2]
-CHECKOUT = (ROOT / "pyproject.toml").is_file()
-"""Whether this is a checkout, with a .venv of its own, and not an installed package."""
 BY_START_SCRIPT = "bootstrap"
-"""The first argument when start.sh or start.bat calls: see to the packages first."""
+"""The first argument when a start script calls: see to the packages first."""
 HELP = ("help", "--help", "-h")
 
 
@@ -137,7 +135,7 @@ def _main(arguments: Sequence[str] | None) -> int:
         return _say(versions())
     problem = _problem(name, rest)
     if problem:
-        sys.stderr.write(f"{problem} `{program()} help` shows everything.\n")
+        sys.stderr.write(f"{problem} `{STARTED_AS} help` shows everything.\n")
         return 2
     if by_script:
         ended = bootstrap.prepare(ROOT, given, with_tests=name == "test")
@@ -181,7 +179,7 @@ def _run(command: Command, rest: Sequence[str]) -> int:
     try:
         module = importlib.import_module(f"addon.cli.{command.module}")
     except ModuleNotFoundError as error:
-        how = "./start.sh installs it" if CHECKOUT else "install ccproxy again"
+        how = f"{STARTED_AS} installs it" if CHECKOUT else "install ccproxy again"
         sys.stderr.write(f"The package {error.name} is missing: {how}.\n")
         return 1
     return int(module.main([*command.first, *rest]))
@@ -196,7 +194,7 @@ def _help_for(name: str) -> str:
     command = COMMANDS.get(name)
     if command is None:
         return _overview()
-    lines = [f"{program()} {name} {command.usage}".rstrip(), "", f"  {command.summary}"]
+    lines = [f"{STARTED_AS} {name} {command.usage}".rstrip(), "", f"  {command.summary}"]
     return "\n".join(
         [*lines, *(["", *textwrap.wrap(command.details, 79)] if command.details else [])]
     )
@@ -209,21 +207,14 @@ def _overview() -> str:
             "ccproxy: a local proxy that lets Cursor and other OpenAI and Anthropic clients",
             "use Claude through your own subscription or API key.",
             "",
-            f"  {program()} [command] [options]",
+            f"  {STARTED_AS} [command] [options]",
             "",
             *(f"  {name:<{width}}{command.summary}" for name, command in COMMANDS.items()),
             "",
-            f"`{program()} COMMAND --help` says more about a command, `--version` which this is.",
+            f"`{STARTED_AS} COMMAND --help` says more about a command, `--version` which this is.",
             "Settings: the environment, or a file .env; see .env.example.",
         ]
     )
-
-
-def program() -> str:
-    """How the user starts it."""
-    if not CHECKOUT:
-        return "ccproxy"
-    return "start.bat" if sys.platform == "win32" else "./start.sh"
 
 
 def versions() -> str:

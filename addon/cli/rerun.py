@@ -19,11 +19,11 @@ from typing import Any
 import httpx
 
 from addon.api.request_history import as_text
-from addon.cli.main import program
 from addon.cli.own_proxy import DidNotStart, proxy
 from addon.core.json_codec import JsonError, loads
 from addon.core.own_http import sync_client
 from addon.core.types import JsonObject
+from addon.core.version import STARTED_AS
 from addon.stand_in.anthropic import FakeAnthropic
 
 KEPT_HEADERS = ("content-type", "anthropic-version", "anthropic-beta")
@@ -34,7 +34,7 @@ class Unusable(Exception):
 
 
 def main(arguments: list[str]) -> int:
-    parser = argparse.ArgumentParser(prog=f"{program()} rerun", description=__doc__)
+    parser = argparse.ArgumentParser(prog=f"{STARTED_AS} rerun", description=__doc__)
     parser.add_argument("file", type=Path, help="a response of GET /explain/<id>")
     try:
         saved = read(parser.parse_args(arguments).file)

@@ -21,10 +21,11 @@ from xml.etree import ElementTree
 
 from addon.cli.bootstrap import PROGRAM
 from addon.cli.launch import port_taken, read_settings, who_listens
-from addon.cli.main import CHECKOUT, ROOT, program
+from addon.cli.main import ROOT
 from addon.core.environment import env_file, from_env_file, inherited
 from addon.core.files import write_atomically
 from addon.core.settings import Settings, described
+from addon.core.version import CHECKOUT, STARTED_AS
 
 NAME = "ccproxy"
 LABEL = "com.github.ccproxy"
@@ -256,7 +257,7 @@ def _wait_for(settings: Settings, service: Service) -> int:
     until = time.monotonic() + START_SECONDS
     while who_listens(settings.port) != "ccproxy":
         if time.monotonic() > until:
-            return _fail(f"It does not respond yet. `{program()} service status` says more.")
+            return _fail(f"It does not respond yet. `{STARTED_AS} service status` says more.")
         time.sleep(0.2)
     _say(f"ccproxy runs at http://localhost:{settings.port}, now and after each login.")
     for hint in service.hints:
@@ -267,7 +268,7 @@ def _wait_for(settings: Settings, service: Service) -> int:
 def status(settings: Settings, service: Service) -> int:
     """0 if it is installed and responds."""
     if not service.file.exists():
-        return _fail(f"Not installed. `{program()} service install` does that.")
+        return _fail(f"Not installed. `{STARTED_AS} service install` does that.")
     _run_all((service.status,))
     responds = who_listens(settings.port) == "ccproxy"
     state = "responds" if responds else "does not respond"
@@ -312,7 +313,7 @@ def _fail(text: str) -> int:
 
 
 def main(arguments: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser(prog=f"{program()} service", description=__doc__)
+    parser = argparse.ArgumentParser(prog=f"{STARTED_AS} service", description=__doc__)
     parser.add_argument("action", choices=("install", "status", "uninstall"))
     parser.add_argument("--tunnel", action="store_true", help="run the tunnel as well")
     parser.add_argument("--yes", action="store_true", help="do not ask")

@@ -28,6 +28,7 @@ from addon.core.own_http import async_client
 from addon.core.secret import keep_secret, secret_file
 from addon.core.settings import Settings, SettingsError
 from addon.core.terminal import Terminal, Tone
+from addon.core.version import STARTED_AS
 
 CONFIG = users_file("cloudflared-config.yml")
 QUICK_URL = re.compile(r"https://(?!api\.)[a-z0-9-]+\.trycloudflare\.com")
@@ -43,7 +44,7 @@ to reach this machine. Either install it:
   Windows    winget install Cloudflare.cloudflared
   elsewhere  https://developers.cloudflare.com/tunnel/downloads/
 or use another tunnel, such as `ngrok http {port}`, and set TUNNEL_URL to the
-address that it prints. Clients on this machine need no tunnel: ./start.sh"""
+address that it prints. Clients on this machine need no tunnel: {program}"""
 
 
 class TunnelError(Exception):
@@ -70,7 +71,7 @@ def make_plan(settings: Settings, config: Path, cloudflared: str | None, spare: 
     if settings.tunnel_url:
         return Plan(url=_checked(settings.tunnel_url.removesuffix("/v1")))
     if cloudflared is None:
-        raise TunnelError(MISSING.format(port=settings.port))
+        raise TunnelError(MISSING.format(port=settings.port, program=STARTED_AS))
     base = [cloudflared, "tunnel", "--no-autoupdate", "--config"]
     if config.is_file():
         host, warning = _read_config(config, settings.port)

@@ -273,7 +273,7 @@ class Settings:
         "TUNNEL_URL",
         url,
         None,
-        "Address of a tunnel that you run yourself (ngrok); `start.sh tunnel` then starts none.",
+        "Address of a tunnel that you run yourself (ngrok); the command `tunnel` then starts none.",
     )
     double_click_tunnel: bool | None = setting(
         "DOUBLE_CLICK_TUNNEL",
@@ -285,7 +285,7 @@ class Settings:
         "TUNNEL_PROVIDER",
         choice("cloudflare", "other"),
         "other",
-        "cloudflare: the tunnel is Cloudflare's, so its CF-Connecting-IP is believed; `start.sh tunnel` sets it.",
+        "cloudflare: the tunnel is Cloudflare's, so its CF-Connecting-IP is believed; the command `tunnel` sets it.",
     )
     defaulted: frozenset[str] = frozenset()
     """Names of the variables that the user did not set."""

@@ -19,6 +19,7 @@ from addon.core.errors import (
     UnsupportedMedia,
 )
 from addon.core.settings import Settings
+from addon.core.version import STARTED_AS
 from addon.exchange.routes import Route
 from addon.exchange.unserved import unserved
 
@@ -142,7 +143,7 @@ def _stranger_refusal(
         must_know = settings.require_secret_locally or not is_this_machine(visitor.peer)
     if must_know:
         return Unauthorized(
-            "Send ccproxy's secret as the API key: the one that ./start.sh tunnel shows (~/.ccproxy/secret)."
+            f"Send ccproxy's secret as the API key: the one that {STARTED_AS} tunnel shows (~/.ccproxy/secret)."
         )
     return None
 

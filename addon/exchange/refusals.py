@@ -14,6 +14,7 @@ from addon.core.errors import CCProxyError, RateLimited
 from addon.core.lru import Lru
 from addon.core.settings import Settings
 from addon.core.types import JsonObject
+from addon.core.version import STARTED_AS
 from addon.exchange.access import NOT_ON_LIST
 
 WRONG_ALLOWED = 10
@@ -40,7 +41,8 @@ class Guesses:
             self._wrong.put(known, times)
         if len(times) == WRONG_ALLOWED and (wait := times[0] + SECONDS - now) > 0:
             return RateLimited(
-                "Too many wrong secrets. The right one, which ./start.sh tunnel shows, works at once as the API key.",
+                f"Too many wrong secrets. The right one, which {STARTED_AS} tunnel shows, works at once as the"
+                " API key.",
                 code=TOO_MANY,
                 retry_after=wait,
             )

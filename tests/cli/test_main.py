@@ -127,3 +127,19 @@ def test_a_parser_names_the_command_as_it_was_given(
     with pytest.raises(SystemExit):
         main(words)
     assert f"./start.sh {words[0]}: error:" in capsys.readouterr().err
+
+
+def test_every_text_names_the_command_as_it_was_typed() -> None:
+    trees = {
+        path.name: ast.parse(path.read_text(encoding="utf-8"))
+        for path in (ROOT / "addon").rglob("*.py")
+        if path.name != "version.py"
+    }
+    naming = [
+        f"{name}:{node.lineno}"
+        for name, tree in trees.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and "start.sh" in str(node.value)
+        if node.value != ast.get_docstring(tree, clean=False)
+    ]
+    assert naming == []

@@ -209,7 +209,7 @@ async def test_a_proxy_that_is_gone_says_how_to_start_it(chromium: Browser) -> N
         await live(page)
         await page.context.set_offline(True)
         await page.get_by_role("radio", name="Week").check(force=True)
-        await expect(page.locator("#notices")).to_contain_text("./start.sh")
+        await expect(page.locator("#notices")).to_contain_text("Start it again")
         await page.context.set_offline(False)
         await page.get_by_role("radio", name="Month").check(force=True)
         await expect(page.locator("#notices")).to_be_empty()

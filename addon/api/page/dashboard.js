@@ -118,7 +118,7 @@ class Dashboard {
     }
     this.#state("lost", "No connection");
     // fetch itself fails with a TypeError: nobody answered.
-    const reason = error instanceof TypeError ? "The proxy does not answer. Start it again (./start.sh)." : error.message;
+    const reason = error instanceof TypeError ? "The proxy does not answer. Start it again." : error.message;
     showNotices([`${reason} Trying again every ${RETRY_MS / 1_000} seconds.`]);
     this.#timer ??= setTimeout(() => this.refresh(), RETRY_MS);
   }
