@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mitmproxy import http
 
@@ -39,6 +39,8 @@ class AccessControl:
         exchange.client_key = _anthropic_key(visitor)
         exchange.tunnel = visitor.tunnel
         exchange.caller = _caller(visitor, self.settings)
+        if not exchange.who.name and visitor.name:
+            exchange.who = replace(exchange.who, name=visitor.name)
         route = find(visitor.method, visitor.path)
         if route is not None and visitor.path != "/":
             exchange.client.dialect = route.dialect

@@ -27,7 +27,6 @@ from addon.exchange.answer import (
 from addon.exchange.claude_request import (
     ClaudeRequest,
     NativeRequest,
-    Session,
     yield_if_large,
 )
 from addon.exchange.http_messages import lowered
@@ -105,6 +104,7 @@ class Translate:
         exchange.client.streaming = (
             body.get("stream") is True and exchange.route is not INPUT_TOKENS
         )
+        exchange.who = exchange.who.told_by(body)
         asked = _asked(body, flow.request.path)
         choice = self.choose(asked, exchange.dialect, body)
         if choice is not None and exchange.route in CLAUDE_LACKS:
@@ -122,6 +122,7 @@ class Translate:
         exchange.ignored = translation.ignored
         exchange.notes += translation.notes
         exchange.claude = _claude_request(asked, choice, model, translation)
+        exchange.claude.conversation = translation.conversation or exchange.who.session or None
         exchange.claude.size = len(raw) + resolved.added
         exchange.claude.counts_tokens = exchange.route in (COUNT_TOKENS, INPUT_TOKENS)
         exchange.claude.headers = _kept(flow.request, (b"traceparent",))
@@ -253,8 +254,6 @@ def _keep_native(
     claude.native = NativeRequest(
         body=body, raw=raw, passes=is_claude_code(body, headers), opaque=not is_readable(body)
     )
-    claude.session = Session.of(headers)
-    claude.conversation = claude.session.id or None
     claude.headers = _kept(request, (b"traceparent", b"anthropic-"))
     if claude.request is not body:
         claude.note_change("model")
@@ -282,7 +281,6 @@ def _claude_request(
         thinking_request=translation.thinking_request,
         max_tokens_given=translation.max_tokens_given,
         betas=set(translation.betas),
-        conversation=translation.conversation,
         cache_ttl="1h" if translation.cache_ttl == "1h" else None,
     )
 

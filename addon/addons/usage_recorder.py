@@ -13,7 +13,6 @@ from addon.claude.pricing import Tokens, cost_of_response
 from addon.core.redaction import excerpt
 from addon.core.terminal import Terminal, Tone, dollars, short_count
 from addon.core.types import JsonObject
-from addon.exchange.claude_request import Session
 from addon.exchange.state import Exchange, Exchanges
 from addon.usage.budget import Budget
 from addon.usage.conversations import RecentConversation
@@ -111,7 +110,6 @@ class UsageRecorder:
     def record(self, flow: http.HTTPFlow, exchange: Exchange) -> RequestRecord:
         now, first = time.monotonic(), exchange.first_content
         used = _used(exchange)
-        session = exchange.claude.session if exchange.claude else Session()
         return RequestRecord(
             time=self.clock(),
             model=_model(exchange),
@@ -126,9 +124,11 @@ class UsageRecorder:
             ttft_ms=None if first is None else round((first - exchange.clock) * 1000),
             error=_error(flow, exchange),
             conversation=exchange.claude.conversation if exchange.claude else None,
-            session=session.id,
-            agent=session.agent,
-            parent_agent=session.parent_agent,
+            client=exchange.who.client,
+            name=exchange.who.name,
+            session=exchange.who.session,
+            agent=exchange.who.agent,
+            parent_agent=exchange.who.parent_agent,
             request_id=flow.response.headers.get("request-id") if flow.response else None,
         )
 

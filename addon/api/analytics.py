@@ -4,10 +4,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
+from operator import attrgetter
 
 from addon.core.errors import BadRequest
 from addon.core.types import JsonObject
-from addon.usage.ledger import Key, Period, Totals, TotalsByKey, UsageLedger, add_up, parse_period
+from addon.usage.ledger import (
+    Key,
+    Period,
+    Totals,
+    TotalsByKey,
+    UsageLedger,
+    add,
+    add_up,
+    grouped,
+    parse_period,
+)
 from addon.usage.record import (
     COUNTED,
     PAID,
@@ -21,6 +33,9 @@ from addon.usage.subscription import SubscriptionWindow, milliseconds
 
 NOTE = "Costs are estimates. Actual costs may vary due to prompt caching."
 DEFAULT_LIMIT, MAX_LIMIT = 100, 1_000
+BY: dict[str, Callable[[Key], str]] = {
+    name: attrgetter(name) for name in ("client", "name", "model")
+}
 
 ANTHROPIC = COUNTED | PAID | SAVED
 """The sources whose tokens are in the totals: the requests whose cost is in them, too."""
@@ -67,23 +82,82 @@ def summary(
         "failedRequests": counted.failed,
         "cacheMisses": counted.misses,
         "cacheMissCost": usd(counted.miss_cost),
-        "bySource": _grouped(sums, lambda key: key[0]),
-        "byModel": _grouped(sums, lambda key: key[1]),
+        "bySource": _by(sums, attrgetter("source")),
+        "byModel": _by(sums, attrgetter("model")),
         "subscriptionWindows": [window.to_json() for window in windows],
     }
 
 
 def total(sums: Mapping[Key, Totals], sources: frozenset[str] | set[str]) -> Totals:
     """The sum over `sources`."""
-    return add_up(totals for (source, _), totals in sums.items() if source in sources)
+    return add_up(totals for key, totals in sums.items() if key.source in sources)
 
 
-def _grouped(sums: TotalsByKey, group: Callable[[Key], str]) -> JsonObject:
-    names = sorted({group(key) for key in sums})
-    return {
-        name: _totals_json(add_up(totals for key, totals in sums.items() if group(key) == name))
+def _by(sums: TotalsByKey, group: Callable[[Key], str]) -> JsonObject:
+    return {name: _totals_json(totals) for name, totals in sorted(grouped(sums, group).items())}
+
+
+def breakdown(ledger: UsageLedger, period: str | None, by: str) -> JsonObject:
+    """The body of `GET /analytics?by=`: a row for each client, name, model, session or day (UTC), the costliest first,
+    days in order. Sessions are those of the newest requests, which are kept one by one. Raises `BadRequest`."""
+    chosen = parse_period(period)
+    if by == "day":
+        rows = [
+            {"day": datetime.fromtimestamp(day, UTC).date().isoformat(), **_money(sums)}
+            for day, sums in ledger.days(chosen).items()
+        ]
+        return {"period": chosen.name, "by": by, "rows": rows}
+    if by == "session":
+        found = _sessions(ledger, chosen)
+    elif by in BY:
+        found = [({by: name}, sums) for name, sums in _split(ledger.sums(chosen), BY[by])]
+    else:
+        raise BadRequest(f"by: must be one of {', '.join([*BY, 'session', 'day'])}", param="by")
+    rows = [{**named, **_money(sums)} for named, sums in found]
+    return {"period": chosen.name, "by": by, "rows": sorted(rows, key=_worth, reverse=True)}
+
+
+def _split(
+    sums: TotalsByKey, group: Callable[[Key], str]
+) -> Iterable[tuple[str | None, TotalsByKey]]:
+    names = dict.fromkeys(map(group, sums))
+    return (
+        (name or None, {k: totals for k, totals in sums.items() if group(k) == name})
         for name in names
+    )
+
+
+def _sessions(ledger: UsageLedger, period: Period) -> list[tuple[JsonObject, TotalsByKey]]:
+    """Requests without a session belong to their conversation."""
+    start = 0.0 if period.seconds is None else ledger.now() - period.seconds
+    found: dict[str, tuple[JsonObject, TotalsByKey]] = {}
+    for record in ledger.recent():
+        session = record.session or record.conversation
+        if record.time < start or not session:
+            continue
+        row, sums = found.setdefault(session, ({"last": milliseconds(record.time)}, {}))
+        row |= {
+            "session": session,
+            "client": record.client or None,
+            "name": record.name or None,
+            "first": milliseconds(record.time),
+        }
+        add(sums, Key(record.source, record.model), Totals.of(record))
+    return list(found.values())
+
+
+def _money(sums: TotalsByKey) -> JsonObject:
+    """One row: what was asked of Anthropic, what of it was paid, and what the rest would have cost."""
+    return {
+        **_totals_json(total(sums, ANTHROPIC)),
+        "models": sorted({key.model for key in sums}),
+        "spend": usd(total(sums, PAID).cost),
+        "savings": usd(total(sums, SAVED).cost),
     }
+
+
+def _worth(row: JsonObject) -> tuple[float, int]:
+    return row["spend"] + row["savings"], row["requests"]
 
 
 def _totals_json(totals: Totals) -> JsonObject:

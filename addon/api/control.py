@@ -7,7 +7,7 @@ from dataclasses import KW_ONLY, dataclass
 
 from mitmproxy import http
 
-from addon.api.analytics import analytics, recent_requests, reset
+from addon.api.analytics import analytics, breakdown, recent_requests, reset
 from addon.api.endpoints import LocalEndpoints, json_response, posted, query
 from addon.context.summary_memory import SummaryMemory
 from addon.core.errors import Forbidden, NotFound
@@ -45,8 +45,11 @@ class ControlApi(LocalEndpoints):
         }
 
     def analytics(self, flow: http.HTTPFlow, exchange: Exchange) -> http.Response:
+        period, by = query(flow, "period"), query(flow, "by")
+        if by is not None:
+            return json_response(breakdown(self.ledger, period, by))
         windows = self.subscription.shown_windows()
-        return json_response(analytics(self.ledger, query(flow, "period"), windows))
+        return json_response(analytics(self.ledger, period, windows))
 
     def requests(self, flow: http.HTTPFlow, exchange: Exchange) -> http.Response:
         return json_response(recent_requests(self.ledger, query(flow, "limit")))

@@ -22,6 +22,7 @@ from addon.core.settings import Settings
 from addon.core.version import STARTED_AS
 from addon.exchange.routes import Route
 from addon.exchange.unserved import unserved
+from addon.exchange.who import name_in_key
 
 COOKIE = "ccproxy_dashboard"
 """How the name of the dashboard's cookie begins; see `cookie_name`."""
@@ -79,7 +80,13 @@ class Visitor:
         scheme, _, token = bearer.partition(" ")
         found = [token.strip()] if scheme.lower() == "bearer" else []
         found += [self.headers[name] for name in ("x-api-key", "api-key") if name in self.headers]
-        return [shown.strip() for shown in found]
+        return [form for shown in found for form in _forms(shown.strip())]
+
+    @property
+    def name(self) -> str:
+        """What the user calls this use of the proxy, at the end of the key; "" without one."""
+        named = (name_in_key(shown)[1] for shown in self.presented)
+        return next(filter(None, named), "")
 
     def cookies(self, name: str) -> list[str]:
         """The values of the cookies of one name. http.cookies gives up all of them for one that it dislikes, and
@@ -99,6 +106,11 @@ class Visitor:
     @property
     def from_browser(self) -> bool:
         return "origin" in self.headers or "sec-fetch-site" in self.headers
+
+
+def _forms(shown: str) -> list[str]:
+    """A secret with and without the user's name at its end: the @ may be its own."""
+    return list(dict.fromkeys((name_in_key(shown)[0], shown)))
 
 
 def judge(visitor: Visitor, route: Route | None, settings: Settings) -> CCProxyError | None:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import re
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, Self
+from typing import Literal
 
 from addon.claude.model import Model
 from addon.claude.names import ModelChoice
-from addon.claude.subscription_request import SESSION_HEADER, Headers
+from addon.claude.subscription_request import Headers
 from addon.claude.thinking_request import ThinkingRequest
 from addon.context.window import Fitted
 from addon.core.types import JsonObject
@@ -30,26 +28,6 @@ async def yield_if_large(size: int) -> None:
     """Between two such steps: others go first. `size`: of the client's body, in bytes."""
     if size > LARGE:
         await asyncio.sleep(PAUSE)
-
-
-_NAME = re.compile(r"[\w.:-]{1,128}")
-
-
-@dataclass(frozen=True, slots=True)
-class Session:
-    """Where in Claude Code a request comes from, as its headers say; "" where they don't."""
-
-    id: str = ""
-    agent: str = ""
-    """The subagent; new for each one that is started."""
-    parent_agent: str = ""
-
-    @classmethod
-    def of(cls, headers: Mapping[str, str]) -> Self:
-        """`headers`: by lower-case name."""
-        names = (SESSION_HEADER, "x-claude-code-agent-id", "x-claude-code-parent-agent-id")
-        given = [headers.get(name, "") for name in names]
-        return cls(*(value if _NAME.fullmatch(value) else "" for value in given))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +64,6 @@ class ClaudeRequest:
     query: str = ""
     """With its `?`."""
     native: NativeRequest | None = None
-    session: Session = field(default_factory=Session)
     changed: list[str] = field(default_factory=list)
     """What of an Anthropic client's body was changed, header `x-ccproxy-changed`."""
     repaired: list[str] = field(default_factory=list)

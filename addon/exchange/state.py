@@ -28,6 +28,7 @@ from addon.exchange.client import Client
 from addon.exchange.http_messages import lowered, without_unknown_values
 from addon.exchange.refusals import TOO_MANY
 from addon.exchange.routes import SMALL_BODY, Route, dialect_of, single_slashes
+from addon.exchange.who import Who, without_name
 from addon.translation.from_anthropic.headers import client_headers
 
 CREDENTIAL_HEADERS = ("authorization", "x-api-key", "api-key", "proxy-authorization", "cookie")
@@ -73,6 +74,7 @@ class Exchange:
     """The address that the request came from, as a tunnel says it or as it is."""
     tunnel: bool = False
     """The request came through a tunnel."""
+    who: Who = field(default_factory=Who)
     route: Route | None = None
 
     claude: ClaudeRequest | None = None
@@ -230,12 +232,14 @@ class Exchanges:
 
     def begin(self, flow: http.HTTPFlow) -> Exchange:
         request, headers = flow.request, lowered(flow.request.headers)
+        request.path, name = without_name(request.path)
         exchange = Exchange(
             id=uuid4().hex,
             arrived=time.time(),
             clock=time.monotonic(),
             client=Client(dialect_of(request.path, headers.get("anthropic-version"))),
             carried={name: headers[name] for name in CREDENTIAL_HEADERS if name in headers},
+            who=Who.of(headers, name),
         )
         # before any hook sees the flow: it may be shown, saved and copied from then on
         for name in exchange.carried:

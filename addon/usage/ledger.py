@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from itertools import islice
 from operator import attrgetter
+from typing import NamedTuple
 
 from addon.claude.pricing import Tokens
 from addon.core.errors import BadRequest
@@ -56,18 +57,25 @@ def parse_period(name: str | None) -> Period:
 
 
 RING_SIZE = 2_000
-MAX_MODELS = 50
+MAX_NAMES = 50
 MAX_NAME = 200
-OTHER_MODELS = "other"
-"""Clients choose the names of models. Only so many names, of limited length, have sums of their own; the sums of all
-others have this name."""
+OTHER = "other"
+"""Clients choose the names of models, of themselves and of what they are used for. Only so many of each, of limited
+length, have sums of their own; the sums of all others have this name."""
 
 BUCKETS_KEPT = {MINUTE: 1_500, HOUR: 750, DAY: 1_100}
 """How many, by width in seconds: a little over a day, a month, three years."""
 CHART_POINTS = 62
 
-type Key = tuple[str, str]
-"""(source, model)"""
+
+class Key(NamedTuple):
+    """What requests have in common that are summed."""
+
+    source: str
+    model: str
+    client: str = ""
+    name: str = ""
+    """The user's: see `RequestRecord`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,8 +135,25 @@ def merge_totals(many: Iterable[Mapping[Key, Totals]]) -> TotalsByKey:
     return {key: add_up(group) for key, group in groups.items()}
 
 
+def grouped[G](sums: Mapping[Key, Totals], group: Callable[[Key], G]) -> dict[G, Totals]:
+    """The sums of all keys that have the same `group`."""
+    groups: defaultdict[G, list[Totals]] = defaultdict(list)
+    for key, totals in sums.items():
+        groups[group(key)].append(totals)
+    return {name: add_up(group) for name, group in groups.items()}
+
+
 def add(sums: TotalsByKey, key: Key, totals: Totals) -> None:
     sums[key] = sums.get(key, ZERO) + totals
+
+
+def _known(word: str, known: set[str]) -> str:
+    """The word, or OTHER if there are too many of its kind."""
+    if word not in known:
+        if len(known) >= MAX_NAMES:
+            return OTHER
+        known.add(word)
+    return word
 
 
 class Buckets:
@@ -192,7 +217,7 @@ class UsageLedger:
         self._ring.clear()
         self._last_id = 0
         self._evicted_until: float | None = None
-        self._models: set[str] = set()
+        self._words: tuple[set[str], ...] = (set(), set(), set())
         self._buckets = {width: Buckets(width, keep) for width, keep in BUCKETS_KEPT.items()}
         self.version += 1
 
@@ -217,11 +242,8 @@ class UsageLedger:
         return record
 
     def _key(self, record: RequestRecord) -> Key:
-        if record.model not in self._models:
-            if len(self._models) >= MAX_MODELS:
-                return record.source, OTHER_MODELS
-            self._models.add(record.model)
-        return record.source, record.model
+        words = (record.model, record.client, record.name)
+        return Key(record.source, *map(_known, words, self._words))
 
     def _push(self, record: RequestRecord) -> None:
         self._ring.append(record)
@@ -253,6 +275,13 @@ class UsageLedger:
             exact = at == edge and self._ring_holds(edge)
             yield at, self._ring_sums(start, edge + buckets.width) if exact else sums
 
+    def days(self, period: Period) -> dict[int, TotalsByKey]:
+        """The sums of each day (UTC) of the last `period` that had requests, by its start in unix seconds."""
+        days: defaultdict[int, list[TotalsByKey]] = defaultdict(list)
+        for at, sums in self._slices(period, None):
+            days[at // DAY * DAY].append(sums)
+        return {day: merge_totals(found) for day, found in sorted(days.items())}
+
     def _ring_holds(self, since: float) -> bool:
         return self._evicted_until is None or self._evicted_until < since
 
@@ -266,7 +295,7 @@ class UsageLedger:
     def spent(self, period: Period, now: float | None = None) -> int:
         """Pico-dollars that were really paid in the last `period`."""
         sums = self.sums(period, now)
-        return sum(total.cost for (source, _), total in sums.items() if source in PAID)
+        return sum(total.cost for key, total in sums.items() if key.source in PAID)
 
     def series(
         self, period: Period, now: float | None = None
@@ -309,8 +338,8 @@ class UsageLedger:
         for width, buckets in self._buckets.items():
             for at, sums in state.buckets.get(width, ()):
                 buckets.add(at, sums)
-        self._models = {
-            model for _, sums in self._slices(PERIODS["all"], None) for _, model in sums
-        }
+        keys = {key for _, sums in self._slices(PERIODS["all"], None) for key in sums}
+        models, clients, names = ({key[at] for key in keys} for at in (1, 2, 3))
+        self._words = (models, clients, names)
         for record in state.records:
             self._push(record)

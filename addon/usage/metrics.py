@@ -17,7 +17,7 @@ from prometheus_client.core import CounterMetricFamily
 from prometheus_client.registry import Collector
 
 from addon.claude.pricing import Tokens
-from addon.usage.ledger import MAX_MODELS, OTHER_MODELS, PERIODS, UsageLedger
+from addon.usage.ledger import MAX_NAMES, OTHER, PERIODS, UsageLedger, grouped
 from addon.usage.record import RequestRecord, usd
 from addon.usage.subscription import SubscriptionWindow
 
@@ -46,7 +46,8 @@ class _LedgerSums(Collector):
         cost = CounterMetricFamily(
             "ccproxy_cost_usd", "Cost at API prices, whoever paid.", labels=("source", "model")
         )
-        for (source, name), totals in self._ledger.sums(PERIODS["all"]).items():
+        sums = self._ledger.sums(PERIODS["all"])
+        for (source, name), totals in grouped(sums, lambda key: (key.source, key.model)).items():
             labels = source, _encodable(name)
             cost.add_metric(labels, usd(totals.cost))
             for kind, count in zip(TOKEN_KINDS, token_counts(totals.tokens), strict=True):
@@ -128,8 +129,8 @@ class Metrics:
     def _label(self, model: str) -> str:
         # Each label value creates a time series for good, and clients choose the names of models.
         model = _encodable(model)
-        if model not in self._models and len(self._models) >= MAX_MODELS:
-            return OTHER_MODELS
+        if model not in self._models and len(self._models) >= MAX_NAMES:
+            return OTHER
         self._models.add(model)
         return model
 

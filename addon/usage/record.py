@@ -72,8 +72,12 @@ class RequestRecord:
     conversation: str | None = None
     request_id: str | None = None
     """Anthropic's `request-id`, for support."""
+    client: str = ""
+    """The program that asked, as `addon.exchange.who` calls it; "" if it did not say."""
+    name: str = ""
+    """What the user calls this use of the proxy: `/@work/v1/…`."""
     session: str = ""
-    """Claude Code's session, as its headers name it; "" for other clients."""
+    """As the client names it; "" if it does not."""
     agent: str = ""
     """The subagent of Claude Code's that asked."""
     parent_agent: str = ""
@@ -107,6 +111,8 @@ def record_json(record: RequestRecord) -> JsonObject:
         "ttftMs": record.ttft_ms,
         "conversation": record.conversation,
         "requestId": record.request_id,
+        "client": record.client or None,
+        "name": record.name or None,
         "session": record.session or None,
         "agent": record.agent or None,
         "parentAgent": record.parent_agent or None,

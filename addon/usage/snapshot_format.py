@@ -16,7 +16,7 @@ from addon.core.errors import BadRequest
 from addon.core.json_codec import JsonError, loads
 from addon.core.types import Dialect, JsonObject
 from addon.usage.budget import BudgetSettings
-from addon.usage.ledger import LedgerState, TotalsByKey, columns, from_columns
+from addon.usage.ledger import ZERO, Key, LedgerState, TotalsByKey, columns, from_columns
 from addon.usage.record import RecordSource, RequestRecord
 
 FORMAT = "ccproxy-usage"
@@ -43,10 +43,12 @@ RECORD_TYPES: dict[str, tuple[type, ...]] = {
     "parent_agent": (str,),
     "miss": (str,),
     "miss_cost": (int,),
+    "client": (str,),
+    "name": (str,),
 }
 """The columns of a record except its tokens, in their order in the file."""
 
-ADDED = {14: ["", "", "", "", 0], 17: ["", 0]}
+ADDED: dict[int, list[Any]] = {14: ["", "", "", "", 0, "", ""], 17: ["", 0, "", ""], 19: ["", ""]}
 """By how many columns older versions have: the values of those that came later."""
 
 record_columns = attrgetter(*RECORD_TYPES)
@@ -161,9 +163,15 @@ def _record(row: list[Any]) -> RequestRecord:
 
 def _sums(rows: list[list[Any]]) -> TotalsByKey:
     return {
-        (_typed(source, (str,)), _typed(model, (str,))): from_columns(map(_count, numbers))
-        for source, model, *numbers in rows
+        Key(*(_typed(word, (str,)) for word in words)): from_columns(map(_count, numbers))
+        for words, numbers in map(_split, rows)
     }
+
+
+def _split(row: list[Any]) -> tuple[list[Any], list[Any]]:
+    """The words of a row's key, of which earlier versions had two, and its numbers."""
+    words = len(Key._fields) if len(row) == len(Key._fields) + len(columns(ZERO)) else 2
+    return row[:words], row[words:]
 
 
 def _tokens(counts: list[Any]) -> Tokens:

@@ -46,6 +46,8 @@ def random_record(rng: random.Random, time: float) -> RequestRecord:
         latency_ms=rng.randrange(60_000),
         ttft_ms=rng.choice((None, rng.randrange(5_000))),
         conversation=rng.choice((None, "c1", "c2")),
+        client=rng.choice(("", "cursor", "claude-code")),
+        name=rng.choice(("", "work")),
         miss=rng.choice(("", "", "tools changed")),
         miss_cost=rng.randrange(10**9),
     )

@@ -12,10 +12,11 @@ from addon.usage.ledger import (
     BUCKETS_KEPT,
     DAY,
     HOUR,
-    MAX_MODELS,
-    OTHER_MODELS,
+    MAX_NAMES,
+    OTHER,
     PERIODS,
     ZERO,
+    Key,
     Period,
     Totals,
     UsageLedger,
@@ -39,9 +40,9 @@ def test_two_thousand_requests_with_wraps_and_resets_reconcile() -> None:
         if n in {300, 301, 950}:
             assert ledger.reset() == len(kept)
             kept.clear()
-    expected = Counter[tuple[str, str]]()
+    expected = Counter[Key]()
     for each in kept:
-        expected[each.source, each.model] += each.cost
+        expected[Key(each.source, each.model, each.client, each.name)] += each.cost
     sums = ledger.sums(PERIODS["all"])
     assert {key: totals.cost for key, totals in sums.items()} == expected
     assert whole(ledger, "all") == sum(map(Totals.of, kept), ZERO)
@@ -142,11 +143,11 @@ def test_only_paid_sources_are_spent() -> None:
 
 def test_models_beyond_the_limit_are_summed_as_other() -> None:
     ledger = UsageLedger(Clock())
-    for n in range(MAX_MODELS + 3):
+    for n in range(MAX_NAMES + 3):
         ledger.add(record(model=f"m{n}"))
     sums = ledger.sums(PERIODS["all"])
-    assert len(sums) == MAX_MODELS + 1
-    assert sums["api_key", OTHER_MODELS].requests == 3
+    assert len(sums) == MAX_NAMES + 1
+    assert sums[Key("api_key", OTHER)].requests == 3
     assert ledger.sums(PERIODS["hour"]) == sums
 
 
@@ -211,7 +212,7 @@ def test_a_state_does_not_change_with_its_ledger() -> None:
     state = ledger.state()
     ledger.add(record())
     for buckets in state.buckets.values():
-        assert [sums["api_key", "claude-opus-4-5"].requests for _, sums in buckets] == [1]
+        assert [sums[Key("api_key", "claude-opus-4-5")].requests for _, sums in buckets] == [1]
 
 
 def test_a_smaller_ring_keeps_the_newest_of_a_restored_state() -> None:

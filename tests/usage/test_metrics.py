@@ -6,7 +6,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from addon.claude.pricing import Tokens
-from addon.usage.ledger import MAX_MODELS, UsageLedger
+from addon.usage.ledger import MAX_NAMES, UsageLedger
 from addon.usage.metrics import Metrics
 from addon.usage.subscription import SubscriptionWindow
 from tests.clock import Clock
@@ -72,10 +72,10 @@ def test_gauges_show_now_and_forget_what_is_over() -> None:
 
 def test_model_names_of_clients_cannot_fill_the_memory() -> None:
     metrics = watched()[0]
-    for n in range(MAX_MODELS + 5):
+    for n in range(MAX_NAMES + 5):
         metrics.observe(record(model=f"m{n}"))
     found = {key: n for key, n in samples(metrics).items() if key[0] == "ccproxy_requests_total"}
-    assert len(found) == MAX_MODELS + 1
+    assert len(found) == MAX_NAMES + 1
     assert found["ccproxy_requests_total", "api_key", "other", "200"] == 5
 
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from addon.usage.budget import BudgetSettings
-from addon.usage.ledger import UsageLedger
+from addon.usage.ledger import Key, UsageLedger
 from addon.usage.record import RequestRecord
 from addon.usage.snapshot_format import RECORD_TYPES, Snapshot, Unreadable, decode, encode
 from tests.clock import NOW, Clock
@@ -30,6 +30,16 @@ def snapshot(seed: int = 1, size: int = 20) -> Snapshot:
 def test_a_snapshot_comes_back_whole(seed: int, size: int) -> None:
     before = snapshot(seed, size)
     assert decode(encode(before, saved_at=NOW)) == before
+
+
+def test_sums_of_an_earlier_version_have_no_client() -> None:
+    document = json.loads(encode(snapshot(), saved_at=NOW))
+    rows = document["buckets"]["86400"][0][1]
+    wanted = decode(json.dumps(document).encode()).ledger.buckets[86400][0][1]
+    document["buckets"]["86400"][0][1] = [[*row[:2], *row[4:]] for row in rows[:1]]
+    read = decode(json.dumps(document).encode()).ledger.buckets[86400][0][1]
+    key, totals = next(iter(wanted.items()))
+    assert read == {Key(key.source, key.model): totals}
 
 
 def test_every_field_of_a_record_has_a_column() -> None:
@@ -73,7 +83,7 @@ DAMAGE = [
     pytest.param(
         lambda d: d["buckets"].update({"60": [[0, [["api_key", "m", 1]]]]}), id="a-short-row"
     ),
-    pytest.param(lambda d: d["buckets"]["60"][0][1][0].__setitem__(2, "1"), id="a-count-as-text"),
+    pytest.param(lambda d: d["buckets"]["60"][0][1][0].__setitem__(4, "1"), id="a-count-as-text"),
     pytest.param(lambda d: d["buckets"]["60"][0][1][0].append(1), id="a-long-row"),
     pytest.param(lambda d: d.update(buckets=[]), id="buckets-are-a-list"),
     pytest.param(lambda d: d.update(buckets={"x": []}), id="a-width-that-is-no-number"),
