@@ -10,7 +10,7 @@ from mitmproxy import http
 from addon.core.errors import CCProxyError, Misdirected, RateLimited, Unauthorized
 from addon.core.redaction import HIDDEN
 from addon.core.settings import Settings
-from addon.exchange.access import Visitor, judge, origin_allowed
+from addon.exchange.access import CLIENT_KEY_PREFIX, Visitor, judge, origin_allowed
 from addon.exchange.http_messages import lowered
 from addon.exchange.refusals import Blocked, Guesses, line_that_allows
 from addon.exchange.routes import SIGN_IN, find
@@ -18,8 +18,6 @@ from addon.exchange.state import Exchange, Exchanges
 
 logger = logging.getLogger(__name__)
 
-CLIENT_KEY_PREFIX = "sk-ant-api"
-"""A client may bring its own Anthropic API key; `sk-ant-oat…` would be a subscription's token."""
 LONGEST_LINE = 400
 """Characters of one log line about a rejected request."""
 
@@ -39,8 +37,8 @@ class AccessControl:
         exchange.client_key = _anthropic_key(visitor)
         exchange.tunnel = visitor.tunnel
         exchange.caller = _caller(visitor, self.settings)
-        if not exchange.who.name and visitor.name:
-            exchange.who = replace(exchange.who, name=visitor.name)
+        if not exchange.who.name and (name := visitor.name(self.settings.secret)):
+            exchange.who = replace(exchange.who, name=name)
         route = find(visitor.method, visitor.path)
         if route is not None and visitor.path != "/":
             exchange.client.dialect = route.dialect

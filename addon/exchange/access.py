@@ -24,6 +24,8 @@ from addon.exchange.routes import Route
 from addon.exchange.unserved import unserved
 from addon.exchange.who import name_in_key
 
+CLIENT_KEY_PREFIX = "sk-ant-api"
+"""A client may bring its own Anthropic API key; `sk-ant-oat…` would be a subscription's token."""
 COOKIE = "ccproxy_dashboard"
 """How the name of the dashboard's cookie begins; see `cookie_name`."""
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -82,11 +84,15 @@ class Visitor:
         found += [self.headers[name] for name in ("x-api-key", "api-key") if name in self.headers]
         return [form for shown in found for form in _forms(shown.strip())]
 
-    @property
-    def name(self) -> str:
-        """What the user calls this use of the proxy, at the end of the key; "" without one."""
-        named = (name_in_key(shown)[1] for shown in self.presented)
-        return next(filter(None, named), "")
+    def name(self, secret: str | None) -> str:
+        """What the user calls this use of the proxy, at the end of the key; "" without one. Only behind nothing, the
+        proxy's `secret`, or a key of Anthropic's: after another @ may be the end of some password."""
+        for shown in self.presented:
+            key, name = name_in_key(shown)
+            ours = secret is not None and same_secret(key, secret)
+            if name and (not key or ours or key.startswith(CLIENT_KEY_PREFIX)):
+                return name
+        return ""
 
     def cookies(self, name: str) -> list[str]:
         """The values of the cookies of one name. http.cookies gives up all of them for one that it dislikes, and

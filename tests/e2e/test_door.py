@@ -251,11 +251,13 @@ def test_s7_no_web_page_changes_anything(path: str, world: World) -> None:
 
 def test_t22_what_is_shown_of_usage_tells_no_prompt_and_no_address(world: World) -> None:
     said = chat("canary-in-the-prompt", stream=True)
-    world.proxy.post("/v1/chat/completions", said, headers={"x-user": "canary"})
+    world.proxy.post("/v1/chat/completions", said, headers={"x-user": "a-canary"})
     pages = ("/analytics", "/analytics/requests", "/metrics", "/dashboard/data", "/health")
     shown = "".join(world.proxy.get(page).text for page in pages)
     assert "claude-opus-4-8" in shown
-    assert "canary" not in shown and "127.0.0.1" not in shown.replace(world.fake.url, "")
+    # a User-Agent is shown, as the client's name
+    assert "canary-in" not in shown and "a-canary" not in shown
+    assert "127.0.0.1" not in shown.replace(world.fake.url, "")
 
 
 def test_who_was_refused_is_listed_with_the_line_that_lets_him_in(
