@@ -121,7 +121,7 @@ class Shared:
         self.refused = RefusedFeatures()
         self.last_sent: LastSent = Lru(REMEMBERED)
         self.blocked = Blocked()
-        self.guesses, self.dashboard_guesses = Guesses(time.monotonic), Guesses(time.monotonic)
+        self.guesses = Guesses(time.monotonic)
         self.api_log = ApiLog(settings, self.exchanges, api_log)
         self.continuity = Continuity(ThinkingStore(time.monotonic))
         self.counter = make_counter(settings)
@@ -172,7 +172,7 @@ def build(settings: Settings, environ: Mapping[str, str], outputs: Sequence[Outp
         # at the end: lets running answers finish before anything behind it is closed
         Shutdown(exchanges),
         # caps what clients can hold open
-        Connections(),
+        Connections(exchanges),
         # forces safe options and moves the listener to this machine
         SafeOptions(settings.port, Gate(exchanges)),
         # shows flows as conversations
@@ -237,7 +237,7 @@ def request_path(shared: Shared, settings: Settings) -> list[Any]:
             store=shared.store,
             hub=hub,
             subscription=subscription,
-            guesses=shared.dashboard_guesses,
+            guesses=shared.guesses,
         ),
         # from here on there is an Anthropic request; on the way back, the client's dialect
         Translate(settings, exchanges, models, shared.conversions, shared.responses),

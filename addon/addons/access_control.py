@@ -10,7 +10,14 @@ from mitmproxy import http
 from addon.core.errors import CCProxyError, Misdirected, RateLimited, Unauthorized
 from addon.core.redaction import HIDDEN
 from addon.core.settings import Settings
-from addon.exchange.access import CLIENT_KEY_PREFIX, Visitor, judge, origin_allowed
+from addon.exchange.access import (
+    CLIENT_KEY_PREFIX,
+    Visitor,
+    is_known,
+    is_this_machine,
+    judge,
+    origin_allowed,
+)
 from addon.exchange.http_messages import lowered
 from addon.exchange.refusals import Blocked, Guesses, line_that_allows
 from addon.exchange.routes import SIGN_IN, find
@@ -49,6 +56,8 @@ class AccessControl:
         if error is None:
             # Last: without a route no later addon serves the request, even if this one raises.
             exchange.route = route
+            if route is not None and is_known(visitor, route, self.settings):
+                self.exchanges.known_clients.add(flow.client_conn.id)
             return
         if (
             isinstance(error, Unauthorized | Misdirected)
@@ -62,7 +71,10 @@ class AccessControl:
         address = _address(visitor)
         allow = line_that_allows(address, error, self.settings)
         self.blocked.note(visitor.method, visitor.path, address, error, allow)
-        _log(visitor, error, allow)
+        from_outside = visitor.tunnel or visitor.from_browser or not is_this_machine(visitor.peer)
+        others = self.blocked.lines.others() if from_outside else 0
+        if others is not None:
+            _log(visitor, error, allow, others)
 
     def request(self, flow: http.HTTPFlow) -> None:
         """A sign-in's body is a credential, as the headers are: off the flow before it is shown or saved."""
@@ -72,12 +84,14 @@ class AccessControl:
             flow.request.raw_content = HIDDEN.encode()
 
 
-def _log(visitor: Visitor, error: CCProxyError, allow: str | None) -> None:
+def _log(visitor: Visitor, error: CCProxyError, allow: str | None, others: int) -> None:
+    """`others`: how many were rejected before it without a line."""
     said = f"{visitor.method} {visitor.path.partition('?')[0]} rejected: {error}"
     hint = f" This line in .env would allow it: {allow}" if allow else ""
     # Most of this comes from the caller: an escape sequence in it would control the terminal.
     shown = "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in said[:LONGEST_LINE])
-    logger.warning("%s%s", shown, hint)
+    before = f" {others} others were rejected before it." if others else ""
+    logger.warning("%s%s%s", shown, hint, before)
 
 
 def _address(visitor: Visitor) -> str | None:

@@ -25,6 +25,8 @@ from addon.usage.subscription import SubscriptionState
 UNRECORDED = ("stored", "public", "page", "control")
 """Kinds of routes whose requests are none for a model, and so take no place among those. Nor does whoever is not let
 in."""
+OF_STRANGERS = ("public", "page")
+"""Kinds whose errors get no line in the terminal: anybody can make them."""
 CLIENT_CLOSED = 499
 """nginx's status for a client that closed the connection before its response."""
 
@@ -79,7 +81,9 @@ class UsageRecorder:
         finally:
             self.budget.release_all(exchange.reservations)
         flow.comment = summary(exchange, record)
-        if exchange.claude or exchange.passthrough or (exchange.route and exchange.error):
+        kind = exchange.route.kind if exchange.route else "page"
+        told = exchange.error and kind not in OF_STRANGERS
+        if exchange.claude or exchange.passthrough or told:
             line = f"{time.strftime('%H:%M:%S')} {record.model} {flow.comment}"
             why = f": {excerpt(exchange.error.message, MESSAGE_SHOWN)}" if exchange.error else ""
             self.terminal.line(line + why, _tone(exchange, record))

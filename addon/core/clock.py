@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 import time
 from collections.abc import Awaitable, Callable
@@ -22,6 +23,24 @@ class Clock:
 
 
 SYSTEM = Clock()
+
+
+class OnceAMinute:
+    """For log lines that others can cause: one a minute, which says how many were left out."""
+
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self.monotonic = monotonic
+        self.due = -math.inf
+        self.left_out = 0
+
+    def others(self) -> int | None:
+        """How many were left out since the last line, if there may be one now; None: this one is left out, too."""
+        now = self.monotonic()
+        if now < self.due:
+            self.left_out += 1
+            return None
+        others, self.left_out, self.due = self.left_out, 0, now + 60.0
+        return others
 
 
 class Ticker:

@@ -131,6 +131,15 @@ def judge(visitor: Visitor, route: Route | None, settings: Settings) -> CCProxyE
     )
 
 
+def is_known(visitor: Visitor, route: Route, settings: Settings) -> bool:
+    """Whether a visitor who was let in has shown who he is, by the secret or by where he comes from."""
+    if _knows_secret(visitor, route, settings):
+        return True
+    if visitor.tunnel:
+        return settings.allowed_ips is not None and _on_list(visitor, settings)
+    return is_this_machine(visitor.peer) and not settings.require_secret_locally
+
+
 def _wrong_way_in(visitor: Visitor, settings: Settings) -> CCProxyError | None:
     if visitor.hosts > 1:  # a 400 by RFC 9112 3.2; two readers could each take another one
         return BadRequest("Send one Host header.")

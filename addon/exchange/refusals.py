@@ -6,16 +6,20 @@ others out. So it is the secret's length that keeps a guesser out, not a count."
 from __future__ import annotations
 
 import ipaddress
+import logging
 import time
 from collections import deque
 from collections.abc import Callable
 
+from addon.core.clock import OnceAMinute
 from addon.core.errors import CCProxyError, RateLimited
 from addon.core.lru import Lru
 from addon.core.settings import Settings
 from addon.core.types import JsonObject
 from addon.core.version import STARTED_AS
 from addon.exchange.access import NOT_ON_LIST
+
+logger = logging.getLogger(__name__)
 
 WRONG_ALLOWED = 10
 SECONDS = 60.0
@@ -29,6 +33,7 @@ class Guesses:
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
+        self._lines = OnceAMinute(clock)
         self._wrong: Lru[bytes, deque[float]] = Lru(CALLERS)
 
     def wrong[E: CCProxyError](self, caller: str, error: E) -> E | RateLimited:
@@ -40,6 +45,8 @@ class Guesses:
             times = deque(maxlen=WRONG_ALLOWED)
             self._wrong.put(known, times)
         if len(times) == WRONG_ALLOWED and (wait := times[0] + SECONDS - now) > 0:
+            if self._lines.others() is not None:
+                logger.warning("Somebody guesses the secret: more than %d in a minute.", len(times))
             return RateLimited(
                 f"Too many wrong secrets. The right one, which {STARTED_AS} tunnel shows, works at once as the"
                 " API key.",
@@ -65,6 +72,8 @@ class Blocked:
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self.clock = clock
+        self.lines = OnceAMinute()
+        """Of the log, for callers from outside."""
         self.entries: deque[JsonObject] = deque(maxlen=BLOCKED_KEPT)
 
     def note(

@@ -227,6 +227,8 @@ class Exchanges:
         self._by_flow: WeakKeyDictionary[http.HTTPFlow, Exchange] = WeakKeyDictionary()
         self.closing: CCProxyError | None = None
         """The proxy is going down: the error for running responses."""
+        self.known_clients: set[str] = set()
+        """Ids of the connections on which a caller has shown who he is."""
         self.background: set[asyncio.Task[Any]] = set()
         """Work behind an answer that may cost money, so the proxy does not end before it."""
 

@@ -29,7 +29,7 @@ MAX_CHUNK_LINE = 4096
 """Bytes that wait for the end of a line between two chunks; data does not wait."""
 HEAD_SECONDS = 15.0
 """From the first byte of a head to its last."""
-BODY_SECONDS, BODY_BYTES = 30.0, 1024
+BODY_SECONDS, BODY_BYTES = 15.0, 8 * 1024
 """A body has to come in at this rate at least: so many bytes in so many seconds."""
 KINDS = {413: "request_too_large"}
 MESSAGES = {
@@ -48,6 +48,8 @@ class ClientConnection(Http1Server):
         self.received = 0
         self.mark = 0
         """`received` when the timer was set."""
+        self.timed: object = None
+        """What was read then: of which request, head or body."""
         self.timer: commands.RequestWakeup | None = None
         self.chunked = False
         """The response's body is sent in chunks."""
@@ -73,7 +75,7 @@ class ClientConnection(Http1Server):
     def expect_progress(self) -> Steps[None]:
         """Run a timer while a request is coming in, and none between requests."""
         if self.timer is None and self.reading:
-            self.mark = self.received
+            self.mark, self.timed = self.received, (self.stream_id, self.state)
             self.timer = commands.RequestWakeup(
                 HEAD_SECONDS if self.state == self.read_headers else BODY_SECONDS
             )
@@ -93,11 +95,9 @@ class ClientConnection(Http1Server):
         if event.command is not self.timer:
             return
         self.timer = None
-        in_head = self.state == self.read_headers and bool(self.buf)
-        too_slow = in_head or (
-            self.state == self.read_body and self.received - self.mark < BODY_BYTES
-        )
-        if too_slow:
+        same = self.reading and self.timed == (self.stream_id, self.state)
+        in_head = self.state == self.read_headers
+        if same and (in_head or self.received - self.mark < BODY_BYTES):
             yield from self.too_slow()
         else:
             yield from self.expect_progress()

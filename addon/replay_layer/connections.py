@@ -15,7 +15,8 @@ from mitmproxy import connection, ctx
 from mitmproxy.proxy import events, server_hooks
 from mitmproxy.proxy.server import ConnectionHandler
 
-from addon.core.clock import Ticker
+from addon.core.clock import OnceAMinute, Ticker
+from addon.exchange.state import Exchanges
 
 if sys.platform != "win32":
     import resource
@@ -25,6 +26,8 @@ logger = logging.getLogger(__name__)
 MOST = 1000
 """Connections, if there are enough descriptors. An idle one costs about 20 KiB, one with a stream 35."""
 FEWEST = 16
+UNKNOWN_SECONDS = 2.0
+"""After which a caller could have shown who he is."""
 RESERVED = 64
 """Descriptors for everything else: files, listeners, the proxy's own requests."""
 UNREAD_SECONDS = 60.0
@@ -32,7 +35,6 @@ UNREAD_SECONDS = 60.0
 AT_ONCE = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
 """SO_LINGER of zero seconds: closing discards what was not sent and resets the connection."""
 LOOK_EVERY = 5.0
-LOG_EVERY = 60.0
 
 
 class RateLimitedLog(logging.Filter):
@@ -41,7 +43,7 @@ class RateLimitedLog(logging.Filter):
 
     def __init__(self) -> None:
         super().__init__()
-        self.logged = -LOG_EVERY
+        self.lines = OnceAMinute()
 
     def filter(self, record: logging.LogRecord) -> bool:
         error = record.exc_info[1] if record.exc_info else None
@@ -49,11 +51,7 @@ class RateLimitedLog(logging.Filter):
             return True
         record.msg, record.args = "No file descriptors are left; new connections wait.", ()
         record.exc_info = None
-        now = time.monotonic()
-        if now - self.logged < LOG_EVERY:
-            return False
-        self.logged = now
-        return True
+        return self.lines.others() is not None
 
 
 def descriptors(wanted: int) -> int:
@@ -85,6 +83,7 @@ class ClientSocket:
     unread: int = 0
     since: float = 0.0
     """When `unread` last became less, or more than zero, by the monotonic clock."""
+    opened: float = field(default_factory=time.monotonic)
     gone: bool = False
     """mitmproxy is done with it."""
     upstream: dict[connection.Server, asyncio.StreamWriter] = field(default_factory=dict)
@@ -107,13 +106,23 @@ class ClientSocket:
 
 
 class Connections:
-    def __init__(self, most: int | None = None, unread_seconds: float = UNREAD_SECONDS) -> None:
+    """Half of all connections are for those that have shown who they are: this machine's own, and whoever sent the
+    secret. Of the others the oldest is closed for a new one, which may be the owner's."""
+
+    def __init__(
+        self,
+        exchanges: Exchanges,
+        most: int | None = None,
+        unread_seconds: float = UNREAD_SECONDS,
+    ) -> None:
         """`most`: connections at once; None: as many as there are descriptors for, up to MOST."""
+        self.exchanges = exchanges
         self.most = room_for_connections() if most is None else most
+        self.most_unknown = self.most // 2
         self.unread_seconds = unread_seconds
         self.open: dict[str, ClientSocket] = {}
         self.ticker = Ticker(LOOK_EVERY, self.look)
-        self.logged = 0.0
+        self.full, self.unread = OnceAMinute(), OnceAMinute()
 
     def running(self) -> None:
         logging.getLogger("mitmproxy.master").addFilter(RateLimitedLog())
@@ -123,15 +132,25 @@ class Connections:
         self.ticker.stop()
 
     def client_connected(self, client: connection.Client) -> None:
-        if len(self.open) < self.most:
+        unknown = len(self.open) - len(self.exchanges.known_clients)
+        if unknown >= self.most_unknown or len(self.open) >= self.most:
+            self.close_oldest_unknown()
+        if len(self.open) >= self.most:
+            client.error = "too many connections"  # mitmproxy closes it at once
+        else:
             handler = ctx.master.addons.get("proxyserver").connections[client.id]
             self.open[client.id] = ClientSocket(handler, handler.transports[client].writer)
+
+    def close_oldest_unknown(self) -> None:
+        known, full = self.exchanges.known_clients, len(self.open) >= self.most
+        oldest = next((each for each in self.open if each not in known), None)
+        # many at once may be the owner's own, which have had no time yet
+        if oldest and (full or time.monotonic() - self.open[oldest].opened > UNKNOWN_SECONDS):
+            self.open.pop(oldest).abort()
+        elif not full:
             return
-        client.error = "too many connections"  # mitmproxy closes it at once
-        now = time.monotonic()
-        if now - self.logged > LOG_EVERY:
-            self.logged = now
-            logger.warning("%d connections are open; further ones are refused.", self.most)
+        if self.full.others() is not None:
+            logger.warning("%d connections are open; unknown callers are closed.", len(self.open))
 
     def client_disconnected(self, client: connection.Client) -> None:
         if held := self.open.get(client.id):
@@ -158,13 +177,16 @@ class Connections:
         now = time.monotonic()
         for client_id, held in list(self.open.items()):
             if held.stuck_for(now) >= self.unread_seconds:
-                logger.warning("A client has read nothing for %d s; closed.", self.unread_seconds)
+                if self.unread.others() is not None:
+                    seconds = self.unread_seconds
+                    logger.warning("A client has read nothing for %d s; closed.", seconds)
                 held.abort()
             self.forget_drained(client_id, held)
 
     def forget_drained(self, client_id: str, held: ClientSocket) -> None:
         if held.gone and held.is_drained():
             del self.open[client_id]
+            self.exchanges.known_clients.discard(client_id)
 
 
 def reset(writer: asyncio.StreamWriter) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import base64
 import gzip
 import os
+import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +19,15 @@ from addon.stand_in.script import fail
 from bench.target import memory_of
 from tests.e2e import raw, uncollected
 from tests.e2e.conftest import StartProxy
-from tests.e2e.proxy import Proxy, chat, message
+from tests.e2e.hurry import BODY_SECONDS
+from tests.e2e.proxy import OWN_PORT, Proxy, chat, message
+from tests.e2e.test_door import HURRY
 
 SECRET = "hush-hush-hush-hush"
 FOREIGN = "some-words-here.trycloudflare.com"
-MEGABYTE = 1 << 20
+KNOWS = {"x-api-key": SECRET}
+MOST = 40
+FEW_CONNECTIONS = f"from addon.replay_layer import connections\nconnections.MOST = {MOST}\n"
 
 
 @pytest.fixture
@@ -160,3 +166,109 @@ def test_a_line_between_chunks_without_an_end_is_not_kept(line: bytes, proxy: Pr
     with raw.connected(proxy) as client:
         client.sendall(head + line + b"y" * 60_000)
         assert raw.status_of(raw.read_all(client)) == 400
+
+
+# ---- shares of connections
+
+
+@pytest.fixture
+def small(start_proxy: StartProxy, tmp_path: Path) -> Proxy:
+    """It has forty connections."""
+    script = tmp_path / "few.py"
+    script.write_text(FEW_CONNECTIONS)
+    first = ["-s", str(script)]
+    return start_proxy(launch=False, first=first, mode=OWN_PORT, PROXY_SECRET_KEY=SECRET)
+
+
+@pytest.fixture
+def opened(small: Proxy) -> Iterator[Callable[[bytes], socket.socket]]:
+    """Opens connections that send some bytes, and then nothing."""
+    with ExitStack() as stack:
+
+        def open_one(data: bytes) -> socket.socket:
+            client = stack.enter_context(raw.connected(small))
+            client.sendall(data)
+            return client
+
+        yield open_one
+
+
+SLOW_BODY = raw.head("POST", "/dashboard/login", "Content-Length: 1000", host=FOREIGN) + b"x"
+SLOW_REFUSED = raw.head("POST", "/v1/messages", "Content-Length: 1000", host=FOREIGN) + b"x"
+
+
+@pytest.mark.parametrize("data", [b"", b"GET / HT", SLOW_BODY, SLOW_REFUSED])
+def test_strangers_can_not_take_the_owners_connections(
+    data: bytes, small: Proxy, opened: Callable[[bytes], socket.socket], fake: FakeAnthropic
+) -> None:
+    """Neither one that he has, nor a new one, here or through a tunnel."""
+    through = {"host": FOREIGN, "cf-connecting-ip": "8.8.8.8"}
+    with raw.connected(small) as own:
+        own.sendall(raw.post(chat()))
+        assert raw.read_response(own)[0] == 200
+        strangers = [opened(data) for _ in range(3 * MOST)]
+        assert raw.read_all(strangers[2 * MOST - 1]) == b"", "closed for the last of them"
+        for headers in ({}, through | KNOWS):
+            response = small.post("/v1/messages", message(), headers=headers, timeout=5)
+            assert response.status_code == 200
+        own.sendall(raw.post(chat()))
+        assert raw.read_response(own)[0] == 200
+    assert small.output.count("unknown callers are closed") == 1
+
+
+def test_beyond_all_connections_of_the_owner_further_ones_are_closed(
+    small: Proxy, opened: Callable[[bytes], socket.socket], fake: FakeAnthropic
+) -> None:
+    own = [opened(raw.head("GET", "/v1/models")) for _ in range(MOST)]
+    for client in own:
+        assert raw.read_response(client)[0] == 200
+    assert raw.read_all(opened(b"")) == b""
+    own[0].close()
+    assert fake.wait_until(lambda: raw.read_all(opened(CLOSING)).startswith(b"HTTP/1.1 200"))
+
+
+CLOSING = raw.head("GET", "/health", "Connection: close")
+
+
+def test_a_new_request_is_not_measured_by_the_time_of_the_last(
+    fake: FakeAnthropic, start_proxy: StartProxy
+) -> None:
+    proxy = start_proxy(launch=False, first=HURRY, mode=OWN_PORT)
+    request = raw.post(chat())
+    with raw.connected(proxy) as client:
+        for pause in (0.7 * BODY_SECONDS, 0.0):
+            client.sendall(request[:-20])
+            time.sleep(0.4 * BODY_SECONDS)
+            client.sendall(request[-20:])
+            assert raw.read_response(client)[0] == 200
+            time.sleep(pause - 0.4 * BODY_SECONDS if pause else 0)
+
+
+# ---- noise
+
+
+def test_wrong_secrets_are_counted_once_wherever_they_are_tried(proxy: Proxy) -> None:
+    through = {"host": FOREIGN, "cf-connecting-ip": "8.8.8.8"}
+    tried = [
+        proxy.get("/v1/models", headers=through | {"x-api-key": f"guess{n}"}) for n in range(5)
+    ]
+    tried += [
+        proxy.post("/dashboard/login", {"secret": f"guess{n}"}, headers=through) for n in range(7)
+    ]
+    assert [response.status_code for response in tried] == [401] * 10 + [429] * 2
+    right = {"secret": SECRET}
+    assert proxy.post("/dashboard/login", right, headers=through).status_code == 204
+
+
+def test_strangers_get_a_line_a_minute(proxy: Proxy) -> None:
+    through = {"host": FOREIGN, "cf-connecting-ip": "8.8.8.8"}
+    lines = proxy.output.count("\n")
+    for number in range(30):
+        proxy.get(f"/{number}", headers=through)
+        proxy.get("/v1/models", headers=through | {"x-api-key": f"guess{number}"})
+        proxy.post("/dashboard/login", {"secret": f"guess{number}"}, headers=through)
+        proxy.post("/dashboard/login", content=b"{", headers=through)
+        proxy.post("/v1/messages", message(), headers={"origin": f"https://evil{number}.example"})
+    assert proxy.output.count("\n") - lines <= 2, "one of those rejected, one of the guesses"
+    proxy.get("/no-such-path")  # the owner's own
+    assert "/no-such-path" in proxy.output
