@@ -45,7 +45,7 @@ NOTES: dict[str, str] = {
     "n": "1",
     "modalities": '`["text"]`',
     "background": "`false`",
-    "generate": "`true`",
+    "generate": "`true`; `false` only by [WebSocket](#responses-api)",
     "inference_geo mcp_servers": "As they are, `mcp_servers` with the beta that it needs",
     "metadata": "`metadata.user_id` is read like `user`",
     "store": "At `/v1/responses` [it counts](#responses-api)",

@@ -46,7 +46,7 @@ class AccessControl:
         exchange.caller = _caller(visitor, self.settings)
         if not exchange.who.name and (name := visitor.name(self.settings.secret)):
             exchange.who = replace(exchange.who, name=name)
-        route = find(visitor.method, visitor.path)
+        route = find(visitor.method, visitor.path, websocket=visitor.websocket)
         if route is not None and visitor.path != "/":
             exchange.client.dialect = route.dialect
         origin = visitor.headers.get("origin")

@@ -39,7 +39,7 @@ from addon.translation.from_anthropic.response_fields import response_fields
 from addon.translation.to_anthropic.conversion_cache import ConversionCache
 from addon.translation.to_anthropic.native import is_readable, native_translation
 from addon.translation.to_anthropic.request import translate_chat, translate_responses
-from addon.translation.types import RequestOptions, Translation
+from addon.translation.types import Reply, RequestOptions, Translation
 
 _NAME = re.compile(rb"[A-Za-z0-9-]{1,128}")
 _VALUE = re.compile(rb"[ -~]{1,8192}")
@@ -62,6 +62,16 @@ CLAUDE_LACKS = {
     EMBEDDINGS: "Claude makes no embeddings; name a model of OpenAI's, with OPENAI_API_KEY set.",
 }
 """Endpoints that only pass requests on."""
+NO_INPUT = "-"
+"""Stands for the input of a request that only warms up; it is not sent."""
+EMPTY_STREAM = b"".join(
+    (
+        b'data: {"type":"message_start","message":{"id":"msg_%b","content":[],"usage":{}}}\n\n',
+        b'data: {"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{}}\n\n',
+        b'data: {"type":"message_stop"}\n\n',
+    )
+)
+"""A response of Anthropic's with nothing in it."""
 VERIFY_SYSTEM = "You are a test assistant."
 """The system prompt of Cursor's Verify button, which may name any model of its list, `gpt-…` included."""
 
@@ -114,11 +124,16 @@ class Translate:
             return
         await self.models.look_up(choice.id)
         model = self.models.catalogue.get(choice.id)
-        resolved = self.resolved(exchange, body, len(raw))
-        translation = self.translate(resolved.body, model, asked, exchange.dialect, choice)
+        warms_up = exchange.client.websocket and body.get("generate") is False
+        resolved = self.resolved(exchange, body, len(raw), flow.client_conn.id)
+        given = _without_warm_up(resolved.body) if warms_up else resolved.body
+        translation = self.translate(given, model, asked, exchange.dialect, choice)
         if exchange.dialect == "responses":
             told = {"previous_response_id": resolved.parent, "store": resolved.store}
             translation.reply = replace(translation.reply, echo=translation.reply.echo | told)
+        if warms_up:
+            self.warm_up(flow, exchange, translation)
+            return
         exchange.ignored = translation.ignored
         exchange.notes += translation.notes
         exchange.claude = _claude_request(asked, choice, model, translation)
@@ -134,23 +149,39 @@ class Translate:
             request = exchange.claude.request
             exchange.claude.request = {name: request[name] for name in COUNTED if name in request}
 
-    def resolved(self, exchange: Exchange, body: JsonObject, size: int) -> ResolvedRequest:
-        """The request with what it refers to; its response will be kept, if it is to be. `size`: bytes of `body`."""
+    def resolved(
+        self, exchange: Exchange, body: JsonObject, size: int, connection: str
+    ) -> ResolvedRequest:
+        """The request with what it refers to; its response will be kept, if it is to be: a WebSocket keeps for itself
+        what is not to be stored. `size`: bytes of `body`. `connection`: the client's."""
         if exchange.dialect != "responses":
             return ResolvedRequest(body)
-        owner, resolved = exchange.principal, self.stored.resolve(exchange.principal, body)
+        socket = connection if exchange.client.websocket else ""
+        resolved = self.stored.resolve(exchange.principal, body, socket)
         if size > ROOM:
             resolved = replace(resolved, store=False)
+        owner = exchange.principal if resolved.store else socket
+        exchange.parent = resolved.parent
 
         def complete(response: JsonObject) -> JsonObject:
             if response["status"] == "completed":
                 response = {**response, "completed_at": int(time.time())}
-            if resolved.store:
+            if owner:
                 self.stored.keep(owner, resolved, response)
             return response
 
         exchange.complete = complete
         return resolved
+
+    def warm_up(self, flow: http.HTTPFlow, exchange: Exchange, translation: Translation) -> None:
+        """The response to `generate: false`: a client may go on from it. Nobody is asked for it."""
+        reply, complete = (
+            _telling(translation.reply, translation.request),
+            exchange.complete or dict,
+        )
+        renderer = renderer_for("responses", reply, int(exchange.arrived), complete=complete)
+        body = StreamedAnswer(renderer).feed(EMPTY_STREAM % exchange.id.encode())
+        flow.response = http.Response.make(200, body, dict(EVENT_STREAM_HEADERS))
 
     def meant(self, asked: str) -> str:
         """The name behind the user's own one."""
@@ -208,10 +239,10 @@ class Translate:
             if claude is not None and exchange.dialect == "responses":
                 return InputTokensAnswer(exchange.client.error_event)
             return PassthroughAnswer(streams, exchange.client.error_event)
-        created, reply, dialect = int(exchange.arrived), claude.reply, exchange.dialect
-        complete = exchange.complete or dict
+        created, dialect = int(exchange.arrived), exchange.dialect
+        reply, complete = claude.reply, exchange.complete or dict
         if dialect == "responses":
-            reply = replace(reply, echo=response_fields(reply.echo, exchange.attempts[-1].request))
+            reply = _telling(reply, exchange.attempts[-1].request)
         paused = exchange.paused if isinstance(exchange.paused, StreamedAnswer) else None
         renderer = (
             paused.renderer if paused else renderer_for(dialect, reply, created, complete=complete)
@@ -242,6 +273,16 @@ class Translate:
         if change := exchange.attempts[-1].thinking_change:
             passed.append(("x-ccproxy-thinking", change))
         return passed + list({**exchange.source_headers(), **(exchange.client.cors or {})}.items())
+
+
+def _telling(reply: Reply, request: JsonObject) -> Reply:
+    """For a Responses object, which tells what was sent."""
+    return replace(reply, echo=response_fields(reply.echo, request))
+
+
+def _without_warm_up(body: JsonObject) -> JsonObject:
+    """A request that only warms up is translated for the fields of its response. It needs no input."""
+    return {**body, "generate": True, "input": body.get("input") or NO_INPUT}
 
 
 def _keep_native(

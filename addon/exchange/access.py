@@ -110,6 +110,12 @@ class Visitor:
         return bool(self.host) and (self.host in LOOPBACK_NAMES or self.host == self.at)
 
     @property
+    def websocket(self) -> bool:
+        """Whether it asks for a WebSocket (RFC 6455 4.2.1)."""
+        asked = self.headers.get("upgrade", "").lower().split(",")
+        return "websocket" in (protocol.strip() for protocol in asked)
+
+    @property
     def from_browser(self) -> bool:
         return "origin" in self.headers or "sec-fetch-site" in self.headers
 

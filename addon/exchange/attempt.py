@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+from mitmproxy import http
 
 from addon.core.errors import CCProxyError
 from addon.core.types import JsonObject, Phase
 from addon.exchange.answer import AnswerStream
+from addon.exchange.http_messages import encoded, without_unknown_values
 
 if TYPE_CHECKING:
     from addon.claude.thinking_store import ThinkingTicket
@@ -57,6 +60,17 @@ class Attempt:
     @property
     def paid(self) -> bool:
         return self.source == "api_key"
+
+    def show_on(self, request: http.Request) -> None:
+        """Make the flow's request the one that is sent, but for the credential and what else a query may hide."""
+        data: Any = request.data
+        shown = without_unknown_values(self.path)
+        data.scheme, data.host, data.port = self.scheme.encode(), self.host, self.port
+        data.authority, data.path, data.http_version = b"", encoded(shown), b"HTTP/1.1"
+        headers = [(encoded(name), encoded(value)) for name, value in self.headers]
+        data.headers = http.Headers(headers)
+        data.content, data.trailers = self.body, None
+        request.headers["content-length"] = str(len(self.body))
 
 
 @dataclass(slots=True, kw_only=True)

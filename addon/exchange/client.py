@@ -40,6 +40,8 @@ class Client:
     streaming: bool = False
     cors: dict[str, str] | None = None
     """CORS headers for a browser whose origin is allowed."""
+    websocket: bool = False
+    """It asked in a message of a WebSocket."""
     claude_code: bool = False
     """It acts on what its gateway says was rejected."""
 

@@ -23,6 +23,11 @@ def lowered(headers: http.Headers) -> dict[str, str]:
     return found
 
 
+def encoded(text: str) -> bytes:
+    """A client's path and headers may hold anything."""
+    return text.encode("utf-8", "surrogateescape")
+
+
 PLAIN_PARAMETERS = frozenset({"api-version", "beta", "by", "limit", "order", "period", "stream"})
 """What clients may ask for in a query here, or by habit do."""
 _PLAIN_VALUE = re.compile("[a-z0-9-]{0,20}")

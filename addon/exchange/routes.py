@@ -40,6 +40,7 @@ CHAT = Route("chat", "model", "chat")
 RESPONSES = Route("responses", "model", "responses")
 MESSAGES = Route("messages", "model", "messages")
 COUNT_TOKENS = Route("count_tokens", "count_tokens", "messages")
+RESPONSES_SOCKET = Route("responses_socket", "stored", "responses")
 COMPACT = Route("compact", "stored", "responses")
 COMPLETIONS = Route("completions", "model", "chat")
 EMBEDDINGS = Route("embeddings", "model", "chat")
@@ -85,6 +86,8 @@ ROUTES: dict[tuple[str, str], Route] = {
     ("GET", "/dashboard/events"): Route("dashboard_events", "control"),
 }
 
+SOCKETS = dict.fromkeys(_careless("/responses"), RESPONSES_SOCKET)
+"""By path: where a GET may become a WebSocket."""
 CONTEXT = Route("context", "control")
 """`/context/<id>`: what a summary replaced."""
 EXPLAINED = Route("explained", "control")
@@ -118,9 +121,11 @@ def _bare(path: str) -> str:
     return single_slashes(path).partition("?")[0]
 
 
-def find(method: str, path: str) -> Route | None:
-    """The route of a request; `path` is raw, its query is ignored."""
+def find(method: str, path: str, *, websocket: bool = False) -> Route | None:
+    """The route of a request; `path` is raw, its query is ignored. `websocket`: it asks for a WebSocket."""
     bare = _bare(path)
+    if websocket and method == "GET" and (socket := SOCKETS.get(bare)):
+        return socket
     if method == "OPTIONS" and bare.startswith("/"):
         return PREFLIGHT
     if method == "HEAD":  # the client's connection leaves the body out

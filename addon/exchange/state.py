@@ -86,6 +86,8 @@ class Exchange:
     doing: str = ""
     """What takes its time now, for people; "" when nothing does."""
 
+    parent: str | None = None
+    """The response that this request goes on from."""
     complete: Callable[[JsonObject], JsonObject] | None = field(default=None, repr=False)
     """Called once with a complete Responses object; returns it as the client gets it."""
 

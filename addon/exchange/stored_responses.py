@@ -82,8 +82,11 @@ class StoredResponses:
     def __len__(self) -> int:
         return len(self._stored)
 
-    def resolve(self, owner: str, body: JsonObject) -> ResolvedRequest:
-        """`body` is not changed. Raises NotFound for what is not kept, BadRequest and TooLarge."""
+    def resolve(self, owner: str, body: JsonObject, connection: str = "") -> ResolvedRequest:
+        """`body` is not changed. `connection`: the WebSocket that it came by, which owns responses, too.
+
+        Raises NotFound for what is not kept, BadRequest and TooLarge.
+        """
         parent, store = body.get("previous_response_id"), body.get("store")
         if not isinstance(parent, str | None):
             raise BadRequest("expected a string", param="previous_response_id")
@@ -91,7 +94,7 @@ class StoredResponses:
             raise BadRequest("expected true or false", param="store")
         items = _items(body.get("input"))
         rest = {name: value for name, value in body.items() if name not in _READ_HERE}
-        reader = _Reader(self, owner)
+        reader = _Reader(self, (owner, connection))
         if parent or any(map(is_reference, items)):
             earlier = reader.conversation(parent) if parent else []
             new = [reader.followed(item, f"input[{index}].id") for index, item in enumerate(items)]
@@ -112,27 +115,37 @@ class StoredResponses:
 
     def response(self, owner: str, response_id: str) -> JsonObject:
         """The response object as its client got it. Raises NotFound."""
-        found: JsonObject = loads(self._find(owner, response_id, "response_id").response)
+        found: JsonObject = loads(self._find((owner,), response_id, "response_id").response)
         return found
 
     def input_items(self, owner: str, response_id: str) -> list[JsonObject]:
         """All that the response answered, oldest first, each item with an id. Raises NotFound."""
-        reader = _Reader(self, owner)
-        stored = self._find(owner, response_id, "response_id")
+        reader = _Reader(self, (owner,))
+        stored = self._find((owner,), response_id, "response_id")
         earlier = reader.conversation(stored.parent) if stored.parent else []
         followed = [reader.followed(item, "input") for item in reader.own_items(response_id)]
         return [item for item in (*earlier, *followed) if isinstance(item, dict)]
 
     def delete(self, owner: str, response_id: str) -> None:
         """Raises NotFound."""
-        self._find(owner, response_id, "response_id")
+        self._find((owner,), response_id, "response_id")
         self._drop(response_id)
 
-    def _find(self, owner: str, response_id: str, param: str) -> _Stored:
+    def evict(self, owner: str, response_id: str) -> None:
+        stored = self._stored.get(response_id)
+        if stored is not None and stored.owner == owner:
+            self._drop(response_id)
+
+    def forget(self, owner: str) -> None:
+        """Drop all that the owner has stored."""
+        for response_id in [i for i, stored in self._stored.items() if stored.owner == owner]:
+            self._drop(response_id)
+
+    def _find(self, owners: tuple[str, ...], response_id: str, param: str) -> _Stored:
         while self._stored and self._is_over(next(iter(self._stored.values()))):
             self._drop(next(iter(self._stored)))
         stored = self._stored.get(response_id)
-        if stored is None or stored.owner != owner:
+        if stored is None or stored.owner not in owners:
             raise NotFound(
                 f"The response {response_id[:100]} is not stored, or has expired; send the whole input.",
                 param=param,
@@ -163,7 +176,7 @@ class _Reader:
     """Reads what one request refers to: each response once, and no more than a body may hold."""
 
     store: StoredResponses
-    owner: str
+    owners: tuple[str, ...]
     read: int = 0
     _parsed: dict[str, _Parsed] = field(default_factory=dict)
 
@@ -172,7 +185,7 @@ class _Reader:
         turns = []
         next_id: str | None = response_id
         while next_id:
-            stored = self.store._find(self.owner, next_id, "previous_response_id")
+            stored = self.store._find(self.owners, next_id, "previous_response_id")
             parsed = self._response(next_id)
             self._count(stored.size)
             followed = [self.followed(item, "previous_response_id") for item in parsed.items]
@@ -215,7 +228,7 @@ class _Reader:
 
     def _response(self, response_id: str) -> _Parsed:
         if response_id not in self._parsed:
-            stored = self.store._find(self.owner, response_id, "previous_response_id")
+            stored = self.store._find(self.owners, response_id, "previous_response_id")
             items = list(_with_ids(loads(stored.items), response_id.removeprefix("resp_")))
             output = loads(stored.response)["output"]
             self._parsed[response_id] = _Parsed(items, output, _by_id(items), _by_id(output))

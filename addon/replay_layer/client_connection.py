@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from mitmproxy import http
 from mitmproxy.net.http import http1
 from mitmproxy.proxy import commands, events
@@ -13,6 +15,7 @@ from mitmproxy.proxy.layers.http._events import (
     RequestHeaders,
     RequestProtocolError,
     ResponseData,
+    ResponseEndOfMessage,
     ResponseHeaders,
     ResponseProtocolError,
 )
@@ -22,6 +25,7 @@ from addon.core.errors import CCProxyError
 from addon.exchange.client import plain_error
 from addon.exchange.http_messages import copy_head
 from addon.replay_layer.events import Steps
+from addon.replay_layer.websocket import ResponsesSocket
 
 MAX_HEAD = 64 * 1024
 """Bytes of request line and headers; mitmproxy itself has no limit."""
@@ -43,8 +47,11 @@ class ClientConnection(Http1Server):
     """mitmproxy sends its own errors as HTML, with its version; here they are JSON in the client's dialect. And it
     waits for ever for a request that comes in drop by drop; here that has a deadline."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, clock: Callable[[], float]) -> None:
         super().__init__(context)
+        self.clock = clock
+        self.socket: ResponsesSocket | None = None
+        """What it has become, if the client has asked for a WebSocket."""
         self.received = 0
         self.mark = 0
         """`received` when the timer was set."""
@@ -55,6 +62,9 @@ class ClientConnection(Http1Server):
         """The response's body is sent in chunks."""
 
     def _handle_event(self, event: events.Event) -> Steps[None]:
+        if self.socket is not None:
+            yield from self.socket.handle_event(event)
+            return
         if isinstance(event, ResponseData):
             if event.data and not self.head_only:  # an empty chunk would be the last one
                 yield self.framed(event.data)
@@ -117,12 +127,22 @@ class ClientConnection(Http1Server):
 
     def bail_out(self, error: CCProxyError) -> Steps[None]:
         """Close the connection, with an error response if no response has begun."""
+        if self.socket is not None:
+            yield from self.socket.bail_out()
+            return
         if self.state == self.done:
             return
         if self.request and not self.response:
             yield commands.SendData(self.conn, self.error(error.status, error.message))
         self.state = self.done
         yield commands.CloseConnection(self.conn)
+
+    def close(self) -> Steps[None]:
+        """After a response that ends the connection."""
+        if self.socket is not None:
+            yield from self.socket.bail_out()
+        else:
+            yield commands.CloseConnection(self.conn)
 
     def send(self, event: HttpEvent) -> Steps[None]:
         if isinstance(event, ResponseProtocolError) and not self.response:
@@ -136,9 +156,22 @@ class ClientConnection(Http1Server):
             self.fit(event.response)
             encoding = event.response.headers.get("transfer-encoding", "")
             self.chunked = "chunked" in encoding.lower()
+        if isinstance(event, ResponseEndOfMessage) and self.switches_protocols:
+            yield from self.become_socket()
+            return
         yield from super().send(event)
         if self.response and self.response.status_code == 100:
             self.response = None  # the final response is still to come, and may be an error of ours
+
+    @property
+    def switches_protocols(self) -> bool:
+        return self.response is not None and self.response.status_code == 101
+
+    def become_socket(self) -> Steps[None]:
+        assert self.request
+        client = self.context.client
+        self.socket = ResponsesSocket(client, self.request, self.stream_id + 2, self.clock)
+        yield from self.socket.open(bytes(self.buf.maybe_extract_at_most(len(self.buf)) or b""))
 
     def framed(self, data: bytes) -> commands.SendData:
         """A piece of the body, framed as the head says. mitmproxy would parse the head again for each piece."""

@@ -70,5 +70,12 @@ class StreamOwner(Protocol):
     def abandon(self, connection: Connection) -> Steps[None]:
         """Close an upstream connection and ignore what still comes from it."""
 
-    def abort_connecting(self) -> Steps[None]:
-        """Give up the connections that are not established yet; whoever waits for one gets an error."""
+    def abort_connecting(self, stream: layer.Layer) -> Steps[None]:
+        """Give up the connection that `stream` waits for; it gets an error."""
+
+    def close_client(self) -> Steps[None]:
+        """Close the client's connection, after all that was written."""
+
+    @property
+    def by_websocket(self) -> bool:
+        """Whether the client's connection is a WebSocket."""

@@ -17,6 +17,7 @@ from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layers import modes
 from mitmproxy.proxy.layers.http import (
     GetHttpConnection,
+    GetHttpConnectionCompleted,
     HttpLayer,
     HTTPMode,
     HttpStream,
@@ -54,7 +55,7 @@ class ReplayLayer(HttpLayer):
         self.exchanges = exchanges
         self.timing = timing
         self.clock = clock
-        self.client_connection = ClientConnection(context.fork())
+        self.client_connection = ClientConnection(context.fork(), clock)
         self.served: WeakSet[Connection] = WeakSet()
         """Upstream connections that have served a request: a failure on one may only mean that it was stale."""
         self.wakeup: LayerWakeup | None = None
@@ -133,17 +134,40 @@ class ReplayLayer(HttpLayer):
             dead = isinstance(connection, Server) and (connection.error or not connection.connected)
             if dead and connection not in self.waiting_for_establishment:
                 del self.connections[connection]
-        yield from super().get_connection(event, reuse=reuse)
+        stream = self.command_sources[event]
+        for connection in self.free_connections(stream):
+            if event.connection_spec_matches(connection):
+                del self.command_sources[event]
+                completed = GetHttpConnectionCompleted(event, (connection, None))
+                yield from self.event_to_child(stream, completed)
+                return
+        yield from super().get_connection(event, reuse=False)
+
+    def free_connections(self, stream: layer.Layer) -> list[Connection]:
+        """Connections that can serve a request now. The base class would give one to two streams at once: it knows
+        clients with several requests at a time by HTTP/2 only."""
+        busy = {other.context.server for other in self.streams.values() if other is not stream}
+        unready = busy | self.waiting_for_establishment.keys()
+        return [c for c in self.connections if c.connected and c not in unready]
+
+    def close_client(self) -> Steps[None]:
+        yield from self.client_connection.close()
+
+    @property
+    def by_websocket(self) -> bool:
+        return self.client_connection.socket is not None
 
     def abandon(self, connection: Connection) -> Steps[None]:
         if isinstance(connection, Server) and connection in self.connections:
             del self.connections[connection]
             yield commands.CloseConnection(connection)
 
-    def abort_connecting(self) -> Steps[None]:
-        """Give up connections that are not established yet. The waiting stream gets its error now: mitmproxy can lose
+    def abort_connecting(self, stream: layer.Layer) -> Steps[None]:
+        """Give up the connection that `stream` waits for. The waiting stream gets its error now: mitmproxy can lose
         the event that says how connecting went (`ConnectionHandler.server_event`, cancelled while it waits)."""
-        for connection in list(self.waiting_for_establishment):
+        for connection, waiting in list(self.waiting_for_establishment.items()):
+            if all(self.command_sources.get(command) is not stream for command in waiting):
+                continue
             yield from self.abandon(connection)
             yield from self.register_connection(RegisterHttpConnection(connection, "too slow"))
 

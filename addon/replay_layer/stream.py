@@ -75,6 +75,7 @@ Why each override of mitmproxy exists
     make_server_connection           sends nothing without an approval; puts the credential on a copy
     start_response_stream            the base class would send the head at once; we hold it until there is content
     send_response                    the base class would pass upstream's errors on; they are attempts that failed
+    flow_done                        the base class would close the connection after a 101, which begins a WebSocket
     handle_protocol_error            a failed connection ends the attempt, not the stream
 """
 
@@ -85,7 +86,6 @@ import time
 from collections.abc import Mapping
 from enum import Enum, auto
 from math import inf
-from typing import Any
 
 from mitmproxy import http
 from mitmproxy.flow import Error
@@ -112,7 +112,7 @@ from addon.core.errors import BadGateway, CCProxyError, TooLarge
 from addon.core.types import Phase
 from addon.exchange.answer import AnswerStream
 from addon.exchange.attempt import Attempt, Failure
-from addon.exchange.http_messages import copy_head, lowered, without_unknown_values
+from addon.exchange.http_messages import copy_head, encoded, lowered
 from addon.exchange.state import Exchange, LocalStream
 from addon.replay_layer.deadlines import StreamTimers
 from addon.replay_layer.errors import (
@@ -279,7 +279,7 @@ class ReplayStream(HttpStream):
         yield SendHttp(ResponseHeaders(self.stream_id, response, end_stream=False), client)
         yield SendHttp(ResponseData(self.stream_id, response.raw_content or b""), client)
         yield DropStream(self.stream_id)
-        yield commands.CloseConnection(client)
+        yield from self.owner.close_client()
 
     def state_consume_request_body(self, event: events.Event) -> Steps[None]:
         if isinstance(event, RequestData):
@@ -297,6 +297,7 @@ class ReplayStream(HttpStream):
     def check_invalid(self, request: bool) -> Steps[bool]:
         if request:  # the first thing that the base class does with a new flow, before any hook
             self.exchange = self.owner.exchanges.begin(self.flow)
+            self.exchange.client.websocket = self.owner.by_websocket
             return (yield from self.ended_if(super().check_invalid(True)))
         assert self.flow.response
         try:
@@ -365,7 +366,7 @@ class ReplayStream(HttpStream):
             yield from self.fail(closing or self.exchange.error or unapproved())
             return False
         self.exchange.attempts.append(attempt)
-        _show(self.flow.request, attempt)
+        attempt.show_on(self.flow.request)
         self.enter(Stage.CONNECTING)
         connected = yield from super().make_server_connection()
         # The client may have left while the connection was made.
@@ -376,7 +377,7 @@ class ReplayStream(HttpStream):
     def send(self, attempt: Attempt) -> Steps[None]:
         request = copy_head(self.flow.request)
         request.headers[attempt.auth[0]] = attempt.auth[1]
-        request.data.path = _bytes(attempt.path)
+        request.data.path = encoded(attempt.path)
         server = self.context.server
         self.enter(Stage.AWAITING)
         self.server_state = self.state_wait_for_response_headers
@@ -622,6 +623,15 @@ class ReplayStream(HttpStream):
             self.response_body_buf.clear()
         yield from super().send_response(already_streamed)
 
+    def flow_done(self) -> Steps[None]:
+        assert self.flow.response
+        if self.flow.response.status_code != 101:
+            yield from super().flow_done()
+            return
+        self.flow.live = False
+        yield DropStream(self.stream_id)
+        yield SendHttp(ResponseEndOfMessage(self.stream_id), self.context.client)
+
     def fail_in_stream(self, error: CCProxyError) -> Steps[None]:
         yield from self.write_error(error)
         self.enter(Stage.ENDED)
@@ -659,7 +669,7 @@ class ReplayStream(HttpStream):
             yield hook
         yield SendHttp(ResponseEndOfMessage(self.stream_id), client)
         yield DropStream(self.stream_id)
-        yield commands.CloseConnection(client)
+        yield from self.owner.close_client()
 
     def cut_cycles(self) -> None:
         """The layer has dropped it. mitmproxy's layers refer to themselves by their state and their context, and would
@@ -705,7 +715,7 @@ class ReplayStream(HttpStream):
         if closing is not None and local is None and (self.hook or connecting):
             yield from self.give_up(closing)
         elif self.timers.connecting_too_long(now):
-            yield from self.owner.abort_connecting()
+            yield from self.owner.abort_connecting(self)
         elif closing is not None and self.stage in FROM_UPSTREAM:
             yield from self.cut(CLOSING)
         elif self.timers.upstream_silent_too_long(now) or self.lingers(now):
@@ -732,19 +742,3 @@ def _ignore(event: events.Event) -> Steps[None]:
 
 def _is_last(hook: commands.StartHook | None) -> bool:
     return isinstance(hook, HttpErrorHook | HttpResponseHook)
-
-
-def _show(request: http.Request, attempt: Attempt) -> None:
-    """Make the flow's request the one that is sent, but for the credential and what else a query may hide."""
-    data: Any = request.data
-    shown = without_unknown_values(attempt.path)
-    data.scheme, data.host, data.port = attempt.scheme.encode(), attempt.host, attempt.port
-    data.authority, data.path, data.http_version = b"", _bytes(shown), b"HTTP/1.1"
-    data.headers = http.Headers([(_bytes(name), _bytes(value)) for name, value in attempt.headers])
-    data.content, data.trailers = attempt.body, None
-    request.headers["content-length"] = str(len(attempt.body))
-
-
-def _bytes(text: str) -> bytes:
-    """A client's path and headers may hold anything."""
-    return text.encode("utf-8", "surrogateescape")

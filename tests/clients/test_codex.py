@@ -79,6 +79,7 @@ name = "ccproxy"
 base_url = "{url}/v1"
 wire_api = "responses"
 """
+BY_WEBSOCKET = ("-c", "model_providers.ccproxy.supports_websockets=true")
 WITH_SECRET = ("-c", 'model_providers.ccproxy.env_key="CCPROXY_SECRET"')
 OPTIONS = ("--json", "--skip-git-repo-check", "--dangerously-bypass-approvals-and-sandbox")
 
@@ -261,3 +262,18 @@ def test_the_secret_and_an_effort_are_configured_as_the_documents_say(agent: Cod
         assert said(agent.work(guarded, CLAUDE, "Hello", *more, secret=secret)) == "Done."
     (asked,) = accepted(fake)
     assert asked.json["output_config"] == {"effort": "high"}
+
+
+def test_by_websocket_a_turn_goes_on_from_the_last_response(agent: Codex, world: World) -> None:
+    first = (thinking("The file first."), tool_use("exec_command", SHELL))
+    world.fake.script([say(*first), say("Done.")])
+
+    events = agent.work(world.proxy, CLAUDE, "Greet the world", *BY_WEBSOCKET)
+
+    assert said(events) == "Done."
+    assert agent.file == "hello\nand world\n"
+    _, answered = accepted(world.fake)
+    assert without_signature(assistant(answered)[0]) == without_signature(list(first))
+    assert "and world" in results(answered)[0]
+    told = world.proxy.get("/analytics/requests").json()["requests"]
+    assert "local" in [record["source"] for record in told[:3]], "Codex warms up, by WebSocket only"

@@ -157,4 +157,5 @@ def test_a_wrong_method_is_a_405_with_the_right_ones(world: World) -> None:
     assert (response.status_code, response.headers["allow"]) == (405, "POST, OPTIONS")
     assert response.json()["error"]["code"] == "method_not_allowed"
     upgrade = {"connection": "upgrade", "upgrade": "websocket"}
-    assert world.proxy.get("/v1/responses", headers=upgrade).status_code == 404
+    assert world.proxy.get("/v1/chat/completions", headers=upgrade).status_code == 404
+    assert world.proxy.get("/v1/responses").status_code == 405

@@ -234,3 +234,19 @@ def test_no_id_is_more_than_not_found(item_id: str, stored: StoredResponses) -> 
         stored.resolve(ME, {"input": [reference(item_id)]})
     assert lost.value.status == 404
     assert len(lost.value.message) < 300
+
+
+def test_a_connection_keeps_for_itself_what_is_not_stored(stored: StoredResponses) -> None:
+    mine = stored.resolve(ME, {"input": "a", "store": False}, "socket")
+    stored.keep("socket", mine, {"id": "resp_1", "output": [said("1")]})
+    going_on = {"input": "b", "previous_response_id": "resp_1"}
+    assert texts(stored.resolve(ME, going_on, "socket").body["input"]) == ["a", "yes", "b"]
+    for owners in ((ME,), (ME, "another"), (SOMEBODY,)):
+        with pytest.raises(NotFound):
+            stored.resolve(owners[0], going_on, *owners[1:])
+    with pytest.raises(NotFound):
+        stored.response(ME, "resp_1")
+    stored.evict("another", "resp_1")
+    assert len(stored) == 1
+    stored.forget("socket")
+    assert (len(stored), stored.held) == (0, 0)

@@ -95,6 +95,8 @@ class Script:
     """So many more attempts are approved for a request that failed."""
     approvals: int = 0
     refuse: CCProxyError | None = None
+    bodies: list[bytes] = field(default_factory=list)
+    """Of the requests that are served upstream."""
     endings: list[tuple[http.HTTPFlow, str]] = field(default_factory=list)
 
     def run(self, hook: commands.StartHook) -> None:
@@ -117,6 +119,10 @@ class Script:
 
     def on_request(self, flow: http.HTTPFlow, exchange: Exchange) -> None:
         exchange.client.streaming = self.streaming
+        if flow.request.method == "GET":
+            flow.response = http.Response.make(101)
+            return
+        self.bodies.append(flow.request.raw_content or b"")
         if self.refuse:
             exchange.refuse(flow, self.refuse)
         elif self.approve:
