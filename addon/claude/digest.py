@@ -1,6 +1,7 @@
 """Computes digests of the parts of a request that are equal if Anthropic treats the parts as the same prompt.
 
-`cache_control` is ignored, a string equals a single text block, and the order of keys doesn't matter.
+`cache_control` is ignored, a string equals a single text block (also in a tool result), and the order of keys doesn't
+matter.
 """
 
 from __future__ import annotations
@@ -83,11 +84,21 @@ def _block(block: Any) -> bytes:
         match block.get("type"):
             case "text" if fields == 2 and isinstance(text := block.get("text"), str):
                 return _text(text)
-            case "tool_result" if isinstance(text := block.get("content"), str):
+            case "tool_result" if (text := _plain_text(block.get("content"))) is not None:
                 ident, failed = block.get("tool_use_id"), block.get("is_error", False)
                 if isinstance(ident, str) and fields == 3 + ("is_error" in block):
                     return b"\x02%b%d" % (_text(ident), bool(failed)) + _text(text)
     return b"\x01" + canonical(_without_mark(block))
+
+
+def _plain_text(content: Any) -> str | None:
+    """The text of a result that is a string or a single text block, which are the same to Anthropic: mini-swe-agent
+    sends a result in the one form first and in the other later."""
+    if isinstance(content, list) and len(content) == 1 and isinstance(content[0], dict):
+        only = content[0]
+        if only.get("type") == "text" and len(only) == 2 + ("cache_control" in only):
+            content = only.get("text")
+    return content if isinstance(content, str) else None
 
 
 def _text(text: str) -> bytes:

@@ -37,7 +37,12 @@ type Key = tuple[Scope, tuple[str, ...], bytes]
 
 def record_key(scope: Scope, seen: Visible, prefix: bytes) -> Key:
     """The key of a response: its tool ids, which are unique, or its text and prefix."""
-    return (scope, seen.tool_ids, b"" if seen.tool_ids else prefix + seen.digest)
+    return (scope, seen.tool_ids, b"") if seen.tool_ids else place_key(scope, seen, prefix)
+
+
+def place_key(scope: Scope, seen: Visible, prefix: bytes) -> Key:
+    """The key of a response whose tool ids the client has replaced by its own (agno): its text, calls and prefix."""
+    return (scope, (), prefix + seen.digest)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +62,8 @@ class Record:
     """One response of Claude."""
 
     key: Key
+    place: Key
+    """Its `place_key`."""
     conversation: ConversationKey
     serial: int
     """Grows with time."""
@@ -100,6 +107,7 @@ class Records:
         self._clock = clock
         self._limits = limits
         self._by_key: dict[Key, Record] = {}
+        self._by_place: dict[Key, Record] = {}
         self._groups: OrderedDict[ConversationKey, _Group] = OrderedDict()
         self.size = 0
 
@@ -108,6 +116,9 @@ class Records:
 
     def find(self, key: Key) -> Record | None:
         return self._by_key.get(key)
+
+    def find_by_place(self, place: Key) -> Record | None:
+        return self._by_place.get(place)
 
     def add(self, record: Record) -> None:
         """Adds `record`, replacing one with the same key, unless it is too big for a conversation."""
@@ -121,6 +132,7 @@ class Records:
             self._remove(next(iter(group.records.values())))
         self._groups[record.conversation] = group  # it may have been emptied
         group.records[record.key] = self._by_key[record.key] = record
+        self._by_place[record.place] = record
         group.size += record.size
         self.size += record.size
         self.touch([record])
@@ -153,6 +165,8 @@ class Records:
     def _remove(self, record: Record) -> None:
         group = self._groups[record.conversation]
         del group.records[record.key], self._by_key[record.key]
+        if self._by_place.get(record.place) is record:
+            del self._by_place[record.place]
         group.size -= record.size
         self.size -= record.size
         if not group.records:

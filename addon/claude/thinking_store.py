@@ -8,6 +8,9 @@ The store keeps the complete content of each response, in memory only, and resto
 * never thinking that an earlier request has left out: the later responses were generated without it;
 * on models with preserved thinking, only after an unchanged prefix (system, tools, earlier messages).
 
+Ids of tool calls that a client has replaced by its own are put back too. Where a client sends thinking itself, only
+what stood between it is put back: OpenAI's APIs have no form for the blocks of tools that Anthropic runs.
+
 The third rule needs no record of past requests: a record knows the oldest thinking that its response was generated with
 (`since`), and serial numbers grow with time.
 """
@@ -20,7 +23,7 @@ from hashlib import blake2b
 from types import MappingProxyType
 from typing import NamedTuple
 
-from addon.claude.blocks import is_thinking
+from addon.claude.blocks import THINKING, is_thinking
 from addon.claude.digest import SIZE, head_digest, message_digest
 from addon.claude.model import Model
 from addon.claude.thinking_records import (
@@ -30,6 +33,7 @@ from addon.claude.thinking_records import (
     Scope,
     StoreLimits,
     keepable,
+    place_key,
     record_key,
     without_thinking,
 )
@@ -39,6 +43,7 @@ from addon.claude.turns import (
     in_tool_loop,
     loop_start,
     visible,
+    with_call_ids,
 )
 from addon.core.lru import Lru
 from addon.core.types import JsonObject
@@ -46,6 +51,8 @@ from addon.core.types import JsonObject
 TURNS_REMEMBERED = 10_000
 """How many turns the visible part is cached for: about 3 MB."""
 
+_SHOWN = ("text", "tool_use", *THINKING)
+"""Blocks that OpenAI's APIs have a form for."""
 _NONE_KNOWN: Mapping[int, bytes] = MappingProxyType({})
 
 
@@ -72,6 +79,18 @@ class _Turn(NamedTuple):
     position: int
     prefix: bytes
     record: Record | None
+
+
+class _Survey(NamedTuple):
+    """What is known of a request."""
+
+    turns: list[_Turn]
+    """Its assistant turns."""
+    prefix: bytes
+    """Digest of the whole request. The digest of a turn with a record is that of its recorded content, which is what
+    is sent."""
+    messages: list[JsonObject]
+    """With the ids of tool calls as Claude wrote them."""
 
 
 class ThinkingStore:
@@ -116,6 +135,7 @@ class ThinkingStore:
         kept, bare, size = keepable(content)
         record = Record(
             key=key,
+            place=place_key(scope, seen, prefix),
             conversation=ConversationKey(scope, message_digest(request["messages"][0])),
             serial=self._serial,
             since=since or self._serial,
@@ -139,11 +159,13 @@ class ThinkingStore:
 
         `known`: `message_digest`s that were computed before, by `id()` of the message, which must still exist."""
         self._records.expire()
-        messages = request.get("messages") or []
-        turns, prefix = self._survey(scope, request, known)
-        if any(has_thinking(messages[turn.position]) for turn in turns):
-            return Restored(request, position=Position(prefix, _carried_since(messages, turns)))
+        turns, prefix, messages = self._survey(scope, request, known)
+        if messages is not request.get("messages"):
+            request = {**request, "messages": messages}
         self._records.touch(turn.record for turn in turns if turn.record)
+        if any(has_thinking(messages[turn.position]) for turn in turns):
+            position = Position(prefix, _carried_since(messages, turns))
+            return Restored(_with_hidden_blocks(request, turns), position=position)
         run = _newest_run(turns, model) if _thinks(request, model) else []
         off = _demands_lost_blocks(request, turns, run)
         if off:
@@ -158,25 +180,30 @@ class ThinkingStore:
         )
 
     def _position(self, scope: Scope, request: JsonObject) -> Position:
-        turns, prefix = self._survey(scope, request)
-        return Position(prefix, _carried_since(request["messages"], turns))
+        turns, prefix, messages = self._survey(scope, request)
+        return Position(prefix, _carried_since(messages, turns))
 
     def _survey(
         self, scope: Scope, request: JsonObject, known: Mapping[int, bytes] = _NONE_KNOWN
-    ) -> tuple[list[_Turn], bytes]:
-        """The assistant turns with their prefixes and records, and the digest of the whole request. The digest of a
-        turn with a record is that of its recorded content, which is what is sent."""
+    ) -> _Survey:
         hasher = blake2b(head_digest(request), digest_size=SIZE)
         turns: list[_Turn] = []
-        for index, message in enumerate(request.get("messages") or []):
-            bare = None
+        messages: list[JsonObject] = request.get("messages") or []
+        ids: dict[str, str] = {}
+        for index, given in enumerate(messages):
+            message, bare = given, None
             if message.get("role") == "assistant":
                 seen = self._seen(message, known.get(id(message)))
                 turns.append(self._turn(scope, index, seen, hasher.digest()))
                 record = turns[-1].record
                 bare = record.bare if record else None
+                theirs = record.key[1] if record else seen.tool_ids
+                ids |= {a: b for a, b in zip(seen.tool_ids, theirs, strict=True) if a != b}
+            message = with_call_ids(message, ids)
+            if message is not given:
+                messages = [*messages[:index], message, *messages[index + 1 :]]
             hasher.update(bare or known.get(id(message)) or message_digest(message))
-        return turns, hasher.digest()
+        return _Survey(turns, hasher.digest(), messages)
 
     def _seen(self, message: JsonObject, known: bytes | None) -> Visible:
         """The visible part of a message; cached by its digest, since each request contains all turns again."""
@@ -189,8 +216,14 @@ class ThinkingStore:
 
     def _turn(self, scope: Scope, index: int, seen: Visible, prefix: bytes) -> _Turn:
         record = self._records.find(record_key(scope, seen, prefix))
+        if record is None and seen.tool_ids and not any(map(_is_claudes, seen.tool_ids)):
+            record = self._records.find_by_place(place_key(scope, seen, prefix))
         equal = record is not None and record.visible == seen.digest
         return _Turn(index, prefix, record if equal else None)
+
+
+def _is_claudes(tool_id: str) -> bool:
+    return tool_id.startswith("toolu_")
 
 
 def _thinks(request: JsonObject, model: Model) -> bool:
@@ -246,6 +279,22 @@ def _restored(
         if content:
             result[turn.position] = {**messages[turn.position], "content": content}
     return result
+
+
+def _with_hidden_blocks(request: JsonObject, turns: list[_Turn]) -> JsonObject:
+    """`request` with the recorded content where the client has sent the same thinking, or none, but not the rest."""
+    messages = list(request["messages"])
+    for turn in turns:
+        content = turn.record.content if turn.record else None
+        if not content or all(block.get("type") in _SHOWN for block in content):
+            continue
+        message = messages[turn.position]
+        given = [block for block in message["content"] if is_thinking(block)]
+        if not given:
+            content = without_thinking(content)
+        if given == [block for block in content if is_thinking(block)]:
+            messages[turn.position] = {**message, "content": content}
+    return {**request, "messages": messages}
 
 
 def _carried_since(messages: list[JsonObject], turns: list[_Turn]) -> int | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from addon.claude.blocks import (
@@ -20,22 +21,42 @@ class Visible(NamedTuple):
 
     tool_ids: tuple[str, ...]
     digest: bytes
+    """Of its text and its calls, without their ids: some clients write their own."""
 
 
 def visible(content: Any) -> Visible:
     """The part of an assistant turn that every client sends back: its joined text and its tool calls."""
     text: list[str] = []
+    ids: list[str] = []
     calls: list[Any] = []
     for block in blocks_of(content):
         kind = block.get("type") if isinstance(block, dict) else None
         if kind == "text":
             text.append(block.get("text") or "")
         elif kind == "tool_use":
-            calls.append([block.get("id"), block.get("name"), block.get("input")])
+            ids.append(str(block.get("id")))
+            calls.append([block.get("name"), block.get("input")])
     joined = "".join(text)
     # Anthropic rejects blank text blocks, so the translation drops them: blank text counts as no text.
     shown = joined if joined.strip() else ""
-    return Visible(tuple([str(call[0]) for call in calls]), text_digest(shown, calls))
+    return Visible(tuple(ids), text_digest(shown, calls))
+
+
+def with_call_ids(message: JsonObject, ids: Mapping[str, str]) -> JsonObject:
+    """`message` with the ids of its calls and results replaced. The same message if none is."""
+    content = message.get("content")
+    if not ids or not isinstance(content, list):
+        return message
+    renamed = [_with_call_id(block, ids) for block in content]
+    changed = any(new is not old for new, old in zip(renamed, content, strict=True))
+    return {**message, "content": renamed} if changed else message
+
+
+def _with_call_id(block: Any, ids: Mapping[str, str]) -> Any:
+    for kind, field in (("tool_use", "id"), ("tool_result", "tool_use_id")):
+        if isinstance(block, dict) and block.get("type") == kind and block.get(field) in ids:
+            return {**block, field: ids[block[field]]}
+    return block
 
 
 def sendable(content: list[JsonObject]) -> list[JsonObject]:

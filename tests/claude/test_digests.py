@@ -9,6 +9,7 @@ from tests.context.builders import call, result, text
 
 IMAGE = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "AAAA"}}
 THINKING = {"type": "thinking", "thinking": "hm", "signature": "abc"}
+TEXT = {"type": "text", "text": "a"}
 CACHED = {"cache_control": {"type": "ephemeral"}}
 
 
@@ -20,6 +21,10 @@ SAME = {
     "string-and-text-block": (text("user", "hi"), user({"type": "text", "text": "hi"})),
     "cache-control": (user(IMAGE), user({**IMAGE, **CACHED})),
     "cache-control-inside-a-result": (result("t", [IMAGE]), result("t", [{**IMAGE, **CACHED}])),
+    "a-results-only-text": (
+        result("t", "a"),
+        result("t", [{"type": "text", "text": "a", **CACHED}]),
+    ),
     "thinking": (
         user({"type": "text", "text": "hi"}),
         user(THINKING, {"type": "text", "text": "hi"}),
@@ -34,6 +39,8 @@ OTHER = {
         user(*({"type": "text", "text": t} for t in "ab")),
     ),
     "result-content": (result("t", "a"), result("t", "b")),
+    "a-results-texts": (result("t", "ab"), result("t", [TEXT, {"type": "text", "text": "b"}])),
+    "a-results-cited-text": (result("t", "a"), result("t", [{**TEXT, "citations": []}])),
     "call-id": (call("a"), call("b")),
     "image": (user(IMAGE), user({**IMAGE, "source": {**IMAGE["source"], "data": "BBBB"}})),
     "tool-input-of-that-name": (

@@ -302,6 +302,58 @@ def test_server_tool_blocks_come_back_even_without_the_thinking(store: ThinkingS
     assert talk.restore().request["messages"][1]["content"] == [*search, call("a")]
 
 
+SEARCHED = (
+    {"type": "server_tool_use", "id": "s", "name": "web_search", "input": {}},
+    {"type": "web_search_tool_result", "tool_use_id": "s", "content": []},
+)
+
+
+def test_server_tool_blocks_come_back_between_the_thinking_that_the_client_sends(
+    store: ThinkingStore,
+) -> None:
+    """A Responses client keeps all thinking of a turn in one item, and nothing of what stood between it."""
+    talk = Conversation(store, "claude-opus-5-5")
+    content = [thought("1"), *SEARCHED, thought("2"), call("a")]
+    talk.ask(user("go"), *content)
+    talk.messages[-1]["content"] = [thought("1"), thought("2"), call("a")]
+    talk.ask(results("a"), text("found"), *SEARCHED, text("it"))
+    talk.messages.append(user("next"))
+    assert [m["content"] for m in talk.restore().request["messages"][1::2]] == [
+        content,
+        [text("found"), *SEARCHED, text("it")],
+    ]
+    talk.messages[1]["content"][0] = thought("another")
+    assert talk.restore().request["messages"][1] is talk.messages[1]
+
+
+@pytest.mark.parametrize("model", ["claude-opus-4-5", "claude-opus-4-8", "claude-opus-5-5"])
+def test_ids_that_a_client_writes_itself_are_put_back(model: str, store: ThinkingStore) -> None:
+    talk = Conversation(store, model)
+    for step, given in enumerate(("toolu_a", "toolu_b", "toolu_c")):
+        message = results(f"call_{step - 1}") if step else user("go")
+        talk.ask(message, thought(str(step)), call(given))
+        talk.messages[-1]["content"] = [call(f"call_{step}")]
+    talk.messages.append(results("call_2"))
+    restored = talk.restore()
+    assert [
+        [block.get("id", block.get("tool_use_id")) for block in message["content"]][-1]
+        for message in restored.request["messages"][1:]
+    ] == ["toolu_a", "toolu_a", "toolu_b", "toolu_b", "toolu_c", "toolu_c"]
+    assert talk.thoughts() == ["0", "1", "2"]
+    talk.messages[1]["content"] = [call("call_0", other=1)]
+    assert talk.restore().request["messages"][1] == talk.messages[1]
+
+
+def test_a_result_in_another_form_is_the_same_prefix(store: ThinkingStore) -> None:
+    talk = three_steps(store, "claude-opus-5-5")
+    listed = [text(talk.messages[2]["content"][0]["content"])]
+    talk.messages[2] = {
+        "role": "user",
+        "content": [{**results("a")["content"][0], "content": listed}],
+    }
+    assert talk.thoughts() == ["1", "2", "3"]
+
+
 @pytest.mark.parametrize("model", ["claude-haiku-4-5", "claude-sonnet-4-5"])
 def test_models_that_forget_get_what_they_read_and_what_they_dont(
     store: ThinkingStore, model: str

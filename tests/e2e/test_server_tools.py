@@ -10,7 +10,7 @@ import pytest
 from addon.stand_in.anthropic import FakeAnthropic
 from addon.stand_in.record import JsonObject, Received
 from addon.stand_in.script import broken, fail, say
-from addon.stand_in.stream import thinking
+from addon.stand_in.stream import thinking, tool_use
 from tests.e2e.conftest import StartProxy, World
 from tests.e2e.proxy import Proxy, chat, message, rejected
 
@@ -68,6 +68,23 @@ def test_a_second_refusal_of_server_tools_is_the_clients(world: World) -> None:
     world.fake.script([fail(400, UNPAIRED)] * 2)
     response = world.proxy.post("/v1/chat/completions", asked())
     assert (response.status_code, len(world.fake.messages())) == (400, 2)
+
+
+def test_responses_keep_server_tools_between_thinking(world: World) -> None:
+    blocks = (thinking("Hm."), search(), found(), thinking("So."), tool_use("read", {"a": 1}))
+    world.fake.script([say(*blocks)])
+    tools = [SEARCH_TOOL, {"type": "function", "name": "read", "parameters": {"type": "object"}}]
+    body = {"model": "claude-opus-5-5", "tools": tools, "store": False}
+    body["reasoning"] = {"effort": "high", "summary": "auto"}
+    asks: list[JsonObject] = [{"role": "user", "content": "Hi"}]
+    output = world.proxy.post("/v1/responses", {**body, "input": asks}).json()["output"]
+    assert [item["type"] for item in output] == ["reasoning", "function_call"]
+    result = {"type": "function_call_output", "call_id": output[1]["call_id"], "output": "x"}
+    given = world.proxy.post("/v1/responses", {**body, "input": [*asks, *output, result]})
+    assert given.status_code == 200
+    first, second = world.fake.messages()
+    assert (first.status, second.status) == (200, 200)
+    assert kinds(second) == [block["type"] for block in blocks]
 
 
 # -------------------------------------------------------------------------------------------------- paused turns
