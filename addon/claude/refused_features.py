@@ -24,6 +24,13 @@ _WORD = re.compile(r"[\w.-]+")
 # "The long context beta is not yet available for this subscription." (anthropics/claude-code#27944)
 _LONG_CONTEXT = re.compile(r"long context beta", re.IGNORECASE)
 _LONG_CONTEXT_BETA = "context-1m-"
+_TOO_COMPLEX = re.compile(
+    r"compiled grammar is too large|too complex for compilation"
+    r"|too many (strict tools|optional parameters|parameters with union types)",
+    re.IGNORECASE,
+)
+"""Anthropic compiles all strict tools to one grammar, whose limits are only partly documented
+(anthropics/anthropic-sdk-typescript#885, anthropics/anthropic-sdk-python#1185)."""
 _NEEDED = [[name] for name in ("model", "messages", "max_tokens", "stream", "system", "tools")]
 """Fields that are never removed, as the request would then have another meaning."""
 _JUDGED_BY_CLIENT = ("messages", "thinking")
@@ -37,6 +44,7 @@ class Feature(NamedTuple):
 
 
 TTL = Feature("ttl", "ttl")
+STRICT_TOOLS = Feature("field", "tools.*.strict")
 
 
 class RefusedFeatures:
@@ -66,6 +74,8 @@ def refused_features(
             found.append(TTL)
         elif path and not (passes and path[0] in _JUDGED_BY_CLIENT) and path not in _NEEDED:
             found.append(Feature("field", ".".join(path)))
+    if _TOO_COMPLEX.search(message) and not passes and without(request, [STRICT_TOOLS]) != request:
+        found.append(STRICT_TOOLS)
     return tuple(dict.fromkeys(found))
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from addon.claude.refused_features import (
+    STRICT_TOOLS,
     TTL,
     Feature,
     RefusedFeatures,
@@ -113,3 +114,25 @@ def test_each_login_and_model_has_refusals_of_its_own():
     assert known.of("login", "haiku") == known.of("other", "opus") == ()
     known.note("login", "opus", [Feature("field", str(n)) for n in range(99)])
     assert len(known.of("login", "opus")) < 99
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "The compiled grammar is too large, which would cause performance issues. Simplify your tool schemas or reduce"
+        " the number of strict tools.",
+        "Schema is too complex for compilation. Try reducing the number of tools or simplifying tool schemas.",
+        "Schemas contains too many optional parameters (87), which would make grammar compilation inefficient. Reduce"
+        " the number of optional parameters in your tool schemas (limit: 24).",
+    ],
+)
+def test_strict_tools_whose_grammar_is_too_large(words: str):
+    tools = [{"name": "a", "strict": True, "input_schema": {}}, {"name": "b", "input_schema": {}}]
+    given = {"tools": tools, "messages": []}
+    features = refused_features(words, given, ())
+    assert features == (STRICT_TOOLS,)
+    assert without(given, features)["tools"] == [
+        {"name": name, "input_schema": {}} for name in ("a", "b")
+    ]
+    assert refused_features(words, {"tools": tools[1:]}, ()) == ()
+    assert refused_features(words, given, (), passes=True) == ()
