@@ -47,6 +47,7 @@ class PromptCache:
             or exchange.claude is None
             or exchange.claude.counts_tokens
             or exchange.claude.opaque
+            or exchange.claude.explicit_cache
         ):
             return
         claude = exchange.claude

@@ -323,6 +323,7 @@ def _claude_request(
         max_tokens_given=translation.max_tokens_given,
         betas=set(translation.betas),
         cache_ttl="1h" if translation.cache_ttl == "1h" else None,
+        explicit_cache=translation.explicit_cache,
     )
 
 

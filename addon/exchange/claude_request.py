@@ -75,6 +75,8 @@ class ClaudeRequest:
     """The prompt's tokens, as counted here; 0: not counted."""
     cache_ttl: Literal["5m", "1h"] | None = None
     """How long the client wants its prompt cached; None: it doesn't say."""
+    explicit_cache: bool = False
+    """As in `Translation`."""
     fitted: Fitted | None = field(default=None, repr=False)
     """How the conversation was brought within the limit."""
     thinking_change: str = ""

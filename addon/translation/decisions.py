@@ -65,15 +65,16 @@ _TABLE: dict[str, dict[str, str]] = {
     # ---- messages and items
     "messages": {},
     "messages.system": {
-        "translated": "role content name",
+        "translated": "role content",
         "label": "type id@OpenAI status",
         "harmless": "phase",
-        "ignored": "clear_at output_config",
+        "ignored": "name clear_at output_config",
     },
     "messages.developer": {
-        "translated": "role content name",
+        "translated": "role content",
         "label": "type id@OpenAI status",
         "harmless": "phase",
+        "ignored": "name",
     },
     "messages.user": {
         "translated": "role content name",
@@ -128,8 +129,8 @@ _TABLE: dict[str, dict[str, str]] = {
     "content": {
         "passed": "server_tool_use web_search_tool_result web_fetch_tool_result code_execution_tool_result"
         " bash_code_execution_tool_result text_editor_code_execution_tool_result tool_search_tool_result mcp_tool_use"
-        " mcp_tool_result thinking redacted_thinking",
-        "refused": "input_audio audio@OpenAI tool_reference browser_state advisor_tool_result container_upload"
+        " mcp_tool_result advisor_tool_result thinking redacted_thinking",
+        "refused": "input_audio audio@OpenAI tool_reference browser_state container_upload"
         " compaction tool_addition tool_removal mcp_tool_listing fallback",
     },
     "content.text": {
@@ -171,11 +172,11 @@ _TABLE: dict[str, dict[str, str]] = {
     },
     "content.tool_use": {
         "translated": "type id name input cache_control",
-        "ignored": "caller toolset_name",
+        "passed": "caller toolset_name",
     },
     "content.tool_result": {
         "translated": "type tool_use_id content is_error cache_control",
-        "ignored": "toolset_name",
+        "passed": "toolset_name",
     },
     # ---- tools
     "tools": {
@@ -342,7 +343,6 @@ NEUTRAL: Mapping[str, tuple[Any, ...]] = {
     "content.input_image.detail": ("auto", "high", "original"),
     "content.input_file.detail": ("auto", "high"),
     "content.text.citations": ([],),
-    "content.tool_use.caller": ({"type": "direct"},),
     "messages.system.clear_at": ("never",),
     "tools.function.async": (False,),
     "tools.function.allowed_callers": (["direct"],),

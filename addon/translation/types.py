@@ -38,6 +38,8 @@ class Translation:
     max_tokens_given: bool
     cache_ttl: str | None = None
     """`1h` if the client asked for a longer-lived prompt cache than Anthropic's default."""
+    explicit_cache: bool = False
+    """Nothing is to be cached but where the client has set a mark."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

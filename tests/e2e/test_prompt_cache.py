@@ -37,6 +37,10 @@ def test_a_conversation_gets_four_marks(world: World) -> None:
     [
         pytest.param(Talk("brief", system="Be brief.", words=5).grow(2).body(), id="it is short"),
         pytest.param(
+            {**Talk("own").grow(3).body(), "prompt_cache_options": {"mode": "explicit"}},
+            id="the client sets them all itself",
+        ),
+        pytest.param(
             {"model": "claude-opus-4-8", "messages": [{"role": "user", "content": "word " * 3000}]},
             id="it is no conversation",
         ),

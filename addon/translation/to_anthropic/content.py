@@ -110,6 +110,8 @@ def _text_part(part: JsonObject, tools: Toolbox) -> JsonObject | None:
 
 def _result_part(part: JsonObject, tools: Toolbox) -> JsonObject:
     block = result_block(part.get("tool_use_id"), part.get("content"), tools)
+    if isinstance(toolset := part.get("toolset_name"), str):
+        block["toolset_name"] = toolset
     return {**block, "is_error": True} if part.get("is_error") is True else block
 
 

@@ -39,6 +39,8 @@ SERVER_TOOL_RESULTS = (
     "bash_code_execution_tool_result",
     "text_editor_code_execution_tool_result",
     "tool_search_tool_result",
+    "advisor_tool_result",
+    "mcp_tool_result",
 )
 TAGGED_THINKING = re.compile(r"\s*<think>.*?</think>\s*", re.DOTALL)
 """As pydantic-ai sends thinking back to models that it does not know, without its signature."""
@@ -107,7 +109,8 @@ def message_turn(message: Any, tools: Toolbox) -> Turn:
         case "system" | "developer":
             return Turn("system", content_blocks(message.get("content"), TEXT_PARTS, tools))
         case "user":
-            return Turn("user", content_blocks(message.get("content"), USER_PARTS, tools))
+            blocks = content_blocks(message.get("content"), USER_PARTS, tools)
+            return Turn("user", _with_speaker(message, blocks))
         case "assistant":
             return assistant_turn(message, tools)
         case "tool":
@@ -167,6 +170,14 @@ def raw_notes(blocks: Blocks) -> tuple[str, ...]:
     )
 
 
+def _with_speaker(message: JsonObject, blocks: Blocks) -> Blocks:
+    """OpenAI's `name` tells participants of the same role apart. Anthropic has no field for that."""
+    name = message.get("name")
+    if not isinstance(name, str) or not name.strip() or not blocks:
+        return blocks
+    return blocks if blocks[0]["type"] == "tool_result" else [text_block(f"{name}:\n"), *blocks]
+
+
 def _is_plain(message: Any) -> bool:
     """Whether converting `message` is faster than computing its digest."""
     if not isinstance(message, dict) or "tool_calls" in message:
@@ -213,7 +224,8 @@ def _call(call: JsonObject, tools: Toolbox) -> JsonObject:
 
 
 def _inline_call(part: JsonObject, tools: Toolbox) -> JsonObject:
-    return call_block(part.get("id"), part.get("name"), part.get("input"), tools)
+    block = call_block(part.get("id"), part.get("name"), part.get("input"), tools)
+    return block | {name: part[name] for name in ("caller", "toolset_name") if part.get(name)}
 
 
 def _refusal_part(part: JsonObject, tools: Toolbox) -> JsonObject | None:
@@ -273,5 +285,5 @@ ASSISTANT_PARTS: dict[str, Converter] = {
     "refusal": _refusal_part,
     "tool_use": _inline_call,
     **dict.fromkeys(THINKING, _complete_thinking),
-    **dict.fromkeys(("server_tool_use", *SERVER_TOOL_RESULTS), _as_it_is),
+    **dict.fromkeys(("server_tool_use", "mcp_tool_use", *SERVER_TOOL_RESULTS), _as_it_is),
 }

@@ -62,6 +62,19 @@ __all__ = [
 
 FILES_BETA = "files-api-2025-04-14"
 CONTEXT_MANAGEMENT_BETA = "context-management-2025-06-27"
+MCP_BETA = "mcp-client-2025-11-20"
+TOOL_BETAS: dict[Any, str] = {
+    "mcp_toolset": MCP_BETA,
+    "advisor_20260301": "advisor-tool-2026-03-01",
+    "code_execution_20250522": "code-execution-2025-05-22",
+    "computer_20251124": "computer-use-2025-11-24",
+    "computer_20250124": "computer-use-2025-01-24",
+    **dict.fromkeys(
+        ("computer_20241022", "bash_20241022", "text_editor_20241022"), "computer-use-2024-10-22"
+    ),
+}
+"""https://platform.claude.com/docs/en/agents-and-tools/tool-use/tool-reference, and the SDK's `AnthropicBetaParam` for
+older ones."""
 
 _LISTS = ("messages", "input", "tools", "functions")
 """Long fields, sanitized item by item when they are converted."""
@@ -163,6 +176,7 @@ def _translate(
     limit_cache_marks(request)
     ignored = (
         *ignored_fields(fields, source.field, request),
+        *parsed.form.ignored,
         *parsed.toolbox.ignored,
         *conversation.ignored,
     )
@@ -176,6 +190,7 @@ def _translate(
         betas=_betas(request),
         max_tokens_given=max_tokens_given,
         cache_ttl=parameters.cache_ttl(fields),
+        explicit_cache=fields.nested("prompt_cache_options").get("mode") == "explicit",
     )
 
 
@@ -246,6 +261,8 @@ def _options(parsed: _ParsedBody) -> JsonObject:
         "cache_control": native_mark(fields.get("cache_control")),
         # In the Responses API this name holds a list of another kind.
         "context_management": management if isinstance(management, dict) else None,
+        "inference_geo": fields.get("inference_geo"),
+        "mcp_servers": fields.get("mcp_servers"),
         **parameters.sampling(fields, parsed.model),
         **parameters.service(fields, parsed.model, parsed.options),
     }
@@ -274,20 +291,27 @@ def _reply(parsed: _ParsedBody) -> Reply:
 
 
 def _betas(request: JsonObject) -> set[str]:
+    tools = {tool.get("type") for tool in request.get("tools") or ()}
     needed = {
         CONTEXT_MANAGEMENT_BETA: "context_management" in request,
-        FILES_BETA: _hold_file(request["messages"]),
+        MCP_BETA: "mcp_servers" in request,
     }
-    return {beta for beta, is_needed in needed.items() if is_needed}
+    return {
+        *_betas_within(request["messages"]),
+        *(beta for beta, is_needed in needed.items() if is_needed),
+        *(TOOL_BETAS[kind] for kind in tools & TOOL_BETAS.keys()),
+    }
 
 
-def _hold_file(items: list[Any]) -> bool:
+def _betas_within(items: list[Any]) -> Iterator[str]:
+    """Those that blocks need."""
     for item in items:
         if not isinstance(item, dict):
             continue
         source, content = item.get("source"), item.get("content")
         if isinstance(source, dict) and source.get("type") == "file":
-            return True
-        if isinstance(content, list) and _hold_file(content):
-            return True
-    return False
+            yield FILES_BETA
+        if item.get("type") in ("mcp_tool_use", "mcp_tool_result"):
+            yield MCP_BETA
+        if isinstance(content, list):
+            yield from _betas_within(content)

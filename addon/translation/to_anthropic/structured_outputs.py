@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
-from typing import Any
+from typing import Any, NamedTuple
 
 from addon.claude.model import Model
 from addon.core.types import JsonObject
@@ -18,6 +18,7 @@ SCHEMA_INSTRUCTION = (
     "Reply with exactly one JSON value that matches this JSON Schema, no prose, no code fence.\n"
 )
 
+MAX_STRICT_TOOLS = 20
 MAX_OPTIONAL = 24
 MAX_UNIONS = 16
 _STRING_FORMATS = frozenset(
@@ -36,6 +37,8 @@ class OutputFormat:
     """For `output_config.format`."""
     instruction: str | None = None
     """For the end of `system`."""
+    ignored: tuple[str, ...] = ()
+    """What the client asked for and an instruction can't guarantee, as `ignored_names` names it."""
 
     @property
     def loose(self) -> bool:
@@ -58,7 +61,9 @@ def output_format(fields: Fields, model: Model) -> OutputFormat:
         raise spec.error("schema", "expected a JSON Schema")
     strict = closed_schema(schema) if model.structured_outputs else None
     if strict is None:
-        return OutputFormat(instruction=SCHEMA_INSTRUCTION + json.dumps(schema, ensure_ascii=False))
+        words = SCHEMA_INSTRUCTION + json.dumps(schema, ensure_ascii=False)
+        enforced = ("format.json_schema.strict",) if spec.get("strict") is True else ()
+        return OutputFormat(instruction=words, ignored=enforced)
     described = ": ".join(
         filter(None, (spec.text("name"), spec.text("description"), strict.get("description")))
     )
@@ -70,7 +75,14 @@ def output_format(fields: Fields, model: Model) -> OutputFormat:
     )
 
 
-def closed_schema(schema: JsonObject) -> JsonObject | None:
+class ClosedSchema(NamedTuple):
+    schema: JsonObject
+    optional: int
+    """Optional properties."""
+    unions: int
+
+
+def closed(schema: JsonObject) -> ClosedSchema | None:
     """`schema` in the subset that Anthropic supports: objects closed, unions as anyOf, other constraints as text in the
     description. None if it can't be expressed there: recursion, free-form maps, a root that is not an object, too many
     optional properties or unions. `schema` is JSON of bounded depth.
@@ -78,9 +90,15 @@ def closed_schema(schema: JsonObject) -> JsonObject | None:
     Limits: https://docs.claude.com/en/docs/build-with-claude/structured-outputs."""
     closing = _Closing(schema)
     try:
-        return closing.root()
+        return ClosedSchema(closing.root(), closing.optional, closing.unions)
     except _Unsupported:
         return None
+
+
+def closed_schema(schema: JsonObject) -> JsonObject | None:
+    """As `closed`, without the counts."""
+    found = closed(schema)
+    return found and found.schema
 
 
 def _given(fields: Fields) -> Fields:
@@ -101,8 +119,8 @@ class _Unsupported(Exception):
 class _Closing:
     def __init__(self, document: JsonObject) -> None:
         self._document = document
-        self._optional = 0
-        self._unions = 0
+        self.optional = 0
+        self.unions = 0
         self._definitions: JsonObject = {}
         for name in DEFINITIONS:
             found = document.get(name)
@@ -120,7 +138,7 @@ class _Closing:
         return closed | ({"$defs": definitions} if definitions else {})
 
     def _check_limits(self) -> None:
-        if self._optional > MAX_OPTIONAL or self._unions > MAX_UNIONS:
+        if self.optional > MAX_OPTIONAL or self.unions > MAX_UNIONS:
             raise _Unsupported
 
     def _reject_recursion(self) -> None:
@@ -159,7 +177,7 @@ class _Closing:
         for keyword in ("anyOf", "oneOf"):
             parts = schema.get(keyword)
             if isinstance(parts, list) and parts:
-                self._unions += 1
+                self.unions += 1
                 self._check_limits()
                 return {"anyOf": [self._closed(part) for part in parts]}
         parts = schema.get("allOf")
@@ -199,7 +217,7 @@ class _Closing:
             name in properties for name in map(str, required)
         ):
             raise _Unsupported
-        self._optional += len(properties.keys() - set(map(str, required)))
+        self.optional += len(properties.keys() - set(map(str, required)))
         self._check_limits()
         return {
             "type": "object",

@@ -9,9 +9,16 @@ from hashlib import sha256
 from typing import Any
 
 from addon.core.types import JsonObject
-from addon.translation.decisions import ignored_in, ignored_names
+from addon.translation.decisions import FIELDS, ignored_in, ignored_names
 from addon.translation.to_anthropic.cache_marks import native_mark
 from addon.translation.to_anthropic.fields import Fields, expect_object, located, sanitized
+from addon.translation.to_anthropic.structured_outputs import (
+    MAX_OPTIONAL,
+    MAX_STRICT_TOOLS,
+    MAX_UNIONS,
+    ClosedSchema,
+    closed,
+)
 from addon.translation.to_anthropic.tool_arguments import WRAPPER
 from addon.translation.to_anthropic.tool_schema import object_schema, with_legal_names
 from addon.translation.types import ToolReply
@@ -20,10 +27,11 @@ _LEGAL_NAME = re.compile(r"[a-zA-Z0-9_-]{1,128}")
 _LEGAL_ID = re.compile(r"[a-zA-Z0-9_-]+")
 _ILLEGAL = re.compile(r"[^a-zA-Z0-9_-]")
 _SERVER_TOOL = re.compile(
-    r"(web_search|web_fetch|code_execution|bash|text_editor|memory|computer|(browser|computer)_toolset"
-    r"|tool_search_tool_[a-z0-9]+)_20\d{6}"
+    r"(web_search|web_fetch|code_execution|bash|text_editor|memory|advisor|computer|(browser|computer)_toolset"
+    r"|tool_search_tool_[a-z0-9]+)_20\d{6}|mcp_toolset|tool_search_tool_(bm25|regex)"
 )
 """Anthropic's own tools carry the date of their version in `type`."""
+_PASSED = [name for name, decision in FIELDS["tools.function"].items() if decision == "passed"]
 
 
 @dataclass(slots=True)
@@ -38,6 +46,7 @@ class Toolbox:
     ignored: list[str] = field(default_factory=list)
     """As `ignored_names` says: also types of tools that have no counterpart at Anthropic."""
     _bare: dict[str, str] = field(default_factory=dict)
+    _strict: list[ClosedSchema] = field(default_factory=list)
 
     def upstream_name(self, name: str, namespace: str | None = None) -> str:
         """The name of a tool at Anthropic, declared or not. Depends only on the tools and the name."""
@@ -69,8 +78,26 @@ class Toolbox:
             self._bare.setdefault(reply.name, upstream)
 
     def add_server_tool(self, tool: JsonObject) -> None:
-        """A tool that Anthropic runs. A client tool of the same name takes precedence."""
-        self.definitions.setdefault(tool["name"], tool)
+        """A tool that Anthropic defines. A client tool of the same name takes precedence. Toolsets have no name."""
+        name = tool.get("name") or f"{tool['type']} {tool.get('mcp_server_name', '')}"
+        self.definitions.setdefault(name, tool)
+
+    def enforced(self, schema: JsonObject) -> JsonObject | None:
+        """The schema for a strict tool; None if Anthropic can't enforce it, alone or together with those before it.
+
+        Limits: https://platform.claude.com/docs/en/build-with-claude/structured-outputs."""
+        found = closed(schema)
+        if found is None:
+            return None
+        strict = [*self._strict, found]
+        if (
+            len(strict) > MAX_STRICT_TOOLS
+            or sum(one.optional for one in strict) > MAX_OPTIONAL
+            or sum(one.unions for one in strict) > MAX_UNIONS
+        ):
+            return None
+        self._strict = strict
+        return found.schema
 
     def _is(self, upstream: str, name: str, namespace: str | None) -> bool:
         reply = self.replies.get(upstream)
@@ -148,9 +175,7 @@ def _declare(toolbox: Toolbox, tool: Fields, namespace: str | None) -> None:
         )
     elif kind == "custom":
         _declare_custom(toolbox, tool.nested("custom") if "custom" in tool else tool, namespace)
-    elif (
-        isinstance(kind, str) and _SERVER_TOOL.fullmatch(kind) and isinstance(tool.get("name"), str)
-    ):
+    elif isinstance(kind, str) and _SERVER_TOOL.fullmatch(kind):
         toolbox.add_server_tool({name: tool.get(name) for name in tool if name != "cache_control"})
     else:
         toolbox.ignored.append(f"tools.{str(kind)[:80]}")
@@ -166,7 +191,15 @@ def _declare_function(toolbox: Toolbox, function: Fields, namespace: str | None)
     source = "parameters" if "parameters" in function else "input_schema"
     schema, wrapped = object_schema(function.mapping(source) or {})
     schema, renamed = with_legal_names(schema)
-    definition = _described(function) | {"input_schema": schema}
+    definition = _described(function)
+    if function.get("strict") is True:
+        enforced = toolbox.enforced(schema)
+        if enforced is None:
+            toolbox.ignored.append("tools.function.strict")
+        else:
+            schema, definition["strict"] = enforced, True
+    definition["input_schema"] = schema
+    definition |= {key: value for key in _PASSED if (value := function.get(key)) is not None}
     mark = native_mark(function.get("cache_control"))
     if mark is not None:
         definition["cache_control"] = mark

@@ -15,9 +15,11 @@ from tests.translation.asking import (
     OPUS,
     A,
     U,
+    assistant,
     chat,
     finished,
     responses,
+    text,
     translated,
 )
 
@@ -331,6 +333,39 @@ def test_web_search_is_off_by_default() -> None:
 def test_betas_follow_from_the_body() -> None:
     assert chat(U("a"), context_management={"edits": []}).betas == {"context-management-2025-06-27"}
     assert chat(U("a")).betas == set()
+    tools = [
+        {"type": "computer_20251124", "name": "computer"},
+        {"type": "computer_toolset_20260801"},
+    ]
+    assert chat(U("a"), tools=tools).betas == {"computer-use-2025-11-24"}
+    call = {"type": "mcp_tool_use", "id": "m1", "name": "n", "server_name": "s", "input": {}}
+    result = {"type": "mcp_tool_result", "tool_use_id": "m1", "content": []}
+    asked = chat(U("a"), A([call, result, text("b")]), U("c"), mcp_servers=[{"name": "s"}])
+    assert asked.betas == {"mcp-client-2025-11-20"}
+    assert asked.request["messages"][1] == assistant(call, result, "b")
+    assert asked.request["mcp_servers"] == [{"name": "s"}]
+
+
+@pytest.mark.parametrize("tier", ["fast", "priority", "ultrafast"])
+def test_tiers_that_ask_for_speed(tier: str) -> None:
+    """`fast` and `priority` are the same at OpenAI."""
+    body = {"model": "claude-opus-5", "messages": [U("a")], "service_tier": tier}
+    assert translated(body, "claude-opus-5", fast=True).request["speed"] == "fast"
+    assert translated(body, "claude-opus-5").ignored == ["service_tier"]
+
+
+def test_where_data_is_processed_is_passed_on() -> None:
+    assert chat(U("a"), inference_geo="us").request["inference_geo"] == "us"
+
+
+def test_a_strict_schema_that_falls_back_to_words_is_named() -> None:
+    opened = {"type": "object", "additionalProperties": True}
+    for strict, names in ((True, ["format.json_schema.strict"]), (False, [])):
+        form = {
+            "type": "json_schema",
+            "json_schema": {"name": "x", "schema": opened, "strict": strict},
+        }
+        assert chat(U("a"), response_format=form).ignored == names
 
 
 REPLIES: dict[str, tuple[dict, dict]] = {

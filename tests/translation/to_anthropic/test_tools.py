@@ -25,6 +25,7 @@ from tests.translation.asking import (
 )
 
 OBJECT = {"type": "object", "properties": {}}
+CLOSED = {**OBJECT, "required": [], "additionalProperties": False}
 TEXT_INPUT = {"type": "object", "properties": {"input": {"type": "string"}}, "required": ["input"]}
 F = {"name": "f", "description": "d", "input_schema": OBJECT}
 GRAMMAR = {"type": "grammar", "syntax": "lark", "definition": "start: X"}
@@ -84,9 +85,29 @@ DEFINED: dict[str, tuple[list, list]] = {
         ],
         [{"name": "P", "description": GRAMMAR_WORDS, "input_schema": TEXT_INPUT}],
     ),
-    "strict-is-dropped": (
-        [function(f"f{i}", strict=True) for i in range(21)],
-        [{"name": f"f{i}", "input_schema": OBJECT} for i in range(21)],
+    "strict-for-as-many-as-anthropic-takes": (
+        [function(f"f{i}", strict=True, parameters=CLOSED) for i in range(21)],
+        [
+            *({"name": f"f{i}", "strict": True, "input_schema": CLOSED} for i in range(20)),
+            {"name": "f20", "input_schema": CLOSED},
+        ],
+    ),
+    "strict-but-open": (
+        [function(strict=True, parameters={"type": "object", "additionalProperties": True})],
+        [
+            {
+                "name": "f",
+                "input_schema": {"type": "object", "additionalProperties": True, "properties": {}},
+            }
+        ],
+    ),
+    "what-anthropics-tools-have-besides": (
+        [{**F, "eager_input_streaming": True, "input_examples": [{}]}],
+        [{**F, "eager_input_streaming": True, "input_examples": [{}]}],
+    ),
+    "toolsets-have-no-name": (
+        [{"type": "browser_toolset_20260801"}, {"type": "mcp_toolset", "mcp_server_name": "m"}],
+        [{"type": "browser_toolset_20260801"}, {"type": "mcp_toolset", "mcp_server_name": "m"}],
     ),
     "built-ins-are-dropped": (
         [{"type": "file_search"}, {"type": "mcp"}, function(description="d")],

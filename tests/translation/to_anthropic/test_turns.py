@@ -84,7 +84,14 @@ TURNS = {
     ),
     "control-characters-stay": ([U("a\x00b\x1b")], [user("a\x00b\x1b")]),
     "half-an-emoji-becomes-a-replacement-character": ([U("a\ud83d")], [user("a\ufffd")]),
-    "names-are-dropped": ([U("a", name="Ann")], [user("a")]),
+    "a-speaker-is-named": (
+        [U("a", name="Ann"), U("b", name="Bob"), U("c", name=" ")],
+        [user("Ann:\n", "a", "Bob:\n", "b", "c")],
+    ),
+    "no-name-goes-before-a-result": (
+        [U("a"), A(None, TC("c")), U([tr("c", "x")], name="Ann")],
+        [user("a"), assistant(tu("c")), user(tr("c", "x"))],
+    ),
     "a-refusal-is-text": (
         [U("a"), A(None, refusal="no"), U("b")],
         [user("a"), assistant("no"), user("b")],
