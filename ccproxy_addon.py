@@ -84,6 +84,7 @@ from addon.exchange.stored_responses import StoredResponses
 from addon.replay_layer import Connections, Gate, ReverseLayer, Timing
 from addon.translation.to_anthropic.conversion_cache import ConversionCache
 from addon.usage.budget import Budget, PaidCalls
+from addon.usage.journal import PaidJournal
 from addon.usage.ledger import UsageLedger
 from addon.usage.live import LiveHub
 from addon.usage.metrics import Metrics
@@ -107,10 +108,15 @@ class Shared:
         self.ledger = UsageLedger(time.time)
         self.budget = Budget(self.ledger)
         snapshot = SnapshotFile(settings.home, time.time)
-        self.store = UsageStore(snapshot, self.ledger, self.budget, monotonic=time.monotonic)
+        journal = PaidJournal(settings.home)
+        self.store = UsageStore(
+            snapshot, self.ledger, self.budget, journal, monotonic=time.monotonic
+        )
         self.http = async_client(transport=LazyTransport(async_client), timeout=OWN_CALLS)
         self.login = make_login(settings, self.http)
-        asking = UpstreamModels(settings, self.login, self.http, PaidCalls(settings, self.budget))
+        asking = UpstreamModels(
+            settings, self.login, self.http, PaidCalls(settings, self.budget, self.catalogue.get)
+        )
         self.models = ModelList(self.catalogue, asking)
         self.subscription = SubscriptionState()
         self.memory = SummaryMemory(settings.home / "summaries", time.time)
@@ -135,6 +141,7 @@ class Shared:
             metrics=self.metrics,
             hub=self.hub,
             subscription=self.subscription,
+            find=self.catalogue.get,
         )
         self.control = ControlApi(
             self.exchanges,
@@ -207,7 +214,7 @@ def request_path(shared: Shared, settings: Settings) -> list[Any]:
     is `shared`'s."""
     exchanges, terminal, subscription = shared.exchanges, shared.terminal, shared.subscription
     models, ledger, budget, hub = shared.models, shared.ledger, shared.budget, shared.hub
-    paid = PaidCalls(settings, budget)
+    paid = PaidCalls(settings, budget, shared.catalogue.get)
     window = ContextWindow(settings, exchanges, make_manager(settings, shared, paid), terminal)
     builder = UpstreamRequestBuilder(settings, shared.continuity, shared.refused)
     terminal.quiet = settings.quiet  # nothing from here on refuses the settings

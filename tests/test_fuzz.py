@@ -84,7 +84,9 @@ class RequestPath:
             httpx.AsyncClient(),
         )
         continuity = Continuity(ThinkingStore(time.monotonic))
-        manager = make_manager(settings, services, PaidCalls(settings, Budget(ledger)))
+        manager = make_manager(
+            settings, services, PaidCalls(settings, Budget(ledger), CATALOGUE.get)
+        )
         members = [
             Translate(
                 settings,

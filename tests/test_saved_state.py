@@ -19,6 +19,7 @@ from addon.context.tokens.vocabulary import Vocabulary
 from addon.core.environment import models_files
 from addon.core.secret import stored_secret
 from addon.usage.budget import Budget, BudgetSettings
+from addon.usage.journal import PaidJournal
 from addon.usage.ledger import PERIODS, UsageLedger
 from addon.usage.record import RequestRecord
 from addon.usage.snapshot import SnapshotFile
@@ -45,7 +46,7 @@ def counter(home: Path) -> TokenCounter:
 
 
 def store(home: Path, ledger: UsageLedger, budget: Budget) -> UsageStore:
-    return UsageStore(SnapshotFile(home, now), ledger, budget, monotonic=now)
+    return UsageStore(SnapshotFile(home, now), ledger, budget, PaidJournal(home), monotonic=now)
 
 
 def newer(path: Path) -> None:

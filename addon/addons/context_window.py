@@ -8,7 +8,7 @@ from collections.abc import Coroutine
 
 from mitmproxy import http
 
-from addon.context.tokens.count import describe
+from addon.context.tokens.count import describe, overflow
 from addon.context.window import ContextManager, Fitted
 from addon.core.errors import CCProxyError
 from addon.core.settings import Settings
@@ -75,12 +75,15 @@ class ContextWindow:
 
         Raises BadRequest when it can't be made to fit."""
         claude = exchange.claude
-        if claude is None or claude.fitted is None:
+        counted = overflow(message)
+        if claude is None or claude.fitted is None or counted is None:
             return False
         fitted = await self.manager.after_refusal(claude.fitted, message)
         if fitted is None:
             return False
+        too_low = counted.tokens / max(1, claude.fitted.count.total)
         self.take(exchange, fitted)
+        claude.prompt_tokens = round(claude.prompt_tokens * max(1.0, too_low))
         return True
 
     def response(self, flow: http.HTTPFlow) -> None:

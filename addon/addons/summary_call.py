@@ -11,7 +11,7 @@ import httpx
 
 from addon.addons.model_list import utc_day
 from addon.claude.catalogue import Catalogue
-from addon.claude.pricing import Tokens, cost_of_response
+from addon.claude.pricing import bill
 from addon.context.summarizer import Summarizer, SummaryResponse, SummaryTasks
 from addon.context.summary_memory import SummaryMemory
 from addon.context.tokens.counter import TokenCounter
@@ -53,24 +53,26 @@ class SummaryCall:
     async def __call__(self, request: JsonObject) -> SummaryResponse:
         model = self.catalogue.on(utc_day(self.clock())).get(request["model"])
         body = dumps({**request, "model": model.id})
-        reservation = self.paid.reserve(model, len(body), request["max_tokens"])
-        started = time.monotonic()
+        reservation = self.paid.reserve(request, model, len(body))
+        started, spent = time.monotonic(), None
         try:
             message = await self.send(body)
             usage = message.get("usage") or {}
-            spent = cost_of_response(model, usage)
-            self.add(model.id, started, tokens=Tokens.from_usage(usage), cost=picodollars(spent))
+            billed = bill(usage, model, self.catalogue.get)
+            spent = picodollars(billed.usd)
+            self.add(model.id, started, tokens=billed.tokens, cost=spent)
         except CCProxyError as error:
+            spent = 0
             self.add(model.id, started, status=error.status, error=error.code or error.type)
             raise
         except asyncio.CancelledError:  # it took too long; Anthropic may bill it all the same
             self.add(model.id, started, status=504, error="timeout")
             raise
         finally:
-            self.paid.budget.release(reservation)
+            self.paid.budget.release(reservation, spent)
         return SummaryResponse(
             text="".join(b.get("text", "") for b in message["content"] if b.get("type") == "text"),
-            cost=spent,
+            cost=billed.usd,
             complete=message.get("stop_reason") != "max_tokens",
             usage=usage,
         )

@@ -17,7 +17,7 @@ from addon.addons.context_window import ContextWindow
 from addon.addons.mending import Mending
 from addon.addons.thinking import thinking_options
 from addon.addons.upstream_request import UpstreamRequestBuilder
-from addon.claude.pricing import cost_of_response
+from addon.claude.pricing import bill
 from addon.core.errors import CCProxyError, RateLimited, Unauthorized
 from addon.core.settings import Settings
 from addon.core.types import Tried
@@ -29,7 +29,7 @@ from addon.exchange.state import Exchange, Exchanges
 from addon.fallback.messages import both_failed, cooling_down, explained
 from addon.fallback.policy import Decision, Outcome, RetryState, decide, first
 from addon.fallback.rate_limits import RateLimit, read_rate_limit, read_windows
-from addon.usage.budget import PaidCalls
+from addon.usage.budget import PaidCalls, Reservation
 from addon.usage.record import picodollars
 from addon.usage.subscription import SubscriptionState
 
@@ -95,8 +95,6 @@ class Upstream:
             return
         exchange.resumed = time.monotonic()
         exchange.tried = replace(exchange.tried, retries=0, reconnected=False, waited=False)
-        self.paid.budget.release_all(exchange.reservations)
-        exchange.reservations.clear()
         outcome = await self.again(exchange, claude, last.source)
         await self.go_on(exchange, claude, outcome, last.source)
 
@@ -292,20 +290,29 @@ class Upstream:
     def try_api_key(self, exchange: Exchange, claude: ClaudeRequest, reason: str | None) -> None:
         """Approve an attempt by API key, if the budget has room for it; else the error is final."""
         try:
-            # Counting is free. And one reservation is for all attempts: what is tried again was not billed.
-            if not claude.counts_tokens and not exchange.reservations:
-                most, used = _most_tokens(claude), _paid_before(exchange, claude)
-                exchange.reserve(
-                    self.paid.reserve(
-                        claude.model, claude.size, most, claude.prompt_tokens, used=used
-                    )
-                )
+            if not claude.counts_tokens:  # counting is free
+                exchange.reservations = [self.reservation(exchange, claude)]
         except CCProxyError as error:
             exchange.error = self.over_budget(error, exchange, claude)
             return
         attempt = self.builder.api_key(exchange, claude, self.api_key(exchange) or "")
         attempt.reason = reason
         exchange.approve(attempt)
+
+    def reservation(self, exchange: Exchange, claude: ClaudeRequest) -> Reservation:
+        """For all attempts by API key: what they used is billed, and the next one may be larger. Raises
+        CCProxyError."""
+        usages = (a.answer.usage for a in exchange.attempts if a.answer and a.source == "api_key")
+        used = sum(picodollars(bill(u, claude.model, self.paid.find).usd) for u in usages)
+        held = next((r for r in exchange.reservations if isinstance(r, Reservation)), None)
+        return self.paid.reserve(
+            claude.request,
+            claude.model,
+            claude.size,
+            claude.prompt_tokens,
+            used=used,
+            held=held,
+        )
 
     def api_key(self, exchange: Exchange) -> str | None:
         """The client's own key comes before ours; with CLAUDE_CODE_FIRST=false ours alone is used."""
@@ -327,19 +334,6 @@ class Upstream:
             code=error.code,
             retry_after=None if reset is None else reset - now,
         )
-
-
-def _most_tokens(claude: ClaudeRequest) -> int:
-    """The longest answer that may be billed; an Anthropic client's limit may be anything."""
-    asked = claude.request.get("max_tokens")
-    is_limit = isinstance(asked, int) and 0 <= asked < claude.model.max_output
-    return int(asked or 0) if is_limit else claude.model.max_output
-
-
-def _paid_before(exchange: Exchange, claude: ClaudeRequest) -> int:
-    """In pico-dollars: what the earlier parts of a paused turn cost, which the ledger does not know yet."""
-    answers = [attempt.answer for attempt in exchange.attempts if attempt.paid and attempt.answer]
-    return sum(picodollars(cost_of_response(claude.model, answer.usage)) for answer in answers)
 
 
 def _possible(claude: ClaudeRequest, tried: Tried) -> Tried:

@@ -9,12 +9,11 @@ from itertools import groupby
 
 from mitmproxy import http
 
-from addon.claude.pricing import Tokens, cost_of_response
+from addon.claude.pricing import Bill, FindModel, Tokens, bill
 from addon.core.redaction import excerpt
 from addon.core.terminal import Terminal, Tone, dollars, short_count
-from addon.core.types import JsonObject
 from addon.exchange.state import Exchange, Exchanges
-from addon.usage.budget import Budget
+from addon.usage.budget import Budget, Reservation
 from addon.usage.conversations import RecentConversation
 from addon.usage.ledger import UsageLedger
 from addon.usage.live import LiveHub
@@ -44,6 +43,7 @@ class UsageRecorder:
     metrics: Metrics
     hub: LiveHub
     subscription: SubscriptionState
+    find: FindModel
     clock: Callable[[], float] = time.time
 
     def __post_init__(self) -> None:
@@ -71,6 +71,7 @@ class UsageRecorder:
         exchange.finished = True
         if exchange.counted_open:
             self.metrics.open_streams.dec()
+        record = None
         try:
             record = self.record(flow, exchange)
             if exchange.route is None:
@@ -79,7 +80,7 @@ class UsageRecorder:
                 record = self.ledger.add(record)
                 self.note_conversation(exchange, record)
         finally:
-            self.budget.release_all(exchange.reservations)
+            self.release(exchange, record)
         flow.comment = summary(exchange, record)
         kind = exchange.route.kind if exchange.route else "page"
         told = exchange.error and kind not in OF_STRANGERS
@@ -89,12 +90,30 @@ class UsageRecorder:
             self.terminal.line(line + why, _tone(exchange, record))
         exchange.forget()
 
+    def release(self, exchange: Exchange, record: RequestRecord | None) -> None:
+        for reservation in exchange.reservations:
+            if isinstance(reservation, Reservation):
+                self.budget.release(reservation, record.cost if record else None)
+
     def publish(self, record: RequestRecord) -> None:
         """Called for every record in the ledger, including summaries: updates metrics and open dashboards."""
         self.metrics.observe(record)
         if self.hub.watched:
             self.hub.publish("request", record_json(record))
             self.hub.publish("totals", {})
+
+    def billed(self, exchange: Exchange) -> list[Bill]:
+        """The last attempt, and earlier ones that broke off and are billed the same way. Prices of other APIs are
+        unknown."""
+        claude = exchange.claude
+        used = [
+            attempt.answer.usage
+            for attempt in exchange.attempts
+            if attempt.answer is not None and attempt.source == exchange.source
+        ]
+        if claude is None:
+            return [Bill(Tokens.from_usage(usage), 0.0) for usage in used]
+        return [bill(usage, claude.model, self.find) for usage in used]
 
     def note_conversation(self, exchange: Exchange, record: RequestRecord) -> None:
         claude = exchange.claude
@@ -113,7 +132,7 @@ class UsageRecorder:
 
     def record(self, flow: http.HTTPFlow, exchange: Exchange) -> RequestRecord:
         now, first = time.monotonic(), exchange.first_content
-        used = _used(exchange)
+        billed = self.billed(exchange)
         return RequestRecord(
             time=self.clock(),
             model=_model(exchange),
@@ -122,8 +141,8 @@ class UsageRecorder:
             stream=exchange.client.streaming,
             status=_status(flow, exchange),
             reason=exchange.attempts[-1].reason if exchange.attempts else None,
-            tokens=sum((Tokens.from_usage(usage) for usage in used), Tokens()),
-            cost=sum(_cost(exchange, usage) for usage in used),
+            tokens=sum((each.tokens for each in billed), Tokens()),
+            cost=sum(picodollars(each.usd) for each in billed),
             latency_ms=round((now - exchange.clock) * 1000),
             ttft_ms=None if first is None else round((first - exchange.clock) * 1000),
             error=_error(flow, exchange),
@@ -135,22 +154,6 @@ class UsageRecorder:
             parent_agent=exchange.who.parent_agent,
             request_id=flow.response.headers.get("request-id") if flow.response else None,
         )
-
-
-def _used(exchange: Exchange) -> list[JsonObject]:
-    """The usage in the responses: of the last attempt, and of earlier ones that broke off and are billed the same
-    way."""
-    return [
-        attempt.answer.usage
-        for attempt in exchange.attempts
-        if attempt.answer is not None and attempt.source == exchange.source
-    ]
-
-
-def _cost(exchange: Exchange, usage: JsonObject) -> int:
-    """In pico-dollars; 0 for other APIs, whose prices are unknown."""
-    claude = exchange.claude
-    return picodollars(cost_of_response(claude.model, usage)) if claude else 0
 
 
 def _model(exchange: Exchange) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 from addon.claude.model import Model, Prices
+from addon.core.errors import NotFound
 from addon.core.types import JsonObject
 
 
@@ -65,13 +67,24 @@ def count(counts: Any, name: str) -> int:
 
 
 MILLION = 1_000_000
-WEB_SEARCH_USD = (
-    0.01  # "$10 per 1,000 searches" (Anthropic's pricing page), whatever the cache and the step
-)
+WEB_SEARCH_USD = 0.01
+""""$10 per 1,000 searches" (platform.claude.com/docs/en/about-claude/pricing), whatever the cache, the step and the
+speed. Fetching is free. Hours of code execution are not in `usage`, and most are free, so they are not counted."""
+US_FACTOR = 1.1
+""""A 1.1x pricing multiplier applies" to all tokens with `inference_geo: us`
+(platform.claude.com/docs/en/manage-claude/data-residency)."""
+TIER_FACTORS = {"batch": 0.5}
+"""Half the price in a batch (pricing page). Priority tokens are paid in advance; they count at list price."""
+SERVER_TOOL_USES = 10
+"""Server tools run at most ten times in one response by default (`pause_turn` in the SDK's `StopReason`)."""
+
+type FindModel = Callable[[str], Model]
+"""The model with an id; raises NotFound."""
 
 
-def cost(model: Model, tokens: Tokens, *, fast: bool = False) -> float:
-    """USD at list prices, including those of the cache, the step for long prompts, and fast mode."""
+def cost(model: Model, tokens: Tokens, factor: float = 1.0) -> float:
+    """USD at list prices, including those of the cache and the step for long prompts. `factor`: of fast mode, of a
+    region."""
     prices = _applicable(model.prices, tokens.prompt)
     total = (
         tokens.input * prices.input
@@ -80,14 +93,104 @@ def cost(model: Model, tokens: Tokens, *, fast: bool = False) -> float:
         + tokens.cache_write_1h * prices.cache_write_1h
         + tokens.cache_read * prices.cache_read
     )
-    return total * (model.fast_factor if fast else 1.0) / MILLION
+    return total * factor / MILLION
 
 
-def cost_of_response(model: Model, usage: JsonObject) -> float:
-    """USD for the `usage` of a Message, including web searches."""
+@dataclass(frozen=True, slots=True)
+class Bill:
+    """What a response used and costs, with everything that was sampled for it."""
+
+    tokens: Tokens
+    usd: float
+
+
+def bill(usage: JsonObject, model: Model, find: FindModel) -> Bill:
+    """From the `usage` of a response by `model`.
+
+    Its counts leave out compactions and advisors: `usage.iterations` has them, an advisor's at the price of its own
+    model (SDK `BetaUsage`, `BetaAdvisorMessageIterationUsage`; the advisor tool's page). If another model took over on
+    Anthropic's side, every attempt counts at its own price.
+    """
+    told, everywhere = Tokens.from_usage(usage), _factor(usage)
+    fast = model.fast_factor if usage.get("speed") == "fast" else 1.0
+    parts: dict[str, list[tuple[Model, Tokens]]] = {"": [(model, told)]}
+    for entry in _objects(usage.get("iterations")):
+        by = _model_of(entry, model, find)
+        parts.setdefault(str(entry.get("type")), []).append((by, Tokens.from_usage(entry)))
+    sampled = parts.pop("message", []) + (other := parts.pop("fallback_message", []))
+    # In steps where they add up to the whole: the price for long prompts applies to each step alone.
+    if other or replace(_sum(sampled), thinking=told.thinking) == told:
+        parts[""] = sampled
+    tokens = replace(_sum(part for each in parts.values() for part in each), thinking=told.thinking)
+    usd = sum(
+        cost(by, used, everywhere * (1.0 if kind == "advisor_message" else fast))
+        for kind, each in parts.items()
+        for by, used in each
+    )
     searches = count(usage.get("server_tool_use"), "web_search_requests")
-    tokens = cost(model, Tokens.from_usage(usage), fast=usage.get("speed") == "fast")
-    return tokens + searches * WEB_SEARCH_USD
+    return Bill(tokens, usd + searches * WEB_SEARCH_USD)
+
+
+def _sum(parts: Iterable[tuple[Model, Tokens]]) -> Tokens:
+    return sum((tokens for _, tokens in parts), Tokens())
+
+
+def _model_of(named: JsonObject, default: Model, find: FindModel) -> Model:
+    name = named.get("model")
+    try:
+        return find(name) if isinstance(name, str) else default
+    except NotFound:
+        return default
+
+
+def _factor(named: JsonObject) -> float:
+    """Of a request or of its `usage`."""
+    us = US_FACTOR if named.get("inference_geo") == "us" else 1.0
+    return us * TIER_FACTORS.get(str(named.get("service_tier")), 1.0)
+
+
+def most_output(request: JsonObject, model: Model) -> int:
+    """The longest response that may be billed; an Anthropic client's limit may be anything."""
+    asked = request.get("max_tokens")
+    is_limit = isinstance(asked, int) and 0 <= asked < model.max_output
+    return int(asked or 0) if is_limit else model.max_output
+
+
+def most(request: JsonObject, model: Model, prompt: int, find: FindModel) -> float:
+    """The most USD that a request with a prompt of that many tokens can cost: all of it written to the cache, all of
+    `max_tokens`, and whatever else Anthropic may sample for it."""
+    output, factor = most_output(request, model), _factor(request)
+    fast = factor * (model.fast_factor if request.get("speed") == "fast" else 1.0)
+    one = Tokens(cache_write_1h=prompt, output=output)
+    total = cost(model, one, fast)
+    context = request.get("context_management")
+    for edit in _objects(context.get("edits") if isinstance(context, dict) else None):
+        if str(edit.get("type")).startswith("compact"):
+            total += cost(model, one, fast)
+    for other in _objects(request.get("fallbacks")):
+        total += cost(_model_of(other, model, find), one, fast)
+    for tool in _objects(request.get("tools")):
+        total += _most_of_tool(tool, model, prompt, find, fast)
+    return total
+
+
+def _most_of_tool(
+    tool: JsonObject, model: Model, prompt: int, find: FindModel, factor: float
+) -> float:
+    """Each use of a server tool reads the prompt once more; an advisor reads it at its own price."""
+    kind, uses = str(tool.get("type")), count(tool, "max_uses") or SERVER_TOOL_USES
+    if kind.startswith("advisor_"):
+        advisor = _model_of(tool, model, find)
+        advice = Tokens(cache_write_1h=prompt, output=most_output(tool, advisor))
+        return uses * (cost(advisor, advice, factor) + cost(model, Tokens(input=prompt), factor))
+    if kind.startswith(("web_search_", "web_fetch_", "code_execution_")):
+        search = WEB_SEARCH_USD if kind.startswith("web_search_") else 0.0
+        return uses * (search + cost(model, Tokens(input=prompt), factor))
+    return 0.0
+
+
+def _objects(value: Any) -> list[JsonObject]:
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
 def _applicable(prices: Prices, prompt: int) -> Prices:

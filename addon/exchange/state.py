@@ -199,9 +199,6 @@ class Exchange:
         attempt, self.approved = self.approved, None
         return attempt
 
-    def reserve(self, reservation: object) -> None:
-        self.reservations.append(reservation)
-
     def forget(self) -> None:
         """Let go of the bodies once the flow has ended: mitmweb keeps flows, and with them this object."""
         self.claude = self.passthrough = self.complete = self.answer = self.failure = None

@@ -6,11 +6,11 @@ parallel requests can't exceed a limit together.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 
 from addon.claude.model import Model
-from addon.claude.pricing import Tokens, cost
+from addon.claude.pricing import FindModel, most
 from addon.core.errors import BadRequest, Forbidden, RateLimited
 from addon.core.settings import Settings
 from addon.core.types import JsonObject
@@ -94,36 +94,58 @@ class Reservation:
 
     id: int
     amount: int
+    model: str = ""
+    time: float = 0.0
+    """Unix seconds."""
 
 
 class Budget:
-    """Call `reserve` before each paid request, and `release` when its record is in the ledger or nothing was used."""
+    """Call `reserve` before each paid request, and `release` when its record is in the ledger or nothing was used.
+    `note`: called with each reservation before its request is sent, and with what it came to."""
 
     def __init__(self, ledger: UsageLedger, settings: BudgetSettings | None = None) -> None:
         self._ledger = ledger
+        self.note: Callable[[Reservation], None] = lambda reservation: None
         self._held: dict[int, Reservation] = {}
-        self._last_id = 0
+        self.last_id = 0
         self.settings = settings or BudgetSettings()
         self.known = True
         """False if the record of what was spent is lost: then nothing may be paid until `update` is called."""
         self.version = 0
         """Grows with every change that the snapshot should keep."""
 
-    def reserve(self, estimate: int, used: int = 0) -> Reservation:
-        """Reserve `estimate` pico-dollars for one request, which has cost `used` already. Raises `RateLimited` if a
-        limit leaves no room for it, or if it is unknown what was spent before."""
+    def reserve(
+        self,
+        estimate: int,
+        model: str = "",
+        *,
+        used: int = 0,
+        held: Reservation | None = None,
+    ) -> Reservation:
+        """Reserve `estimate` pico-dollars for one request, which has cost `used` already. `held`: its reservation so
+        far, which the new one replaces; a smaller one always may. Raises `RateLimited` if a limit leaves no room for
+        it, or if it is unknown what was spent before."""
         if not self.known:
             raise RateLimited(
                 "Paid calls are stopped because the record of what was spent is lost. Check /budget, then confirm"
                 ' it with POST /budget (for example {"enabled": true}) to allow them again.',
                 code="budget_unknown",
             )
-        if self.settings.enabled:
+        if held is not None:
+            self._held.pop(held.id, None)
+        amount = estimate + used
+        if self.settings.enabled and (held is None or amount > held.amount):
             self._check_limits(estimate, used)
-        self._last_id += 1
-        reservation = Reservation(self._last_id, used + estimate)
-        self._held[reservation.id] = reservation
+        self.last_id += held is None
+        id = held.id if held else self.last_id
+        reservation = Reservation(id, amount, model, self._ledger.now())
+        self._held[id] = reservation
+        self.note(reservation)
         return reservation
+
+    @property
+    def held(self) -> tuple[Reservation, ...]:
+        return tuple(self._held.values())
 
     def _check_limits(self, estimate: int, used: int) -> None:
         """A single request is allowed while the limit is not reached, whatever it may cost: few would fit a small limit
@@ -139,15 +161,10 @@ class Budget:
                 detail = f" (${usd(spent):.2f} spent, ${held:.2f} for this and running requests)"
                 raise _exceeded(name, spent + running + estimate, limit, detail)
 
-    def release(self, reservation: Reservation) -> None:
-        """Release a reservation. May be called twice."""
-        self._held.pop(reservation.id, None)
-
-    def release_all(self, reservations: Iterable[object]) -> None:
-        """Release the reservations of an exchange."""
-        for reservation in reservations:
-            if isinstance(reservation, Reservation):
-                self.release(reservation)
+    def release(self, reservation: Reservation, spent: int | None = None) -> None:
+        """Release a reservation; `spent`: what the request cost, if that is known. May be called twice."""
+        if self._held.pop(reservation.id, None) and spent is not None:
+            self.note(replace(reservation, amount=spent))
 
     def update(self, body: object) -> None:
         """Change the settings by a decoded `POST /budget` body. Raises `BadRequest` without changing anything. Any
@@ -181,6 +198,7 @@ class PaidCalls:
 
     settings: Settings
     budget: Budget
+    find: FindModel
 
     def hindrance(self, key: str | None) -> Hindrance | None:
         """Why `key` may not be used; None: it may."""
@@ -190,21 +208,22 @@ class PaidCalls:
 
     def reserve(
         self,
+        request: JsonObject,
         model: Model,
-        body_bytes: int,
-        max_tokens: int,
+        size: int,
         prompt_tokens: int = 0,
         *,
         used: int = 0,
+        held: Reservation | None = None,
     ) -> Reservation:
-        """Reserve the most that a request can cost: its whole body written to the cache, and all of `max_tokens`;
-        `used`: what it has cost already, in pico-dollars. Raises CCProxyError, with the budget's message if there is no
-        room for it."""
+        """Reserve the most that a request can cost. `size`: of its body in bytes, for a prompt that was not counted;
+        `used`: pico-dollars of earlier attempts, which are billed with it; `held`: their reservation, which this one
+        replaces. Raises CCProxyError, with the budget's message if there is no room."""
         if not self.settings.key_allowed:
             raise Forbidden("The API key may not be used: FALLBACK=off.", code="fallback_off")
-        prompt = prompt_tokens or round(body_bytes / BYTES_PER_TOKEN)
-        most = Tokens(cache_write_1h=prompt, output=max_tokens)
-        return self.budget.reserve(picodollars(cost(model, most)), used)
+        prompt = prompt_tokens or round(size / BYTES_PER_TOKEN)
+        amount = picodollars(most(request, model, prompt, self.find))
+        return self.budget.reserve(amount, model.id, used=used, held=held)
 
 
 def _exceeded(name: str, spent: int, limit: int, detail: str = "") -> RateLimited:

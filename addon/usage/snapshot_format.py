@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import astuple, dataclass, fields
 from operator import attrgetter
 from typing import Any, get_args
 
@@ -15,7 +15,7 @@ from addon.claude.pricing import Tokens
 from addon.core.errors import BadRequest
 from addon.core.json_codec import JsonError, loads
 from addon.core.types import Dialect, JsonObject
-from addon.usage.budget import BudgetSettings
+from addon.usage.budget import BudgetSettings, Reservation
 from addon.usage.ledger import ZERO, Key, LedgerState, TotalsByKey, columns, from_columns
 from addon.usage.record import RecordSource, RequestRecord
 
@@ -72,6 +72,10 @@ class Snapshot:
     settings: BudgetSettings
     known: bool
     """See `Budget.known`."""
+    held: tuple[Reservation, ...] = ()
+    """Of the requests that were running."""
+    last_reservation: int = 0
+    """The ledger has what became of all others up to this id."""
 
 
 def encode(snapshot: Snapshot, *, saved_at: float) -> bytes:
@@ -81,6 +85,8 @@ def encode(snapshot: Snapshot, *, saved_at: float) -> bytes:
         "version": VERSION,
         "savedAt": saved_at,
         "budget": {"settings": snapshot.settings.to_json(), "known": snapshot.known},
+        "held": [astuple(each) for each in snapshot.held],
+        "lastReservation": snapshot.last_reservation,
         "lastId": ledger.last_id,
         "evictedUntil": ledger.evicted_until,
         "buckets": {
@@ -147,6 +153,14 @@ def _snapshot(document: JsonObject) -> Snapshot:
         ),
         settings=BudgetSettings().changed(document["budget"]["settings"]),
         known=_typed(document["budget"]["known"], (bool,)),
+        held=tuple(_reservation(*row) for row in document.get("held", [])),
+        last_reservation=_count(document.get("lastReservation", 0)),
+    )
+
+
+def _reservation(id: Any, amount: Any, model: Any, time: Any) -> Reservation:
+    return Reservation(
+        _count(id), _count(amount), _typed(model, (str,)), _typed(time, (int, float))
     )
 
 

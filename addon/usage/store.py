@@ -8,15 +8,18 @@ import threading
 from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass, field
 
-from addon.usage.budget import Budget
+from addon.usage.budget import Budget, Reservation
+from addon.usage.journal import PaidJournal
 from addon.usage.ledger import UsageLedger
+from addon.usage.record import RequestRecord, usd
 from addon.usage.snapshot import SnapshotFile
 from addon.usage.snapshot_format import Snapshot
 
 log = logging.getLogger(__name__)
 
 SAVE_SECONDS = 5.0
-"""If the process is killed, the usage of this time and of one save is lost: less than ten seconds."""
+"""If the process is killed, the usage of this time and of one save is lost: less than ten seconds. What was paid is
+not: the journal has it."""
 REPORT_SECONDS = 60.0
 
 
@@ -27,6 +30,7 @@ class UsageStore:
     file: SnapshotFile
     ledger: UsageLedger
     budget: Budget
+    journal: PaidJournal
     _: KW_ONLY
     monotonic: Callable[[], float]
     interval: float = SAVE_SECONDS
@@ -58,6 +62,30 @@ class UsageStore:
             log.warning(
                 "What was spent before is unknown: paid calls are stopped until you confirm with POST /budget."
             )
+        if self.file.refusal is None:
+            self._open_journal(loaded.snapshot)
+
+    def _open_journal(self, snapshot: Snapshot | None) -> None:
+        """Count the paid requests that the snapshot does not know the end of, and go on writing."""
+        held = snapshot.held if snapshot else ()
+        last = snapshot.last_reservation if snapshot else 0
+        noted = self.journal.read()
+        running = {each.id: each for each in held}
+        lost = running | {id: each for id, each in noted.items() if id > last or id in running}
+        for each in lost.values():
+            if each.amount:
+                self.ledger.add(interrupted(each))
+        if amount := sum(each.amount for each in lost.values()):
+            log.warning(
+                "ccproxy was killed while paid requests were running: up to $%.4f are counted for them.",
+                usd(amount),
+            )
+        self.budget.last_id = max([last, *noted])
+        try:
+            self.journal.open()
+        except OSError as error:
+            log.warning("What paid requests may cost can't be written down: %s", error)
+        self.budget.note = self.journal.note
 
     async def run(self) -> None:
         """Save whenever something has changed, until cancelled."""
@@ -80,6 +108,7 @@ class UsageStore:
         snapshot = self._snapshot_if_changed()
         if snapshot:
             self._save(self._version(), snapshot)
+        self.journal.close()
         self.file.close()
 
     def _version(self) -> tuple[int, int]:
@@ -88,7 +117,10 @@ class UsageStore:
     def _snapshot_if_changed(self) -> Snapshot | None:
         if self._saved == self._version():
             return None
-        return Snapshot(self.ledger.state(), self.budget.settings, self.budget.known)
+        budget = self.budget
+        return Snapshot(
+            self.ledger.state(), budget.settings, budget.known, budget.held, budget.last_id
+        )
 
     def _save(self, version: tuple[int, int], snapshot: Snapshot) -> None:
         # A save that was still waiting for its thread at exit must not overwrite the last one.
@@ -99,6 +131,7 @@ class UsageStore:
     def _try_save(self, version: tuple[int, int], snapshot: Snapshot) -> None:
         try:
             self.file.save(snapshot)
+            self.journal.keep(snapshot.last_reservation, {each.id for each in snapshot.held})
         except OSError as error:
             self._report(f"Usage can't be saved at present and is kept in memory: {error}")
             return
@@ -112,3 +145,15 @@ class UsageStore:
         if self._reported is None or now - self._reported >= REPORT_SECONDS:
             self._reported = now
             log.warning(failure)
+
+
+def interrupted(reservation: Reservation) -> RequestRecord:
+    """Of a paid request whose end is not known: it counts with the most that it can have cost."""
+    return RequestRecord(
+        time=reservation.time,
+        model=reservation.model,
+        source="api_key",
+        status=500,
+        cost=reservation.amount,
+        error="interrupted",
+    )

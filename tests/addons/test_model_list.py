@@ -105,7 +105,7 @@ def asking(
 ) -> UpstreamModels:
     settings = Settings(**{"api_key": "sk-ant-api03-x", **given})
     http = httpx.AsyncClient(transport=httpx.MockTransport(answer))
-    paid = PaidCalls(settings, Budget(UsageLedger(time.time)))
+    paid = PaidCalls(settings, Budget(UsageLedger(time.time)), CATALOGUE.get)
     return UpstreamModels(settings, Login(token), http, paid)
 
 

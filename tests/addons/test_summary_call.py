@@ -41,7 +41,7 @@ class World:
             "sk-ant-api03-test",
             httpx.AsyncClient(transport=httpx.MockTransport(handler)),
             catalogue=CATALOGUE,
-            paid=PaidCalls(Settings(), self.budget),
+            paid=PaidCalls(Settings(), self.budget, CATALOGUE.get),
             ledger=self.ledger,
             clock=lambda: NOW,
         )

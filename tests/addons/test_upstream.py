@@ -60,7 +60,7 @@ class World:
             ),
             StaticLogin("sk-ant-oat01-test"),
             self.subscription,
-            paid=PaidCalls(settings, self.budget),
+            paid=PaidCalls(settings, self.budget, CATALOGUE.get),
             window=ContextWindow(settings, self.exchanges, NO_MANAGER, Terminal()),
             clock=lambda: NOW,
         )
@@ -213,7 +213,7 @@ async def test_a_request_goes_on_with_its_reservation_when_others_spend_the_rest
 async def test_other_requests_find_its_reservation_held() -> None:
     world = await handed_to_the_key(daily=1.5)
     with pytest.raises(RateLimited, match="Daily budget exceeded"):
-        world.upstream.paid.reserve(OPUS, world.claude.size, 12_000)
+        world.upstream.paid.reserve({"max_tokens": 12_000}, OPUS, world.claude.size)
 
 
 @pytest.mark.parametrize(

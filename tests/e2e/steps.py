@@ -41,7 +41,7 @@ BEFORE = [
 ]
 """Steps on the way to a request that is sent."""
 
-PAYING = ["addon.usage.budget.PaidCalls.reserve", "addon.exchange.state.Exchange.reserve"]
+PAYING = ["addon.usage.budget.PaidCalls.reserve", "addon.usage.journal.PaidJournal.note"]
 """Steps on the way to the API key."""
 
 AFTER = [

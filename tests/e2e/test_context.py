@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from collections.abc import Mapping
@@ -316,6 +317,21 @@ def test_a_prompt_that_upstream_finds_too_long_is_trimmed_and_sent_once_more(
     assert len(cut.body) < 0.8 * len(whole.body)
     assert "✂️ trimmed" in proxy.output
     assert not fake.messages("api_key")
+
+
+def test_the_reservation_fits_the_request_that_is_sent_once_more(
+    fake: FakeAnthropic, start_proxy: StartProxy
+) -> None:
+    """Anthropic counts twice what is counted here, of the shorter request as well."""
+    proxy = start_proxy(CLAUDE_CODE_FIRST="false", CONTEXT_MAX_TOKENS="20000")
+    talk = Talk("dear").grow(OVER)
+    fake.script([too_long(24_000, 20_000)])
+    ask(proxy, talk, max_tokens=1000)
+    lines = (proxy.home / ".ccproxy" / "paid.journal").read_text().split()
+    first, second = (json.loads(line)[3] * 1e-12 for line in lines[:2])
+    output = 1000 * 25e-6
+    assert first - output == pytest.approx(12_000 * 10e-6, rel=0.2)
+    assert second - output == pytest.approx(0.9 * 20_000 * 10e-6, rel=0.15)
 
 
 def test_still_too_long_is_one_error_with_both_numbers(

@@ -14,7 +14,11 @@ import httpx
 import pytest
 
 from addon.stand_in.anthropic import FakeAnthropic
+from addon.stand_in.script import delivered, say
+from tests.e2e.accounts import worth
 from tests.e2e.proxy import Proxy, message
+
+LONG = "The quick brown fox jumps over the lazy dog near the quiet river bank. " * 60
 
 
 class Killed:
@@ -61,6 +65,40 @@ class Killed:
     def kill(self, process: subprocess.Popen[bytes]) -> None:
         self.killed_at = time.monotonic()
         process.kill()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_no_cent_is_spent_that_a_killed_proxy_does_not_know(
+    fake: FakeAnthropic, tmp_path: Path, seed: int
+) -> None:
+    """Some paid requests have just ended, some are running, some have not been sent."""
+    rng = random.Random(seed)  # noqa: S311
+    fake.log.keep_answers = True
+    fake.script(delivered(say(LONG), pause_after=rng.randrange(1, 12), pause=0.4))
+    options = {"CCPROXY_HOME": str(tmp_path), "CLAUDE_CODE_FIRST": "false"}
+    with Proxy(fake.url, **options) as proxy, ThreadPoolExecutor(8) as pool:
+        for _ in range(8):
+            pool.submit(pay_for_ever, proxy.url)
+        assert fake.wait_until(lambda: len(fake.messages("api_key")) > 8, 20)
+        time.sleep(rng.uniform(0, 1))
+        assert proxy.process
+        proxy.process.kill()
+        proxy.process.wait(10)
+    asked = len(fake.messages("api_key"))
+    with Proxy(fake.url, **options) as proxy:
+        told = proxy.get("/analytics?period=all").json()
+    assert told["apiKeyRequests"] >= asked > 8
+    assert told["estimatedApiKeyCost"] >= worth(fake.messages("api_key"))
+    running = [each for each in told["bySource"].values() if each["failedRequests"]]
+    assert running
+
+
+def pay_for_ever(url: str) -> None:
+    with contextlib.suppress(httpx.HTTPError), httpx.Client(base_url=url, timeout=20) as client:
+        while True:
+            client.post(
+                "/v1/messages", json=message(stream=True, max_tokens=2000)
+            ).raise_for_status()
 
 
 @pytest.mark.thorough

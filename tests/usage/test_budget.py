@@ -225,21 +225,25 @@ KEY = "sk-ant-api03-x"
 def test_whether_a_key_may_be_used(
     key: str | None, env: dict[str, str], hindrance: str | None
 ) -> None:
-    paid = PaidCalls(Settings.from_env(env), budget_with(daily=1.0))
+    paid = PaidCalls(Settings.from_env(env), budget_with(daily=1.0), CATALOGUE.get)
     assert paid.hindrance(key) == hindrance
 
 
 def test_a_paid_call_has_the_most_that_it_can_cost_set_aside() -> None:
-    paid = PaidCalls(Settings(), budget_with(daily=1.0))
-    by_bytes = paid.reserve(HAIKU, 2_000_000, 0)  # a million tokens, written to the cache for $2
+    paid = PaidCalls(Settings(), budget_with(daily=1.0), CATALOGUE.get)
+    by_bytes = paid.reserve(
+        {"max_tokens": 0}, HAIKU, 2_000_000
+    )  # a million tokens, written to the cache for $2
     assert by_bytes.amount == picodollars(2.0)
     with pytest.raises(RateLimited, match="Daily budget exceeded"):
-        paid.reserve(HAIKU, 0, 1)
+        paid.reserve({"max_tokens": 1}, HAIKU, 0)
     paid.budget.release(by_bytes)
-    assert paid.reserve(HAIKU, 2_000_000, 100_000, prompt_tokens=1).amount == picodollars(0.500002)
+    assert paid.reserve(
+        {"max_tokens": 60_000}, HAIKU, 2_000_000, prompt_tokens=1
+    ).amount == picodollars(0.300002)
 
 
 def test_no_call_is_paid_with_fallback_off() -> None:
-    paid = PaidCalls(Settings(fallback="off"), budget_with())
+    paid = PaidCalls(Settings(fallback="off"), budget_with(), CATALOGUE.get)
     with pytest.raises(Forbidden, match="FALLBACK=off"):
-        paid.reserve(HAIKU, 1, 1)
+        paid.reserve({}, HAIKU, 1)

@@ -13,6 +13,7 @@ import pytest
 
 from addon.core.errors import RateLimited
 from addon.usage.budget import Budget, post_budget
+from addon.usage.journal import PaidJournal
 from addon.usage.ledger import PERIODS, UsageLedger
 from addon.usage.record import picodollars
 from addon.usage.snapshot import SnapshotFile
@@ -36,6 +37,7 @@ class Instance:
             file or SnapshotFile(home, clock),
             self.ledger,
             self.budget,
+            PaidJournal(home),
             monotonic=self.monotonic,
             interval=0.01,
         )
