@@ -34,6 +34,7 @@ from mitmproxy import ctx
 from addon.addons.access_control import AccessControl
 from addon.addons.api_log import ApiLog, open_log
 from addon.addons.context_window import ContextWindow
+from addon.addons.fallback_chain import FallbackChain, unpriced_steps
 from addon.addons.flow_file import FlowFile
 from addon.addons.mitmproxy_tuning import FlowLimit, replace_streams
 from addon.addons.model_list import ModelList, UpstreamModels
@@ -205,6 +206,7 @@ def build(settings: Settings, environ: Mapping[str, str], outputs: Sequence[Outp
             http=shared.http,
             terminal=terminal,
             doubts=doubts(settings, shared.catalogue, from_env_file()),
+            unpriced=unpriced_steps(settings, shared.catalogue),
         ),
     ]
 
@@ -261,7 +263,7 @@ def request_path(shared: Shared, settings: Settings) -> list[Any]:
             builder,
             shared.login,
             subscription,
-            paid=paid,
+            chain=FallbackChain(settings, shared.catalogue, subscription, paid),
             window=window,
         ),
         # after everything: sees how each request ended

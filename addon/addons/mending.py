@@ -32,7 +32,7 @@ class Mending:
         attempt, message = exchange.attempt, outcome.error.message
         if attempt is None or not outcome.answered or outcome.error.status not in REFUSALS:
             return None
-        if exchange.tried.mended >= MOST:
+        if exchange.tried.mended >= MOST or attempt.source == "openai":
             return None
         betas = [b for b in betas_in(attempt.headers) if b not in SUBSCRIPTION_BETAS]
         features = refused_features(message, attempt.request, betas, passes=claude.passes)

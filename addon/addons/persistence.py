@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import textwrap
 import time
 from collections.abc import Sequence
@@ -21,6 +22,8 @@ from addon.core.version import version
 from addon.credentials.credential import CredentialError
 from addon.credentials.login import Login
 from addon.usage.store import UsageStore
+
+logger = logging.getLogger(__name__)
 
 WIDTH = 79
 SETUP_TOKEN = (
@@ -42,6 +45,8 @@ class Persistence:
     terminal: Terminal
     doubts: Sequence[str] = ()
     """Settings that can't work, as lines for the terminal."""
+    unpriced: Sequence[str] = ()
+    """Steps of FALLBACK_CHAIN that must not be taken while there is a budget."""
     saving: asyncio.Task[None] | None = field(default=None, init=False)
 
     async def running(self) -> None:
@@ -49,6 +54,14 @@ class Persistence:
         if not ctx.options.server:
             return  # `-n`: only views saved flows, possibly while a proxy is running
         self.store.load()
+        if self.unpriced and self.store.budget.settings.enabled:
+            # mitmproxy shows an error that is logged now, and ends
+            logger.error(
+                "ccproxy can't start: a budget is set, so in FALLBACK_CHAIN %s needs a price in %s.",
+                " and ".join(self.unpriced),
+                self.settings.home / "models.toml",
+            )
+            return
         self.saving = asyncio.create_task(self.store.run())
         self.saving.add_done_callback(self.store.ended)
         for line in await banner(self.settings, self.login, time.time()):

@@ -92,6 +92,7 @@ class Translate:
         self.options = RequestOptions(strict=settings.strict, fast=settings.fast_mode)
         self.cache = cache
         self.stored = stored
+        self.keeps_body = any(step.startswith("openai:") for step in settings.fallback_chain)
 
     async def request(self, flow: http.HTTPFlow) -> None:
         exchange = self.exchanges.open(flow)
@@ -134,6 +135,8 @@ class Translate:
         if warms_up:
             self.warm_up(flow, exchange, translation)
             return
+        if self.keeps_body and exchange.dialect != "messages":
+            exchange.own_body = resolved.body
         exchange.ignored = translation.ignored
         exchange.notes += translation.notes
         exchange.claude = _claude_request(asked, choice, model, translation)
@@ -233,16 +236,19 @@ class Translate:
         flow.response.stream = True
 
     def answer(self, exchange: Exchange, headers: dict[str, str]) -> AnswerStream:
-        claude = exchange.claude
-        if claude is None or claude.counts_tokens:
+        claude, attempt = exchange.claude, exchange.attempts[-1]
+        if claude is None or claude.counts_tokens or attempt.source == "openai":
             streams = headers.get("content-type", "").startswith("text/event-stream")
+            if attempt.source == "openai" and claude is not None:
+                hidden = not claude.reply.include_usage
+                return PassthroughAnswer(streams, exchange.client.error_event, hides_usage=hidden)
             if claude is not None and exchange.dialect == "responses":
                 return InputTokensAnswer(exchange.client.error_event)
             return PassthroughAnswer(streams, exchange.client.error_event)
         created, dialect = int(exchange.arrived), exchange.dialect
         reply, complete = claude.reply, exchange.complete or dict
         if dialect == "responses":
-            reply = _telling(reply, exchange.attempts[-1].request)
+            reply = _telling(reply, attempt.request)
         paused = exchange.paused if isinstance(exchange.paused, StreamedAnswer) else None
         renderer = (
             paused.renderer if paused else renderer_for(dialect, reply, created, complete=complete)
@@ -266,8 +272,9 @@ class Translate:
         else:
             passed.append(("content-type", "application/json; charset=utf-8"))
         claude = exchange.claude
-        if claude and claude.asked != claude.request["model"]:
-            passed.append(("x-ccproxy-model", claude.request["model"]))
+        model = exchange.attempts[-1].request.get("model")
+        if claude and claude.asked != model:
+            passed.append(("x-ccproxy-model", str(model)))
         if exchange.ignored:
             passed.append(("x-ccproxy-ignored", ",".join(exchange.ignored)))
         if change := exchange.attempts[-1].thinking_change:

@@ -8,15 +8,17 @@ from __future__ import annotations
 import logging
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from mitmproxy import connection, http
 
 from addon.addons.context_window import ContextWindow
+from addon.addons.fallback_chain import FallbackChain, for_model
 from addon.addons.mending import Mending
 from addon.addons.thinking import thinking_options
 from addon.addons.upstream_request import UpstreamRequestBuilder
+from addon.claude.model import Model
 from addon.claude.pricing import bill
 from addon.core.errors import CCProxyError, RateLimited, Unauthorized
 from addon.core.settings import Settings
@@ -26,16 +28,33 @@ from addon.credentials.login import Login
 from addon.exchange.attempt import Failure, Source
 from addon.exchange.claude_request import ClaudeRequest, yield_if_large
 from addon.exchange.state import Exchange, Exchanges
-from addon.fallback.messages import both_failed, cooling_down, explained
-from addon.fallback.policy import Decision, Outcome, RetryState, decide, first
-from addon.fallback.rate_limits import RateLimit, read_rate_limit, read_windows
-from addon.usage.budget import PaidCalls, Reservation
+from addon.fallback.causes import CredentialKind
+from addon.fallback.messages import all_failed, cooling_down, explained, local_time
+from addon.fallback.policy import (
+    ChainStep,
+    Decision,
+    Outcome,
+    RetryState,
+    StepKind,
+    decide,
+    first,
+    limits,
+)
+from addon.fallback.rate_limits import Limit, RateLimit, read_rate_limit, read_windows
+from addon.usage.budget import Reservation
 from addon.usage.record import picodollars
-from addon.usage.subscription import SubscriptionState
+from addon.usage.subscription import SUBSCRIPTION, SubscriptionState
 
 logger = logging.getLogger(__name__)
 
-SUBSCRIPTION: Source = "claude_code"
+HOLD_TICK = 5.0
+"""Seconds between two looks whether a held request can be sent: its cooldown may end early."""
+STEP_SOURCES: Mapping[StepKind, Source] = {
+    "api_key": "api_key",
+    "claude": SUBSCRIPTION,
+    "openai": "openai",
+    "wait": SUBSCRIPTION,
+}
 REFUSALS = (401, 403, 429)
 """Statuses that say something of the credential; any other answer shows that it is accepted."""
 
@@ -49,7 +68,7 @@ class Upstream:
         login: Login,
         subscription: SubscriptionState,
         *,
-        paid: PaidCalls,
+        chain: FallbackChain,
         window: ContextWindow,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -58,9 +77,11 @@ class Upstream:
         self.builder = builder
         self.login = login
         self.subscription = subscription
-        self.paid = paid
+        self.chain = chain
+        self.paid = chain.paid
         self.window = window
-        self.mending = Mending(builder.refused, thinking_options(settings))
+        self.thinking = thinking_options(settings)
+        self.mending = Mending(builder.refused, self.thinking)
         self.clock = clock
 
     # -- hooks --------------------------------------------------------------------------------------------------
@@ -86,7 +107,7 @@ class Upstream:
             exchange.error = failure.error
             return
         outcome = self.outcome(failure, claude, self.patience(exchange))
-        await self.go_on(exchange, claude, outcome, failure.attempt.source)
+        await self.go_on(exchange, outcome, failure.attempt.source)
 
     async def upstream_paused(self, flow: http.HTTPFlow) -> None:
         exchange = self.exchanges.get(flow)
@@ -95,8 +116,8 @@ class Upstream:
             return
         exchange.resumed = time.monotonic()
         exchange.tried = replace(exchange.tried, retries=0, reconnected=False, waited=False)
-        outcome = await self.again(exchange, claude, last.source)
-        await self.go_on(exchange, claude, outcome, last.source)
+        outcome = await self.again(exchange, claude)
+        await self.go_on(exchange, outcome, last.source)
 
     def responseheaders(self, flow: http.HTTPFlow) -> None:
         exchange = self.exchanges.get(flow)
@@ -117,56 +138,112 @@ class Upstream:
     # -- deciding -----------------------------------------------------------------------------------------------
 
     async def begin(self, exchange: Exchange, claude: ClaudeRequest) -> None:
-        state = self.state(exchange, claude, SUBSCRIPTION)
-        decision = first(state, claude_code_first=self.settings.claude_code_first)
+        hindrance = self.paid.hindrance(self.api_key(exchange))
+        decision = first(hindrance, claude_code_first=self.settings.claude_code_first)
+        outcome: Outcome | None
         if decision.action == "send":
             outcome = await self.try_subscription(exchange, claude)
-            if outcome is not None:
-                await self.go_on(exchange, claude, outcome, SUBSCRIPTION)
+            await self.go_on(exchange, outcome, SUBSCRIPTION)
         elif decision.action == "fall_back":
-            self.try_api_key(exchange, claude, reason=None)
+            outcome = self.pay(exchange, claude, claude.model)
+            await self.go_on(exchange, outcome, "api_key")
         else:
             exchange.error = Unauthorized(
                 "No authentication method available: CLAUDE_CODE_FIRST=false needs ANTHROPIC_API_KEY."
             )
 
-    async def go_on(
-        self, exchange: Exchange, claude: ClaudeRequest, outcome: Outcome | None, source: Source
-    ) -> None:
+    async def go_on(self, exchange: Exchange, outcome: Outcome | None, source: Source) -> None:
         """Decide and act until an attempt is approved or the error is final."""
-        while outcome is not None:
+        while outcome is not None and (claude := exchange.claude):
             mend = self.mending.find(exchange, claude, outcome)
+            now, credential = self.clock(), _credential(source)
+            self.rest(limits(outcome, credential), "rate_limited", now)
             state = self.state(exchange, claude, source, mendable=mend is not None)
             decision = decide(outcome, state)
-            for limit in decision.cooldowns:
-                self.subscription.cooldowns.start(
-                    SUBSCRIPTION, limit, reason=decision.reason, now=state.now
-                )
+            self.rest(decision.cooldowns, decision.reason, now)
+            exchange.skipped += [f"{step.name}={step.hindrance}" for step in decision.skipped]
             logger.debug("%s: %s (%s)", source, decision.action, decision.reason)
             if decision.action in ("relay", "refuse"):
                 exchange.error = self.final_error(exchange, claude, outcome, decision)
                 return
             if decision.action == "mend_and_retry" and mend is not None:
                 mend()
-            outcome = await self.act(exchange, claude, outcome, decision, source)
+            if decision.step is not None:
+                source = self.take(exchange, decision.step, decision.reason, outcome)
+                outcome = await self.serve(exchange, exchange.asked or claude, decision.step)
+            else:
+                outcome = await self.act(exchange, claude, outcome, decision)
             if exchange.error is not None or exchange.gone.is_set():
                 return
 
+    def rest(self, limits: tuple[Limit, ...], reason: str, now: float) -> None:
+        for limit in limits:
+            self.subscription.cooldowns.start(SUBSCRIPTION, limit, reason=reason, now=now)
+
+    def take(self, exchange: Exchange, step: ChainStep, reason: str, outcome: Outcome) -> Source:
+        """Let a step of the chain take over from what has failed."""
+        last = exchange.step
+        if last is None:
+            exchange.reason = reason
+        elif last.name != step.name:
+            exchange.skipped.append(f"{last.name}={reason}")
+        if last is None or last.name != step.name:  # `wait` may be taken again
+            exchange.failed.append((self.who(exchange), outcome.error))
+        exchange.asked = exchange.claude = exchange.asked or exchange.claude
+        exchange.step, exchange.tried = step, Tried()
+        return STEP_SOURCES[step.kind]
+
+    def who(self, exchange: Exchange) -> str:
+        """Who serves at present, for people."""
+        step, first = exchange.step, self.settings.claude_code_first
+        if step is not None and step.kind in ("claude", "openai"):
+            return step.name
+        key = step.kind == "api_key" if step else not first
+        return "API key" if key else "Claude Code subscription"
+
+    async def serve(
+        self, exchange: Exchange, claude: ClaudeRequest, step: ChainStep
+    ) -> Outcome | None:
+        match step.kind:
+            case "api_key":
+                return self.pay(exchange, claude, claude.model)
+            case "openai":
+                return self.pay(exchange, claude, self.chain.priced(step, claude))
+            case "claude":
+                model = self.chain.catalogue.get(step.model)
+                exchange.claude = for_model(claude, model, self.thinking)
+                return await self.try_subscription(exchange, exchange.claude)
+            case "wait":
+                return await self.hold(exchange, claude, step.until or self.clock())
+
+    async def hold(self, exchange: Exchange, claude: ClaudeRequest, until: float) -> Outcome | None:
+        """Keep the client waiting until the subscription may be asked again."""
+        begun = exchange.held_since = exchange.held_since or time.monotonic()
+        try:
+            while True:
+                now = self.clock()
+                exchange.waits_until = until
+                shown = local_time(until, now)
+                await exchange.pause(
+                    min(max(until - now, 0.0), HOLD_TICK),
+                    f"held until {shown}, when the limit resets",
+                )
+                if exchange.gone.is_set():
+                    return None
+                outcome = await self.try_subscription(exchange, claude)
+                if outcome is None or outcome.blocked is None:
+                    return outcome
+                until = outcome.blocked.until
+                if until - self.clock() > self.settings.hold_seconds - (time.monotonic() - begun):
+                    return outcome
+        finally:
+            exchange.waits_until = None
+
     async def act(
-        self,
-        exchange: Exchange,
-        claude: ClaudeRequest,
-        outcome: Outcome,
-        decision: Decision,
-        source: Source,
+        self, exchange: Exchange, claude: ClaudeRequest, outcome: Outcome, decision: Decision
     ) -> Outcome | None:
         tried, last = exchange.tried, exchange.attempt
         match decision.action:
-            case "fall_back":
-                exchange.first_error = outcome.error
-                exchange.tried = Tried()
-                self.try_api_key(exchange, claude, decision.reason)
-                return None
             case "refresh_and_retry":
                 tried.refreshed = True
                 refused = last.auth[1].removeprefix("Bearer ") if last else None
@@ -189,7 +266,7 @@ class Upstream:
                 tried.retries += 1
                 tried.reconnected = tried.reconnected or decision.reason == "stale_connection"
         await exchange.pause(decision.seconds)
-        return await self.again(exchange, claude, source)
+        return await self.again(exchange, claude)
 
     async def shortened(self, exchange: Exchange, outcome: Outcome) -> bool:
         """Whether the request has been cut after Anthropic found it too long; else the error is final."""
@@ -201,15 +278,16 @@ class Upstream:
             exchange.error = error
         return False
 
-    async def again(
-        self, exchange: Exchange, claude: ClaudeRequest, source: Source
-    ) -> Outcome | None:
+    async def again(self, exchange: Exchange, claude: ClaudeRequest) -> Outcome | None:
         if exchange.gone.is_set():
             return None
-        if source == SUBSCRIPTION:
+        if exchange.source == SUBSCRIPTION:
             return await self.try_subscription(exchange, claude)
-        self.try_api_key(exchange, claude, exchange.attempts[-1].reason)
-        return None
+        step = exchange.step
+        paid = step is not None and step.kind == "openai"
+        return self.pay(
+            exchange, claude, self.chain.priced(step, claude) if step and paid else claude.model
+        )
 
     def state(
         self,
@@ -219,15 +297,20 @@ class Upstream:
         *,
         mendable: bool = False,
     ) -> RetryState:
+        now = self.clock()
+        asked = exchange.asked or claude
         return RetryState(
-            credential="api_key" if source == "api_key" else "claude_code",
+            credential=_credential(source),
             family=claude.model.family,
-            now=self.clock(),
+            now=now,
             patience=self.patience(exchange),
             jitter=random.random(),  # noqa: S311 (spreads retries, guards nothing)
-            tried=_possible(claude, exchange.tried),
+            tried=_possible(claude, exchange.tried, source),
             mendable=mendable,
-            hindrance=self.paid.hindrance(self.api_key(exchange)),
+            chain=self.chain.left(
+                exchange, asked, now, self.paid.hindrance(self.api_key(exchange))
+            ),
+            step=exchange.step.kind if exchange.step else None,
         )
 
     def patience(self, exchange: Exchange) -> float:
@@ -255,14 +338,18 @@ class Upstream:
         self, exchange: Exchange, claude: ClaudeRequest, outcome: Outcome, decision: Decision
     ) -> CCProxyError:
         now, wait = self.clock(), outcome.error.retry_after
-        if exchange.first_error is None:
+        asked = exchange.asked or claude
+        if outcome.over_budget:
+            return explained(self.over_budget(outcome.error, exchange, asked), decision)
+        if not exchange.failed:
             if wait is None and outcome.rate_limit.until:  # Anthropic often names the reset alone
                 outcome.error.retry_after = outcome.rate_limit.until - now
             return explained(outcome.error, decision)
-        subscription = self.subscription.limited_until(claude.model.family, now)
+        subscription = self.subscription.limited_until(asked.model.family, now)
         resets = (subscription, None if wait is None else now + wait)
         earliest = min((reset for reset in resets if reset is not None), default=None)
-        return both_failed(exchange.first_error, outcome.error, reset=earliest, now=now)
+        errors = [*exchange.failed, (self.who(exchange), outcome.error)]
+        return explained(all_failed(errors, reset=earliest, now=now), decision)
 
     # -- sending ------------------------------------------------------------------------------------------------
 
@@ -287,27 +374,34 @@ class Upstream:
         exchange.approve(self.builder.subscription(exchange, claude, token, identity))
         return None
 
-    def try_api_key(self, exchange: Exchange, claude: ClaudeRequest, reason: str | None) -> None:
-        """Approve an attempt by API key, if the budget has room for it; else the error is final."""
+    def pay(self, exchange: Exchange, claude: ClaudeRequest, model: Model | None) -> Outcome | None:
+        """Approve an attempt that costs money, or return why there is no room for it. `model`: with its prices, if they
+        are known."""
         try:
-            if not claude.counts_tokens:  # counting is free
-                exchange.reservations = [self.reservation(exchange, claude)]
+            if model is not None and not claude.counts_tokens:  # counting is free
+                exchange.reservations = [self.reservation(exchange, claude, model)]
         except CCProxyError as error:
-            exchange.error = self.over_budget(error, exchange, claude)
-            return
-        attempt = self.builder.api_key(exchange, claude, self.api_key(exchange) or "")
-        attempt.reason = reason
-        exchange.approve(attempt)
+            return Outcome(phase="connect", error=error, answered=False, over_budget=True)
+        step = exchange.step
+        if step is not None and step.kind == "openai":
+            exchange.approve(
+                self.builder.openai_step(exchange, step, self.chain.priced(step, claude))
+            )
+        else:
+            key = self.api_key(exchange) or ""
+            exchange.approve(self.builder.api_key(exchange, claude, key))
+        return None
 
-    def reservation(self, exchange: Exchange, claude: ClaudeRequest) -> Reservation:
-        """For all attempts by API key: what they used is billed, and the next one may be larger. Raises
-        CCProxyError."""
-        usages = (a.answer.usage for a in exchange.attempts if a.answer and a.source == "api_key")
-        used = sum(picodollars(bill(u, claude.model, self.paid.find).usd) for u in usages)
+    def reservation(
+        self, exchange: Exchange, claude: ClaudeRequest, model: Model
+    ) -> Reservation:
+        """For all paid attempts: what they used is billed, and the next one may be larger. Raises CCProxyError."""
+        usages = (a.answer.usage for a in exchange.attempts if a.answer and a.paid)
+        used = sum(picodollars(bill(u, model, self.paid.find).usd) for u in usages)
         held = next((r for r in exchange.reservations if isinstance(r, Reservation)), None)
         return self.paid.reserve(
             claude.request,
-            claude.model,
+            model,
             claude.size,
             claude.prompt_tokens,
             used=used,
@@ -324,9 +418,10 @@ class Upstream:
         self, error: CCProxyError, exchange: Exchange, claude: ClaudeRequest
     ) -> CCProxyError:
         """The budget's own words first, then why the budget was asked at all, and when it need not be."""
-        first, now = exchange.first_error, self.clock()
-        if first is None:
+        now = self.clock()
+        if not exchange.failed:
             return error
+        first = exchange.failed[0][1]
         reset = self.subscription.limited_until(claude.model.family, now)
         words = error.message.removesuffix(".")
         return RateLimited(
@@ -336,8 +431,14 @@ class Upstream:
         )
 
 
-def _possible(claude: ClaudeRequest, tried: Tried) -> Tried:
+def _credential(source: Source) -> CredentialKind:
+    return SUBSCRIPTION if source == "local" else source
+
+
+def _possible(claude: ClaudeRequest, tried: Tried, source: Source) -> Tried:
     """A request that nothing here may look into can be neither shortened nor stripped of anything."""
+    if source == "openai":
+        return replace(tried, trimmed=True, stripped=True, server_tools_dropped=True)
     if not claude.opaque:
         return tried
     trimmed = tried.trimmed or claude.fitted is None

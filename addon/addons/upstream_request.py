@@ -8,6 +8,7 @@ from operator import is_
 from urllib.parse import SplitResult, urlsplit
 
 from addon.addons.thinking import Continuity
+from addon.claude.model import Model
 from addon.claude.refused_features import Feature, RefusedFeatures, without
 from addon.claude.subscription_request import (
     SUBSCRIPTION_BETAS,
@@ -26,6 +27,8 @@ from addon.exchange.attempt import Attempt, Source
 from addon.exchange.claude_request import ANTHROPIC_VERSION, ClaudeRequest, NativeRequest
 from addon.exchange.routes import COMPLETIONS, EMBEDDINGS, INPUT_TOKENS, Route
 from addon.exchange.state import Exchange
+from addon.fallback.policy import ChainStep
+from addon.translation.sealed_thinking import is_sealed_here
 
 COUNT_TOKENS = "/v1/messages/count_tokens"
 OPENAI_ENDPOINTS: dict[Route | None, str] = {
@@ -118,6 +121,9 @@ class UpstreamRequestBuilder:
         attempt = _attempt(self.anthropic, path + claude.query, headers, kept, body, credential)
         attempt.ticket, attempt.thinking_change = ticket, change
         attempt.changed = tuple(dict.fromkeys(changed)) if claude.native else ()
+        attempt.reason = exchange.reason
+        if exchange.step is not None and exchange.step.kind != "api_key":
+            attempt.step = exchange.step.name
         attempt.repaired = (*claude.repaired, *self.left_out(claude, request, kept, features))
         self.note(exchange, attempt)
         return attempt
@@ -160,6 +166,19 @@ class UpstreamRequestBuilder:
             exchange.note(f"changed: {what}")
         for what in attempt.repaired:
             exchange.note(f"repaired: {what}")
+
+    def openai_step(self, exchange: Exchange, step: ChainStep, model: Model | None) -> Attempt:
+        """An OpenAI client's own request for the model of a step of FALLBACK_CHAIN; `model`: with its prices."""
+        body = {**(exchange.own_body or {}), "model": step.model}
+        if exchange.dialect == "chat" and exchange.client.streaming:
+            options = body.get("stream_options")
+            asked = options if isinstance(options, dict) else {}
+            body["stream_options"] = {**asked, "include_usage": True}  # what it cost
+        if isinstance(items := body.get("input"), list):
+            body["input"] = [item for item in items if not is_sealed_here(item)]
+        attempt = self.passthrough(exchange, body)
+        attempt.reason, attempt.step, attempt.priced = exchange.reason, step.name, model
+        return attempt
 
     def passthrough(self, exchange: Exchange, body: JsonObject) -> Attempt:
         by_dialect = "/responses" if exchange.dialect == "responses" else "/chat/completions"

@@ -103,17 +103,19 @@ class UsageRecorder:
             self.hub.publish("totals", {})
 
     def billed(self, exchange: Exchange) -> list[Bill]:
-        """The last attempt, and earlier ones that broke off and are billed the same way. Prices of other APIs are
+        """The last attempt, and earlier ones that broke off and are billed the same way. Prices of other APIs may be
         unknown."""
-        claude = exchange.claude
+        model = exchange.claude.model if exchange.claude else None
+        if exchange.attempt and exchange.source == "openai":
+            model = exchange.attempt.priced
         used = [
             attempt.answer.usage
             for attempt in exchange.attempts
             if attempt.answer is not None and attempt.source == exchange.source
         ]
-        if claude is None:
+        if model is None:
             return [Bill(Tokens.from_usage(usage), 0.0) for usage in used]
-        return [bill(usage, claude.model, self.find) for usage in used]
+        return [bill(usage, model, self.find) for usage in used]
 
     def note_conversation(self, exchange: Exchange, record: RequestRecord) -> None:
         claude = exchange.claude
@@ -157,8 +159,10 @@ class UsageRecorder:
 
 
 def _model(exchange: Exchange) -> str:
-    if exchange.claude:
+    if exchange.claude and exchange.source != "openai":
         return exchange.claude.model.id
+    if exchange.attempt and exchange.source == "openai":
+        return str(exchange.attempt.request.get("model", "-"))
     return str((exchange.passthrough or {}).get("model", "-"))
 
 
@@ -193,7 +197,7 @@ def _tone(exchange: Exchange, record: RequestRecord) -> Tone:
 
 def summary(exchange: Exchange, record: RequestRecord) -> str:
     """`claude_code 429 → api_key 200 (rate_limited) · 12.3K in (11K cached) · 512 out · $0.0421`"""
-    tries = (f"{a.source} {a.outcome or record.status}" for a in exchange.attempts)
+    tries = (f"{a.shown} {a.outcome or record.status}" for a in exchange.attempts)
     steps = [
         step if times == 1 else f"{step} ({times} times)"
         for step, times in ((step, len(list(same))) for step, same in groupby(tries))
@@ -201,6 +205,8 @@ def summary(exchange: Exchange, record: RequestRecord) -> str:
     tokens = record.tokens
     reason = f" ({record.reason})" if record.reason else ""
     parts = [(" → ".join(steps) or f"{record.source} {record.status}") + reason]
+    if exchange.skipped:
+        parts.append(f"skipped {', '.join(exchange.skipped)}")
     if tokens.prompt:
         cached = f" ({short_count(tokens.cache_read)} cached)" if tokens.cache_read else ""
         parts.append(f"{short_count(tokens.prompt)} in{cached}")

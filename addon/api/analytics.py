@@ -37,7 +37,7 @@ BY: dict[str, Callable[[Key], str]] = {
     name: attrgetter(name) for name in ("client", "name", "model")
 }
 
-ANTHROPIC = COUNTED | PAID | SAVED
+ANTHROPIC = (COUNTED | PAID | SAVED) - {"openai"}
 """The sources whose tokens are in the totals: the requests whose cost is in them, too."""
 
 

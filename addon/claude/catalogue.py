@@ -13,8 +13,8 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any, Self
 
-from addon.claude.model import Model
-from addon.claude.models_file import CatalogueError, build_row, parse_models_file
+from addon.claude.model import Model, Prices
+from addon.claude.models_file import CatalogueError, build_row, other_prices, parse_models_file
 from addon.core.errors import NotFound
 from addon.core.types import JsonObject
 
@@ -29,6 +29,8 @@ class Catalogue:
     models: Mapping[str, Model]
     retired: Mapping[str, str] = field(default_factory=dict)
     """Ids that Anthropic no longer serves → their replacements."""
+    others: Mapping[str, Prices] = field(default_factory=dict)
+    """Prices of models that are not Claude's."""
 
     @classmethod
     def load(cls, text: str, *overrides: str) -> Self:
@@ -41,7 +43,7 @@ class Catalogue:
         }
         if not rows:
             raise CatalogueError("models file: has no [models.…] row")
-        catalogue = cls(rows, document.get("retired", {}))
+        catalogue = cls(rows, document.get("retired", {}), other_prices(document))
         for override in overrides:
             catalogue = catalogue.with_overrides(override)
         return catalogue
@@ -56,7 +58,9 @@ class Catalogue:
             rows[model_id] = build_row(
                 model_id, {k: v for k, v in row.items() if k != "like"}, base
             )
-        return replace(self, models=rows, retired={**self.retired, **document.get("retired", {})})
+        retired = {**self.retired, **document.get("retired", {})}
+        others = {**self.others, **other_prices(document)}
+        return replace(self, models=rows, retired=retired, others=others)
 
     def with_upstream(self, models_list: JsonObject) -> Self:
         """With the models that only the response of Anthropic's `GET /v1/models` contains. Their limits and

@@ -22,7 +22,7 @@ def parse_models_file(text: str) -> dict[str, Any]:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise CatalogueError(f"models file: not valid TOML: {error}") from None
-    for table in ("models", "retired", "defaults"):
+    for table in ("models", "retired", "defaults", "prices"):
         if not isinstance(document.get(table, {}), dict):
             raise CatalogueError(f"models file: [{table}] must be a table")
     for model_id, row in document.get("models", {}).items():
@@ -57,6 +57,20 @@ def _read(model_id: str, name: str, value: Any) -> Any:
         return reader(value)
     except ValueError as error:
         raise CatalogueError(f"models file: {model_id}: {name} {error}, not {value!r}") from None
+
+
+def other_prices(document: Mapping[str, Any]) -> dict[str, Prices]:
+    """The prices of models that are not Claude's: cached tokens cost as much as others unless it says otherwise. Raises
+    CatalogueError."""
+    return {
+        name: _prices(name, _with_cache(row) if isinstance(row, dict) else row, None)
+        for name, row in document.get("prices", {}).items()
+    }
+
+
+def _with_cache(row: Mapping[str, Any]) -> dict[str, Any]:
+    kinds = ("cache_write_5m", "cache_write_1h", "cache_read")
+    return {kind: row["input"] for kind in kinds if "input" in row} | dict(row)
 
 
 def _prices(model_id: str, row: Any, base: Prices | None) -> Prices:

@@ -28,7 +28,12 @@ from addon.claude.thinking_request import (
     check_level,
     clamp_budget,
 )
+from addon.claude.turns import in_tool_loop, strip_thinking
+from addon.core.errors import BadRequest
 from addon.core.types import JsonObject
+
+CLEARING = "clear_thinking"
+"""How the types of `context_management.edits` that drop thinking begin (`clear_thinking_20251015`)."""
 
 
 def fix_native(
@@ -61,6 +66,41 @@ def fix_native(
         changed,
         taken_off(kind in ("enabled", "adaptive"), request, out, model),
     )
+
+
+def fitted_thinking(
+    request: JsonObject, model: Model, options: ThinkingOptions, *, betas: frozenset[str]
+) -> Prepared:
+    """A readable request that was made for another model, as `model` accepts it; unchanged if its level of thinking is
+    unknown. As in `fix_native`."""
+    if isinstance(request.get("max_tokens"), int) and request["max_tokens"] > model.max_output:
+        request = {**request, "max_tokens": model.max_output}
+    try:
+        prepared = fix_native(request, model, options, betas=betas)
+    except BadRequest:
+        return Prepared(request, frozenset(), ())
+    out = prepared.request
+    if _thinks(out) == "enabled" and in_tool_loop(out["messages"]):
+        # Another model's thinking blocks are dropped, and with a budget a turn inside a tool loop must begin with one.
+        out = strip_thinking(out)
+    return prepared._replace(request=_without_clearing(out))
+
+
+def _thinks(request: JsonObject) -> str | None:
+    kind = (request.get("thinking") or {}).get("type")
+    return kind if kind in ("enabled", "adaptive") else None
+
+
+def _without_clearing(request: JsonObject) -> JsonObject:
+    """With thinking off, Anthropic rejects `clear_thinking` ("requires `thinking` to be enabled or adaptive")."""
+    managed = request.get("context_management")
+    edits = managed.get("edits") if isinstance(managed, dict) else None
+    if _thinks(request) or not isinstance(managed, dict) or not isinstance(edits, list):
+        return request
+    kept = [e for e in edits if not str(isinstance(e, dict) and e.get("type")).startswith(CLEARING)]
+    if len(kept) == len(edits):
+        return request
+    return {**request, "context_management": {**managed, "edits": kept}}
 
 
 def only_the_name_asks(request: JsonObject, choice: ModelChoice) -> bool:

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from addon.core.suggestions import did_you_mean
+
 type Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
@@ -116,6 +118,23 @@ def aliases(value: str) -> tuple[tuple[str, str], ...]:
     if not all(name and target for name, _, target in pairs):
         raise ValueError("use name=model pairs such as fast=claude-haiku-5-5,big=claude-opus-5-5")
     return tuple((name.strip().lower(), target.strip()) for name, _, target in pairs)
+
+
+CHAIN = ("api_key", "wait", "openai:NAME")
+
+
+def chain(value: str) -> tuple[str, ...]:
+    """Steps of FALLBACK_CHAIN. Whether a Claude model is known is for the catalogue to say."""
+    steps = words(value)
+    for step in steps:
+        kind, _, model = step.partition(":")
+        if step in ("api_key", "wait") or (kind == "openai" and model) or "claude" in kind:
+            continue
+        meant = did_you_mean(kind, [known.partition(":")[0] for known in CHAIN])
+        raise ValueError(f"{step} is no step; use {', '.join(CHAIN)} or a Claude model.{meant}")
+    if not steps or len(set(steps)) < len(steps):
+        raise ValueError("name at least one step, and each of them once")
+    return steps
 
 
 def as_text(value: Any) -> str:

@@ -16,6 +16,7 @@ from addon.core.setting_values import (
     aliases,
     any_value,
     boolean,
+    chain,
     choice,
     key,
     networks,
@@ -70,7 +71,19 @@ class Settings:
         "FALLBACK",
         choice("auto", "off"),
         "auto",
-        "off: never use the API key, not even for summaries; no effect with CLAUDE_CODE_FIRST=false.",
+        "off: take no paid step, not even for summaries; no effect with CLAUDE_CODE_FIRST=false.",
+    )
+    fallback_chain: tuple[str, ...] = setting(
+        "FALLBACK_CHAIN",
+        chain,
+        ("api_key",),
+        "What serves, in this order, when the subscription can't: api_key, a Claude model, openai:NAME, wait.",
+    )
+    hold_seconds: float = setting(
+        "HOLD_SECONDS",
+        seconds,
+        18_000.0,
+        "Longest time that the step `wait` holds a stream until the subscription's limit resets.",
     )
     claude_code_first: bool = setting(
         "CLAUDE_CODE_FIRST", boolean, True, "false: use the API key only, never the subscription."
@@ -317,10 +330,17 @@ class Settings:
         return settings
 
     def contradictions(self) -> list[str]:
+        found: list[str] = []
         limit, target = self.context_max_tokens, self.context_target_tokens
         if isinstance(limit, int) and isinstance(target, int) and target >= limit:
-            return [f"CONTEXT_TARGET_TOKENS: {target} must be below CONTEXT_MAX_TOKENS ({limit})"]
-        return []
+            found.append(
+                f"CONTEXT_TARGET_TOKENS: {target} must be below CONTEXT_MAX_TOKENS ({limit})"
+            )
+        if self.openai_api_key is None and any(
+            s.startswith("openai:") for s in self.fallback_chain
+        ):
+            found.append("FALLBACK_CHAIN: openai:NAME needs OPENAI_API_KEY")
+        return found
 
     @property
     def key_allowed(self) -> bool:

@@ -138,9 +138,17 @@ _RESPONSES_ENDS = ("response.completed", "response.incomplete", "response.failed
 class PassthroughAnswer:
     """Another API's answer, handed through as it is: whole events of a stream, or a plain body."""
 
-    def __init__(self, streaming: bool, fail: Callable[[CCProxyError], bytes]) -> None:
+    def __init__(
+        self,
+        streaming: bool,
+        fail: Callable[[CCProxyError], bytes],
+        *,
+        hides_usage: bool = False,
+    ) -> None:
+        """`hides_usage`: the chunk with nothing but the usage of a chat completion was not asked for by the client."""
         self.decoder = SSEDecoder() if streaming else None
         self.render_failure = fail
+        self.hides_usage = hides_usage
         self.pieces: list[bytes] = []
         self.began = False
         self.complete = False
@@ -178,13 +186,18 @@ class PassthroughAnswer:
         return rest
 
     def pass_on(self, events: list[ServerSentEvent]) -> bytes:
+        passed = []
         for event in events:
             self.began = True
             if event.data.strip() == b"[DONE]":
                 self.complete = True
             else:
-                self.note(self.read(event.data))
-        return b"".join(event.raw for event in events)
+                told = self.read(event.data)
+                self.note(told)
+                if self.hides_usage and told.get("usage") and told.get("choices") == []:
+                    continue
+            passed.append(event.raw)
+        return b"".join(passed)
 
     def note(self, event: JsonObject) -> None:
         told = event

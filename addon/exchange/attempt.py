@@ -14,6 +14,7 @@ from addon.exchange.answer import AnswerStream
 from addon.exchange.http_messages import encoded, without_unknown_values
 
 if TYPE_CHECKING:
+    from addon.claude.model import Model
     from addon.claude.thinking_store import ThinkingTicket
 
 type Source = Literal["claude_code", "api_key", "openai", "local"]
@@ -39,6 +40,10 @@ class Attempt:
     """The body before it was serialized; {} when it was passed on as it came."""
     reason: str | None = None
     """Why this is not the first choice, in a machine's word: header `x-ccproxy-reason`."""
+    step: str = ""
+    """The step of FALLBACK_CHAIN that it is of, header `x-ccproxy-step`; "" for the subscription and the API key."""
+    priced: Model | None = field(default=None, repr=False)
+    """Whose prices count for a model that is not Claude's; None: they are not known."""
     ticket: ThinkingTicket | None = field(default=None, repr=False)
     """What is needed to remember its answer's thinking."""
     thinking_change: str = ""
@@ -59,7 +64,12 @@ class Attempt:
 
     @property
     def paid(self) -> bool:
-        return self.source == "api_key"
+        return self.source == "api_key" or self.priced is not None
+
+    @property
+    def shown(self) -> str:
+        """Who it was asked of, for the terminal."""
+        return f"{self.source} after waiting" if self.step == "wait" else self.step or self.source
 
     def show_on(self, request: http.Request) -> None:
         """Make the flow's request the one that is sent, but for the credential and what else a query may hide."""

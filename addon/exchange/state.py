@@ -29,7 +29,10 @@ from addon.exchange.http_messages import lowered, without_unknown_values
 from addon.exchange.refusals import TOO_MANY
 from addon.exchange.routes import SMALL_BODY, Route, dialect_of, single_slashes
 from addon.exchange.who import Who, without_name
+from addon.fallback.messages import local_time
+from addon.fallback.policy import ChainStep
 from addon.translation.from_anthropic.headers import client_headers
+from addon.translation.sse import encode_comment
 
 CREDENTIAL_HEADERS = ("authorization", "x-api-key", "api-key", "proxy-authorization", "cookie")
 LONGEST_SDK_WAIT = 60.0
@@ -79,6 +82,10 @@ class Exchange:
 
     claude: ClaudeRequest | None = None
     """What is asked of Claude; None for everything else."""
+    asked: ClaudeRequest | None = field(default=None, repr=False)
+    """The same, while `claude` is made for another model by a step of FALLBACK_CHAIN."""
+    own_body: JsonObject | None = field(default=None, repr=False)
+    """What an OpenAI client sent, if a step of FALLBACK_CHAIN may send it to OpenAI."""
     passthrough: JsonObject | None = field(default=None, repr=False)
     """A body for another API's model, as the client sent it."""
     ignored: list[str] = field(default_factory=list)
@@ -102,8 +109,18 @@ class Exchange:
     """Monotonic time at which it was gone on with last."""
     failure: Failure | None = None
     tried: Tried = field(default_factory=Tried)
-    first_error: CCProxyError | None = None
-    """What the subscription said, when the API key took over."""
+    failed: list[tuple[str, CCProxyError]] = field(default_factory=list)
+    """Who could not serve it, for people, and what each said, when a step of FALLBACK_CHAIN took over."""
+    step: ChainStep | None = None
+    """The step of FALLBACK_CHAIN that was taken last."""
+    reason: str | None = None
+    """Why the first choice did not serve it."""
+    skipped: list[str] = field(default_factory=list)
+    """Steps that were not taken or did not serve it, each with a machine's word for why: `openai:gpt-5=no_price`."""
+    held_since: float | None = None
+    """Monotonic time when the step `wait` was first taken."""
+    waits_until: float | None = None
+    """Unix seconds when the limit resets that it is held for now."""
     error: CCProxyError | None = None
     """The error that the client finally gets."""
     first_content: float | None = None
@@ -142,6 +159,10 @@ class Exchange:
         headers: dict[str, str] = {"x-ccproxy-source": self.source}
         if self.attempts and self.attempts[-1].reason:
             headers["x-ccproxy-reason"] = self.attempts[-1].reason
+        if self.attempts and self.attempts[-1].step:
+            headers["x-ccproxy-step"] = self.attempts[-1].step
+        if self.skipped:
+            headers["x-ccproxy-skipped"] = ",".join(self.skipped)
         if self.attempts and self.attempts[-1].changed:
             headers["x-ccproxy-changed"] = ",".join(self.attempts[-1].changed)
         if self.attempts and self.attempts[-1].repaired:
@@ -203,17 +224,27 @@ class Exchange:
         """Let go of the bodies once the flow has ended: mitmweb keeps flows, and with them this object."""
         self.claude = self.passthrough = self.complete = self.answer = self.failure = None
         self.paused = None
+        self.asked = self.own_body = None
         self.sign_in = b""
         for attempt in self.attempts:
             attempt.body, attempt.request, attempt.answer = b"", {}, None
-        for error in (self.error, self.first_error):
+        for error in (self.error, *(error for _, error in self.failed)):
             if error is not None:
                 # The frames of a traceback hold the flow, and a value that holds its own weak key is never freed.
                 error.__traceback__ = error.__context__ = error.__cause__ = None
 
-    async def pause(self, seconds: float) -> None:
+    @property
+    def keepalive(self) -> bytes:
+        if self.waits_until is None:
+            return self.client.keepalive
+        until = local_time(self.waits_until, time.time())
+        return (
+            encode_comment(f"waiting until {until}, when the limit resets") + self.client.keepalive
+        )
+
+    async def pause(self, seconds: float, doing: str = "") -> None:
         """Wait, or stop waiting when the client has left."""
-        self.doing = f"waiting {seconds:.0f} s before it is sent again"
+        self.doing = doing or f"waiting {seconds:.0f} s before it is sent again"
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self.gone.wait(), seconds)
         self.doing = ""

@@ -8,7 +8,7 @@ from typing import Literal
 
 from addon.core.errors import CCProxyError
 
-type CredentialKind = Literal["claude_code", "api_key"]
+type CredentialKind = Literal["claude_code", "api_key", "openai"]
 type Cause = Literal[
     "cooling_down",
     "no_login",
@@ -27,6 +27,7 @@ type Cause = Literal[
     "prompt_too_long",
     "thinking_refused",
     "server_tools_refused",
+    "over_budget",
     "refused",
 ]
 
@@ -88,4 +89,4 @@ def cause_of_response(error: CCProxyError, credential: CredentialKind, *, exhaus
 
 def _named(message: str, credential: CredentialKind) -> Cause | None:
     cause = next((cause for cause, text in _TEXTS.items() if text.search(message)), None)
-    return None if cause == "plan_policy" and credential == "api_key" else cause
+    return None if cause == "plan_policy" and credential != "claude_code" else cause

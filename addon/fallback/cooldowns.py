@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from addon.core.types import JsonObject
 from addon.fallback.rate_limits import Limit
 
-_FIRST_STRIKE, _LAST_STRIKE = 60.0, 900.0
+_FIRST_STRIKE, _LAST_STRIKE = 60.0, 300.0
 """Seconds of a cooldown when upstream names no end: it doubles from the first to the last value."""
 
 _PROBE_SECONDS = 30.0
@@ -67,15 +67,23 @@ class Cooldowns:
 
         `by`: the request's id, so that its own probe does not block its retries.
         """
+        blocking = self.blocking(credential, family, now, by=by)
+        if blocking is None:
+            for _, entry in self._of(credential, family):
+                entry.probed_until, entry.prober = now + _PROBE_SECONDS, by
+        return blocking
+
+    def blocking(
+        self, credential: str, family: str, now: float, *, by: str | None = None
+    ) -> Cooldown | None:
+        """As `admit`, but nothing is sent."""
         entries = [entry for _, entry in self._of(credential, family)]
         active = [e for e in entries if now < e.until or e.probed_by_another(by, now)]
-        if active:
-            last = max(active, key=lambda e: max(e.until, e.probed_until))
-            until = max(last.until, last.probed_until)
-            return Cooldown(family=last.family, until=until, reason=last.reason)
-        for entry in entries:
-            entry.probed_until, entry.prober = now + _PROBE_SECONDS, by
-        return None
+        if not active:
+            return None
+        last = max(active, key=lambda e: max(e.until, e.probed_until))
+        until = max(last.until, last.probed_until)
+        return Cooldown(family=last.family, until=until, reason=last.reason)
 
     def succeeded(self, credential: str, family: str, now: float) -> None:
         """Upstream accepted a request for this family. A cooldown that began after it was sent remains."""

@@ -2,35 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import UTC, datetime
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 
 from addon.core.errors import CCProxyError, Forbidden, RateLimited, UpstreamError
 from addon.fallback.cooldowns import Cooldown
-from addon.fallback.policy import Decision
+from addon.fallback.policy import ChainStep, Decision
 
 HINTS: Mapping[str, str] = {
     "plan_policy": "Anthropic does not let other apps use this plan; an API key is not bound by that.",
     "long_context": "Switch on extra usage (claude.ai, Settings, Usage) or shorten the conversation; an API key needs "
     "neither.",
     "no_api_key": "No API key is set to fall back to: set ANTHROPIC_API_KEY to have one.",
-    "fallback_off": "The API key was not used: FALLBACK=off.",
+    "fallback_off": "{step} was not used: FALLBACK=off.",
+    "no_price": "{step} was not used: a budget is set, and models.toml has no price for it.",
+    "messages_only": "{step} was not used: it can't serve requests in Anthropic's own form.",
+    "free_count": "{step} was not used: it counts tokens in another way.",
+    "family_limited": "{step} was not used: its limit is used up as well.",
+    "too_long": "{step} was not used: the conversation is longer than its window.",
+    "not_streamed": "It was not held until the limit resets: only streams can be kept alive meanwhile.",
+    "reset_too_late": "It was not held until the limit resets: that is later than HOLD_SECONDS allows.",
 }
 """Reason or hindrance → what a person should know in addition to Anthropic's message."""
 
 
 def explained(error: CCProxyError, decision: Decision) -> CCProxyError:
     """The error with its message kept (people search for it) and hints added at the end."""
-    hints = [HINTS[key] for key in (decision.reason, decision.hindrance or "") if key in HINTS]
-    if not hints:
-        return error
-    return _like(error, " ".join([error.message, *dict.fromkeys(hints)]), error.upstream)
+    hints = [HINTS.get(decision.reason, "")]
+    hints += [hint(step) for step in decision.skipped]
+    told = [text for text in dict.fromkeys(hints) if text]
+    return _like(error, " ".join([error.message, *told]), error.upstream) if told else error
+
+
+def hint(step: ChainStep) -> str:
+    """Why a step of the chain was not taken; "" if there is nothing to say."""
+    shown = "The API key" if step.kind == "api_key" else step.name
+    return HINTS.get(step.hindrance or "", "").format(step=shown)
+
+
+def local_time(unix: float, now: float) -> str:
+    """`16:45`, with the day if that is another one; in this machine's time zone."""
+    moment, today = datetime.fromtimestamp(unix), datetime.fromtimestamp(now).date()
+    return f"{moment:%H:%M}" if moment.date() == today else f"{moment:%a %d %b %H:%M}"
 
 
 def cooling_down(blocked: Cooldown, now: float) -> CCProxyError:
     """For a request that was not sent because its credential is cooling down."""
     scope = f"{blocked.family} models" if blocked.family else "the subscription"
-    until = _moment(blocked.until)
+    until = local_time(blocked.until, now)
     if blocked.reason == "forbidden":
         return Forbidden(
             f"Anthropic rejected {scope} for this login; ccproxy tries again at {until}."
@@ -39,22 +58,25 @@ def cooling_down(blocked: Cooldown, now: float) -> CCProxyError:
     return RateLimited(f"The limit of {scope} is used up until {until}.", retry_after=wait)
 
 
-def both_failed(
-    first: CCProxyError, second: CCProxyError, *, reset: float | None, now: float
+def all_failed(
+    errors: Sequence[tuple[str, CCProxyError]], *, reset: float | None, now: float
 ) -> CCProxyError:
-    """One error for a request that failed with the subscription (`first`) and with the API key (`second`).
+    """One error for a request that failed with everything that was tried: who failed, and how.
 
     `reset`: unix seconds of the earliest moment when a limit ends. The status is 429 if waiting helps, otherwise that
-    of the error that a person can do something about.
+    of the error that a person can do something about, or of the last one.
     """
-    message = f"Claude Code subscription: {_sentence(first)} API key: {_sentence(second)}"
+    message = " ".join(f"{who}: {_sentence(error)}" for who, error in errors)
+    failed = [error for _, error in errors]
+    last = failed[-1]
     if reset is not None and reset > now:
-        message += f" The earliest limit ends at {_moment(reset)}."
-        limited = RateLimited(message, code=first.code or second.code, retry_after=reset - now)
-        limited.upstream = _head_only(second)
+        message += f" The earliest limit ends at {local_time(reset, now)}."
+        code = next((error.code for error in failed if error.code), None)
+        limited = RateLimited(message, code=code, retry_after=reset - now)
+        limited.upstream = _head_only(last)
         return limited
-    shown = next((e for e in (first, second) if e.status in (401, 429)), second)
-    return _like(shown, message, _head_only(second))
+    shown = next((error for error in failed if error.status in (401, 429)), last)
+    return _like(shown, message, _head_only(last))
 
 
 def _head_only(error: CCProxyError) -> UpstreamError | None:
@@ -80,7 +102,3 @@ def _like(error: CCProxyError, message: str, upstream: UpstreamError | None) -> 
 
 def _sentence(error: CCProxyError) -> str:
     return f"{error.message.strip().removesuffix('.')} ({error.status} {error.type})."
-
-
-def _moment(unix: float) -> str:
-    return datetime.fromtimestamp(unix, UTC).strftime("%Y-%m-%d %H:%M UTC")

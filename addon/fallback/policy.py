@@ -1,13 +1,14 @@
 """Decides what to do after an attempt has failed. Pure: the time, the random number and the state are arguments.
 
-An `Outcome` (what happened) has a `Cause`. `PLAN` lists the steps for each cause, in the order in which they are
-tried; a step applies if the `RetryState` (what was tried, what is allowed) permits it. The last step always applies.
+An `Outcome` (what happened) has a `Cause`. `PLAN` lists the rules for each cause, in the order in which they are
+tried; a rule applies if the `RetryState` (what was tried, what is allowed) permits it. The last rule always applies.
+The rule `_fall_back` takes the first step of FALLBACK_CHAIN that `HELPS` with the cause and that nothing hinders.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Literal
 
 from addon.core.errors import CCProxyError
@@ -16,7 +17,19 @@ from addon.fallback.causes import LOGIN_REASONS, Cause, CredentialKind, cause_of
 from addon.fallback.cooldowns import Cooldown
 from addon.fallback.rate_limits import Limit, RateLimit
 
-type Hindrance = Literal["no_api_key", "fallback_off"]
+type StepKind = Literal["api_key", "claude", "openai", "wait"]
+type Hindrance = Literal[
+    "no_api_key",
+    "fallback_off",
+    "no_price",
+    "messages_only",
+    "free_count",
+    "same_family",
+    "family_limited",
+    "too_long",
+    "not_streamed",
+    "reset_too_late",
+]
 type Action = Literal[
     "send",
     "relay",
@@ -30,6 +43,21 @@ type Action = Literal[
     "trim_and_retry",
     "refuse",
 ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChainStep:
+    """One step of FALLBACK_CHAIN, as it is for one request."""
+
+    kind: StepKind
+    name: str
+    """As the user wrote it."""
+    model: str = ""
+    """Of `claude` and `openai`."""
+    hindrance: Hindrance | None = None
+    """Why it can't be taken; None: it can."""
+    until: float | None = None
+    """Of `wait`: unix seconds when the subscription's limit ends; None: there is none to wait for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +79,8 @@ class Outcome:
     """Kind of the credential error, if the subscription has no usable login."""
     blocked: Cooldown | None = None
     """The cooldown that forbade the attempt."""
+    over_budget: bool = False
+    """A paid attempt was not made because the budget has no room for it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,8 +98,10 @@ class RetryState:
     tried: Tried = field(default_factory=Tried)
     mendable: bool = False
     """The refusal names something that the request can do without."""
-    hindrance: Hindrance | None = "no_api_key"
-    """Why the API key may not be used; None: it may."""
+    chain: tuple[ChainStep, ...] = ()
+    """The steps that are left."""
+    step: StepKind | None = None
+    """The one that was taken last."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,11 +115,29 @@ class Decision:
     """To wait before the retry."""
     cooldowns: tuple[Limit, ...] = ()
     """Limits for which a cooldown of the failed credential starts."""
-    hindrance: Hindrance | None = None
-    """Why the API key was not used, if it could have helped."""
+    step: ChainStep | None = None
+    """What serves next, if the action is `fall_back`."""
+    skipped: tuple[ChainStep, ...] = ()
+    """Steps that could have helped, with what hinders them."""
 
 
-type Step = Callable[[Cause, Outcome, RetryState], Decision | None]
+type Rule = Callable[[Cause, Outcome, RetryState], Decision | None]
+
+HELPS: Mapping[Cause, tuple[StepKind, ...]] = {
+    "cooling_down": ("api_key", "claude", "openai", "wait"),
+    "rate_limited": ("api_key", "claude", "openai", "wait"),
+    "over_budget": ("claude", "openai", "wait"),
+    "busy": ("api_key", "claude", "openai"),
+    "forbidden": ("api_key", "claude", "openai"),
+    # Another model would need the same login, plan or extra usage.
+    "no_login": ("api_key", "openai"),
+    "login_expired": ("api_key", "openai"),
+    "plan_policy": ("api_key", "openai"),
+    "long_context": ("api_key", "openai"),
+}
+"""The kinds of steps that can serve a request which has failed for a cause."""
+AFTER_ANOTHER_MODEL: tuple[StepKind, ...] = ("api_key", "openai", "wait")
+"""The same, when another model than the one that was asked for has refused the request."""
 
 RETRIES: Mapping[Cause, int] = {
     "unreachable": 2,
@@ -99,7 +149,7 @@ RETRIES: Mapping[Cause, int] = {
 """How many times the same credential is tried again."""
 
 BACKOFF_BASE, BACKOFF_MAX, BACKOFF_JITTER = 0.5, 8.0, 0.25
-FORBIDDEN_SECONDS = 600.0
+FORBIDDEN_SECONDS = 300.0
 """Cooldown after a 403, for the model family of the request."""
 DEFAULT_WAIT = 1.0
 """Seconds to wait after a temporary 429 without `retry-after`."""
@@ -108,23 +158,29 @@ DEFAULT_WAIT = 1.0
 def decide(outcome: Outcome, state: RetryState) -> Decision:
     """The next step. Nothing is retried once the client has received content."""
     cause = cause_of(outcome, state.credential)
-    steps = (_give_up,) if outcome.phase == "after_content" else PLAN[cause]
-    decision = next(d for step in steps if (d := step(cause, outcome, state)))
-    if state.credential == "claude_code" and cause == "rate_limited":
-        decision = replace(decision, cooldowns=outcome.rate_limit.limits)
-    return decision
+    rules = (_give_up,) if outcome.phase == "after_content" else PLAN[cause]
+    return next(d for rule in rules if (d := rule(cause, outcome, state)))
 
 
-def first(state: RetryState, *, claude_code_first: bool = True) -> Decision:
-    """The credential of the first attempt: `send` (the subscription), `fall_back` (the API key) or `refuse`."""
+def limits(outcome: Outcome, credential: CredentialKind) -> tuple[Limit, ...]:
+    """The limits for which a cooldown of the subscription starts, whatever is decided."""
+    exhausted = credential == "claude_code" and cause_of(outcome, credential) == "rate_limited"
+    return outcome.rate_limit.limits if exhausted else ()
+
+
+def first(hindrance: Hindrance | None, *, claude_code_first: bool = True) -> Decision:
+    """The credential of the first attempt: `send` (the subscription), `fall_back` (the API key) or `refuse`.
+    `hindrance`: why the key may not be used."""
     if claude_code_first:
         return Decision(action="send", reason="first_choice")
-    if state.hindrance:
-        return Decision(action="refuse", reason=state.hindrance, hindrance=state.hindrance)
+    if hindrance:
+        return Decision(action="refuse", reason=hindrance)
     return Decision(action="fall_back", reason="api_key_only")
 
 
 def cause_of(outcome: Outcome, credential: CredentialKind) -> Cause:
+    if outcome.over_budget:
+        return "over_budget"
     if outcome.blocked:
         return "cooling_down"
     if outcome.login:
@@ -149,7 +205,7 @@ def _retry(cause: Cause, outcome: Outcome, state: RetryState) -> Decision | None
     if state.tried.retries >= RETRIES[cause] or outcome.should_retry is False:
         return None
     # The request may have been processed and billed: don't let anybody pay for it twice.
-    if state.credential == "api_key" and cause in ("connection_lost", "stale_connection"):
+    if state.credential != "claude_code" and cause in ("connection_lost", "stale_connection"):
         return None
     asked = outcome.error.retry_after or 0.0
     if asked > BACKOFF_MAX:
@@ -168,7 +224,7 @@ def _reconnect(cause: Cause, outcome: Outcome, state: RetryState) -> Decision | 
 
 
 def _refresh(cause: Cause, outcome: Outcome, state: RetryState) -> Decision | None:
-    if state.credential == "api_key" or state.tried.refreshed:
+    if state.credential != "claude_code" or state.tried.refreshed:
         return None
     return Decision(action="refresh_and_retry", reason=cause)
 
@@ -202,19 +258,38 @@ def _mend(cause: Cause, outcome: Outcome, state: RetryState) -> Decision | None:
 
 
 def _fall_back(cause: Cause, outcome: Outcome, state: RetryState) -> Decision | None:
-    if state.credential == "api_key" or state.hindrance:
+    helping = _helping(cause, outcome, state)
+    step = next((step for step in helping if step.hindrance is None), None)
+    if step is None:
         return None
-    # Only when the key takes over: a cooldown without a fallback would keep a new login from being noticed.
-    limits = (Limit(state.family, state.now + FORBIDDEN_SECONDS),) if cause == "forbidden" else ()
-    return Decision(action="fall_back", reason=_reason(cause, outcome), cooldowns=limits)
+    # Only when another step takes over: a cooldown without one would keep a new login from being noticed.
+    forbidden = cause == "forbidden" and state.credential == "claude_code"
+    return Decision(
+        action="fall_back",
+        reason=_reason(cause, outcome),
+        cooldowns=(Limit(state.family, state.now + FORBIDDEN_SECONDS),) if forbidden else (),
+        step=step,
+        skipped=helping[: helping.index(step)],
+    )
+
+
+def _helping(cause: Cause, outcome: Outcome, state: RetryState) -> tuple[ChainStep, ...]:
+    kinds = HELPS.get(cause, ())
+    if not kinds and state.step in ("claude", "openai"):
+        kinds = AFTER_ANOTHER_MODEL
+    return tuple(
+        step
+        for step in state.chain
+        if step.kind in kinds and (step.kind != "wait" or step.until is not None)
+    )
 
 
 def _give_up(cause: Cause, outcome: Outcome, state: RetryState) -> Decision:
-    wanted = state.credential == "claude_code" and _fall_back in PLAN[cause]
+    wanted = _fall_back in PLAN[cause]
     return Decision(
         action="relay" if outcome.answered else "refuse",
         reason=_reason(cause, outcome),
-        hindrance=state.hindrance if wanted else None,
+        skipped=_helping(cause, outcome, state) if wanted else (),
     )
 
 
@@ -224,7 +299,7 @@ def _reason(cause: Cause, outcome: Outcome) -> str:
     return LOGIN_REASONS.get(outcome.login, "no_login") if outcome.login else cause
 
 
-PLAN: Mapping[Cause, tuple[Step, ...]] = {
+PLAN: Mapping[Cause, tuple[Rule, ...]] = {
     "cooling_down": (_fall_back, _give_up),
     "no_login": (_fall_back, _give_up),
     "unreachable": (_retry, _give_up),
@@ -240,9 +315,10 @@ PLAN: Mapping[Cause, tuple[Step, ...]] = {
     # Overload concerns the paid key as well.
     "overloaded": (_retry, _give_up),
     "upstream_error": (_retry, _give_up),
-    "prompt_too_long": (_trim, _give_up),
-    "thinking_refused": (_strip, _mend, _give_up),
-    "server_tools_refused": (_mend, _drop_server_tools, _give_up),
-    # It would fail again on the paid key.
-    "refused": (_mend, _give_up),
+    "over_budget": (_fall_back, _give_up),
+    # It would fail again with the paid key, but another model's refusal says nothing about the one that was asked for.
+    "prompt_too_long": (_trim, _fall_back, _give_up),
+    "thinking_refused": (_strip, _mend, _fall_back, _give_up),
+    "server_tools_refused": (_mend, _drop_server_tools, _fall_back, _give_up),
+    "refused": (_mend, _fall_back, _give_up),
 }

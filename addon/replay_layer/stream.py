@@ -452,6 +452,8 @@ class ReplayStream(HttpStream):
             told = self.exchange.client.source_comment(
                 attempt.source,
                 attempt.reason,
+                step=attempt.step,
+                skipped=",".join(self.exchange.skipped),
                 thinking=attempt.thinking_change,
                 changed=",".join(attempt.changed),
                 repaired=",".join(attempt.repaired),
@@ -568,8 +570,14 @@ class ReplayStream(HttpStream):
     def send_keepalive(self) -> Steps[None]:
         client = self.exchange.client
         if self.head is None:
-            yield from self.commit(http.Response.make(200, b"", client.early_headers()))
-        yield from self.write(client.keepalive)
+            headers = client.early_headers()
+            if self.exchange.waits_until is not None:
+                headers |= {
+                    "x-ccproxy-step": "wait",
+                    "x-ccproxy-reason": self.exchange.reason or "",
+                }
+            yield from self.commit(http.Response.make(200, b"", headers))
+        yield from self.write(self.exchange.keepalive)
 
     def commit(self, head: http.Response) -> Steps[None]:
         self.head = head
@@ -692,7 +700,8 @@ class ReplayStream(HttpStream):
             yield from self.end_if_killed()
             return
         now = self.clock()
-        hook = self.hook
+        # A request that is held for a limit waits in its hook, and may do so for hours.
+        hook = self.hook if self.exchange.waits_until is None else None
         if self.timers.hook_hangs(hook, now) and hook is not None:
             logger.error("The hook %s hangs; its request was given up.", hook.name)
             yield from self.give_up(hanging())

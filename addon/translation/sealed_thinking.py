@@ -41,6 +41,12 @@ def unsealed(encrypted_content: Any) -> Blocks:
     return blocks if isinstance(blocks, list) and all(map(is_complete_thinking, blocks)) else []
 
 
+def is_sealed_here(item: Any) -> bool:
+    """Whether an item holds thinking or a summary that only this proxy can read."""
+    content = item.get("encrypted_content") if isinstance(item, dict) else None
+    return isinstance(content, str) and content.startswith((THINKING_PREFIX, _SUMMARY_PREFIX))
+
+
 def is_complete_thinking(block: Any) -> bool:
     if not isinstance(block, dict):
         return False

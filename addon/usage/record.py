@@ -27,8 +27,9 @@ by the proxy itself. `refused`: rejected by access control; only files of earlie
 
 COUNTED: frozenset[str] = frozenset({"claude_code", "api_key", "error"})
 """The sources that count in `totalRequests`."""
-PAID: frozenset[str] = frozenset({"api_key", "summary"})
-"""The sources that cost money: they count in the budget and in `estimatedApiKeyCost`."""
+PAID: frozenset[str] = frozenset({"api_key", "summary", "openai"})
+"""The sources that cost money: they count in the budget and in `estimatedApiKeyCost`. `openai`: as far as its prices
+are known."""
 SAVED: frozenset[str] = frozenset({"claude_code", "claude_code_summary"})
 """The sources that would have cost money by API key: they count in `estimatedSavings`."""
 

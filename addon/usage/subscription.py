@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Final
 
 from addon.core.types import JsonObject
 from addon.fallback.cooldowns import Cooldowns
@@ -43,6 +44,8 @@ def milliseconds(seconds: float | None) -> int | None:
     return None if seconds is None else round(seconds * 1000)
 
 
+SUBSCRIPTION: Final = "claude_code"
+"""Its name as a credential."""
 LABELS = {"5h": "5 hours", "7d": "7 days", "7d_oi": "7 days, Fable", "7d_opus": "7 days, Opus"}
 """Anthropic's short names, for people; an unknown name is shown as it is."""
 

@@ -9,6 +9,7 @@ import pytest
 from mitmproxy.test import tflow
 
 from addon.addons.context_window import ContextWindow
+from addon.addons.fallback_chain import FallbackChain
 from addon.addons.thinking import Continuity
 from addon.addons.upstream import Upstream
 from addon.addons.upstream_request import UpstreamRequestBuilder
@@ -42,8 +43,8 @@ OPUS = CATALOGUE.get("claude-opus-4-8")
 class World:
     """One request that has come to `Upstream`."""
 
-    def __init__(self, **budget: float) -> None:
-        settings = Settings.from_env({"ANTHROPIC_API_KEY": "sk-ant-api03-test"})
+    def __init__(self, env: dict[str, str] | None = None, **budget: float) -> None:
+        settings = Settings.from_env({"ANTHROPIC_API_KEY": "sk-ant-api03-test", **(env or {})})
         self.exchanges = Exchanges()
         self.subscription = SubscriptionState()
         self.ledger = UsageLedger(lambda: NOW)
@@ -52,6 +53,7 @@ class World:
         self.flow = tflow.tflow()
         self.exchange: Exchange = self.exchanges.begin(self.flow)
         self.claude = a_call()
+        paid = PaidCalls(settings, self.budget, CATALOGUE.get)
         self.upstream = Upstream(
             settings,
             self.exchanges,
@@ -60,7 +62,7 @@ class World:
             ),
             StaticLogin("sk-ant-oat01-test"),
             self.subscription,
-            paid=PaidCalls(settings, self.budget, CATALOGUE.get),
+            chain=FallbackChain(settings, CATALOGUE, self.subscription, paid),
             window=ContextWindow(settings, self.exchanges, NO_MANAGER, Terminal()),
             clock=lambda: NOW,
         )
@@ -84,7 +86,8 @@ class World:
         self.sent(source)
         limited = RateLimit(limits=limits, retry_after=error.retry_after)
         outcome = Outcome(phase="before_headers", error=error, rate_limit=limited)
-        await self.upstream.go_on(self.exchange, self.claude, outcome, source)
+        self.exchange.claude = self.exchange.claude or self.claude
+        await self.upstream.go_on(self.exchange, outcome, source)
 
     @property
     def told(self) -> CCProxyError:

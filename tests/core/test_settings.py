@@ -13,6 +13,8 @@ from addon.core.settings import Settings, SettingsError, described
 GOOD = {
     "PORT": ("1234", 1234),
     "FALLBACK": (" OFF ", "off"),
+    "FALLBACK_CHAIN": ("claude-haiku-5-5, api_key,wait", ("claude-haiku-5-5", "api_key", "wait")),
+    "HOLD_SECONDS": ("600", 600.0),
     "CLAUDE_CODE_FIRST": ("0", False),
     "ANTHROPIC_UPSTREAM_URL": ("http://localhost:1/", "http://localhost:1"),
     "KEEPALIVE_SECONDS": ("0.5", 0.5),
@@ -30,6 +32,8 @@ GOOD = {
 BAD = {
     "PORT": ["0", "65536", "-1", "8082.5", "http", "1e3"],
     "FALLBACK": ["maybe", "true"],
+    "FALLBACK_CHAIN": ["api_kye", "gpt-5", "openai:", "wait,wait", ","],
+    "HOLD_SECONDS": ["0", "-1", "later"],
     "CLAUDE_CODE_FIRST": ["maybe", "2"],
     "ANTHROPIC_UPSTREAM_URL": ["api.anthropic.com", "ftp://x", "https://", "localhost:8082"],
     "KEEPALIVE_SECONDS": ["0", "-1", "soon", "nan", "inf", "1e9"],

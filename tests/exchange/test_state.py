@@ -183,14 +183,17 @@ def test_what_went_wrong_does_not_keep_its_flow() -> None:
         """Its frame holds the flow, as the frames of addons and of the layer do."""
         raise BadGateway("cut off")
 
-    for name in ("first_error", "error"):
+    for name in ("failed", "error"):
         try:
             fails(flow)
         except CCProxyError as error:
             try:
                 raise CCProxyError("and now") from error
             except CCProxyError as caught:
-                setattr(exchange, name, caught)
+                if name == "error":
+                    exchange.error = caught
+                else:
+                    exchange.failed.append(("API key", caught))
     exchange.forget()
     assert exchange.error and exchange.error.message == "and now"
     gone = weakref.ref(flow)

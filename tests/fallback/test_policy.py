@@ -12,15 +12,20 @@ from addon.core.types import Phase, Tried
 from addon.credentials.credential import CredentialErrorKind
 from addon.fallback.causes import LOGIN_REASONS, Cause
 from addon.fallback.cooldowns import Cooldown
-from addon.fallback.messages import both_failed, cooling_down, explained
+from addon.fallback.messages import all_failed, cooling_down, explained, local_time
 from addon.fallback.policy import (
+    HELPS,
     PLAN,
+    ChainStep,
     Decision,
+    Hindrance,
     Outcome,
     RetryState,
+    StepKind,
     backoff,
     decide,
     first,
+    limits,
 )
 from addon.fallback.rate_limits import Limit, RateLimit
 
@@ -56,10 +61,11 @@ RESTS = Outcome(
     blocked=Cooldown(family=None, until=NOW + 60, reason="rate_limited"),
 )
 
-PLAN_ONLY = RetryState(credential="claude_code", family="opus", now=NOW, patience=9.0)
-WITH_KEY = replace(PLAN_ONLY, hindrance=None)
-KEY_OFF = replace(WITH_KEY, hindrance="fallback_off")
-ON_KEY = replace(WITH_KEY, credential="api_key")
+KEY = ChainStep(kind="api_key", name="api_key")
+WITH_KEY = RetryState(credential="claude_code", family="opus", now=NOW, patience=9.0, chain=(KEY,))
+PLAN_ONLY = replace(WITH_KEY, chain=(replace(KEY, hindrance="no_api_key"),))
+KEY_OFF = replace(WITH_KEY, chain=(replace(KEY, hindrance="fallback_off"),))
+ON_KEY = replace(WITH_KEY, credential="api_key", chain=(), step="api_key")
 
 
 def tried(state: RetryState, **more: Any) -> RetryState:
@@ -166,7 +172,7 @@ def test_nothing_is_tried_again_after_content(
 def test_no_row_spends_where_the_key_may_not_be_used(
     row: tuple[str, Outcome, RetryState, str, str],
 ) -> None:
-    assert decide(row[1], replace(row[2], hindrance="fallback_off")).action != "fall_back"
+    assert decide(row[1], replace(row[2], chain=KEY_OFF.chain)).action != "fall_back"
 
 
 def test_every_cause_has_a_plan_that_ends() -> None:
@@ -202,19 +208,20 @@ def test_the_wait_of_a_passing_429_is_upstreams_or_a_second() -> None:
 
 def test_an_exhausted_plan_rests_with_and_without_a_key() -> None:
     for state in (WITH_KEY, PLAN_ONLY, KEY_OFF):
-        assert decide(said(429, rate_limit=EXHAUSTED), state).cooldowns == EXHAUSTED.limits
+        assert limits(said(429, rate_limit=EXHAUSTED), state.credential) == EXHAUSTED.limits
 
 
 def test_an_exhausted_key_does_not_rest() -> None:
-    assert decide(said(429, rate_limit=EXHAUSTED), ON_KEY).cooldowns == ()
+    assert limits(said(429, rate_limit=EXHAUSTED), "api_key") == ()
 
 
 def test_a_passing_429_leaves_no_rest() -> None:
+    assert limits(said(429), "claude_code") == ()
     assert decide(said(429), tried(WITH_KEY, waited=True)).cooldowns == ()
 
 
-def test_a_403_rests_for_this_family_for_ten_minutes_if_the_key_takes_over() -> None:
-    assert decide(said(403), WITH_KEY).cooldowns == (Limit("opus", NOW + 600),)
+def test_a_403_rests_for_this_family_for_five_minutes_if_the_key_takes_over() -> None:
+    assert decide(said(403), WITH_KEY).cooldowns == (Limit("opus", NOW + 300),)
     assert decide(said(403), PLAN_ONLY).cooldowns == ()
 
 
@@ -227,37 +234,138 @@ def test_a_403_rests_for_this_family_for_ten_minutes_if_the_key_takes_over() -> 
     ],
 )
 def test_a_failure_says_why_the_key_did_not_help(state: RetryState, hindrance: str | None) -> None:
-    assert decide(said(429, rate_limit=EXHAUSTED), state).hindrance == hindrance
+    skipped = decide(said(429, rate_limit=EXHAUSTED), state).skipped
+    assert [step.hindrance for step in skipped] == [hindrance] * (hindrance is not None)
 
 
 def test_an_error_the_key_would_not_have_helped_with_names_no_hindrance() -> None:
-    assert decide(said(400), PLAN_ONLY).hindrance is None
+    assert decide(said(400), PLAN_ONLY).skipped == ()
+
+
+# ---- the chain: every kind of step for every cause
+
+
+OUTCOMES: dict[Cause, tuple[Outcome, dict[str, Any]]] = {
+    "cooling_down": (RESTS, {}),
+    "no_login": (no_login("missing"), {}),
+    "unreachable": (broke("connect"), {"retries": 2}),
+    "stale_connection": (broke("before_headers", reused=True), {"reconnected": True, "retries": 1}),
+    "connection_lost": (broke("before_headers"), {"retries": 1}),
+    "timed_out": (broke("before_headers", error=GatewayTimeout("silence")), {}),
+    "login_expired": (said(401), {"refreshed": True}),
+    "forbidden": (said(403), {}),
+    "plan_policy": (said(400, "only authorized for use with Claude Code"), {}),
+    "long_context": (said(429, "Extra usage is required for long context requests."), {}),
+    "rate_limited": (said(429, rate_limit=EXHAUSTED), {}),
+    "busy": (said(429), {"waited": True}),
+    "overloaded": (said(529), {"retries": 2}),
+    "upstream_error": (said(500), {"retries": 2}),
+    "prompt_too_long": (said(400, "prompt is too long"), {"trimmed": True}),
+    "thinking_refused": (said(400, NOT_SIGNED), {"stripped": True}),
+    "server_tools_refused": (said(400, "unexpected `server_tool_use`"), {"server_tools_dropped": True}),
+    "over_budget": (Outcome(phase="connect", error=CCProxyError("spent"), answered=False, over_budget=True), {}),
+    "refused": (said(400), {}),
+}  # fmt: skip
+"""A failure for each cause, and what was tried, so that only the chain is left."""
+STEPS: dict[StepKind, ChainStep] = {
+    "api_key": KEY,
+    "claude": ChainStep(kind="claude", name="claude-haiku-5-5", model="claude-haiku-5-5"),
+    "openai": ChainStep(kind="openai", name="openai:gpt-5", model="gpt-5"),
+    "wait": ChainStep(kind="wait", name="wait", until=NOW + 60),
+}
+CELLS = [(cause, kind) for cause in get_args(Cause.__value__) for kind in STEPS]
+LIMIT, NO_LIMIT = {"api_key", "claude", "openai", "wait"}, {"api_key", "openai"}
+HELPED: dict[Cause, set[str]] = {
+    "cooling_down": LIMIT,
+    "rate_limited": LIMIT,
+    "busy": {"api_key", "claude", "openai"},
+    "forbidden": {"api_key", "claude", "openai"},
+    "over_budget": {"claude", "openai", "wait"},
+    "no_login": NO_LIMIT,
+    "login_expired": NO_LIMIT,
+    "plan_policy": NO_LIMIT,
+    "long_context": NO_LIMIT,
+}
+
+
+def test_each_cause_has_its_cells() -> None:
+    assert set(OUTCOMES) == set(get_args(Cause.__value__))
+    assert set(HELPS) == set(HELPED)
+
+
+@pytest.mark.parametrize(("cause", "kind"), CELLS)
+def test_a_step_is_taken_where_it_can_help(cause: Cause, kind: StepKind) -> None:
+    outcome, before = OUTCOMES[cause]
+    decision = decide(outcome, replace(tried(WITH_KEY, **before), chain=(STEPS[kind],)))
+    helps = kind in HELPED.get(cause, set())
+    assert (decision.action == "fall_back") is helps
+    assert decision.step == (STEPS[kind] if helps else None)
+
+
+@pytest.mark.parametrize(("cause", "kind"), CELLS)
+@pytest.mark.parametrize("hindrance", get_args(Hindrance.__value__))
+def test_a_hindered_step_is_named_and_the_next_one_taken(
+    cause: Cause, kind: StepKind, hindrance: Hindrance
+) -> None:
+    outcome, before = OUTCOMES[cause]
+    hindered = replace(STEPS[kind], hindrance=hindrance)
+    last = ChainStep(kind="openai", name="openai:last", model="last")
+    named = (hindered,) if kind in HELPED.get(cause, set()) else ()
+    decision = decide(outcome, replace(tried(WITH_KEY, **before), chain=(hindered, last)))
+    assert decision.step == (last if cause in HELPED else None)
+    assert decision.skipped == named
+    alone = decide(outcome, replace(tried(WITH_KEY, **before), chain=(hindered,)))
+    assert alone.action in ("relay", "refuse")
+    assert alone.skipped == named
 
 
 @pytest.mark.parametrize(
-    ("state", "claude_code_first", "action", "reason"),
+    "cause", ["prompt_too_long", "thinking_refused", "server_tools_refused", "refused"]
+)
+@pytest.mark.parametrize("step", ["claude", "openai"])
+def test_another_models_refusal_is_not_the_end(cause: Cause, step: StepKind) -> None:
+    outcome, before = OUTCOMES[cause]
+    state = replace(tried(WITH_KEY, **before), step=step)
+    assert decide(outcome, state).step == KEY
+
+
+def test_there_is_nothing_to_wait_for_without_a_limit() -> None:
+    state = replace(WITH_KEY, chain=(replace(STEPS["wait"], until=None),))
+    assert decide(RESTS, state).action == "refuse"
+
+
+def test_an_openai_request_that_may_have_been_billed_is_not_sent_again() -> None:
+    state = replace(ON_KEY, credential="openai", step="openai")
+    assert decide(broke("before_headers"), state).action == "refuse"
+    assert decide(said(401), state).action == "relay"
+
+
+@pytest.mark.parametrize(
+    ("hindrance", "claude_code_first", "action", "reason"),
     [
-        pytest.param(WITH_KEY, True, "send", "first_choice", id="the subscription first"),
-        pytest.param(PLAN_ONLY, True, "send", "first_choice", id="the subscription without a key"),
-        pytest.param(WITH_KEY, False, "fall_back", "api_key_only", id="key only"),
-        pytest.param(PLAN_ONLY, False, "refuse", "no_api_key", id="key only without a key"),
+        pytest.param(None, True, "send", "first_choice", id="the subscription first"),
+        pytest.param("no_api_key", True, "send", "first_choice", id="the subscription, no key"),
+        pytest.param(None, False, "fall_back", "api_key_only", id="key only"),
+        pytest.param("no_api_key", False, "refuse", "no_api_key", id="key only without a key"),
     ],
 )
 def test_the_first_choice(
-    state: RetryState, claude_code_first: bool, action: str, reason: str
+    hindrance: Hindrance | None, claude_code_first: bool, action: str, reason: str
 ) -> None:
-    decision = first(state, claude_code_first=claude_code_first)
+    decision = first(hindrance, claude_code_first=claude_code_first)
     assert (decision.action, decision.reason) == (action, reason)
 
 
 def test_r11_both_failing_gives_one_error_with_both_causes_and_the_earliest_reset() -> None:
     plan = CCProxyError("Limit reached.", status=429, type="rate_limit_error")
-    error = both_failed(plan, Unauthorized("invalid x-api-key"), reset=NOW + 7200, now=NOW)
+    key = Unauthorized("invalid x-api-key")
+    errors = [("Claude Code subscription", plan), ("API key", key)]
+    error = all_failed(errors, reset=NOW + 7200, now=NOW)
     assert (error.status, error.type, error.retry_after) == (429, "rate_limit_error", 7200)
     assert error.message == (
         "Claude Code subscription: Limit reached (429 rate_limit_error). "
         "API key: invalid x-api-key (401 authentication_error). "
-        "The earliest limit ends at 2026-11-22 02:00 UTC."
+        f"The earliest limit ends at {local_time(NOW + 7200, NOW)}."
     )
 
 
@@ -272,7 +380,8 @@ def test_r11_both_failing_gives_one_error_with_both_causes_and_the_earliest_rese
 def test_both_failing_without_a_reset_shows_what_can_be_acted_on(
     first_error: CCProxyError, second_error: CCProxyError, status: int
 ) -> None:
-    assert both_failed(first_error, second_error, reset=None, now=NOW).status == status
+    errors = [("Claude Code subscription", first_error), ("API key", second_error)]
+    assert all_failed(errors, reset=None, now=NOW).status == status
 
 
 def test_explained_keeps_anthropics_words_and_adds_why_the_key_was_not_used() -> None:
@@ -294,7 +403,7 @@ def test_explained_adds_nothing_to_an_error_that_says_all() -> None:
 def test_a_request_that_was_not_sent_is_told_until_when() -> None:
     error = cooling_down(Cooldown(family=None, until=NOW + 60, reason="rate_limited"), NOW)
     assert (error.status, error.retry_after) == (429, 60)
-    assert "until 2026-11-22 00:01 UTC" in error.message
+    assert f"until {local_time(NOW + 60, NOW)}" in error.message
     error = cooling_down(Cooldown(family="fable", until=NOW + 60, reason="forbidden"), NOW)
     assert error.status == 403
     assert "fable models" in error.message

@@ -133,7 +133,7 @@ def test_buckets_are_bounded_and_the_oldest_goes_first() -> None:
 
 def test_only_paid_sources_are_spent() -> None:
     ledger = UsageLedger(Clock())
-    for source in ("claude_code", "claude_code_summary", "error", "openai", "local", "refused"):
+    for source in ("claude_code", "claude_code_summary", "error", "local", "refused"):
         ledger.add(record(source, dollars=1))
     assert ledger.spent(PERIODS["all"]) == 0
     for source in PAID:
