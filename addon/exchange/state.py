@@ -169,6 +169,26 @@ class Exchange:
             headers["x-ccproxy-repaired"] = ",".join(self.attempts[-1].repaired)
         return headers
 
+    def early_headers(self) -> dict[str, str]:
+        """For a stream that starts before upstream has responded."""
+        headers = self.client.early_headers()
+        if self.waits_until is not None:
+            headers |= {"x-ccproxy-step": "wait", "x-ccproxy-reason": self.reason or ""}
+        return headers
+
+    def source_comment(self) -> bytes:
+        """What an early head could not say."""
+        attempt = self.attempts[-1]
+        return self.client.source_comment(
+            attempt.source,
+            attempt.reason,
+            step=attempt.step,
+            skipped=",".join(self.skipped),
+            thinking=attempt.thinking_change,
+            changed=",".join(attempt.changed),
+            repaired=",".join(attempt.repaired),
+        )
+
     def error_headers(self, error: CCProxyError) -> dict[str, str]:
         """Of an answer that is an error. The SDKs of OpenAI and Anthropic would try three times; what we have tried
         ourselves, or what may have been billed, they had better not ask for again, and they obey this header."""

@@ -448,17 +448,7 @@ class ReplayStream(HttpStream):
         if self.head is None:
             yield from self.commit(self.flow.response)
         else:  # it was sent before anybody knew whose response it would be
-            attempt = self.exchange.attempts[-1]
-            told = self.exchange.client.source_comment(
-                attempt.source,
-                attempt.reason,
-                step=attempt.step,
-                skipped=",".join(self.exchange.skipped),
-                thinking=attempt.thinking_change,
-                changed=",".join(attempt.changed),
-                repaired=",".join(attempt.repaired),
-            )
-            body = told + body
+            body = self.exchange.source_comment() + body
         yield from self.write(body)
         yield from self.after_data(answer, at_end)
 
