@@ -145,7 +145,7 @@ class Upstream:
             outcome = await self.try_subscription(exchange, claude)
             await self.go_on(exchange, outcome, SUBSCRIPTION)
         elif decision.action == "fall_back":
-            outcome = self.pay(exchange, claude, claude.model)
+            outcome = self.pay(exchange, claude)
             await self.go_on(exchange, outcome, "api_key")
         else:
             exchange.error = Unauthorized(
@@ -205,10 +205,8 @@ class Upstream:
         self, exchange: Exchange, claude: ClaudeRequest, step: ChainStep
     ) -> Outcome | None:
         match step.kind:
-            case "api_key":
-                return self.pay(exchange, claude, claude.model)
-            case "openai":
-                return self.pay(exchange, claude, self.chain.priced(step, claude))
+            case "api_key" | "openai":
+                return self.pay(exchange, claude)
             case "claude":
                 model = self.chain.catalogue.get(step.model)
                 exchange.claude = for_model(claude, model, self.thinking)
@@ -283,11 +281,7 @@ class Upstream:
             return None
         if exchange.source == SUBSCRIPTION:
             return await self.try_subscription(exchange, claude)
-        step = exchange.step
-        paid = step is not None and step.kind == "openai"
-        return self.pay(
-            exchange, claude, self.chain.priced(step, claude) if step and paid else claude.model
-        )
+        return self.pay(exchange, claude)
 
     def state(
         self,
@@ -374,27 +368,23 @@ class Upstream:
         exchange.approve(self.builder.subscription(exchange, claude, token, identity))
         return None
 
-    def pay(self, exchange: Exchange, claude: ClaudeRequest, model: Model | None) -> Outcome | None:
-        """Approve an attempt that costs money, or return why there is no room for it. `model`: with its prices, if they
-        are known."""
+    def pay(self, exchange: Exchange, claude: ClaudeRequest) -> Outcome | None:
+        """Approve an attempt that costs money, or return why there is no room for it."""
+        step = exchange.step if exchange.step and exchange.step.kind == "openai" else None
+        model = self.chain.priced(step, claude) if step else claude.model
         try:
             if model is not None and not claude.counts_tokens:  # counting is free
                 exchange.reservations = [self.reservation(exchange, claude, model)]
         except CCProxyError as error:
             return Outcome(phase="connect", error=error, answered=False, over_budget=True)
-        step = exchange.step
-        if step is not None and step.kind == "openai":
-            exchange.approve(
-                self.builder.openai_step(exchange, step, self.chain.priced(step, claude))
-            )
+        if step is not None:
+            exchange.approve(self.builder.openai_step(exchange, step, model))
         else:
             key = self.api_key(exchange) or ""
             exchange.approve(self.builder.api_key(exchange, claude, key))
         return None
 
-    def reservation(
-        self, exchange: Exchange, claude: ClaudeRequest, model: Model
-    ) -> Reservation:
+    def reservation(self, exchange: Exchange, claude: ClaudeRequest, model: Model) -> Reservation:
         """For all paid attempts: what they used is billed, and the next one may be larger. Raises CCProxyError."""
         usages = (a.answer.usage for a in exchange.attempts if a.answer and a.paid)
         used = sum(picodollars(bill(u, model, self.paid.find).usd) for u in usages)
