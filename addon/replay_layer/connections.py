@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import logging
 import socket
@@ -34,6 +35,8 @@ UNREAD_SECONDS = 60.0
 """A client that reads nothing for so long is treated as gone: keepalives would keep its connection open for ever."""
 AT_ONCE = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
 """SO_LINGER of zero seconds: closing discards what was not sent and resets the connection."""
+CLOSE_SECONDS = 1.0
+"""For clients to be closed at the end of the proxy."""
 LOOK_EVERY = 5.0
 
 
@@ -121,6 +124,8 @@ class Connections:
         self.most_unknown = self.most // 2
         self.unread_seconds = unread_seconds
         self.open: dict[str, ClientSocket] = {}
+        self.none_served = asyncio.Event()
+        """Set when mitmproxy is done with the last one; cleared by who waits for it."""
         self.ticker = Ticker(LOOK_EVERY, self.look)
         self.full, self.unread = OnceAMinute(), OnceAMinute()
 
@@ -128,8 +133,17 @@ class Connections:
         logging.getLogger("mitmproxy.master").addFilter(RateLimitedLog())
         self.ticker.start()
 
-    def done(self) -> None:
+    async def done(self) -> None:
+        """Close what is still open, so that the tasks that serve it end by themselves. At the end of the loop they
+        would be cancelled, which asyncio reports with a traceback, as if they had failed (Python 3.12.1)."""
         self.ticker.stop()
+        self.none_served.clear()
+        served = [held for held in self.open.values() if not held.gone]
+        for held in served:
+            held.writer.close()
+        if served:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.none_served.wait(), CLOSE_SECONDS)
 
     def client_connected(self, client: connection.Client) -> None:
         unknown = len(self.open) - len(self.exchanges.known_clients)
@@ -155,6 +169,8 @@ class Connections:
     def client_disconnected(self, client: connection.Client) -> None:
         if held := self.open.get(client.id):
             held.gone = True
+            if all(other.gone for other in self.open.values()):
+                self.none_served.set()
             held.writer.close()  # mitmproxy may have left it open, as in `end`
             for writer in held.upstream.values():
                 shut(writer)

@@ -121,6 +121,7 @@ class ResponsesSocket:
             case events.DataReceived(data=data):
                 yield from self.receive(data)
             case events.ConnectionClosed():
+                yield commands.CloseConnection(self.client)  # until now only its half is
                 yield from self.leave()
             case events.Wakeup(command=command) if command is self.timer:
                 yield from self.look()

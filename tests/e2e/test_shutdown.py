@@ -16,6 +16,7 @@ from addon.replay_layer.connections import room_for_connections
 from addon.stand_in.anthropic import FakeAnthropic
 from addon.stand_in.delivery import Gate
 from addon.stand_in.script import delivered, say
+from tests.e2e import raw
 from tests.e2e.conftest import StartProxy
 from tests.e2e.proxy import Proxy, chat
 
@@ -162,3 +163,16 @@ def test_s24_connections_beyond_the_cap_are_closed(
     assert is_served(proxy)
     for client in held:
         client.close()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_idle_client_does_not_disturb_the_end(
+    number: signal.Signals, fake: FakeAnthropic, start_proxy: StartProxy
+) -> None:
+    proxy = start_proxy()
+    with httpx.Client(base_url=proxy.url) as idle, raw.connected(proxy) as silent:
+        idle.get("/health")
+        idle.post("/v1/chat/completions", json=chat())
+        proxy.stop(number)
+        assert silent.recv(1) == b""
+    assert "Traceback" not in proxy.output

@@ -234,7 +234,7 @@ def test_a_client_that_leaves_cancels_what_runs_and_what_waits() -> None:
     server = socket.play.connect()
     socket.play.client_leaves()
     socket.play.complete_hooks()
-    assert server in socket.play.closing and len(socket.play.flows) == 2
+    assert socket.closed and server in socket.play.closing and len(socket.play.flows) == 2
     assert [name for _, name in socket.play.script.endings] == ["response", "error"]
 
 
