@@ -77,7 +77,7 @@ from addon.core.lru import Lru
 from addon.core.own_http import async_client
 from addon.core.secret import with_stored_secret
 from addon.core.settings import Settings, SettingsError
-from addon.core.terminal import Terminal
+from addon.core.terminal import EventLog, Terminal
 from addon.credentials.open import make_login
 from addon.exchange.refusals import Blocked, Guesses
 from addon.exchange.state import Exchanges
@@ -105,7 +105,8 @@ class Shared:
         self.outputs = [*outputs, api_log] if api_log else outputs
         self.catalogue = Catalogue.load(*models_files(settings.home))
         self.exchanges = Exchanges()
-        self.terminal = Terminal(no_color=settings.no_color)
+        console = type(ctx.master).__name__ == "ConsoleMaster"  # importing its class loads urwid
+        self.terminal = EventLog() if console else Terminal(no_color=settings.no_color)
         self.ledger = UsageLedger(time.time)
         self.budget = Budget(self.ledger)
         snapshot = SnapshotFile(settings.home, time.time)
@@ -178,7 +179,7 @@ def build(settings: Settings, environ: Mapping[str, str], outputs: Sequence[Outp
     exchanges, terminal = shared.exchanges, shared.terminal
     return [
         # at the end: lets running answers finish before anything behind it is closed
-        Shutdown(exchanges),
+        Shutdown(exchanges, terminal, shared.recorder.sum_up),
         # caps what clients can hold open
         Connections(exchanges),
         # forces safe options and moves the listener to this machine

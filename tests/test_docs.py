@@ -97,6 +97,8 @@ def test_options_of_mitmproxy_are_listed_as_they_are_set() -> None:
 def _as_option(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, list):
+        return ",".join(value)
     return "" if value is None else str(value)
 
 

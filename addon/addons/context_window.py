@@ -18,6 +18,9 @@ from addon.exchange.state import Exchange, Exchanges
 
 logger = logging.getLogger(__name__)
 
+FULL = 0.5
+"""The share of its limit from which on a conversation's parts are shown in the terminal."""
+
 
 class ContextWindow:
     def __init__(
@@ -46,7 +49,9 @@ class ContextWindow:
         finally:
             exchange.doing = ""
         self.take(exchange, fitted)
-        self.terminal.line(describe(fitted.count, fitted.limit), "faint")
+        if fitted.count.total >= FULL * fitted.limit:
+            told = describe(fitted.count, fitted.limit)
+            self.terminal.line(f"{told} {self.exchanges.tag(exchange)}".rstrip(), "faint")
 
     def manages(self, claude: ClaudeRequest) -> bool:
         """Claude Code keeps its conversations within the window by itself."""
@@ -68,7 +73,7 @@ class ContextWindow:
             exchange.notes.append(f"context: {fitted.action}")
             claude.note_change("context")
         for note in fitted.notes:
-            self.terminal.line(note, "odd")
+            self.terminal.line(f"{note} {self.exchanges.tag(exchange)}".rstrip(), "odd")
 
     async def trim_again(self, exchange: Exchange, message: str) -> bool:
         """After "prompt is too long": a shorter request to send once more. False when there is none.

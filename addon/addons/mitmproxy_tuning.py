@@ -12,6 +12,7 @@ from mitmproxy import ctx, flow, http
 from mitmproxy.addonmanager import AddonManager
 from mitmproxy.options import Options
 
+from addon.addons.request_line import MARKERS
 from addon.core.background_writer import BackgroundWriter, in_background
 
 IDLE_WITHOUT: Mapping[str, tuple[str, ...]] = {
@@ -79,7 +80,8 @@ class FlowLimit:
         if view is None or len(view) < self.most + DROP_AT_ONCE:
             return
         done: list[flow.Flow] = sorted(
-            (f for f in view if not f.live and not f.marked), key=lambda f: f.timestamp_created
+            (f for f in view if not f.live and f.marked in ("", *MARKERS)),
+            key=lambda f: f.timestamp_created,
         )
         view.remove(done[: len(view) - self.most])  # a live flow would be killed by it
 

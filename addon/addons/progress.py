@@ -43,11 +43,13 @@ class Progress:
         for exchange in self.exchanges.waiting():
             waited = self.looked - exchange.clock
             if any(before - exchange.clock < mark <= waited for mark in SHOWN_AT):
-                yield f"{time.strftime('%H:%M:%S')} {_model(exchange)} {waited:.0f} s: {_what_for(exchange)}"
+                who = " ".join(filter(None, [exchange.who.client, self.exchanges.tag(exchange)]))
+                told = f"{_model(exchange):<10} {waited:.0f} s: {_what_for(exchange)} {who}"
+                yield f"{time.strftime('%H:%M:%S')} {told.rstrip()}"
 
 
 def _model(exchange: Exchange) -> str:
-    return exchange.claude.model.id if exchange.claude else "-"
+    return exchange.claude.model.id.removeprefix("claude-") if exchange.claude else "-"
 
 
 def _what_for(exchange: Exchange) -> str:

@@ -35,6 +35,8 @@ PREFERRED: Mapping[str, Any] = {
     "body_size_limit": "33m",  # Anthropic accepts 32 MB
     "flow_detail": 0,
     "termlog_verbosity": "alert",  # the address of mitmweb, and warnings
+    # every row has the same address: what differs is in the comment
+    "web_columns": ["icon", "path", "comment", "status", "size", "time"],
 }
 
 
@@ -49,13 +51,18 @@ class SafeOptions:
         # Not in `running`: mitmproxy's replay of `--set client_replay=` starts before that is called here.
         ctx.master.addons.add(self.gate)
         for name, value in PREFERRED.items():
-            if name in ctx.options and not ctx.options.has_changed(name):
-                ctx.options.update(**{name: value})
+            self.prefer(name, value)
+        if "console_palette" in ctx.options or "web_port" in ctx.options:  # somebody looks at flows
+            self.prefer("store_streamed_bodies", True)
         self.force()
 
     def configure(self, updated: set[str]) -> None:
         if updated & FORCED.keys():
             self.force()
+
+    def prefer(self, name: str, value: Any) -> None:
+        if name in ctx.options and not ctx.options.has_changed(name):
+            ctx.options.update(**{name: value})
 
     def force(self) -> None:
         for name, value in FORCED.items():

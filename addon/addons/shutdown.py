@@ -10,6 +10,7 @@ from collections.abc import Callable
 from mitmproxy import ctx
 
 from addon.core.errors import CCProxyError
+from addon.core.terminal import Terminal
 from addon.exchange.state import Exchanges
 
 GRACE_SECONDS = 20.0
@@ -21,8 +22,13 @@ ERROR_SECONDS = 5.5
 class Shutdown:
     """SIGTERM, SIGINT and a closed terminal (SIGHUP) shut the proxy down; a second signal ends it at once."""
 
-    def __init__(self, exchanges: Exchanges) -> None:
+    def __init__(
+        self, exchanges: Exchanges, terminal: Terminal, sum_up: Callable[[], str | None]
+    ) -> None:
+        """`sum_up`: a last line for the terminal."""
         self.exchanges = exchanges
+        self.terminal = terminal
+        self.sum_up = sum_up
         self.hurry = asyncio.Event()
 
     def running(self) -> None:
@@ -33,11 +39,17 @@ class Shutdown:
         server = ctx.master.addons.get("proxyserver")
         if server is not None:
             await server.servers.update([])
+        if self.exchanges.busy():
+            self.terminal.line(
+                f"Waiting up to {GRACE_SECONDS:.0f} s for what is running. Ctrl+C again ends it now."
+            )
         await self.until_quiet(GRACE_SECONDS)
         self.exchanges.closing = CCProxyError(
             "ccproxy was stopped while this response was in progress.", code="shutdown"
         )
         await self.until_quiet(ERROR_SECONDS)
+        if last := self.sum_up():
+            self.terminal.line(last)
 
     async def until_quiet(self, seconds: float) -> None:
         deadline = asyncio.get_running_loop().time() + seconds

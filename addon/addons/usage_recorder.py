@@ -4,21 +4,30 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import KW_ONLY, dataclass
-from itertools import groupby
+from dataclasses import KW_ONLY, dataclass, field
 
 from mitmproxy import http
 
+from addon.addons.request_line import CLIENT_CLOSED, comment, line, marker, tone
 from addon.claude.pricing import Bill, FindModel, Tokens, bill
 from addon.core.redaction import excerpt
-from addon.core.terminal import Terminal, Tone, dollars, short_count
+from addon.core.terminal import Terminal, cents, short_count
 from addon.exchange.state import Exchange, Exchanges
 from addon.usage.budget import Budget, Reservation
 from addon.usage.conversations import RecentConversation
-from addon.usage.ledger import UsageLedger
+from addon.usage.ledger import Key, Totals, TotalsByKey, UsageLedger, add
 from addon.usage.live import LiveHub
 from addon.usage.metrics import Metrics
-from addon.usage.record import RecordSource, RequestRecord, picodollars, record_json, usd
+from addon.usage.record import (
+    COUNTED,
+    PAID,
+    SAVED,
+    RecordSource,
+    RequestRecord,
+    picodollars,
+    record_json,
+    usd,
+)
 from addon.usage.subscription import SubscriptionState
 
 UNRECORDED = ("stored", "public", "page", "control")
@@ -26,9 +35,6 @@ UNRECORDED = ("stored", "public", "page", "control")
 in."""
 OF_STRANGERS = ("public", "page")
 """Kinds whose errors get no line in the terminal: anybody can make them."""
-CLIENT_CLOSED = 499
-"""nginx's status for a client that closed the connection before its response."""
-
 MESSAGE_SHOWN = 200
 """Characters of an error's message in the terminal."""
 
@@ -45,6 +51,8 @@ class UsageRecorder:
     subscription: SubscriptionState
     find: FindModel
     clock: Callable[[], float] = time.time
+    since_start: TotalsByKey = field(default_factory=dict, init=False)
+    """By source."""
 
     def __post_init__(self) -> None:
         self.ledger.watch(self.publish)
@@ -81,13 +89,14 @@ class UsageRecorder:
                 self.note_conversation(exchange, record)
         finally:
             self.release(exchange, record)
-        flow.comment = summary(exchange, record)
+        flow.comment, flow.marked = comment(exchange, record), marker(exchange, record)
         kind = exchange.route.kind if exchange.route else "page"
         told = exchange.error and kind not in OF_STRANGERS
         if exchange.claude or exchange.passthrough or told:
-            line = f"{time.strftime('%H:%M:%S')} {record.model} {flow.comment}"
+            shown = line(exchange, record, time.strftime("%H:%M:%S"), self.exchanges.tag(exchange))
             why = f": {excerpt(exchange.error.message, MESSAGE_SHOWN)}" if exchange.error else ""
-            self.terminal.line(line + why, _tone(exchange, record))
+            self.terminal.line(shown + why, tone(exchange, record))
+        self.exchanges.running.discard(exchange)
         exchange.forget()
 
     def release(self, exchange: Exchange, record: RequestRecord | None) -> None:
@@ -98,6 +107,7 @@ class UsageRecorder:
     def publish(self, record: RequestRecord) -> None:
         """Called for every record in the ledger, including summaries: updates metrics and open dashboards."""
         self.metrics.observe(record)
+        add(self.since_start, Key(record.source, ""), Totals.of(record))
         if self.hub.watched:
             self.hub.publish("request", record_json(record))
             self.hub.publish("totals", {})
@@ -116,6 +126,20 @@ class UsageRecorder:
         if model is None:
             return [Bill(Tokens.from_usage(usage), 0.0) for usage in used]
         return [bill(usage, model, self.find) for usage in used]
+
+    def sum_up(self) -> str | None:
+        """What has been used since the start, in one line; None: nothing."""
+        sums = self.since_start
+        requests = sum(t.requests for key, t in sums.items() if key.source in COUNTED)
+        if not requests:
+            return None
+        tokens = short_count(sum(t.tokens.prompt + t.tokens.output for t in sums.values()))
+        paid, saved = (
+            cents(usd(sum(t.cost for key, t in sums.items() if key.source in sources)))
+            for sources in (PAID, SAVED)
+        )
+        many = "request" if requests == 1 else "requests"
+        return f"Since the start: {requests} {many}, {tokens} tokens, {paid} paid, {saved} saved."
 
     def note_conversation(self, exchange: Exchange, record: RequestRecord) -> None:
         claude = exchange.claude
@@ -186,42 +210,3 @@ def _error(flow: http.HTTPFlow, exchange: Exchange) -> str | None:
     if exchange.error is not None:
         return exchange.error.code or exchange.error.type
     return "client_closed" if flow.error is not None else None
-
-
-def _tone(exchange: Exchange, record: RequestRecord) -> Tone:
-    if record.status >= 400 and record.status != CLIENT_CLOSED:
-        return "bad"
-    changed = exchange.attempt is not None and exchange.attempt.thinking_change
-    return "odd" if record.reason or len(exchange.attempts) > 1 or changed else "plain"
-
-
-def summary(exchange: Exchange, record: RequestRecord) -> str:
-    """`claude_code 429 → api_key 200 (rate_limited) · 12.3K in (11K cached) · 512 out · $0.0421`"""
-    tries = (f"{a.shown} {a.outcome or record.status}" for a in exchange.attempts)
-    steps = [
-        step if times == 1 else f"{step} ({times} times)"
-        for step, times in ((step, len(list(same))) for step, same in groupby(tries))
-    ]
-    tokens = record.tokens
-    reason = f" ({record.reason})" if record.reason else ""
-    parts = [(" → ".join(steps) or f"{record.source} {record.status}") + reason]
-    if exchange.skipped:
-        parts.append(f"skipped {', '.join(exchange.skipped)}")
-    if tokens.prompt:
-        cached = f" ({short_count(tokens.cache_read)} cached)" if tokens.cache_read else ""
-        parts.append(f"{short_count(tokens.prompt)} in{cached}")
-    if tokens.output:
-        parts.append(f"{short_count(tokens.output)} out")
-    if record.cost:
-        parts.append(
-            dollars(usd(record.cost))
-            if record.source == "api_key"
-            else f"saved {dollars(usd(record.cost))}"
-        )
-    if record.ttft_ms is not None:
-        parts.append(f"first token {record.ttft_ms / 1000:.1f} s")
-    if exchange.attempt and exchange.attempt.thinking_change:
-        parts.append(f"thinking {exchange.attempt.thinking_change}")
-    if record.error and record.error != str(record.status):
-        parts.append(record.error)
-    return " · ".join(parts)

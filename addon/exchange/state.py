@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any
 from uuid import uuid4
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 from mitmproxy import http
 
@@ -55,7 +55,7 @@ class LocalStream:
     """The next piece, for the replay layer to send; empty ends the response."""
 
 
-@dataclass(slots=True, kw_only=True, eq=False)
+@dataclass(slots=True, kw_only=True, eq=False, weakref_slot=True)
 class Exchange:
     """The state of one flow, from its first header to its record in the ledger."""
 
@@ -78,6 +78,8 @@ class Exchange:
     tunnel: bool = False
     """The request came through a tunnel."""
     who: Who = field(default_factory=Who)
+    tagged: bool = False
+    """Its lines in the terminal have a tag, because other requests run at the same time."""
     route: Route | None = None
 
     claude: ClaudeRequest | None = None
@@ -279,6 +281,8 @@ class Exchanges:
         """The proxy is going down: the error for running responses."""
         self.known_clients: set[str] = set()
         """Ids of the connections on which a caller has shown who he is."""
+        self.running: WeakSet[Exchange] = WeakSet()
+        """Those that are not recorded yet."""
         self.background: set[asyncio.Task[Any]] = set()
         """Work behind an answer that may cost money, so the proxy does not end before it."""
 
@@ -299,7 +303,15 @@ class Exchanges:
         exchange.query = request.path.partition("?")[2]
         request.path = without_unknown_values(single_slashes(request.path))
         self._by_flow[flow] = exchange
+        self.running.add(exchange)
         return exchange
+
+    def tag(self, exchange: Exchange) -> str:
+        """What links the terminal's lines about a request, if others run at the same time; else ""."""
+        for other in self.running:
+            if other is not exchange and (other.claude or other.passthrough):
+                exchange.tagged = other.tagged = True
+        return f"#{exchange.id[:3]}" if exchange.tagged else ""
 
     def get(self, flow: http.HTTPFlow) -> Exchange | None:
         return self._by_flow.get(flow)

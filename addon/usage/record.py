@@ -90,6 +90,11 @@ class RequestRecord:
     id: int = 0
     """Set by the ledger, from 1."""
 
+    @property
+    def who(self) -> str:
+        """`cursor@work`; "" if neither is known."""
+        return f"{self.client}@{self.name}" if self.name else self.client
+
 
 def record_json(record: RequestRecord) -> JsonObject:
     """One request as `/analytics/requests` and the dashboard show it."""

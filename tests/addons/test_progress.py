@@ -58,7 +58,7 @@ def test_each_mark_is_said_once() -> None:
         clock.now += 1
         said += list(progress.look())
     assert [line.split(" ", 1)[1] for line in said] == [
-        f"claude-opus-5 {seconds} s: not sent yet" for seconds in (10, 30, 60)
+        f"opus-5     {seconds} s: not sent yet" for seconds in (10, 30, 60)
     ]
 
 

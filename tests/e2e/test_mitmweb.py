@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -50,7 +51,10 @@ def test_a_person_sees_settings_commands_and_conversations(web: Web) -> None:
 
     web.proxy.post("/v1/chat/completions", chat("Show me", stream=True))
     (flow,) = [f for f in web.get("/flows") if "messages" in f["request"]["path"]]
-    assert flow["comment"].startswith("claude_code 200 · ")
+    assert re.match(
+        r"opus-4-8 · sub · \d+→\d+ · \$0.00 saved \$0\.\d+ · python-httpx", flow["comment"]
+    )
+    assert options["web_columns"]["value"][2] == "comment"
     for side, said in (("request", "── user ─"), ("response", "── usage ─")):
         view = web.get(f"/flows/{flow['id']}/{side}/content/auto.json")
         assert (view["view_name"], said in view["text"]) == ("ccproxy conversation", True)

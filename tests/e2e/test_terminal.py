@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from addon.stand_in.access import kind_of
 from addon.stand_in.anthropic import FakeAnthropic
-from addon.stand_in.script import fail
+from addon.stand_in.script import delivered, fail, say
 from tests.e2e.conftest import StartProxy
 from tests.e2e.proxy import chat, rejected
 
@@ -17,7 +18,7 @@ def limited(fake: FakeAnthropic) -> None:
     fake.script(fail(429, "Used up.", headers=rejected()), when=lambda r: kind_of(r) == "oauth")
 
 
-def lines(output: str, model: str = "claude-opus-4-8") -> list[str]:
+def lines(output: str, model: str = "opus-4-8") -> list[str]:
     """The line of each request, without its time."""
     return [line[9:] for line in output.splitlines() if re.match(rf"\d\d:\d\d:\d\d {model} ", line)]
 
@@ -28,9 +29,9 @@ def test_one_line_a_request_with_who_served_it_and_what_it_saved(start_proxy: St
     proxy.stop()
     (line,) = lines(proxy.output)
     assert re.fullmatch(
-        r"claude-opus-4-8 claude_code 200 · \d+ in · \d+ out · saved \$0\.\d{4} · first token \d\.\d s",
-        line,
+        r"opus-4-8   ● sub 📊 +\d+→\d+ {6}\$0\.\d{4} saved \d\.\ds/\d\.\ds python-httpx", line
     )
+    assert len(line) + 9 <= 80 and proxy.output.count("📊") == 1
     assert "\x1b" not in proxy.output
 
 
@@ -42,7 +43,8 @@ def test_the_reason_is_said_when_something_unusual_happened(
     proxy.post("/v1/chat/completions", chat())
     proxy.stop()
     (line,) = lines(proxy.output)
-    assert line.startswith("claude-opus-4-8 claude_code 429 → api_key 200 (rate_limited) · ")
+    assert line.startswith("opus-4-8   ○ key 📊")
+    assert line.endswith("python-httpx · sub 429 → key 200 (rate_limited)")
 
 
 def test_quiet_says_nothing_of_what_went_well(start_proxy: StartProxy, fake: FakeAnthropic) -> None:
@@ -51,8 +53,8 @@ def test_quiet_says_nothing_of_what_went_well(start_proxy: StartProxy, fake: Fak
     limited(fake)
     proxy.post("/v1/chat/completions", chat("again"))
     proxy.stop()
-    assert [line.partition(" · ")[0] for line in lines(proxy.output)] == [
-        "claude-opus-4-8 claude_code 429 → api_key 200 (rate_limited)"
+    assert [line.partition(" · ")[2] for line in lines(proxy.output)] == [
+        "sub 429 → key 200 (rate_limited)"
     ]
     assert "Ctrl+C ends it" not in proxy.output
     assert len(proxy.output.splitlines()) == 1
@@ -82,7 +84,8 @@ def test_a_failure_is_told_with_its_reason(start_proxy: StartProxy) -> None:
     proxy.post("/v1/chat/completions", chat())
     proxy.stop()
     (line,) = lines(proxy.output)
-    assert "claude_code upstream_unreachable (3 times) · " in line
+    assert line.startswith("opus-4-8   ✗ sub 📊")
+    assert " · sub upstream_unreachable (3 times) · " in line
     assert line.endswith("Anthropic can't be reached; is this machine online?")
 
 
@@ -110,3 +113,33 @@ def test_an_expired_login_that_cannot_be_refreshed_says_what_to_do(
     assert answer.status_code == 401
     assert "claude /login" in answer.json()["error"]["message"]
     assert "expired" in proxy.output
+
+
+def test_lines_of_requests_that_run_together_are_linked(
+    start_proxy: StartProxy, fake: FakeAnthropic
+) -> None:
+    fake.script(
+        delivered(say("One."), pause_after=0, pause=2.0), when=lambda r: "first" in r.body.decode()
+    )
+    proxy = start_proxy()
+    with ThreadPoolExecutor() as pool:
+        first = pool.submit(proxy.post, "/v1/chat/completions", chat("first"))
+        fake.wait_for_requests(1)
+        proxy.post("/v1/chat/completions", chat("second"))
+        first.result()
+    proxy.post("/v1/chat/completions", chat("alone"))
+    proxy.stop()
+    tags = [re.findall(r" #([0-9a-f]{3})$", line) for line in lines(proxy.output)]
+    assert [len(found) for found in tags] == [1, 1, 0] and tags[0] != tags[1]
+    assert "Since the start: 3 requests, " in proxy.output.splitlines()[-1]
+
+
+def test_ctrl_c_says_what_it_waits_for(start_proxy: StartProxy, fake: FakeAnthropic) -> None:
+    fake.script(delivered(say("One."), pause_after=0, pause=2.0))
+    proxy = start_proxy()
+    with ThreadPoolExecutor() as pool:
+        running = pool.submit(proxy.post, "/v1/chat/completions", chat())
+        fake.wait_for_requests(1)
+        proxy.stop()
+        assert running.result().status_code == 200
+    assert "Waiting up to 20 s for what is running. Ctrl+C again ends it now." in proxy.output
