@@ -12,7 +12,6 @@ from mitmproxy import ctx, flow, http
 from mitmproxy.addonmanager import AddonManager
 from mitmproxy.options import Options
 
-from addon.addons.request_line import MARKERS
 from addon.core.background_writer import BackgroundWriter, in_background
 
 IDLE_WITHOUT: Mapping[str, tuple[str, ...]] = {
@@ -58,6 +57,8 @@ GLIBC_MALLOC: Mapping[int, int] = {
 }
 """Options of mallopt(3), by their numbers in malloc.h. Without them a proxy that runs for days keeps the memory of its
 busiest minute."""
+ERROR, BOUGHT, RETRIED = MARKERS = (":red_circle:", ":orange_circle:", ":yellow_circle:")
+"""What we mark flows with; a user's own mark keeps a flow."""
 MOST_FLOWS = 300
 DROP_AT_ONCE = 20
 """Flows removed at a time, because finding the oldest requires a scan of all."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import groupby
 
+from addon.addons.mitmproxy_tuning import BOUGHT, ERROR, RETRIED
 from addon.core.terminal import Tone, cents, short_count
 from addon.exchange.state import Exchange
 from addon.usage.record import PAID, RequestRecord, usd
@@ -14,7 +15,6 @@ SOURCES = {"claude_code": "sub", "api_key": "key", "openai": "openai", "local": 
 """Who served it, in a word."""
 DOTS = {"claude_code": "●", "api_key": "○", "openai": "○"}
 """Filled: nothing was paid."""
-ERROR, BOUGHT, RETRIED = MARKERS = (":red_circle:", ":orange_circle:", ":yellow_circle:")
 
 
 def comment(exchange: Exchange, record: RequestRecord) -> str:
