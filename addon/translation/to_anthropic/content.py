@@ -12,7 +12,7 @@ from addon.core.errors import BadRequest
 from addon.core.types import JsonObject
 from addon.translation.to_anthropic.cache_marks import cache_mark
 from addon.translation.to_anthropic.fields import located
-from addon.translation.to_anthropic.media import file_block, image_block
+from addon.translation.to_anthropic.media import file_block, image_block, with_true_type
 from addon.translation.to_anthropic.tools import Toolbox
 
 type Blocks = list[JsonObject]
@@ -115,7 +115,7 @@ def _result_part(part: JsonObject, tools: Toolbox) -> JsonObject:
     return {**block, "is_error": True} if part.get("is_error") is True else block
 
 
-def _native(*names: str) -> Converter:
+def _native(*names: str) -> Callable[[JsonObject, Toolbox], JsonObject]:
     """Keeps the named fields: Anthropic rejects any other with "Extra inputs are not permitted"."""
 
     def convert(part: JsonObject, tools: Toolbox) -> JsonObject:
@@ -124,6 +124,11 @@ def _native(*names: str) -> Converter:
     return convert
 
 
+def _image_part(part: JsonObject, tools: Toolbox) -> JsonObject:
+    return with_true_type(_IMAGE(part, tools))
+
+
+_IMAGE = _native("source", "transformations")
 # Text has no `citations` here: in a user's text they are rejected since `anthropic-version: 2026-10-21`.
 TEXT_PARTS: Mapping[str, Converter] = {
     "text": _text_part,
@@ -136,7 +141,7 @@ RESULT_PARTS: Mapping[str, Converter] = {
     "input_image": image_block,
     "file": file_block,
     "input_file": file_block,
-    "image": _native("source", "transformations"),
+    "image": _image_part,
     "document": _native("source", "title", "context", "citations"),
     "search_result": _native("source", "title", "content", "citations"),
 }

@@ -7,6 +7,7 @@ the network it runs in (server-side request forgery).
 from __future__ import annotations
 
 import binascii
+import codecs
 import re
 from base64 import b64decode, b64encode
 from urllib.parse import unquote_to_bytes
@@ -27,9 +28,9 @@ _MAGIC = (
     (re.compile(rb"RIFF....WEBP", re.DOTALL), "image/webp"),
     (re.compile(rb"%PDF-"), PDF),
 )
-_TEXT_TYPE = re.compile(
-    r"text/.*|application/(.*\+)?(json|xml|yaml|x-yaml|toml|sql|javascript|x-ndjson|x-sh|typescript)"
-)
+_UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_BINARY = re.compile(r"[\x00-\x08\x0e-\x1a]")
+"""Characters that no text has."""
 _ALIASES = {"image/jpg": "image/jpeg", "image/pjpeg": "image/jpeg"}
 _URL_SAFE = str.maketrans("-_", "+/")
 
@@ -61,7 +62,10 @@ def file_block(part: JsonObject, _tools: object) -> JsonObject:
         with located(fields.path("file_data")):
             block = _data_block(data, title)
     elif "file_url" in fields:
-        block = {"type": "document", "source": _web_source(fields)}
+        url = fields.text("file_url") or ""
+        if not _is_web(url):
+            raise fields.error("file_url", "expected an https URL")
+        block = _web_block(url)
     else:
         if "file_id" in fields:
             raise fields.error("file_id", STORED_ELSEWHERE)
@@ -71,22 +75,25 @@ def file_block(part: JsonObject, _tools: object) -> JsonObject:
     return block
 
 
-def sniffed_image(data: object) -> str | None:
-    """The true type of an image in base64, by its first bytes; None if it can't be told."""
-    if not isinstance(data, str):
-        return None
+def with_true_type(block: JsonObject) -> JsonObject:
+    """An Anthropic image block with the media type of its content, if that can be told."""
+    source = block.get("source")
+    data = source.get("data") if isinstance(source, dict) else None
+    if not isinstance(source, dict) or not isinstance(data, str):
+        return block
     try:
         found = _sniffed(b64decode(data[:64]))
     except ValueError:
-        return None
-    return found if found in IMAGE_TYPES else None
+        return block
+    if found not in IMAGE_TYPES or found == source.get("media_type"):
+        return block
+    return {**block, "source": {**source, "media_type": found}}
 
 
 def _image_source(url: str) -> JsonObject:
-    scheme = url[:8].lower()
-    if scheme.startswith(("https://", "http://")):
+    if _is_web(url):
         return {"type": "url", "url": url}
-    if not scheme.startswith("data:"):
+    if not url[:5].lower().startswith("data:"):
         raise BadRequest("expected an https URL or a data URL", code="invalid_image_url")
     declared, encoded, content = _data_url(url)
     media_type = _sniffed(content) or declared
@@ -100,6 +107,8 @@ def _image_source(url: str) -> JsonObject:
 
 
 def _data_block(data: str, filename: str | None) -> JsonObject:
+    if _is_web(data):  # as OpenRouter's clients send it
+        return _web_block(data)
     if data[:5].lower() == "data:":
         declared, encoded, content = _data_url(data)
     else:
@@ -118,13 +127,17 @@ def _base64_block(kind: str, media_type: str, encoded: str) -> JsonObject:
 
 
 def _text_source(content: bytes, media_type: str | None, filename: str | None) -> JsonObject:
-    problem = f"files of type {media_type or filename or 'unknown'} are not supported; use PDF, text or an image"
-    if media_type is not None and not _TEXT_TYPE.fullmatch(media_type):
-        raise BadRequest(problem, code="unsupported_file_type")
+    """By the content: the label of a CSV may be `application/vnd.ms-excel`, that of code `application/octet-stream`."""
     try:
-        text = content.decode("utf-8-sig")
+        text = content.decode("utf-16" if content.startswith(_UTF_16) else "utf-8-sig")
     except UnicodeDecodeError:
-        raise BadRequest(problem, code="unsupported_file_type") from None
+        text = "\x00"
+    if _BINARY.search(text):
+        kind = media_type or filename or "unknown"
+        raise BadRequest(
+            f"files of type {kind} are not supported; use PDF, text or an image",
+            code="unsupported_file_type",
+        )
     # Anthropic rejects blank text, and the model should know that there was a file.
     return {
         "type": "text",
@@ -133,11 +146,12 @@ def _text_source(content: bytes, media_type: str | None, filename: str | None) -
     }
 
 
-def _web_source(fields: Fields) -> JsonObject:
-    url = fields.text("file_url") or ""
-    if not url[:8].lower().startswith(("https://", "http://")):
-        raise fields.error("file_url", "expected an https URL")
-    return {"type": "url", "url": url}
+def _is_web(url: str) -> bool:
+    return url[:8].lower().startswith(("https://", "http://"))
+
+
+def _web_block(url: str) -> JsonObject:
+    return {"type": "document", "source": {"type": "url", "url": url}}
 
 
 def _data_url(url: str) -> tuple[str | None, str, bytes]:

@@ -15,7 +15,7 @@ from addon.core.errors import BadRequest
 from addon.core.types import JsonObject
 from addon.translation.to_anthropic.cache_marks import limit_cache_marks
 from addon.translation.to_anthropic.content import is_blank_text
-from addon.translation.to_anthropic.media import sniffed_image
+from addon.translation.to_anthropic.media import with_true_type
 from addon.translation.to_anthropic.repair import ROLES, repair
 from addon.translation.types import Reply, Translation
 
@@ -182,17 +182,14 @@ def _mend_images(refused: Refused) -> JsonObject:
 
 
 def _with_true_types(content: list[Any]) -> list[Any]:
-    return [_with_true_type(block) if isinstance(block, dict) else block for block in content]
+    return [_retyped(block) if isinstance(block, dict) else block for block in content]
 
 
-def _with_true_type(block: JsonObject) -> JsonObject:
-    source, inner = block.get("source"), block.get("content")
+def _retyped(block: JsonObject) -> JsonObject:
+    inner = block.get("content")
     if block.get("type") == "tool_result" and isinstance(inner, list):
         return {**block, "content": _with_true_types(inner)}
-    if block.get("type") != "image" or not isinstance(source, dict):
-        return block
-    true = sniffed_image(source.get("data"))
-    return {**block, "source": {**source, "media_type": true}} if true else block
+    return with_true_type(block) if block.get("type") == "image" else block
 
 
 # Anthropic's own words, as people quote them in issues and as they were recorded.

@@ -18,6 +18,7 @@ GIF = base64.b64encode(b"GIF89a..").decode()
 WEBP = base64.b64encode(b"RIFF\x01\x02\x03\nWEBPVP8").decode()
 PDF = base64.b64encode(b"%PDF-1.7 x").decode()
 CSV = base64.b64encode(b"a,b\n1,2\n").decode()
+ZIP = base64.b64encode(b"PK\x03\x04\x14\x00\x00").decode()
 BINARY = base64.b64encode(b"\x00\xff\xfe\x01").decode()
 
 
@@ -115,6 +116,35 @@ PARTS: dict[str, tuple[dict, dict]] = {
         file(file_data=f"data:text/csv;base64,{CSV}", filename="a.csv"),
         document(plain("a,b\n1,2\n"), "a.csv"),
     ),
+    "a-csv-by-the-label-of-excel": (
+        file(file_data=f"data:application/vnd.ms-excel;base64,{CSV}"),
+        document(plain("a,b\n1,2\n")),
+    ),
+    "a-text-of-no-known-type": (
+        file(file_data=f"data:application/octet-stream;base64,{CSV}"),
+        document(plain("a,b\n1,2\n")),
+    ),
+    "an-image-of-no-known-type": (
+        file(file_data=f"data:application/octet-stream;base64,{PNG}"),
+        image("image/png", PNG),
+    ),
+    "a-pdf-by-the-label-of-a-text": (
+        file(file_data=f"data:text/plain;base64,{PDF}"),
+        document(base64_pdf()),
+    ),
+    "utf-16": (
+        file(file_data=base64.b64encode("a;é\n".encode("utf-16")).decode()),
+        document(plain("a;é\n")),
+    ),
+    "data-that-is-an-address": (
+        file(file_data="https://example.com/a.pdf", filename="a.pdf"),
+        document({"type": "url", "url": "https://example.com/a.pdf"}, "a.pdf"),
+    ),
+    "anthropics-image-by-another-label": (image("image/jpeg", PNG), image("image/png", PNG)),
+    "anthropics-image-that-nobody-knows": (
+        image("image/jpeg", BINARY),
+        image("image/jpeg", BINARY),
+    ),
     "text-without-data-url": (file(file_data=CSV), document(plain("a,b\n1,2\n"))),
     "json": (
         file(file_data="data:application/json;base64," + base64.b64encode(b"{}").decode()),
@@ -184,7 +214,7 @@ REFUSED: dict[str, tuple[dict, str, str | None]] = {
     "a-file-of-anthropic-without-the-setting": (file(file_id="file_abc"), ".file.file_id", None),
     "a-file-without-data": (file(filename="a"), ".file.file_data", None),
     "a-zip": (
-        file(file_data=f"data:application/zip;base64,{CSV}"),
+        file(file_data=f"data:application/zip;base64,{ZIP}"),
         ".file.file_data",
         "unsupported_file_type",
     ),
