@@ -9,6 +9,7 @@ from typing import Any
 from addon.core.errors import BadGateway
 from addon.core.json_codec import loads
 from addon.core.types import JsonObject
+from addon.translation.response_shapes import check_message, is_block, is_citation
 
 # delta type -> the field of the delta that holds the next piece of text
 _GROWING = {
@@ -57,17 +58,23 @@ class MessageAccumulator:
         elif kind in ("content_block_start", "message_delta") and not self._message:
             raise BadGateway(f"Upstream sent {kind} before message_start", code="upstream_invalid")
         elif kind == "content_block_start":
-            self._blocks[event["index"]] = BlockAccumulator(event["content_block"])
+            self._open(event["index"], event["content_block"])
         elif kind == "message_delta":
             self._message_delta(event)
 
     def _start(self, message: JsonObject) -> None:
-        if not self._message:
-            self._message = dict(message)
-            self._usage = dict(message.get("usage") or {})
-            self._blocks = {
-                i: BlockAccumulator(block) for i, block in enumerate(message.get("content") or ())
-            }
+        if self._message:
+            raise BadGateway("Upstream sent a second message_start", code="upstream_invalid")
+        self._message = {**message, "content": message.get("content") or []}
+        self._usage = dict(message.get("usage") or {})
+        self._blocks = {
+            i: BlockAccumulator(block) for i, block in enumerate(message.get("content") or ())
+        }
+
+    def _open(self, index: int, block: JsonObject) -> None:
+        if index in self._blocks:
+            raise BadGateway("Upstream started a content block twice", code="upstream_invalid")
+        self._blocks[index] = BlockAccumulator(block)
 
     def _block(self, event: JsonObject) -> BlockAccumulator:
         block = self._blocks.get(event["index"])
@@ -84,6 +91,7 @@ class MessageAccumulator:
         # e.g. context_management stands beside `delta`
         rest = {key: event[key] for key in event.keys() - {"type", "delta", "usage"}}
         overlay(self._message, rest)
+        check_message(self._message)
 
 
 class BlockAccumulator:
@@ -98,7 +106,7 @@ class BlockAccumulator:
 
     def add(self, delta: JsonObject) -> None:
         kind = delta.get("type")
-        field = _GROWING.get(kind or "")
+        field = _GROWING.get(kind) if isinstance(kind, str) else None
         if field is not None:
             piece = delta.get(field)
             if not isinstance(piece, str):
@@ -106,14 +114,16 @@ class BlockAccumulator:
             if kind == self._grows_by:
                 self._pieces.append(piece)
         elif kind == "citations_delta":
-            if not isinstance(delta.get("citation"), dict):
-                raise BadGateway(
-                    "Upstream sent a citation without content", code="upstream_invalid"
-                )
-            self._citations.append(delta["citation"])
+            if not is_citation(citation := delta.get("citation")):
+                raise BadGateway("Upstream sent an unreadable citation", code="upstream_invalid")
+            self._citations.append(citation)
         else:
             # signature_delta, compaction_delta and future types carry fields of the block itself
             overlay(self._start, {key: value for key, value in delta.items() if key != "type"})
+            if not is_block(self._start):
+                raise BadGateway(
+                    f"Upstream sent an unreadable {str(kind)[:80]}", code="upstream_invalid"
+                )
 
     def value(self, loads: Callable[[bytes | str], Any]) -> JsonObject:
         block = dict(self._start)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from addon.core.errors import BadGateway, CCProxyError
@@ -10,17 +9,8 @@ from addon.core.json_codec import loads
 from addon.core.types import JsonObject
 from addon.translation.accumulator import MessageAccumulator
 from addon.translation.errors import from_event
+from addon.translation.response_shapes import check_event, check_message
 from addon.translation.sse import ServerSentEvent, SSEDecoder
-
-# The fields that later code relies on; other events may hold anything.
-_SHAPES: Mapping[str, Mapping[str, type]] = {
-    "message_start": {"message": dict},
-    "content_block_start": {"index": int, "content_block": dict},
-    "content_block_delta": {"index": int, "delta": dict},
-    "content_block_stop": {"index": int},
-    "message_delta": {"delta": dict},
-}
-_ANY_SHAPE: Mapping[str, type] = {}
 
 
 class StreamEvent(NamedTuple):
@@ -103,11 +93,7 @@ class MessageStream:
         kind = data.get("type")
         if not isinstance(kind, str):
             kind = data["type"] = sse.event
-        for key, shape in _SHAPES.get(kind, _ANY_SHAPE).items():
-            if not isinstance(data.get(key), shape):
-                raise BadGateway(
-                    f"Upstream sent a {kind} event without {key}", code="upstream_invalid"
-                )
+        check_event(kind, data)
         return StreamEvent(kind, data, sse.raw)
 
     def _note_progress(self, event: StreamEvent) -> None:
@@ -142,8 +128,7 @@ def resumed_events(
 def read_message(body: bytes) -> JsonObject:
     """The message in the body of a response that was not streamed. Raises BadGateway if there is none."""
     message = decode_object(body, "a response")
-    if not isinstance(message.get("content"), list):
-        raise BadGateway("Upstream sent a response without content", code="upstream_invalid")
+    check_message(message)
     return message
 
 
