@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from addon.claude.pricing import cost_of_response
+from addon.claude.pricing import bill
 from addon.core.json_codec import dumps
 from addon.core.types import Dialect
 from addon.exchange.answer import BufferedAnswer, StreamedAnswer
@@ -70,7 +70,7 @@ def ends(wire: bytes, dialect: Dialect) -> tuple[str, str]:
 def streamed(pieces: list[bytes], dialect: Dialect) -> tuple[bytes, str]:
     answer = StreamedAnswer(renderer_for(dialect, REPLY, 1))
     shown = b"".join(map(answer.feed, pieces)) + answer.close()
-    cost_of_response(CATALOGUE.get("claude-opus-4-8"), answer.usage)
+    bill(answer.usage, CATALOGUE.get("claude-opus-4-8"), CATALOGUE.get)
     if answer.error is None:
         return shown, "complete"
     assert 400 <= answer.error.status < 600 and answer.error.message
@@ -158,7 +158,7 @@ COUNTS: Mapping[str, Any] = {
 @pytest.mark.parametrize("dialect", DIALECTS)
 def test_a_wrong_count_costs_no_answer(dialect: Dialect, value: Any) -> None:
     stream = events(ALL)
-    counts = {name: value for name in ("input_tokens", "output_tokens", "cache_creation")}
+    counts = dict.fromkeys(("input_tokens", "output_tokens", "cache_creation"), value)
     start = with_value(stream[0], ("message", "usage"), counts | {"service_tier": value})
     last = with_value(stream[-2], ("usage",), counts)
     wire = encoded([start, *stream[1:-2], last, stream[-1]])

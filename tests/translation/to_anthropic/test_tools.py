@@ -89,7 +89,7 @@ DEFINED: dict[str, tuple[list, list]] = {
         [function(f"f{i}", strict=True, parameters=CLOSED) for i in range(21)],
         [
             *({"name": f"f{i}", "strict": True, "input_schema": CLOSED} for i in range(20)),
-            {"name": "f20", "input_schema": CLOSED},
+            {"name": "f20", "input_schema": {**OBJECT, "additionalProperties": False}},
         ],
     ),
     "strict-but-open": (
