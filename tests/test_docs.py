@@ -31,6 +31,8 @@ DEFAULTS = Settings.from_env({})
 NOT_SET = "-"
 OF_OTHER_PROGRAMS = (
     "OPENAI_API_BASE",
+    "COPILOT_PROVIDER_WIRE_API",
+    "COPILOT_PROVIDER_TYPE",
     "ANTHROPIC_BASE_URL",
     "ENABLE_TOOL_SEARCH",
     "CLAUDE_CODE_ENABLE_GATEWAY_MODEL_DISCOVERY",
@@ -143,6 +145,21 @@ def _asked(words: list[str]) -> tuple[str, str]:
     (url,) = (word for word in words if word.startswith("http"))
     posts = "-d" in words or "POST" in words
     return ("POST" if posts else "GET"), urlsplit(url).path
+
+
+def test_a_client_is_listed_with_the_version_that_is_tested() -> None:
+    pinned = dict(
+        re.findall(
+            r"^(\S+?)(?:\[.*\])?==(\S+)$",
+            text("tests/clients/python/requirements.in"),
+            re.MULTILINE,
+        )
+    )
+    for file in (ROOT / "tests" / "clients").glob("*/package.json"):
+        package = json.loads(file.read_text(encoding="utf-8"))
+        pinned |= package["dependencies"] | package.get("optionalDependencies", {})
+    listed = section(text("docs/COMPATIBILITY.md"), "Clients")
+    assert {name for name, v in pinned.items() if f" {v}" not in listed} == {"zod"}
 
 
 def test_every_curl_asks_a_real_endpoint() -> None:

@@ -70,6 +70,14 @@ COMMANDS = {
         module="doctor",
         options=("--json", "--fix", "--live", "--report"),
     ),
+    "setup": Command(
+        usage="[NAME] [--model MODEL] [--undo]",
+        summary="points a client at ccproxy: codex, claude, cursor and others",
+        details="Without a NAME it lists them. Writes the client's configuration file and keeps what stands there,"
+        " or shows what to enter where. --undo takes back what was written.",
+        module="setup",
+        options=("--model", "--undo"),
+    ),
     "demo": Command(
         usage="[--check]",
         summary="the proxy with a stand-in for Anthropic: no account, no internet, no cost",

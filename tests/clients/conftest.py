@@ -9,7 +9,17 @@ import pytest
 from tests.clients import install
 from tests.e2e.conftest import running, settings, world
 
-__all__ = ["ai_sdk", "aider", "claude", "codex", "frameworks", "running", "settings", "world"]
+__all__ = [
+    "agents",
+    "ai_sdk",
+    "aider",
+    "claude",
+    "codex",
+    "frameworks",
+    "running",
+    "settings",
+    "world",
+]
 
 
 @pytest.fixture(scope="session")
@@ -35,3 +45,8 @@ def aider(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def frameworks(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return install.python(tmp_path_factory.mktemp("frameworks"))
+
+
+@pytest.fixture(scope="session")
+def agents() -> Path:
+    return install.agents()

@@ -30,25 +30,37 @@ def codex(into: Path) -> Path:
 
 
 def claude() -> Path:
-    """The `claude` program, of the version that claude/package-lock.json pins. It has 400 MB, so that it is kept in the
-    folder for temporary files. It runs by itself: only to install it takes Node.js."""
-    lock = (HERE / "claude" / "package-lock.json").read_bytes()
+    """The `claude` program, of the version that claude/package-lock.json pins. It runs by itself: only to install it
+    takes Node.js."""
+    (program,) = _kept("claude").glob("node_modules/@anthropic-ai/claude-code-*/claude*")
+    return program
+
+
+def agents() -> Path:
+    """The `node_modules` that agents/package-lock.json pins."""
+    return _kept("agents") / "node_modules"
+
+
+def _kept(client: str) -> Path:
+    """Where the packages of `client` are. They have hundreds of megabytes, so that they are kept in the folder for
+    temporary files."""
+    lock = (HERE / client / "package-lock.json").read_bytes()
     cache = Path(tempfile.gettempdir()) / f"ccproxy-clients-{os.getuid()}"
     cache.mkdir(mode=0o700, exist_ok=True)
     assert cache.stat().st_uid == os.getuid(), f"{cache} belongs to somebody else"
-    kept = cache / f"claude-{hashlib.sha256(lock).hexdigest()[:12]}"
-    if not kept.is_dir():
-        if not (shutil.which("node") and shutil.which("npm")):
-            _missing("Node.js and npm")
-        with tempfile.TemporaryDirectory(dir=cache) as made:
-            into = Path(made) / "claude"
-            into.mkdir()
-            _npm_ci("claude", into)
-            # another run may have been faster
-            if not kept.is_dir():
-                into.rename(kept)
-    (program,) = kept.glob("node_modules/@anthropic-ai/claude-code-*/claude*")
-    return program
+    kept = cache / f"{client}-{hashlib.sha256(lock).hexdigest()[:12]}"
+    if kept.is_dir():
+        return kept
+    if not (shutil.which("node") and shutil.which("npm")):
+        _missing("Node.js and npm")
+    with tempfile.TemporaryDirectory(dir=cache) as made:
+        into = Path(made) / client
+        into.mkdir()
+        _npm_ci(client, into)
+        # another run may have been faster
+        if not kept.is_dir():
+            into.rename(kept)
+    return kept
 
 
 def ai_sdk(into: Path) -> Path:
