@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import errno
 import logging
 import socket
@@ -83,6 +82,8 @@ class ClientSocket:
 
     handler: ConnectionHandler
     writer: asyncio.StreamWriter
+    task: asyncio.Task[None]
+    """Serves it."""
     unread: int = 0
     since: float = 0.0
     """When `unread` last became less, or more than zero, by the monotonic clock."""
@@ -124,8 +125,6 @@ class Connections:
         self.most_unknown = self.most // 2
         self.unread_seconds = unread_seconds
         self.open: dict[str, ClientSocket] = {}
-        self.none_served = asyncio.Event()
-        """Set when mitmproxy is done with the last one; cleared by who waits for it."""
         self.ticker = Ticker(LOOK_EVERY, self.look)
         self.full, self.unread = OnceAMinute(), OnceAMinute()
 
@@ -137,13 +136,10 @@ class Connections:
         """Close what is still open, so that the tasks that serve it end by themselves. At the end of the loop they
         would be cancelled, which asyncio reports with a traceback, as if they had failed (Python 3.12.1)."""
         self.ticker.stop()
-        self.none_served.clear()
-        served = [held for held in self.open.values() if not held.gone]
-        for held in served:
+        for held in self.open.values():
             held.writer.close()
-        if served:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self.none_served.wait(), CLOSE_SECONDS)
+        if tasks := [held.task for held in self.open.values() if not held.task.done()]:
+            await asyncio.wait(tasks, timeout=CLOSE_SECONDS)
 
     def client_connected(self, client: connection.Client) -> None:
         unknown = len(self.open) - len(self.exchanges.known_clients)
@@ -153,7 +149,9 @@ class Connections:
             client.error = "too many connections"  # mitmproxy closes it at once
         else:
             handler = ctx.master.addons.get("proxyserver").connections[client.id]
-            self.open[client.id] = ClientSocket(handler, handler.transports[client].writer)
+            task = asyncio.current_task()
+            assert task
+            self.open[client.id] = ClientSocket(handler, handler.transports[client].writer, task)
 
     def close_oldest_unknown(self) -> None:
         known, full = self.exchanges.known_clients, len(self.open) >= self.most
@@ -169,8 +167,6 @@ class Connections:
     def client_disconnected(self, client: connection.Client) -> None:
         if held := self.open.get(client.id):
             held.gone = True
-            if all(other.gone for other in self.open.values()):
-                self.none_served.set()
             held.writer.close()  # mitmproxy may have left it open, as in `end`
             for writer in held.upstream.values():
                 shut(writer)
