@@ -28,17 +28,25 @@ class Turn(NamedTuple):
     notes: tuple[str, ...] = ()
     ignored: tuple[str, ...] = ()
     """As `ignored_names` says."""
+    left_out: tuple[str, ...] = ()
+    """Where in the message something stood that can't be told."""
 
 
 type Converter = Callable[[JsonObject, Toolbox], JsonObject | None]
 
 
 def content_blocks(
-    content: Any, kinds: Mapping[str, Converter], tools: Toolbox, field: str = "content"
+    content: Any,
+    kinds: Mapping[str, Converter],
+    tools: Toolbox,
+    field: str = "content",
+    *,
+    once: bool = False,
 ) -> Blocks:
     """The blocks of a string, a list of parts, or null. Blank text is left out, because Anthropic rejects it.
 
-    `kinds`: the converter for each part type. Raises BadRequest with a `param` that begins with `field`."""
+    `kinds`: the converter for each part type; `once`: Cursor repeats the parts of a user's text, so the same text twice
+    in a row is sent once. Raises BadRequest with a `param` that begins with `field`."""
     if content is None or isinstance(content, str):
         return [text_block(content)] if content and not content.isspace() else []
     if not isinstance(content, list):
@@ -47,8 +55,11 @@ def content_blocks(
     for index, part in enumerate(content):
         with located(f"{field}[{index}]"):
             block = _converted(part, kinds, tools)
-        if block is not None:
-            _append(blocks, block)
+        if block is None:
+            continue
+        if once and blocks and block["type"] == "text" and blocks[-1].get("text") == block["text"]:
+            block = {**blocks.pop(), **block}
+        blocks.append(block)
     return blocks
 
 
@@ -91,14 +102,6 @@ def _converted(part: Any, kinds: Mapping[str, Converter], tools: Toolbox) -> Jso
         return block
     mark = cache_mark(part)
     return block if mark is None else {**block, "cache_control": mark}
-
-
-def _append(blocks: Blocks, block: JsonObject) -> None:
-    """Cursor repeats text parts: the same text twice in a row within one message is sent once."""
-    if blocks and block["type"] == "text" and blocks[-1].get("text") == block["text"]:
-        blocks[-1] = {**blocks[-1], **block}
-    else:
-        blocks.append(block)
 
 
 def _text_part(part: JsonObject, tools: Toolbox) -> JsonObject | None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
+from copy import deepcopy
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby
 from operator import itemgetter
 from typing import Any
@@ -44,6 +46,9 @@ SERVER_TOOL_RESULTS = (
 )
 TAGGED_THINKING = re.compile(r"\s*<think>.*?</think>\s*", re.DOTALL)
 """As pydantic-ai sends thinking back to models that it does not know, without its signature."""
+MOST_LEFT_OUT = 100
+"""Parts of one message: each costs a conversion of the others."""
+_STEP = re.compile(r"[^.\[\]]+")
 OPENING = "Begin."
 """The first user turn where the client sent none: Anthropic requires one, and rejects empty text."""
 
@@ -55,6 +60,7 @@ class AssembledMessages:
     """Adjacent turns of one role are merged; system messages may be among them, where the client put them."""
     notes: list[str]
     ignored: list[str]
+    left_out: list[str]
 
 
 def convert_turns(
@@ -64,26 +70,79 @@ def convert_turns(
     field: str,
     cache: ConversionCache,
 ) -> list[Turn]:
-    """Converts each message by itself, so that results can be kept in `cache`.
+    """Converts each message by itself, so that results can be kept in `cache`. What can't be told of the history is
+    left out: its client could neither go on nor go back.
 
-    Raises BadRequest with `param` `<field>[i]…`."""
+    Raises BadRequest with `param` `<field>[i]…` for what is new."""
     scope = (convert, tools.fingerprint())
     turns: list[Turn] = []
+    messages = list(messages)
+    new = first_new(messages)
 
     def turn_of(message: Any) -> Turn:
         turn = convert(message, tools)
         ignored = tuple(ignored_in(field, message))
         return turn._replace(ignored=ignored) if ignored else turn
 
-    try:
-        for message in messages:
-            if _is_plain(message):
-                turns.append(turn_of(message))
-            else:
-                turns.append(cache.recall(turn_of, message, scope))
-    except BadRequest as error:
-        raise within(f"{field}[{len(turns)}]", error) from None
+    for index, message in enumerate(messages):
+        try:
+            plain = _is_plain(message)
+            turns.append(turn_of(message) if plain else cache.recall(turn_of, message, scope))
+        except BadRequest as error:
+            if index >= new:
+                raise within(f"{field}[{index}]", error) from None
+            tell = partial(_told_in_part, turn_of)
+            turns.append(cache.recall(tell, message, (scope, _told_in_part)))
     return turns
+
+
+def first_new(messages: list[Any]) -> int:
+    """Index of the first message, or item, that the client has not sent before: what follows the last response."""
+    last = len(messages) - 1  # an assistant's message there is one for Claude to go on with
+    return next((n for n in range(last, 0, -1) if _is_of_model(messages[n - 1])), 0)
+
+
+def _is_of_model(message: Any) -> bool:
+    kind = message.get("type") if isinstance(message, dict) else None
+    is_item = isinstance(kind, str) and (kind == "reasoning" or kind.endswith("_call"))
+    return is_item or (isinstance(message, dict) and message.get("role") == "assistant")
+
+
+def _told_in_part(convert: Callable[[Any], Turn], message: Any) -> Turn:
+    """The turn of a message without the parts for which `convert` raises BadRequest."""
+    left_out: list[str] = []
+    notes: list[str] = []
+    while len(left_out) < MOST_LEFT_OUT:
+        try:
+            turn = convert(message)
+        except BadRequest as error:
+            place = [
+                int(step) if step.isdecimal() else step for step in _STEP.findall(error.param or "")
+            ]
+            message, place = _without_place(message, place)
+            left_out.append(".".join(map(str, place)))
+            notes.append(f"{error.param or 'it'} was left out: {error.message}")
+            if not place:
+                break
+        else:
+            return turn._replace(left_out=tuple(left_out), notes=(*turn.notes, *notes))
+    return Turn("user", [], tuple(notes), left_out=("",))
+
+
+def _without_place(message: Any, place: list[int | str]) -> tuple[Any, list[int | str]]:
+    """`message` without the innermost part of a list, or else the field, that `place` leads to; and that part's place,
+    [] if there is none."""
+    ends = [n for n, step in enumerate(place) if isinstance(step, int)] or [0]
+    place = place[: ends[-1] + 1]
+    copied = deepcopy(message)
+    inner = copied
+    try:
+        for step in place[:-1]:
+            inner = inner[step]
+        del inner[place[-1]]
+    except (LookupError, TypeError):
+        return message, []
+    return copied, place
 
 
 def assemble(turns: list[Turn], field: str) -> AssembledMessages:
@@ -99,6 +158,7 @@ def assemble(turns: list[Turn], field: str) -> AssembledMessages:
         messages or [{"role": "user", "content": [text_block(OPENING)]}],
         notes,
         [name for turn in turns for name in turn.ignored],
+        [f"{field}.{n}.{at}".rstrip(".") for n, turn in enumerate(turns) for at in turn.left_out],
     )
 
 
@@ -109,7 +169,7 @@ def message_turn(message: Any, tools: Toolbox) -> Turn:
         case "system" | "developer":
             return Turn("system", content_blocks(message.get("content"), TEXT_PARTS, tools))
         case "user":
-            blocks = content_blocks(message.get("content"), USER_PARTS, tools)
+            blocks = content_blocks(message.get("content"), USER_PARTS, tools, once=True)
             return Turn("user", _with_speaker(message, blocks))
         case "assistant":
             return assistant_turn(message, tools)

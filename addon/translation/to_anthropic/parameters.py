@@ -172,15 +172,18 @@ def ignored_fields(fields: Fields, conversation: str, request: JsonObject) -> It
         yield from (name for name in others if fields.get(name) != fields.get(used))
 
 
-def told(ignored: Iterable[str], options: RequestOptions) -> list[str]:
-    """`ignored`, each name once, safe for a header: at most `MAX_NAMED`, in plain characters. In strict mode, raises
-    BadRequest for the first that affects the response."""
+def told(
+    ignored: Iterable[str], options: RequestOptions, left_out: Iterable[str] = ()
+) -> list[str]:
+    """`ignored` and `left_out`, each name once, safe for a header: at most `MAX_NAMED`, in plain characters. In strict
+    mode, raises BadRequest for the first of `ignored` that affects the response."""
     names = list(dict.fromkeys(ignored))
     for name in names if options.strict else ():
         if not is_harmless(name):
             message, code = "has no counterpart at Anthropic", "unsupported_parameter"
             raise BadRequest(message, param=name, code=code)
-    return [_PLAIN.sub("_", name)[:64] for name in names[:MAX_NAMED]]
+    named = list(dict.fromkeys([*names, *left_out]))
+    return [_PLAIN.sub("_", name)[:64] for name in named[:MAX_NAMED]]
 
 
 def _is_dropped(fields: Fields, name: str, request: JsonObject) -> bool:

@@ -184,7 +184,7 @@ def _translate(
         request=request,
         reply=_reply(parsed),
         thinking_request=parsed.thinking_request,
-        ignored=told(ignored, options),
+        ignored=told(ignored, options, conversation.left_out),
         notes=list(dict.fromkeys(notes)),
         conversation=fields.text("prompt_cache_key"),
         betas=_betas(request),
@@ -201,7 +201,13 @@ def _read(
     parameters.reject_unsupported(fields)
     legacy = "functions" in fields and not fields.items("tools")
     added = additional_tools(source.items) if source.field == "input" else []
-    toolbox = read_tools(fields, added, cache, legacy=legacy)
+    try:
+        toolbox = read_tools(fields, added, cache, legacy=legacy)
+    except BadRequest:
+        if not added:
+            raise
+        added = additional_tools(source.items, readable=True)
+        toolbox = read_tools(fields, added, cache, legacy=legacy)
     return _ParsedBody(
         fields=fields,
         source=source,

@@ -14,10 +14,11 @@ from addon.translation.to_anthropic.hosted_tools import HOSTED_CALLS, HOSTED_OUT
 from addon.translation.to_anthropic.messages import (
     call_block,
     custom_call_block,
+    first_new,
     message_turn,
     raw_notes,
 )
-from addon.translation.to_anthropic.tools import Toolbox
+from addon.translation.to_anthropic.tools import Toolbox, declare_tools
 
 _STORED_STATE = ("conversation", "prompt")
 """Fields that refer to something stored at OpenAI."""
@@ -68,25 +69,42 @@ def item_turn(item: Any, tools: Toolbox) -> Turn:
 
 def configured(body: JsonObject) -> JsonObject:
     """`body` with the settings of its `configuration_update` items: each holds until a later one replaces it. Raises
-    BadRequest."""
+    BadRequest for a new one."""
     items = body.get("input")
-    for index, item in enumerate(items if isinstance(items, list) else ()):
+    if not isinstance(items, list):
+        return body
+    new = first_new(items)
+    for index, item in enumerate(items):
         if isinstance(item, dict) and item.get("type") == "configuration_update":
-            with located(f"input[{index}]"):
-                update = Fields(item)
-                effort = update.nested("reasoning").text("effort")
-                form = update.nested("text").mapping("format")
-            body = _updated(body, "reasoning", "effort", effort)
-            body = _updated(body, "text", "format", form)
+            try:
+                with located(f"input[{index}]"):
+                    body = _updated(body, Fields(item))
+            except BadRequest:
+                if index >= new:
+                    raise
     return body
 
 
-def additional_tools(items: list[Any]) -> list[Any]:
-    """Tools that a client adds as items of its input."""
-    added = [
-        item for item in items if isinstance(item, dict) and item.get("type") == "additional_tools"
-    ]
-    return [tool for item in added if isinstance(item.get("tools"), list) for tool in item["tools"]]
+def additional_tools(items: list[Any], *, readable: bool = False) -> list[Any]:
+    """Tools that a client adds as items of its input. `readable`: of what is not new, only those that can be
+    declared."""
+    new = first_new(items)
+    added: list[Any] = []
+    for index, item in enumerate(items):
+        if isinstance(item, dict) and item.get("type") == "additional_tools":
+            tools = item.get("tools")
+            if isinstance(tools, list):
+                all_kept = not readable or index >= new
+                added += tools if all_kept else [tool for tool in tools if _can_be_declared(tool)]
+    return added
+
+
+def _can_be_declared(tool: Any) -> bool:
+    try:
+        declare_tools([tool])
+    except BadRequest:
+        return False
+    return True
 
 
 def reject_stored_state(fields: Fields) -> None:
@@ -117,11 +135,16 @@ def _other_turn(kind: Any, item: JsonObject) -> Turn:
     raise BadRequest(f"items of type {str(kind)[:80]} are not supported", param="type")
 
 
-def _updated(body: JsonObject, field: str, setting: str, value: Any) -> JsonObject:
-    given = body.get(field) or {}
-    if value is None or not isinstance(given, dict):
-        return body
-    return {**body, field: {**given, setting: value}}
+def _updated(body: JsonObject, update: Fields) -> JsonObject:
+    settings: dict[str, JsonObject] = {
+        "reasoning": {"effort": update.nested("reasoning").text("effort")},
+        "text": {"format": update.nested("text").mapping("format")},
+    }
+    for field, values in settings.items():
+        given = body.get(field) or {}
+        if isinstance(given, dict) and None not in values.values():
+            body = {**body, field: {**given, **values}}
+    return body
 
 
 def _summary(item: JsonObject) -> JsonObject:

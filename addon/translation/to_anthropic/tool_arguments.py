@@ -29,7 +29,7 @@ def parse_arguments(arguments: Any, tool: ToolReply | None = None) -> JsonObject
     value = _decoded(arguments) if isinstance(arguments, str) else arguments
     if isinstance(value, str) and not tool.wrapped:
         value = _unwrapped(value)
-    if value is None:
+    if value is None or (value == [] and not tool.wrapped):  # PHP writes an empty object as a list
         return {}
     if isinstance(value, dict) and (not tool.wrapped or _is_raw(value)):
         return renamed_keys(value, dict(tool.renamed))

@@ -50,6 +50,9 @@ class Toolbox:
 
     def upstream_name(self, name: str, namespace: str | None = None) -> str:
         """The name of a tool at Anthropic, declared or not. Depends only on the tools and the name."""
+        if namespace is not None and not self._is_declared(name, namespace):
+            # A function that OpenAI's tool search has found comes back in a namespace of its own name.
+            namespace = None if name in self._bare or name == namespace else namespace
         if namespace is None and name in self._bare:
             return self._bare[name]
         qualified = _qualified(name, namespace)
@@ -102,6 +105,12 @@ class Toolbox:
     def _is(self, upstream: str, name: str, namespace: str | None) -> bool:
         reply = self.replies.get(upstream)
         return reply is not None and (reply.name, reply.namespace) == (name, namespace)
+
+    def _is_declared(self, name: str, namespace: str) -> bool:
+        upstream = legal_name(_qualified(name, namespace))
+        return self._is(upstream, name, namespace) or self._is(
+            self._other(upstream), name, namespace
+        )
 
     def _other(self, upstream: str) -> str:
         """The name that `add` gave a tool whose name was already taken."""

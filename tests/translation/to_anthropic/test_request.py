@@ -6,6 +6,7 @@ import copy
 import itertools
 import json
 import random
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -195,6 +196,34 @@ def test_each_place_with_each_kind_of_junk(translate: Any, body: dict) -> None:
             accepted += 1
             json.dumps(translation.request, ensure_ascii=False, allow_nan=False).encode()
     assert accepted > examples(500)
+
+
+NEXT = {
+    "messages": [A("b"), U("c")],
+    "input": [{"role": "assistant", "content": "b"}, {"role": "user", "content": "c"}],
+}
+
+
+@pytest.mark.parametrize(("translate", "body"), SUBJECTS.values(), ids=SUBJECTS)
+def test_a_conversation_is_never_stuck(translate: Any, body: dict) -> None:
+    """Whatever stands in its history, the next turn goes out."""
+    field = "messages" if "messages" in body else "input"
+    spots = [(field, *path) for path in places(body[field])]
+    for path, (how, junk) in some([*itertools.product(spots, [*_damage()])]):
+        stuck = damaged(body, path, how, junk)
+        stuck[field] = [*stuck[field], *NEXT[field]]
+        translation = translate(stuck, CATALOGUE.get(OPUS), RequestOptions())
+        sent = finished(translation)["messages"]
+        assert sent[-1]["content"][-1] == text("c"), path
+        new = [*stuck[field][:-1], {"role": "user", "content": [{"type": "audio"}]}]
+        with pytest.raises(BadRequest) as refusal:
+            translate({**stuck, field: new}, CATALOGUE.get(OPUS), RequestOptions())
+        assert refusal.value.param == f"{field}[{len(new) - 1}].content[0]"
+
+
+def _damage() -> Iterator[tuple[str, Any]]:
+    yield from (("replaced", junk) for junk in JUNK)
+    yield from ((how, None) for how in HOW if how != "replaced")
 
 
 @pytest.mark.parametrize("seed", range(examples(4)))

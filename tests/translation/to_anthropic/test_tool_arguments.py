@@ -19,6 +19,8 @@ PARSED: dict[str, tuple[Any, Any]] = {
     "null": (None, {}),
     "blank": (" \n", {}),
     "cut-off": ('{"a":', {"_raw_arguments": '{"a":'}),
+    "an-empty-list": ("[]", {}),
+    "an-empty-list-already": ([], {}),
     "a-list": ("[1,2]", {"input": [1, 2]}),
     "a-string": ('"x"', {"input": "x"}),
     "a-number": ("5", {"input": 5}),

@@ -339,6 +339,21 @@ def test_namespaces_are_flattened() -> None:
     finished(translation)
 
 
+@pytest.mark.parametrize("declared", [[{"type": "function", "name": "find"}], []], ids=len)
+def test_a_namespace_of_the_functions_own_name_is_none(declared: list) -> None:
+    """So OpenAI returns a function that its tool search has found."""
+    call = {"type": "function_call", "call_id": "c1", "name": "find", "namespace": "find"}
+    translation = responses([{**call, "arguments": "{}"}], tools=declared)
+    assert translation.request["messages"][1]["content"][0]["name"] == "find"
+
+
+def test_a_call_in_a_namespace_that_is_not_declared_is_the_functions() -> None:
+    call = {"type": "function_call", "call_id": "c1", "name": "find", "namespace": "x"}
+    tools = [{"type": "function", "name": "find"}]
+    translation = responses([{**call, "arguments": "{}"}], tools=tools)
+    assert translation.request["messages"][1]["content"][0]["name"] == "find"
+
+
 def test_a_megabyte_of_tools_in_a_second() -> None:
     properties = {f"p{i}": {"type": "string", "description": "x" * 50} for i in range(130)}
     tools = [

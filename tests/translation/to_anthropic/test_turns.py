@@ -292,3 +292,79 @@ def test_each_repair_is_noted_once() -> None:
     assert chat(U("a"), A("b")).notes == [
         "messages: the conversation ended with the assistant; a user turn was added"
     ]
+
+
+SVG = {"type": "image_url", "image_url": {"url": "data:image/svg+xml;base64,PHN2Zy8+"}}
+UNTOLD: dict[str, tuple[list, list, str]] = {
+    "a-reasoning-part": (
+        [U("a"), A([{"type": "reasoning", "text": "hm"}, text("b")]), U("c")],
+        [user("a"), assistant("b"), user("c")],
+        "messages.1.content.0",
+    ),
+    "an-assistants-image": (
+        [U("a"), A([text("b"), SVG]), U("c")],
+        [user("a"), assistant("b"), user("c")],
+        "messages.1.content.1",
+    ),
+    "an-svg-in-a-result": (
+        [U("a"), A(None, TC("c1")), T("c1", [text("x"), SVG]), A("b"), U("c")],
+        [user("a"), assistant(tu("c1")), user(tr("c1", [text("x")])), assistant("b"), user("c")],
+        "messages.2.content.1",
+    ),
+    "an-svg-in-anthropics-result": (
+        [U("a"), A([tu("c1")]), U([tr("c1", [SVG, text("x")]), text("t")]), A("b"), U("c")],
+        [
+            user("a"),
+            assistant(tu("c1")),
+            user(tr("c1", [text("x")]), "t"),
+            assistant("b"),
+            user("c"),
+        ],
+        "messages.2.content.0.content.0",
+    ),
+    "a-call-without-a-name": (
+        [U("a"), A("b", TC("c1", name="")), T("c1", "x"), A("d"), U("c")],
+        [user("a"), assistant("b"), user("Tool result for c1: x"), assistant("d"), user("c")],
+        "messages.1.tool_calls.0",
+    ),
+    "a-role-that-nobody-has": (
+        [U("a"), {"role": "critic", "content": "x"}, A("b"), U("c")],
+        [user("a"), assistant("b"), user("c")],
+        "messages.1",
+    ),
+    "no-message": (
+        [U("a"), 5, A("b"), U("c")],
+        [user("a"), assistant("b"), user("c")],
+        "messages.1",
+    ),
+}
+
+
+@pytest.mark.parametrize("strict", [False, True], ids=["lenient", "strict"])
+@pytest.mark.parametrize(("messages", "expected", "named"), UNTOLD.values(), ids=UNTOLD)
+def test_what_cant_be_told_of_the_history_is_left_out_and_named(
+    messages: list, expected: list, named: str, strict: bool
+) -> None:
+    translation = chat(*messages, strict=strict)
+    assert translation.request["messages"] == expected
+    assert translation.ignored == [named]
+    assert any("was left out" in note for note in translation.notes)
+    finished(translation)
+
+
+@pytest.mark.parametrize("messages", [case[0] for case in UNTOLD.values()], ids=UNTOLD)
+def test_what_cant_be_told_is_rejected_while_it_is_new(messages: list) -> None:
+    bad = next(
+        n for n, m in enumerate(messages) if m not in (U("a"), A(None, TC("c1")), A([tu("c1")]))
+    )
+    with pytest.raises(BadRequest) as error:
+        chat(*messages[: bad + 1])
+    assert str(error.value.param).startswith(f"messages[{bad}]")
+
+
+def test_all_parts_of_a_tool_result_reach_claude() -> None:
+    """Only the parts of a user's text are repeated by Cursor."""
+    parts = [text("0"), text("0"), text("1")]
+    translation = chat(U("a"), A(None, TC("c1")), T("c1", parts), U(parts))
+    [result, *said] = translation.request["messages"][2]["content"]
+    assert (result["content"], said) == (parts, [text("0"), text("1")])
