@@ -71,7 +71,9 @@ def _within(member: Any, section: str, field: str, seen: set[Any]) -> Iterator[N
     place = place_of(section, field)
     kinds = kinds_of(member, place) if place else ()
     for kind in kinds:
-        inner = kind if "." in kind else f"{place}.{kind}"
+        inner = section_of(place, kind)
+        if inner == "hosted":
+            yield place, kind
         if inner in FIELDS:
             yield from _walked(member, inner, seen)
         else:
@@ -81,6 +83,13 @@ def _within(member: Any, section: str, field: str, seen: set[Any]) -> Iterator[N
     within = section_within(section, field)
     if within in FIELDS:
         yield from _walked(member, within, seen)
+
+
+def section_of(place: str, kind: str) -> str:
+    """`kind`: as `kinds_of` says."""
+    inner = kind if "." in kind else f"{place}.{kind}"
+    is_hosted = place == "input" and FIELDS["input"].get(kind) == "translated"
+    return inner if inner in FIELDS or not is_hosted else "hosted"
 
 
 def kinds_of(member: Any, place: str) -> tuple[str, ...]:

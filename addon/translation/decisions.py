@@ -97,12 +97,31 @@ _TABLE: dict[str, dict[str, str]] = {
     },
     "tool_calls.custom": {"translated": "id type custom name input", "label": "index@OpenAI"},
     "input": {
-        "translated": "item_reference compaction configuration_update additional_tools reasoning"
-        " apply_patch_call apply_patch_call_output code_interpreter_call computer_call computer_call_output"
-        " file_search_call image_generation_call local_shell_call local_shell_call_output mcp_approval_request"
-        " mcp_approval_response mcp_call mcp_list_tools program program_output shell_call shell_call_output"
-        " tool_search_call tool_search_output web_search_call",
+        "translated": "apply_patch_call apply_patch_call_output code_interpreter_call computer_call"
+        " computer_call_output file_search_call image_generation_call local_shell_call"
+        " local_shell_call_output mcp_approval_request mcp_approval_response mcp_call mcp_list_tools"
+        " program program_output shell_call shell_call_output tool_search_call tool_search_output"
+        " web_search_call",
         "refused": "compaction_trigger",
+    },
+    "input.reasoning": {
+        "translated": "type encrypted_content",
+        "label": "id status summary content",
+    },
+    "input.compaction": {"translated": "type encrypted_content", "label": "id"},
+    "input.item_reference": {"translated": "type id"},
+    "input.configuration_update": {"translated": "type reasoning text", "label": "id"},
+    "input.additional_tools": {"translated": "type tools", "label": "id role"},
+    # all the items that are told as text, whatever they hold
+    "hosted": {
+        "translated": "action actions approval_request_id approve arguments attributes background button call_id"
+        " categories code command commands container_id content description diff env error execution exit_code filename"
+        " image_url input_tokens keys logs message model moderation_details moderation_stage name operation"
+        " outcome output output_format output_tokens outputs param path pattern quality queries query reason"
+        " reasoning_tokens result results revised_prompt scroll_x scroll_y server_label size skills sources"
+        " status stderr stdout text tools total_tokens type url user working_directory x y",
+        "label": "acknowledged_safety_checks caller caller_id created_by@OpenAI environment file_id fingerprint id"
+        " max_output_length pending_safety_checks score svg_usage timeout_ms",
     },
     "input.function_call": {
         "translated": "type call_id name arguments namespace",
@@ -130,6 +149,7 @@ _TABLE: dict[str, dict[str, str]] = {
         "passed": "server_tool_use web_search_tool_result web_fetch_tool_result code_execution_tool_result"
         " bash_code_execution_tool_result text_editor_code_execution_tool_result tool_search_tool_result mcp_tool_use"
         " mcp_tool_result advisor_tool_result thinking redacted_thinking",
+        "label": "reasoning_text",
         "refused": "input_audio audio@OpenAI tool_reference browser_state container_upload"
         " compaction tool_addition tool_removal mcp_tool_listing fallback",
     },
@@ -379,7 +399,7 @@ _TOLD = ("ignored", "harmless", "refused")
 
 def place_of(section: str, field: str) -> str:
     """The section that decides about the kinds of object in a field; "" if it holds only one."""
-    return "" if section == "tools.custom" else _LISTS.get(field, "")
+    return "" if section in ("tools.custom", "hosted") else _LISTS.get(field, "")
 
 
 def section_within(section: str, field: str) -> str:
@@ -387,6 +407,8 @@ def section_within(section: str, field: str) -> str:
     function: {…}}`."""
     if section == "request":
         return field
+    if section == "hosted" and field != "tools":
+        return section
     return section if section.rpartition(".")[2] == field else f"{section}.{field}"
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from addon.core.errors import BadRequest
 from addon.core.types import JsonObject
+from addon.translation.decisions import FIELDS
 from addon.translation.to_anthropic.content import Blocks, Turn, text_block
 from addon.translation.to_anthropic.media import image_block
 
@@ -25,10 +26,7 @@ HOSTED_OUTPUTS = frozenset({
 })  # fmt: skip
 """Items that are told in the user's turn: outputs, and images, which no assistant turn may hold."""
 
-_UNTOLD = frozenset({
-    "acknowledged_safety_checks", "caller", "created_by", "environment", "file_id", "fingerprint", "id",
-    "max_output_length", "pending_safety_checks", "score", "svg_usage", "timeout_ms",
-})  # fmt: skip
+_UNTOLD = [name for name, decision in FIELDS["hosted"].items() if decision == "label"]
 _GOOD = ("completed", "in_progress")
 _IMAGES = ("computer_screenshot", "image", "input_image")
 

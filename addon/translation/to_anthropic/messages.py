@@ -267,7 +267,7 @@ def _calls(message: JsonObject, tools: Toolbox) -> Iterator[JsonObject]:
         with located(f"tool_calls[{index}]"):
             yield _call(expect_object(call), tools)
     legacy = Fields(message).mapping("function_call")
-    if legacy is not None and not calls:
+    if legacy is not None and legacy not in [call.get("function") for call in calls]:
         with located("function_call"):
             yield call_block(LEGACY_CALL_ID, legacy.get("name"), legacy.get("arguments"), tools)
 

@@ -150,6 +150,7 @@ _ALTERNATIVES = (
     ("stop", "stop_sequences"),
     ("tools", "functions"),
     ("tool_choice", "function_call"),
+    ("safety_identifier", "user"),
 )
 """Names for the same: the first that is in a body counts."""
 MAX_NAMED = 50
