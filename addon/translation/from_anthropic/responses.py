@@ -119,7 +119,7 @@ class ResponsesStream(TranslatedStream):
             case ReasoningItem() as item:
                 return self._encode(item.closing())
             case CitedText() as text if isinstance(self._item, MessageItem):
-                return self._encode(self._item.cite(text.url_citations(self._item.length)))
+                return self._encode(self._item.cite(text.annotations(self._item.length)))
         return b""
 
     def _text(self, block: CitedText, text: str) -> bytes:

@@ -69,10 +69,9 @@ class MessageItem(Item):
     def delta(self) -> JsonObject:
         return self.event("output_text.delta", content_index=0, logprobs=[])
 
-    def cite(self, citations: list[JsonObject]) -> list[JsonObject]:
+    def cite(self, annotations: list[JsonObject]) -> list[JsonObject]:
         events = []
-        for citation in citations:
-            annotation = {"type": "url_citation", **citation}
+        for annotation in annotations:
             place = {"content_index": 0, "annotation_index": len(self._annotations)}
             self._annotations.append(annotation)
             events.append(
