@@ -111,8 +111,14 @@ class Shared:
         self.budget = Budget(self.ledger)
         snapshot = SnapshotFile(settings.home, time.time)
         journal = PaidJournal(settings.home)
+        self.subscription = SubscriptionState()
         self.store = UsageStore(
-            snapshot, self.ledger, self.budget, journal, monotonic=time.monotonic
+            snapshot,
+            self.ledger,
+            self.budget,
+            journal,
+            monotonic=time.monotonic,
+            subscription=self.subscription,
         )
         self.http = async_client(transport=LazyTransport(async_client), timeout=OWN_CALLS)
         self.login = make_login(settings, self.http)
@@ -120,7 +126,6 @@ class Shared:
             settings, self.login, self.http, PaidCalls(settings, self.budget, self.catalogue.get)
         )
         self.models = ModelList(self.catalogue, asking)
-        self.subscription = SubscriptionState()
         self.memory = SummaryMemory(settings.home / "summaries", time.time)
         self.summary_tasks = SummaryTasks(self.exchanges.background)
         self.cuts: KnownCuts = Lru(CUTS_KEPT)

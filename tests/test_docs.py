@@ -264,7 +264,7 @@ def test_every_reason_is_explained() -> None:
         )
     }
     known = {*get_args(Cause.__value__), *get_args(Hindrance.__value__), *LOGIN_REASONS.values()}
-    assert explained == known | {"api_key_only"}
+    assert explained == known | {"api_key_only", "plan_only"}
 
 
 # ---- links

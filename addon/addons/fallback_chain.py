@@ -16,14 +16,13 @@ from addon.core.settings import Settings
 from addon.core.suggestions import did_you_mean
 from addon.exchange.claude_request import ClaudeRequest
 from addon.exchange.state import Exchange
+from addon.fallback.cooldowns import LIMITED
 from addon.fallback.policy import ChainStep, Hindrance
 from addon.translation.to_anthropic.native import is_readable
 from addon.translation.to_anthropic.repair import repair
 from addon.usage.budget import PaidCalls
 from addon.usage.subscription import SUBSCRIPTION, SubscriptionState
 
-WAITED_FOR = ("rate_limited", "plan_only")
-"""Reasons of cooldowns that end when a limit resets."""
 LONG_CONTEXT_BETA = "context-1m-"
 WHOLE_WINDOW = 1_000_000
 
@@ -89,7 +88,7 @@ class FallbackChain:
         blocking = self.subscription.cooldowns.blocking(
             SUBSCRIPTION, asked.model.family, now, by=exchange.id
         )
-        if blocking is None or blocking.reason not in WAITED_FOR:
+        if blocking is None or blocking.reason not in LIMITED:
             return step
         since = exchange.held_since
         spent = 0.0 if since is None else time.monotonic() - since

@@ -6,12 +6,19 @@ from itertools import groupby
 
 from addon.addons.mitmproxy_tuning import BOUGHT, ERROR, RETRIED
 from addon.core.terminal import Tone, cents, short_count
+from addon.exchange.attempt import Attempt
 from addon.exchange.state import Exchange
-from addon.usage.record import PAID, RequestRecord, usd
+from addon.usage.record import PAID, SAVED, RequestRecord, usd
 
 CLIENT_CLOSED = 499
 """nginx's status for a client that closed the connection before its response."""
-SOURCES = {"claude_code": "sub", "api_key": "key", "openai": "openai", "local": "local"}
+SOURCES = {
+    "claude_code": "sub",
+    "extra_usage": "extra",
+    "api_key": "key",
+    "openai": "openai",
+    "local": "local",
+}
 """Who served it, in a word."""
 DOTS = {"claude_code": "●", "api_key": "○", "openai": "○"}
 """Filled: nothing was paid."""
@@ -55,6 +62,8 @@ def unusual(exchange: Exchange, record: RequestRecord) -> list[str]:
         told.append(_steps(exchange, record))
     elif record.reason:
         told.append(record.reason)
+    if exchange.skipped:
+        told.append(f"skipped {', '.join(exchange.skipped)}")
     if exchange.attempt and exchange.attempt.thinking_change:
         told.append(f"thinking {exchange.attempt.thinking_change}")
     if record.miss:
@@ -66,9 +75,7 @@ def unusual(exchange: Exchange, record: RequestRecord) -> list[str]:
 
 def _steps(exchange: Exchange, record: RequestRecord) -> str:
     """`sub 429 → key 200 (rate_limited)`"""
-    tries = (
-        f"{SOURCES.get(a.source, a.source)} {a.outcome or record.status}" for a in exchange.attempts
-    )
+    tries = (f"{_asked(a)} {a.outcome or record.status}" for a in exchange.attempts)
     steps = [
         step if times == 1 else f"{step} ({times} times)"
         for step, times in ((step, len(list(same))) for step, same in groupby(tries))
@@ -78,10 +85,16 @@ def _steps(exchange: Exchange, record: RequestRecord) -> str:
     )
 
 
+def _asked(attempt: Attempt) -> str:
+    if attempt.step in ("", "wait"):
+        return SOURCES.get(attempt.source, attempt.source) + " after waiting" * bool(attempt.step)
+    return short_model(attempt.step)
+
+
 def _money(record: RequestRecord, saved: str) -> str:
     """`saved`: how to say what the subscription was worth."""
     worth = cents(usd(record.cost))
-    return worth if record.source in PAID else saved.format(paid=cents(0), saved=worth)
+    return worth if record.source not in SAVED else saved.format(paid=cents(0), saved=worth)
 
 
 def _times(record: RequestRecord) -> str:
@@ -109,6 +122,6 @@ def marker(exchange: Exchange, record: RequestRecord) -> str:
     """One of mitmproxy's, or ""."""
     if failed(record):
         return ERROR
-    if record.source in PAID and record.cost:
+    if record.source in {*PAID, "extra_usage"} and record.cost:
         return BOUGHT
     return RETRIED if len(exchange.attempts) > 1 else ""

@@ -126,8 +126,12 @@ class Upstream:
         now, attempt = self.clock(), exchange.attempt
         if attempt is None or attempt.source != SUBSCRIPTION:
             return
-        headers = attempt.response_headers or flow.response.headers
-        self.subscription.note_windows(read_windows(headers, now), now)
+        windows = read_windows(attempt.response_headers or flow.response.headers, now)
+        self.subscription.note_windows(windows, now, attempt.made)
+        if windows is not None:
+            attempt.extra_usage = windows.extra_usage and flow.response.status_code not in REFUSALS
+            if self.settings.plan_only:
+                self.rest(windows.spent(now), "plan_only", now)
         if flow.response.status_code not in REFUSALS:
             self.subscription.cooldowns.succeeded(SUBSCRIPTION, exchange.claude.model.family, now)
 
@@ -354,6 +358,10 @@ class Upstream:
         identity = await self.login.identity()
         self.subscription.note_login(SUBSCRIPTION, identity)
         now = self.clock()
+        if (
+            self.settings.plan_only
+        ):  # it may just have been set, or the windows are from before a restart
+            self.subscription.guard(now)
         blocked = self.subscription.cooldowns.admit(
             SUBSCRIPTION, claude.model.family, now, by=exchange.id
         )

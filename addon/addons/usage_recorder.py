@@ -192,7 +192,8 @@ def _model(exchange: Exchange) -> str:
 
 def _source(exchange: Exchange) -> RecordSource:
     if exchange.attempts:
-        return exchange.attempts[-1].source
+        last = exchange.attempts[-1]
+        return "extra_usage" if last.extra_usage else last.source
     if exchange.route is None:
         return "refused"
     return "error" if exchange.claude or exchange.error else "local"

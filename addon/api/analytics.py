@@ -74,6 +74,8 @@ def summary(
         "estimatedApiKeyCostFormatted": format_cost(paid),
         "estimatedSavingsFormatted": format_cost(saved),
         "note": NOTE,
+        "extraUsageRequests": total(sums, {"extra_usage"}).requests,
+        "estimatedExtraUsageCost": usd(total(sums, {"extra_usage"}).cost),
         "totalCacheWrite5mTokens": tokens.cache_write_5m,
         "totalCacheWrite1hTokens": tokens.cache_write_1h,
         "totalCacheReadTokens": tokens.cache_read,

@@ -85,6 +85,12 @@ class Settings:
         18_000.0,
         "Longest time that the step `wait` holds a stream until the subscription's limit resets.",
     )
+    plan_only: bool = setting(
+        "PLAN_ONLY",
+        boolean,
+        False,
+        "true: the subscription is not used beyond the plan's limits, so that no extra usage is billed.",
+    )
     claude_code_first: bool = setting(
         "CLAUDE_CODE_FIRST", boolean, True, "false: use the API key only, never the subscription."
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
@@ -44,6 +45,10 @@ class Attempt:
     """The step of FALLBACK_CHAIN that it is of, header `x-ccproxy-step`; "" for the subscription and the API key."""
     priced: Model | None = field(default=None, repr=False)
     """Whose prices count for a model that is not Claude's; None: they are not known."""
+    made: float = field(default_factory=time.time)
+    """Unix seconds."""
+    extra_usage: bool = False
+    """Its answer is billed beyond the plan."""
     ticket: ThinkingTicket | None = field(default=None, repr=False)
     """What is needed to remember its answer's thinking."""
     thinking_change: str = ""
@@ -65,11 +70,6 @@ class Attempt:
     @property
     def paid(self) -> bool:
         return self.source == "api_key" or self.priced is not None
-
-    @property
-    def shown(self) -> str:
-        """Who it was asked of, for the terminal."""
-        return f"{self.source} after waiting" if self.step == "wait" else self.step or self.source
 
     def show_on(self, request: http.Request) -> None:
         """Make the flow's request the one that is sent, but for the credential and what else a query may hide."""

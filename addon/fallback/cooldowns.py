@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from addon.core.types import JsonObject
 from addon.fallback.rate_limits import Limit
+
+LIMITED = ("rate_limited", "plan_only")
+"""Reasons of cooldowns that end when a limit resets."""
 
 _FIRST_STRIKE, _LAST_STRIKE = 60.0, 300.0
 """Seconds of a cooldown when upstream names no end: it doubles from the first to the last value."""
@@ -29,6 +33,7 @@ class _Cooldown:
     until: float
     reason: str
     strikes: int
+    began: float
     probed_until: float = 0.0
     prober: str | None = None
 
@@ -56,7 +61,7 @@ class Cooldowns:
             strikes += 1
         until = limit.until or now + min(_FIRST_STRIKE * 2 ** (strikes - 1), _LAST_STRIKE)
         self._entries[key] = _Cooldown(
-            family=limit.family, until=until, reason=reason, strikes=strikes
+            family=limit.family, until=until, reason=reason, strikes=strikes, began=now
         )
         return until
 
@@ -89,6 +94,14 @@ class Cooldowns:
         """Upstream accepted a request for this family. A cooldown that began after it was sent remains."""
         for key, entry in self._of(credential, family):
             if entry.until <= now:
+                del self._entries[key]
+
+    def ease(self, credential: str, limits: Iterable[str | None], sent: float) -> None:
+        """Upstream says that these limits are not reached, in the response to a request that was sent at `sent`: end
+        the cooldowns that had begun before."""
+        for key in [(credential, family) for family in limits]:
+            entry = self._entries.get(key)
+            if entry and entry.began < sent and entry.reason in LIMITED:
                 del self._entries[key]
 
     def forget(self, credential: str) -> None:

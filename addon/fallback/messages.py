@@ -55,7 +55,8 @@ def cooling_down(blocked: Cooldown, now: float) -> CCProxyError:
             f"Anthropic rejected {scope} for this login; ccproxy tries again at {until}."
         )
     wait = max(0.0, blocked.until - now)
-    return RateLimited(f"The limit of {scope} is used up until {until}.", retry_after=wait)
+    guard = " PLAN_ONLY=true keeps extra usage from being billed." * (blocked.reason == "plan_only")
+    return RateLimited(f"The limit of {scope} is used up until {until}.{guard}", retry_after=wait)
 
 
 def all_failed(

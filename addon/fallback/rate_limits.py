@@ -7,7 +7,7 @@ any of them may be missing or malformed.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from addon.core.retry_after import finite, latest, lowered, read_reset, read_retry_after
@@ -17,9 +17,20 @@ _UNIFIED = re.compile(r"anthropic-ratelimit-unified-(?:([a-z0-9_]+)-)?(status|ut
 _CLAIM = "anthropic-ratelimit-unified-representative-claim"
 _ACCOUNT_WINDOW = re.compile(r"\d+[mhd]")
 _OVERAGE = "overage"
+LONGEST_WINDOW = 8 * 86_400.0
+"""Seconds. A plan's windows last a week at most: a later reset says nothing about when a limit ends."""
 
 FAMILY_OF_WINDOW = {"7d_oi": "fable", "7d_opus": "opus", "7d_sonnet": "sonnet"}
 """Windows that count one model family only."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """A credential's limit: of one model family, or of the whole account when `family` is None."""
+
+    family: str | None
+    until: float | None
+    """Unix seconds; None if unknown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +50,10 @@ class Window:
         return self.status == "rejected"
 
     @property
+    def full(self) -> bool:
+        return self.rejected or (self.utilization or 0.0) >= 1.0
+
+    @property
     def account_wide(self) -> bool:
         return _ACCOUNT_WINDOW.fullmatch(self.name) is not None
 
@@ -55,6 +70,30 @@ class Windows:
     """Whether usage beyond the plan is allowed and billed; `rejected` if not."""
     windows: tuple[Window, ...] = ()
 
+    @property
+    def extra_usage(self) -> bool:
+        """The response is billed beyond the plan (Claude Code's `RateLimitType` has `overage` beside the windows)."""
+        return self.claim == _OVERAGE
+
+    def spent(self, now: float) -> tuple[Limit, ...]:
+        """The limits that are reached: what goes beyond them is extra usage. Of those with a window of unknown scope,
+        the whole account."""
+        full = [w for w in self.windows if w.full]
+        found = [Limit(FAMILY_OF_WINDOW.get(w.name), w.reset or self.reset) for w in full]
+        if not found and self.extra_usage:
+            fullest = max(self.windows, key=lambda w: w.utilization or 0.0, default=None)
+            found = [Limit(None, fullest.reset if fullest else self.reset)]
+        return _known(found, now)
+
+    def eased(self) -> set[str | None]:
+        """The limits that are not reached, as far as the windows tell: families, and None for the account."""
+        eased: dict[str | None, bool] = {}
+        for window in self.windows:
+            scope = FAMILY_OF_WINDOW.get(window.name)
+            if scope or window.account_wide:
+                eased[scope] = eased.get(scope, True) and not window.full
+        return {scope for scope, has_room in eased.items() if has_room}
+
     def public(self) -> JsonObject:
         """For `/health`; holds no secrets."""
         return {
@@ -67,15 +106,6 @@ class Windows:
                 for w in self.windows
             },
         }
-
-
-@dataclass(frozen=True, slots=True)
-class Limit:
-    """A credential's limit: of one model family, or of the whole account when `family` is None."""
-
-    family: str | None
-    until: float | None
-    """Unix seconds; None if unknown."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,9 +186,39 @@ def _rejected(windows: Windows, family: str, asked: float) -> tuple[Limit, ...]:
     return tuple(limits)
 
 
-def _known(limits: Iterable[Limit], now: float) -> tuple[Limit, ...]:
-    """The limits without resets that are in the past: they don't say when the limit ends."""
+def _known(limits: Sequence[Limit], now: float) -> tuple[Limit, ...]:
+    """The limits without resets that are in the past or too far away: they don't say when the limit ends."""
     return tuple(
-        Limit(limit.family, limit.until if limit.until and limit.until > now else None)
+        Limit(
+            limit.family, limit.until if 0 < (limit.until or 0.0) - now <= LONGEST_WINDOW else None
+        )
         for limit in limits
     )
+
+
+def windows_of(public: JsonObject, now: float) -> Windows:
+    """What `Windows.public` gave, without windows that have been reset since. Raises KeyError, TypeError,
+    AttributeError."""
+    windows = [
+        Window(str(name), _text(w["status"]), _number(w["utilization"]), _number(w["reset"]))
+        for name, w in public["windows"].items()
+    ]
+    return Windows(
+        status=_text(public["status"]),
+        reset=_number(public["reset"]),
+        claim=_text(public["claim"]),
+        overage=_text(public["overage"]),
+        windows=tuple(w for w in windows if w.reset is None or w.reset > now),
+    )
+
+
+def _text(value: object) -> str | None:
+    if not isinstance(value, str | None):
+        raise TypeError(f"{value!r} is no text")
+    return value
+
+
+def _number(value: object) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float | None):
+        raise TypeError(f"{value!r} is no number")
+    return value

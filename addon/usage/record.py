@@ -11,6 +11,7 @@ from addon.usage.subscription import milliseconds
 
 type RecordSource = Literal[
     "claude_code",
+    "extra_usage",
     "api_key",
     "error",
     "openai",
@@ -19,13 +20,14 @@ type RecordSource = Literal[
     "summary",
     "claude_code_summary",
 ]
-"""Who served a request. `claude_code`: the subscription; `api_key`: the paid key; both also if the response was cut off
-or was an error from upstream, since what was used is billed all the same. `error`: it went to nobody, and nothing was
-used: malformed, no credential, no room in the budget. `openai`: passed through to another provider. `local`: answered
-by the proxy itself. `refused`: rejected by access control; only files of earlier versions have such records.
-`summary`, `claude_code_summary`: the proxy's own requests for summaries, by key or subscription."""
+"""Who served a request. `claude_code`: the subscription; `extra_usage`: the same, but billed beyond the plan's limits;
+`api_key`: the paid key; all also if the response was cut off or was an error from upstream, since what was used is
+billed all the same. `error`: it went to nobody, and nothing was used: malformed, no credential, no room in the budget.
+`openai`: passed through to another provider. `local`: answered by the proxy itself. `refused`: rejected by access
+control; only files of earlier versions have such records. `summary`, `claude_code_summary`: the proxy's own requests
+for summaries, by key or subscription."""
 
-COUNTED: frozenset[str] = frozenset({"claude_code", "api_key", "error"})
+COUNTED: frozenset[str] = frozenset({"claude_code", "extra_usage", "api_key", "error"})
 """The sources that count in `totalRequests`."""
 PAID: frozenset[str] = frozenset({"api_key", "summary", "openai"})
 """The sources that cost money: they count in the budget and in `estimatedApiKeyCost`. `openai`: as far as its prices

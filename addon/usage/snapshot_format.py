@@ -74,6 +74,8 @@ class Snapshot:
     """See `Budget.known`."""
     held: tuple[Reservation, ...] = ()
     """Of the requests that were running."""
+    plan: JsonObject | None = None
+    """The plan's windows, see `SubscriptionState.saved`."""
     last_reservation: int = 0
     """The ledger has what became of all others up to this id."""
 
@@ -85,6 +87,7 @@ def encode(snapshot: Snapshot, *, saved_at: float) -> bytes:
         "version": VERSION,
         "savedAt": saved_at,
         "budget": {"settings": snapshot.settings.to_json(), "known": snapshot.known},
+        "plan": snapshot.plan,
         "held": [astuple(each) for each in snapshot.held],
         "lastReservation": snapshot.last_reservation,
         "lastId": ledger.last_id,
@@ -154,6 +157,7 @@ def _snapshot(document: JsonObject) -> Snapshot:
         settings=BudgetSettings().changed(document["budget"]["settings"]),
         known=_typed(document["budget"]["known"], (bool,)),
         held=tuple(_reservation(*row) for row in document.get("held", [])),
+        plan=_typed(document.get("plan"), (dict, type(None))),
         last_reservation=_count(document.get("lastReservation", 0)),
     )
 

@@ -14,6 +14,7 @@ from addon.usage.ledger import UsageLedger
 from addon.usage.record import RequestRecord, usd
 from addon.usage.snapshot import SnapshotFile
 from addon.usage.snapshot_format import Snapshot
+from addon.usage.subscription import SubscriptionState
 
 log = logging.getLogger(__name__)
 
@@ -33,8 +34,9 @@ class UsageStore:
     journal: PaidJournal
     _: KW_ONLY
     monotonic: Callable[[], float]
+    subscription: SubscriptionState = field(default_factory=SubscriptionState)
     interval: float = SAVE_SECONDS
-    _saved: tuple[int, int] | None = field(default=None, init=False)
+    _saved: tuple[int, ...] | None = field(default=None, init=False)
     _saving: threading.Lock = field(default_factory=threading.Lock, init=False)
     _failure: str | None = field(default=None, init=False)
     _reported: float | None = field(default=None, init=False)
@@ -57,6 +59,7 @@ class UsageStore:
         if loaded.snapshot:
             self.ledger.restore(loaded.snapshot.ledger)
             self.budget.restore(loaded.snapshot.settings, known=loaded.snapshot.known)
+            self._restore_plan(loaded.snapshot)
         elif loaded.problems:
             self.budget.restore(self.budget.settings, known=False)
             log.warning(
@@ -64,6 +67,13 @@ class UsageStore:
             )
         if self.file.refusal is None:
             self._open_journal(loaded.snapshot)
+
+    def _restore_plan(self, snapshot: Snapshot) -> None:
+        try:
+            if snapshot.plan is not None:
+                self.subscription.restore(snapshot.plan, self.ledger.now())
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            log.warning("The plan's limits are not known until the next response: %r", error)
 
     def _open_journal(self, snapshot: Snapshot | None) -> None:
         """Count the paid requests that the snapshot does not know the end of, and go on writing."""
@@ -111,24 +121,29 @@ class UsageStore:
         self.journal.close()
         self.file.close()
 
-    def _version(self) -> tuple[int, int]:
-        return self.ledger.version, self.budget.version
+    def _version(self) -> tuple[int, ...]:
+        return self.ledger.version, self.budget.version, self.subscription.version
 
     def _snapshot_if_changed(self) -> Snapshot | None:
         if self._saved == self._version():
             return None
         budget = self.budget
         return Snapshot(
-            self.ledger.state(), budget.settings, budget.known, budget.held, budget.last_id
+            self.ledger.state(),
+            budget.settings,
+            budget.known,
+            held=budget.held,
+            plan=self.subscription.saved(),
+            last_reservation=budget.last_id,
         )
 
-    def _save(self, version: tuple[int, int], snapshot: Snapshot) -> None:
+    def _save(self, version: tuple[int, ...], snapshot: Snapshot) -> None:
         # A save that was still waiting for its thread at exit must not overwrite the last one.
         with self._saving:
             if self._saved is None or version > self._saved:
                 self._try_save(version, snapshot)
 
-    def _try_save(self, version: tuple[int, int], snapshot: Snapshot) -> None:
+    def _try_save(self, version: tuple[int, ...], snapshot: Snapshot) -> None:
         try:
             self.file.save(snapshot)
             self.journal.keep(snapshot.last_reservation, {each.id for each in snapshot.held})

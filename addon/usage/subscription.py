@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from addon.core.types import JsonObject
-from addon.fallback.cooldowns import Cooldowns
-from addon.fallback.rate_limits import Windows
+from addon.fallback.cooldowns import LIMITED, Cooldowns
+from addon.fallback.rate_limits import Windows, windows_of
 from addon.usage.conversations import RecentConversations
 
 
@@ -60,6 +60,8 @@ class SubscriptionState:
     conversations: RecentConversations = field(default_factory=RecentConversations)
     login: int | None = None
     """The login that the cooldowns and windows belong to (see `Login.identity`)."""
+    version: int = 0
+    """Grows with every change that the snapshot should keep."""
 
     def note_login(self, credential: str, login: int) -> None:
         """Drop the cooldowns and windows of another login: they say nothing about this one."""
@@ -73,15 +75,36 @@ class SubscriptionState:
         ends = [
             entry["until"]
             for entry in self.cooldowns.snapshot(now)
-            if entry["reason"] == "rate_limited"
+            if entry["reason"] in LIMITED
             and entry["seconds"] > 0
             and entry["family"] in (None, family)
         ]
         return max(ends, default=None)
 
-    def note_windows(self, windows: Windows | None, now: float) -> None:
+    def note_windows(self, windows: Windows | None, now: float, sent: float | None = None) -> None:
+        """`sent`: unix seconds when the request was sent whose response tells of them."""
         if windows is not None:
             self.windows, self.seen_at = windows, now
+            self.version += 1
+            if sent is not None:
+                self.cooldowns.ease(SUBSCRIPTION, windows.eased(), sent)
+
+    def guard(self, now: float) -> None:
+        """Start cooldowns for the limits of the plan that are reached, as far as it is known when they end."""
+        for limit in self.windows.spent(now) if self.windows else ():
+            if limit.until is not None:
+                self.cooldowns.start(SUBSCRIPTION, limit, reason="plan_only", now=now)
+
+    def saved(self) -> JsonObject | None:
+        """The windows for the snapshot; `restore` reads them."""
+        if self.windows is None:
+            return None
+        return {"seenAt": self.seen_at, **self.windows.public()}
+
+    def restore(self, saved: JsonObject, now: float) -> None:
+        """Raises KeyError, TypeError, ValueError and AttributeError for another form."""
+        seen = saved["seenAt"]
+        self.windows, self.seen_at = windows_of(saved, now), None if seen is None else float(seen)
 
     def shown_windows(self) -> list[SubscriptionWindow]:
         return [

@@ -87,7 +87,7 @@ def test_parts_add_up_to_the_whole() -> None:
         )
         cost = sum(part["estimatedCost"] for part in parts.values())
         assert cost == pytest.approx(sum(r.cost for r in records) / 1e12, abs=1e-9)
-    counts = [body[f"{name}Requests"] for name in ("claudeCode", "apiKey", "error")]
+    counts = [body[f"{name}Requests"] for name in ("claudeCode", "extraUsage", "apiKey", "error")]
     assert body["totalRequests"] == sum(counts)
 
 

@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from addon.stand_in.anthropic import FakeAnthropic
+from addon.stand_in.limits import windows
 from addon.stand_in.record import Received
 from addon.stand_in.script import Answer, exhausted, fail, say
 from tests.e2e.conftest import StartProxy
@@ -71,7 +72,7 @@ def test_another_family_serves_when_only_opuss_week_is_used_up(
         }
     assert asked(fake) == ["claude-opus-4-8", "claude-haiku-5-5", "claude-haiku-5-5"]
     assert all(r.header("x-api-key") is None for r in fake.messages())
-    assert says(proxy, "claude_code 429 → claude-haiku-5-5 200 (rate_limited)")
+    assert says(proxy, "sub 429 → haiku-5-5 200 (rate_limited)")
 
 
 def test_another_family_is_no_help_when_the_account_is_used_up(
@@ -291,6 +292,64 @@ def test_what_is_not_streamed_or_resets_too_late_is_not_held(
     late = proxy.post("/v1/chat/completions", chat(stream=True))
     assert late.status_code == 429 and told(late)["skipped"] == "wait=reset_too_late"
     assert "HOLD_SECONDS" in late.text
+
+
+# ---- within the plan
+
+
+def used(share: float, hours: float = 2.0, **more: str) -> dict[str, str]:
+    """Headers of a response that the plan has served."""
+    reset = time.time() + hours * 3600
+    return windows({"5h": reset, "7d": reset + 86_400}, utilization=share) | more
+
+
+OVERAGE = {"anthropic-ratelimit-unified-representative-claim": "overage"}
+
+
+@pytest.mark.parametrize("headers", [used(1.0), used(0.99, **OVERAGE)], ids=["full", "overage"])
+def test_plan_only_goes_on_with_the_chain_before_extra_usage_is_drawn(
+    fake: FakeAnthropic, start_proxy: StartProxy, tmp_path: Path, headers: dict[str, str]
+) -> None:
+    settings = {"PLAN_ONLY": "true", "CCPROXY_HOME": str(tmp_path)}
+    proxy = start_proxy(**settings)
+    fake.script(Answer(headers=headers), when="oauth")
+    first, second = (proxy.post("/v1/chat/completions", chat()) for _ in range(2))
+    assert told(first) == {"source": "claude_code"}
+    assert told(second) == {"source": "api_key", "reason": "plan_only"}
+    assert proxy.get("/health").json()["cooldowns"][0]["reason"] == "plan_only"
+    analytics = proxy.get("/analytics").json()
+    drawn = OVERAGE.items() <= headers.items()
+    assert analytics["extraUsageRequests"] == drawn
+    assert (analytics["estimatedExtraUsageCost"] > 0) is drawn
+    assert (analytics["estimatedSavings"] > 0) is not drawn
+    proxy.stop()
+    # the plan's windows are known after a restart, and so is the limit
+    again = start_proxy(**settings)
+    shown = again.get("/health").json()["subscription"]["windows"]
+    assert [window["name"] for window in shown] == ["5h", "7d"]
+    assert told(again.post("/v1/chat/completions", chat()))["reason"] == "plan_only"
+
+
+def test_without_plan_only_the_plan_is_used_as_far_as_anthropic_lets_it(
+    fake: FakeAnthropic, start_proxy: StartProxy
+) -> None:
+    proxy = start_proxy()
+    fake.script(Answer(headers=used(1.0)), when="oauth")
+    for _ in range(2):
+        assert told(proxy.post("/v1/chat/completions", chat())) == {"source": "claude_code"}
+
+
+def test_a_rest_ends_when_another_familys_response_says_so(
+    fake: FakeAnthropic, start_proxy: StartProxy
+) -> None:
+    proxy = start_proxy()
+    fake.script([family_used_up()], when=of_model("opus"))
+    assert told(proxy.post("/v1/chat/completions", chat()))["source"] == "api_key"
+    reset = time.time() + 7200
+    room = windows({"5h": reset, "7d_opus": reset}, utilization=0.0)
+    fake.script(Answer(headers=room), when=of_model("haiku"))
+    proxy.post("/v1/chat/completions", chat(model="claude-haiku-5-5"))
+    assert told(proxy.post("/v1/chat/completions", chat())) == {"source": "claude_code"}
 
 
 # ---- what start refuses

@@ -107,3 +107,19 @@ def test_the_snapshot_shows_what_rests_and_takes_no_probe() -> None:
     assert cooldowns.snapshot(NOW + 40) == [expected]
     assert cooldowns.snapshot(NOW + 99)[0]["seconds"] == pytest.approx(0)
     assert cooldowns.admit(PLAN, "opus", NOW + 99) is None
+
+
+def test_a_rest_ends_when_a_later_response_says_that_there_is_room() -> None:
+    cooldowns = resting(Limit("opus", NOW + 7200))
+    cooldowns.ease(PLAN, {"opus", None}, NOW - 1)  # sent before the limit was reached
+    cooldowns.ease(PLAN, {"fable"}, NOW + 1)
+    assert cooldowns.admit(PLAN, "opus", NOW + 2) is not None
+    cooldowns.ease(PLAN, {"opus"}, NOW + 1)
+    assert cooldowns.admit(PLAN, "opus", NOW + 2) is None
+
+
+def test_room_in_the_plan_says_nothing_of_a_refused_permission() -> None:
+    cooldowns = Cooldowns()
+    cooldowns.start(PLAN, Limit("opus", NOW + 300), reason="forbidden", now=NOW)
+    cooldowns.ease(PLAN, {"opus", None}, NOW + 1)
+    assert cooldowns.admit(PLAN, "opus", NOW + 2) is not None

@@ -6,7 +6,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from addon.fallback.rate_limits import Limit, RateLimit, read_rate_limit, read_windows
+from addon.fallback.rate_limits import (
+    Limit,
+    RateLimit,
+    Window,
+    Windows,
+    read_rate_limit,
+    read_windows,
+    windows_of,
+)
 from tests.core.test_retry_after import HOSTILE
 
 NOW = 1_795_305_600.0
@@ -189,3 +197,54 @@ def test_no_header_breaks_the_reader_and_no_limit_lies_in_the_past_or_far_away(
 ) -> None:
     for limit in rate_limit(headers).limits:
         assert limit.until is None or NOW < limit.until <= NOW + 41 * 86400
+
+
+def plan(*windows: Window, claim: str | None = None) -> Windows:
+    return Windows(claim=claim, windows=windows)
+
+
+@pytest.mark.parametrize(
+    ("windows", "limits"),
+    [
+        (plan(Window("5h", "allowed", 0.99, NOW + HOUR)), ()),
+        (plan(Window("5h", "allowed", 1.0, NOW + HOUR)), (Limit(None, NOW + HOUR),)),
+        (plan(Window("7d_opus", "allowed", 1.2, NOW + HOUR)), (Limit("opus", NOW + HOUR),)),
+        (plan(Window("7d_new", "allowed", 1.0, NOW + HOUR)), (Limit(None, NOW + HOUR),)),
+        (plan(Window("5h", "allowed", 1.0, NOW + 18 * 24 * HOUR)), (Limit(None, None),)),
+        (
+            plan(
+                Window("5h", "allowed", 0.98, NOW + HOUR),
+                Window("7d", "allowed", 0.2, NOW + 48 * HOUR),
+                claim="overage",
+            ),
+            (Limit(None, NOW + HOUR),),
+        ),
+        (plan(claim="overage"), (Limit(None, None),)),
+        (plan(claim="seven_day_overage_included"), ()),
+    ],
+)
+def test_the_limits_beyond_which_extra_usage_is_billed(
+    windows: Windows, limits: tuple[Limit, ...]
+) -> None:
+    assert windows.spent(NOW) == limits
+
+
+def test_what_has_room_again() -> None:
+    windows = plan(
+        Window("5h", "allowed", 0.3), Window("7d", "rejected"), Window("7d_opus", "allowed", 0.0)
+    )
+    assert windows.eased() == {"opus"}
+    assert plan(Window("5h", "allowed"), Window("7d", None, 0.5)).eased() == {None}
+
+
+def test_windows_come_back_without_those_that_were_reset() -> None:
+    kept = Window("7d", "allowed", 0.5, NOW + HOUR)
+    windows = plan(kept, Window("5h", "rejected", 1.0, NOW - 1), claim="five_hour")
+    assert windows_of(windows.public(), NOW) == plan(kept, claim="five_hour")
+
+
+def test_a_reset_that_no_window_can_have_is_not_believed() -> None:
+    """A person was kept from a plan for 18 days, which had been reset long before."""
+    headers = {U + "status": "rejected", U + "reset": in_(18 * 24 * HOUR)}
+    assert rate_limit(headers).limits == (Limit(None, None),)
+    assert rate_limit({"retry-after": str(18 * 86_400)}).limits == (Limit(None, None),)

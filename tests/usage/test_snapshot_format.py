@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 import pytest
@@ -29,6 +29,12 @@ def snapshot(seed: int = 1, size: int = 20) -> Snapshot:
 @given(seed=st.integers(0, 2**32), size=st.integers(0, 30))
 def test_a_snapshot_comes_back_whole(seed: int, size: int) -> None:
     before = snapshot(seed, size)
+    assert decode(encode(before, saved_at=NOW)) == before
+
+
+def test_the_plans_windows_come_back() -> None:
+    plan = {"seenAt": NOW, "status": "allowed", "windows": {"5h": {"utilization": 0.5}}}
+    before = replace(snapshot(), plan=plan)
     assert decode(encode(before, saved_at=NOW)) == before
 
 

@@ -5,6 +5,7 @@ import { ago, at, byId, compact, count, duration, el, money, percent, plural, se
 
 const SOURCES = {
   claude_code: "subscription",
+  extra_usage: "extra usage",
   api_key: "API key",
   error: "nobody",
   openai: "other provider",
