@@ -41,7 +41,7 @@ from addon.addons.model_list import ModelList, UpstreamModels
 from addon.addons.options import Options, given_at_start
 from addon.addons.persistence import Persistence
 from addon.addons.progress import Progress
-from addon.addons.prompt_cache import REMEMBERED, LastSent, PromptCache
+from addon.addons.prompt_cache import CacheMemory, PromptCache
 from addon.addons.safe_options import SafeOptions
 from addon.addons.shutdown import Shutdown
 from addon.addons.summary_call import make_manager, make_summary_call
@@ -132,7 +132,7 @@ class Shared:
         self.conversions = ConversionCache()
         self.responses = StoredResponses(time.monotonic)
         self.refused = RefusedFeatures()
-        self.last_sent: LastSent = Lru(REMEMBERED)
+        self.cache_memory = CacheMemory()
         self.blocked = Blocked()
         self.guesses = Guesses(time.monotonic)
         self.api_log = ApiLog(settings, self.exchanges, api_log)
@@ -261,7 +261,7 @@ def request_path(shared: Shared, settings: Settings) -> list[Any]:
         # what is counted and cut is what will be sent
         window,
         # marks the prefix that the window has made stable
-        PromptCache(settings, exchanges, terminal, shared.last_sent),
+        PromptCache(settings, exchanges, terminal, shared.cache_memory),
         # last: its approval is what lets a request go upstream
         Upstream(
             settings,

@@ -1,17 +1,36 @@
-"""Marks prompts for Anthropic's cache where the client did not, and says what broke a hit."""
+"""Marks prompts for Anthropic's cache where the client did not, and says what broke a hit and what that cost."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 from mitmproxy import http
 
-from addon.claude.pricing import Tokens
-from addon.claude.prompt_cache import PartDigests, explain_miss, part_digests, place_breakpoints
+from addon.claude.cache_lifetime import (
+    LONG,
+    SHORT,
+    CacheLifetimes,
+    HourMark,
+    Lifetime,
+)
+from addon.claude.digest import message_digest
+from addon.claude.model import Model
+from addon.claude.pricing import Tokens, cost
+from addon.claude.prompt_cache import (
+    PartDigests,
+    explain_miss,
+    last_user,
+    part_digests,
+    place_breakpoints,
+)
 from addon.core.lru import Lru
 from addon.core.settings import Settings
-from addon.core.terminal import Terminal
-from addon.exchange.state import Exchanges
+from addon.core.terminal import Terminal, dollars
+from addon.core.types import JsonObject
+from addon.exchange.claude_request import ClaudeRequest
+from addon.exchange.state import Exchange, Exchanges
+from addon.usage.record import picodollars
 
 REMEMBERED = 256
 """Conversations whose last prompt is known by its digests."""
@@ -23,21 +42,29 @@ class Sent(NamedTuple):
     digests: PartDigests
     cached: int
     """Tokens that were read from the cache or written to it."""
+    at: float
+    """Unix seconds."""
+    source: str
+    """Whose cache it is: each credential has its own."""
 
 
-type LastSent = Lru[str, Sent]
-"""By conversation."""
+class CacheMemory:
+    """What is known of conversations, whatever becomes of the settings."""
+
+    def __init__(self) -> None:
+        self.last: Lru[str, Sent] = Lru(REMEMBERED)
+        self.lifetimes = CacheLifetimes()
 
 
 class PromptCache:
     def __init__(
-        self, settings: Settings, exchanges: Exchanges, terminal: Terminal, last: LastSent
+        self, settings: Settings, exchanges: Exchanges, terminal: Terminal, memory: CacheMemory
     ) -> None:
         self.on = settings.prompt_cache == "auto"
         self.ttl = settings.cache_ttl
         self.exchanges = exchanges
         self.terminal = terminal
-        self.last = last
+        self.last, self.lifetimes = memory.last, memory.lifetimes
 
     def request(self, flow: http.HTTPFlow) -> None:
         exchange = self.exchanges.open(flow)
@@ -51,12 +78,30 @@ class PromptCache:
         ):
             return
         claude = exchange.claude
+        lifetime = self.lifetime(claude, exchange.arrived)
         marked = place_breakpoints(
-            claude.request, claude.model, claude.prompt_tokens, claude.cache_ttl or self.ttl
+            claude.request,
+            claude.model,
+            claude.prompt_tokens,
+            "1h" if lifetime.hour else "5m",
+            lifetime.keep.message if lifetime.keep else None,
         )
-        if marked is not claude.request:
-            claude.note_change("cache_control")
-        claude.request = marked
+        if marked is claude.request:
+            return
+        claude.note_change("cache_control")
+        end = last_user(claude.request["messages"])
+        here = HourMark(end, _digest(claude, end), claude.prompt_tokens)
+        claude.request, claude.marked = marked, (lifetime, here)
+
+    def lifetime(self, claude: ClaudeRequest, now: float) -> Lifetime:
+        fixed = claude.cache_ttl or self.ttl
+        if fixed != "auto" or claude.conversation is None:
+            return Lifetime(fixed == "1h")
+        chosen = self.lifetimes.choose(claude.conversation, claude.model, claude.prompt_tokens, now)
+        keep = chosen.keep
+        if keep and _digest(claude, keep.message) != keep.digest:
+            return replace(chosen, keep=None)
+        return chosen
 
     def response(self, flow: http.HTTPFlow) -> None:
         exchange = self.exchanges.get(flow)
@@ -67,16 +112,57 @@ class PromptCache:
             or claude.conversation is None
             or claude.opaque
             or exchange.answer is None
+            or not exchange.answer.complete
         ):
             return
-        tokens = Tokens.from_usage(exchange.answer.usage)
-        cached = tokens.cache_read + tokens.cache_write_5m + tokens.cache_write_1h
-        if not cached or not exchange.answer.complete:
-            return
-        sent = Sent(part_digests(exchange.attempts[-1].request, claude.digests), cached)
-        conversation = f"{exchange.source}:{claude.conversation}"
-        before = self.last.get(conversation)
-        self.last.put(conversation, sent)
-        if before is not None and tokens.cache_read < HIT * before.cached:
-            changed = explain_miss(before.digests, sent.digests) or "nothing; the entry has expired"
-            self.terminal.line(f"   prompt cache missed; changed since the last turn: {changed}")
+        used = Tokens.from_usage(exchange.answer.usage)
+        cached = used.cache_read + used.cache_write_5m + used.cache_write_1h
+        before = self.last.get(claude.conversation)
+        digests = part_digests(exchange.attempts[-1].request, claude.digests)
+        if cached:
+            now = Sent(digests, cached, exchange.arrived, exchange.source)
+            self.last.put(claude.conversation, now)
+        changed = explain_miss(before.digests, digests) if before else None
+        if claude.marked is not None:
+            lifetime, here = claude.marked
+            went_on = before is not None and not changed and before.source == exchange.source
+            self.lifetimes.learn(claude.conversation, lifetime, here, used, went_on=went_on)
+        if before is not None and used.cache_read < HIT * before.cached:
+            reason = f"{changed} changed" if changed else _ended(before, exchange)
+            self.tell(exchange, reason, before.cached - used.cache_read, claude.model)
+
+    def tell(self, exchange: Exchange, reason: str, missed: int, model: Model) -> None:
+        usage: JsonObject = exchange.answer.usage if exchange.answer else {}
+        price = costs_more(model, Tokens.from_usage(usage), missed)
+        exchange.cache_miss = reason, picodollars(price)
+        told = f"prompt cache missed: {reason}, {dollars(price)} more than a hit"
+        exchange.note(told)
+        self.terminal.line(f"   {told}")
+
+
+def _digest(claude: ClaudeRequest, index: int) -> bytes:
+    messages = claude.request["messages"]
+    if not 0 <= index < len(messages):
+        return b""
+    return claude.digests.get(id(messages[index])) or message_digest(messages[index])
+
+
+def _ended(before: Sent, exchange: Exchange) -> str:
+    """Why an entry of the same prompt was not found."""
+    if before.source != exchange.source:
+        return f"now by {exchange.source}, whose cache is another one"
+    idle = exchange.arrived - before.at
+    if idle > SHORT:
+        shown = f"{idle / 60:.0f} min" if idle < LONG else f"{idle / 3600:.1f} h"
+        return f"expired after {shown} idle"
+    return "the entry is gone"
+
+
+def costs_more(model: Model, used: Tokens, missed: int) -> float:
+    """USD that a response cost more than if `missed` tokens had been read from the cache."""
+    left, hit = missed, used
+    for name in ("cache_write_5m", "cache_write_1h", "input"):
+        part = min(left, getattr(hit, name))
+        left -= part
+        hit = replace(hit, **{name: getattr(hit, name) - part}, cache_read=hit.cache_read + part)
+    return cost(model, used) - cost(model, hit)

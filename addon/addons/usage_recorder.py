@@ -171,6 +171,8 @@ class UsageRecorder:
             cost=sum(picodollars(each.usd) for each in billed),
             latency_ms=round((now - exchange.clock) * 1000),
             ttft_ms=None if first is None else round((first - exchange.clock) * 1000),
+            miss=exchange.cache_miss[0],
+            miss_cost=exchange.cache_miss[1],
             error=_error(flow, exchange),
             conversation=exchange.claude.conversation if exchange.claude else None,
             client=exchange.who.client,

@@ -21,23 +21,60 @@ entry only within the 20 blocks before it, and a turn with many tool calls is lo
 where the last request wrote its entry, is marked again."""
 
 
+MARK: JsonObject = {"type": "ephemeral"}
+HOUR_MARK: JsonObject = {"type": "ephemeral", "ttl": "1h"}
+LOOK_BACK = 20
+
+
 def place_breakpoints(
-    request: JsonObject, model: Model, estimated_tokens: int, ttl: Literal["5m", "1h"] = "5m"
+    request: JsonObject,
+    model: Model,
+    estimated_tokens: int,
+    ttl: Literal["5m", "1h"] = "5m",
+    keep: int | None = None,
 ) -> JsonObject:
     """`request` with `cache_control` at the end of its tools, of its system prompt and of its last two user turns.
-    Unchanged if the client sets breakpoints itself, if the prompt is too short for the model's cache, or if it is not a
-    conversation: a cache write that is never read costs a quarter more than none."""
+    `keep`: the index of a message whose entry of an hour is marked again, with all before it; the later marks are of
+    five minutes, since Anthropic wants the longer ones first. Unchanged if the client sets breakpoints itself, if the
+    prompt is too short for the model's cache, or if it is not a conversation: a cache write that is never read costs a
+    quarter more than none."""
     worthwhile = estimated_tokens >= model.min_cacheable and _is_conversation(request)
     if not worthwhile or has_cache_control(request):
         return request
-    mark = {"type": "ephemeral"} if ttl == "5m" else {"type": "ephemeral", "ttl": ttl}
+    mark = HOUR_MARK if ttl == "1h" else MARK
+    first = HOUR_MARK if keep is not None else mark
+    turns, with_tools = MARKED_TURNS, bool(request.get("tools"))
+    if keep is not None and with_tools and request.get("system"):
+        # One mark too many: that of the turn before goes, or of the tools, which the system prompt's includes.
+        if _within_reach(request["messages"]):
+            turns -= 1
+        else:
+            with_tools = False
     marked = dict(request)
-    if request.get("tools"):
-        marked["tools"] = _mark_last(request["tools"], mark)
+    if with_tools:
+        marked["tools"] = _mark_last(request["tools"], first)
     if request.get("system"):
-        marked["system"] = _mark_last(blocks_of(request["system"]), mark)
-    marked["messages"] = _mark_turns(request["messages"], mark)
+        marked["system"] = _mark_last(blocks_of(request["system"]), first)
+    marked["messages"] = _mark_turns(request["messages"], mark, turns)
+    if keep is not None:
+        kept = request["messages"][keep]
+        content = _mark_last(blocks_of(kept.get("content")), HOUR_MARK)
+        marked["messages"][keep] = {**kept, "content": content}
     return marked
+
+
+def last_user(messages: list[JsonObject]) -> int:
+    """Index of the last message of a user; -1 without one."""
+    users = (i for i in range(len(messages) - 1, -1, -1) if messages[i].get("role") == "user")
+    return next(users, -1)
+
+
+def _within_reach(messages: list[JsonObject]) -> bool:
+    """Whether the last mark finds the entry of the turn before by looking back."""
+    last = last_user(messages)
+    before = last_user(messages[:last])
+    between = messages[before + 1 : last + 1]
+    return sum(len(blocks_of(message.get("content"))) for message in between) < LOOK_BACK
 
 
 def has_cache_control(request: JsonObject) -> bool:
@@ -65,9 +102,8 @@ def _is_conversation(request: JsonObject) -> bool:
     return users > 1 or (users == 1 and bool(request.get("tools")))
 
 
-def _mark_turns(messages: list[JsonObject], mark: JsonObject) -> list[JsonObject]:
+def _mark_turns(messages: list[JsonObject], mark: JsonObject, left: int) -> list[JsonObject]:
     result = list(messages)
-    left = MARKED_TURNS
     for index in range(len(messages) - 1, -1, -1):
         if messages[index].get("role") != "user" or not left:
             continue
@@ -136,8 +172,8 @@ _PARTS = (
 
 
 def explain_miss(previous: PartDigests, current: PartDigests) -> str | None:
-    """The first part of a conversation's previous request that has changed in the current one; None if the current one
-    only continues it (then the cache entry has expired)."""
+    """What of a conversation's previous request has changed in the current one, the first part of it; None if the
+    current one only continues it."""
     for name, said in _PARTS:
         if getattr(previous, name) != getattr(current, name):
             return said

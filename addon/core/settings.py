@@ -240,11 +240,11 @@ class Settings:
         "auto",
         "off: never mark a prompt for Anthropic's cache.",
     )
-    cache_ttl: Literal["5m", "1h"] = setting(
+    cache_ttl: Literal["auto", "5m", "1h"] = setting(
         "CACHE_TTL",
-        choice("5m", "1h"),
-        "5m",
-        "How long marked prompts are kept; 1h: writing costs twice the input price, not 1.25 times.",
+        choice("auto", "5m", "1h"),
+        "auto",
+        "How long marked prompts are kept; auto: as the pauses in conversations make it cheapest.",
     )
     first_byte_seconds: float = setting(
         "FIRST_BYTE_SECONDS",

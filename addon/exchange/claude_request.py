@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import Literal
 
+from addon.claude.cache_lifetime import HourMark, Lifetime
 from addon.claude.model import Model
 from addon.claude.names import ModelChoice
 from addon.claude.subscription_request import Headers
@@ -77,6 +78,8 @@ class ClaudeRequest:
     """How long the client wants its prompt cached; None: it doesn't say."""
     explicit_cache: bool = False
     """As in `Translation`."""
+    marked: tuple[Lifetime, HourMark] | None = None
+    """How the prompt was marked for the cache, and where it ends; None: not here."""
     fitted: Fitted | None = field(default=None, repr=False)
     """How the conversation was brought within the limit."""
     thinking_change: str = ""

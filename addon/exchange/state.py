@@ -131,6 +131,8 @@ class Exchange:
     """What the budget has set aside for its paid attempts."""
     local_stream: LocalStream | None = None
     """A local response that goes on for as long as the client listens."""
+    cache_miss: tuple[str, int] = ("", 0)
+    """Why the prompt was not read from the cache as the one before it, and pico-dollars that this cost."""
     counted_open: bool = False
     """It is one of the open streams in the metrics."""
     finished: bool = False

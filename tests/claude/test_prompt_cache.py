@@ -53,6 +53,31 @@ def test_four_marks_on_the_stable_prefix() -> None:
     assert placed["tools"][1]["cache_control"] == MARK
 
 
+def ttls(request: dict[str, Any]) -> list[str]:
+    """Of the marks, in their order."""
+    blocks = [*request.get("tools", []), *request["system"]]
+    blocks += [
+        b for m in request["messages"] if isinstance(m["content"], list) for b in m["content"]
+    ]
+    return [b["cache_control"].get("ttl", "5m") for b in blocks if "cache_control" in b]
+
+
+def test_an_entry_of_an_hour_is_marked_again_before_those_of_five_minutes() -> None:
+    placed = place_breakpoints(conversation(5), MODEL, LONG, keep=2)
+    assert marked(placed) == ["tools[1]", "system[0]", "messages[2][0]", "messages[8][0]"]
+    assert ttls(placed) == ["1h", "1h", "1h", "5m"]
+
+
+def test_a_turn_of_many_blocks_is_marked_rather_than_the_tools() -> None:
+    ids = [f"c{i}" for i in range(30)]
+    request = conversation(4)
+    request["messages"] += [{"role": "assistant", "content": [call(i) for i in ids]}, results(*ids)]
+    placed = place_breakpoints(request, MODEL, LONG, keep=2)
+    assert marked(placed)[:2] == ["system[0]", "messages[2][0]"]
+    assert marked(placed)[2:] == ["messages[6][0]", "messages[8][29]"]
+    assert ttls(placed) == ["1h", "1h", "5m", "5m"]
+
+
 def test_marks_change_nothing_but_cache_control() -> None:
     request = conversation(5)
     assert part_digests(place(request)) == part_digests(request)

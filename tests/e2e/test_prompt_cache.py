@@ -9,6 +9,7 @@ import pytest
 
 from addon.stand_in.anthropic import FakeAnthropic
 from addon.stand_in.script import fail
+from tests.claude.support import CATALOGUE
 from tests.e2e.conftest import StartProxy, World
 from tests.e2e.proxy import rejected
 from tests.e2e.talk import TOOLS, Talk, marks, turns
@@ -108,8 +109,14 @@ def test_a_miss_is_explained(
     start = len(world.proxy.output)
     usage = ask(world, body)
     assert usage["cached_tokens"] < 0.5 * usage["prompt_tokens"]
-    line = f"prompt cache missed; changed since the last turn: {told}\n"
+    line = f"prompt cache missed: {told} changed, "
     assert world.fake.wait_until(lambda: line in world.proxy.output[start:]), world.proxy.output
+    (record,) = world.proxy.get("/analytics/requests?limit=1").json()["requests"]
+    assert record["cacheMiss"] == f"{told} changed"
+    written = record["cacheWrite5mTokens"] / 1e6
+    prices = CATALOGUE.get(record["model"]).prices
+    least = 0.5 * written * (prices.cache_write_5m - prices.cache_read)
+    assert least < record["cacheMissCost"] < 2 * least
 
 
 def test_off_means_no_marks(fake: FakeAnthropic, start_proxy: StartProxy) -> None:
