@@ -1,18 +1,21 @@
-"""Records the last requests and their outcome (EXPLAIN=true), and serves them at `/explain` on this machine."""
+"""Keeps the last requests and their outcome, unless EXPLAIN=false, and serves them at `/explain` on this machine."""
 
 from __future__ import annotations
+
+import asyncio
 
 from mitmproxy import http
 
 from addon.api.endpoints import LocalEndpoints, json_response
-from addon.api.request_history import RequestHistory
+from addon.api.request_history import Body, Entry, RequestHistory, Sent
 from addon.core.errors import Forbidden, NotFound
-from addon.core.redaction import decoded, hider, redacted
+from addon.core.json_codec import dumps
+from addon.core.redaction import hider
 from addon.core.settings import Settings
 from addon.core.types import JsonObject
 from addon.exchange.access import is_this_machine
 from addon.exchange.attempt import Attempt
-from addon.exchange.http_messages import without_unknown_values
+from addon.exchange.http_messages import Received, without_unknown_values
 from addon.exchange.routes import id_in
 from addon.exchange.state import Exchange, Exchanges
 
@@ -21,8 +24,8 @@ class Explain(LocalEndpoints):
     def __init__(self, settings: Settings, exchanges: Exchanges, history: RequestHistory) -> None:
         super().__init__(exchanges)
         self.on = settings.explain
-        self.hide = hider(settings.secret)
         self.history = history
+        history.hide = hider(settings.secret)
         self.endpoints = {"explain": self.list_all, "explained": self.show}
 
     async def request(self, flow: http.HTTPFlow) -> None:
@@ -30,63 +33,23 @@ class Explain(LocalEndpoints):
         exchange = self.exchanges.open(flow)
         if self.on and exchange and exchange.route and exchange.route.kind == "model":
             # before any addon changes it; credentials are already removed from the headers
-            self.history.put(self.entry(flow, exchange))
+            asked = flow.request
+            exchange.received = Received(
+                asked.method, asked.path, asked.headers.fields, asked.raw_content or b""
+            )
 
     def response(self, flow: http.HTTPFlow) -> None:
         exchange = self.exchanges.get(flow)
-        entry = self.history.get(exchange.id) if exchange else None
-        if exchange is None or entry is None:
-            return
-        status = flow.response.status_code if flow.response else None
-        answer = exchange.answer.message if exchange.answer else {}
-        self.history.put(
-            {
-                **entry,
-                "model": exchange.claude.model.id if exchange.claude else entry["model"],
-                "status": exchange.error.status if exchange.error else status,
-                "error": self.hide(exchange.error.message) if exchange.error else None,
-                "notes": list(exchange.notes),
-                "ignored": list(exchange.ignored),
-                "upstream": [self.attempt(attempt, status) for attempt in exchange.attempts],
-                "answer": redacted(answer, self.hide),
-            }
-        )
+        if exchange is not None and exchange.received is not None:
+            status = flow.response.status_code if flow.response else None
+            self.history.put(_entry(flow.id, exchange, exchange.received, status))
+            exchange.received = None
 
     def error(self, flow: http.HTTPFlow) -> None:
         self.response(flow)
 
-    def entry(self, flow: http.HTTPFlow, exchange: Exchange) -> JsonObject:
-        body = decoded(flow.request.raw_content or b"")
-        return {
-            "id": exchange.id,
-            "flow": flow.id,
-            "time": round(exchange.arrived * 1000),
-            "model": body.get("model") if isinstance(body, dict) else None,
-            "status": None,
-            "error": None,
-            "notes": [],
-            "ignored": [],
-            "client": {
-                "method": flow.request.method,
-                "path": self.hide(flow.request.path),
-                "headers": [[k, self.hide(v)] for k, v in flow.request.headers.items()],
-                "body": redacted(body, self.hide),
-            },
-            "upstream": [],
-            "answer": {},
-        }
-
-    def attempt(self, attempt: Attempt, status: int | None) -> JsonObject:
-        """An attempt's headers have no credential: it is added to the copy that is sent."""
-        return {
-            "source": attempt.source,
-            "credential": attempt.credential,
-            "url": f"{attempt.scheme}://{attempt.host}:{attempt.port}{without_unknown_values(attempt.path)}",
-            "headers": [list(header) for header in attempt.headers],
-            "body": redacted(attempt.request or decoded(attempt.body), self.hide),
-            "outcome": attempt.outcome or str(status or "broken off"),
-            "reason": attempt.reason,
-        }
+    def done(self) -> None:
+        self.history.close()
 
     # ---- endpoints
 
@@ -94,17 +57,63 @@ class Explain(LocalEndpoints):
         self.check(flow, exchange)
         return json_response({"requests": self.history.newest()})
 
-    def show(self, flow: http.HTTPFlow, exchange: Exchange) -> http.Response:
+    async def show(self, flow: http.HTTPFlow, exchange: Exchange) -> http.Response:
         self.check(flow, exchange)
         entry = self.history.get(id_in(flow.request.path))
         if entry is None:
             raise NotFound(
                 "This request does not exist, or no longer exists.", code="unknown_request"
             )
-        return json_response(entry)
+        return json_response(await asyncio.to_thread(entry.shown, self.history.hide))
 
     def check(self, flow: http.HTTPFlow, exchange: Exchange) -> None:
         if exchange.tunnel or not is_this_machine(str(flow.client_conn.peername[0])):
             raise Forbidden("Conversations are shown only on the machine that ccproxy runs on.")
         if not self.on:
-            raise NotFound("Requests are only kept with EXPLAIN=true.", code="explain_off")
+            raise NotFound("EXPLAIN=false: requests are not kept.", code="explain_off")
+
+
+def _entry(flow: str, exchange: Exchange, received: Received, status: int | None) -> Entry:
+    claude, client = exchange.claude, Body(received.body)
+    head = {
+        "id": exchange.id,
+        "flow": flow,
+        "time": round(exchange.arrived * 1000),
+        "model": claude.model.id if claude else None,
+        "status": exchange.error.status if exchange.error else status,
+        "error": exchange.error.message if exchange.error else None,
+        "notes": list(exchange.notes),
+        "ignored": list(exchange.ignored),
+        "conversation": claude.conversation if claude else None,
+        "client": {
+            "method": received.method,
+            "path": received.path,
+            "headers": [[_text(name), _text(value)] for name, value in received.headers],
+        },
+    }
+    upstream = [
+        # what is passed on as it came is kept once
+        Sent(
+            head=_attempt(attempt, status),
+            body=client if attempt.body == received.body else Body(attempt.body),
+        )
+        for attempt in exchange.attempts
+    ]
+    answer = dumps(exchange.answer.message) if exchange.answer else b""
+    return Entry(head=head, client=client, upstream=upstream, answer=Body(answer))
+
+
+def _attempt(attempt: Attempt, status: int | None) -> JsonObject:
+    """Its headers have no credential: that is added to the copy that is sent."""
+    return {
+        "source": attempt.source,
+        "credential": attempt.credential,
+        "url": f"{attempt.scheme}://{attempt.host}:{attempt.port}{without_unknown_values(attempt.path)}",
+        "headers": [list(header) for header in attempt.headers],
+        "outcome": attempt.outcome or str(status or "broken off"),
+        "reason": attempt.reason,
+    }
+
+
+def _text(header: bytes) -> str:
+    return header.decode("utf-8", "replace")

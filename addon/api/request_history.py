@@ -1,54 +1,166 @@
-"""Keeps the last requests and their outcome in memory, and formats them as text."""
+"""Keeps the last requests and their outcome in memory, compressed, and formats them as text.
+
+What is kept is what was sent, byte for byte: it is read, and secrets in it are hidden, when somebody looks.
+"""
 
 from __future__ import annotations
 
 import json
+import zlib
 from collections import OrderedDict
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from typing import Any
 
 from addon.api.readable import readable
+from addon.core.redaction import Hide, decoded, redact, redacted
 from addon.core.types import JsonObject
 
-KEPT = 50
-MOST_BYTES = 64 * 1024 * 1024
-"""Of all entries together: one conversation may have many megabytes."""
+KEPT = 1_000
+MOST_BYTES = 12 * 1024 * 1024
+"""Of all bodies together, compressed."""
+HEAD_BYTES = 2_000
+"""What an entry takes beside its bodies, about."""
+SMALL, LARGE = 2 * 1024, 32 * 1024
+"""Bytes. A small body is kept as it is; a large one is compressed beside the event loop."""
+
+
+class Body:
+    """Bytes in little memory."""
+
+    __slots__ = ("_kept",)
+
+    def __init__(self, data: bytes) -> None:
+        self._kept = data, False
+        """The bytes, and whether they are compressed: one value, which another thread replaces."""
+
+    def __len__(self) -> int:
+        return len(self._kept[0])
+
+    def pack(self) -> None:
+        self._kept = zlib.compress(self._kept[0], 1), True
+
+    def read(self) -> bytes:
+        data, packed = self._kept
+        return zlib.decompress(data) if packed else data
+
+    def cut(self, size: int) -> None:
+        """Keep the beginning only; what is left is no JSON any more."""
+        self._kept = self.read()[:size], False
+
+
+@dataclass(slots=True, kw_only=True)
+class Sent:
+    """One attempt."""
+
+    head: JsonObject
+    """{source, credential, url, headers, outcome, reason}"""
+    body: Body
+
+
+@dataclass(slots=True, kw_only=True)
+class Entry:
+    """One request. The head holds everything but the bodies:
+
+    id, flow, time (ms), model, status, error, notes, ignored, conversation, client {method, path, headers}
+    """
+
+    head: JsonObject
+    client: Body
+    upstream: list[Sent] = field(default_factory=list)
+    answer: Body = field(default_factory=lambda: Body(b""))
+
+    def bodies(self) -> Iterator[Body]:
+        """Each once: a request that is passed on has the client's own body."""
+        seen = {
+            id(body): body for body in (self.client, *(s.body for s in self.upstream), self.answer)
+        }
+        yield from seen.values()
+
+    def __len__(self) -> int:
+        return HEAD_BYTES + sum(map(len, self.bodies()))
+
+    def shown(self, hide: Hide = redact) -> JsonObject:
+        """As JSON, without secrets. Takes a while for a long conversation."""
+        head = redacted(self.head, hide)
+        client = {**head["client"], "body": _read(self.client, hide)}
+        upstream = [
+            {**redacted(sent.head, hide), "body": _read(sent.body, hide)} for sent in self.upstream
+        ]
+        answer = _read(self.answer, hide) if self.answer else {}
+        return {**head, "client": client, "upstream": upstream, "answer": answer}
+
+
+def _read(body: Body, hide: Hide) -> Any:
+    return redacted(decoded(body.read()), hide)
 
 
 class RequestHistory:
-    """Entries by id. An entry is a JSON object without secrets:
-
-    id, flow, time (ms), model, status, error, notes, ignored,
-    client {method, path, headers, body},
-    upstream [{source, credential, url, headers, body, outcome, reason}],
-    answer (Claude's message)
-    """
+    """Entries by id, the newest last. The newest is always kept, cut if it must be."""
 
     def __init__(self, kept: int = KEPT, most_bytes: int = MOST_BYTES) -> None:
         self.kept = kept
         self.most_bytes = most_bytes
-        self._entries: OrderedDict[str, tuple[JsonObject, int]] = OrderedDict()
+        self.hide: Hide = redact
+        """What hides the proxy's own secret, too, once it is known."""
+        self._entries: OrderedDict[str, Entry] = OrderedDict()
+        self._at_most = 0
+        """Bytes: the sizes that bodies had when they were put here."""
+        self._packer: ThreadPoolExecutor | None = None
 
-    def put(self, entry: JsonObject) -> None:
-        self._entries[entry["id"]] = (entry, len(json.dumps(entry)))
-        self._entries.move_to_end(entry["id"])
-        while len(self._entries) > 1 and (len(self._entries) > self.kept or self._over()):
-            self._entries.popitem(last=False)
+    def put(self, entry: Entry) -> None:
+        self._entries[entry.head["id"]] = entry
+        self._at_most += len(entry)
+        for body in entry.bodies():
+            if len(body) > LARGE:
+                self._pack_beside(body)
+            elif len(body) > SMALL:
+                body.pack()
+        if self._at_most > self.most_bytes or len(self._entries) > self.kept:
+            self._make_room(entry)
 
-    def _over(self) -> bool:
-        return sum(size for _, size in self._entries.values()) > self.most_bytes
+    def _pack_beside(self, body: Body) -> None:
+        if self._packer is None:
+            self._packer = ThreadPoolExecutor(1, "request-history")
+        self._packer.submit(body.pack)
 
-    def get(self, ident: str) -> JsonObject | None:
-        found = self._entries.get(ident)
-        return found[0] if found else None
+    def _make_room(self, newest: Entry) -> None:
+        used = sum(map(len, self._entries.values()))
+        while len(self._entries) > 1 and (used > self.most_bytes or len(self._entries) > self.kept):
+            used -= len(self._entries.popitem(last=False)[1])
+        if used > self.most_bytes:
+            bodies = list(newest.bodies())
+            for body in bodies:
+                body.cut(self.most_bytes // len(bodies))
+            used = len(newest)
+        self._at_most = used
 
-    def of_flow(self, flow: str) -> JsonObject | None:
+    def close(self) -> None:
+        packer, self._packer = self._packer, None
+        if packer is not None:
+            packer.shutdown(wait=True)
+
+    def get(self, ident: str) -> Entry | None:
+        return self._entries.get(ident)
+
+    def of_flow(self, flow: str) -> Entry | None:
         """`flow`: mitmproxy's id."""
-        return next((e for e, _ in reversed(self._entries.values()) if e["flow"] == flow), None)
+        return next((e for e in reversed(self._entries.values()) if e.head["flow"] == flow), None)
+
+    def before(self, entry: Entry) -> Entry | None:
+        """The turn before it in the same conversation, if that is still kept."""
+        earlier = False
+        for other in reversed(self._entries.values()):
+            if earlier and other.head["conversation"] == entry.head["conversation"] is not None:
+                return other
+            earlier = earlier or other is entry
+        return None
 
     def newest(self) -> list[JsonObject]:
         """A short row for each entry, newest first."""
         names = ("id", "time", "model", "status", "error")
-        return [{name: e[name] for name in names} for e, _ in reversed(self._entries.values())]
+        return [{name: e.head[name] for name in names} for e in reversed(self._entries.values())]
 
 
 def as_text(entry: JsonObject) -> str:

@@ -43,8 +43,8 @@ class ExplanationView(Contentview):
     def prettify(self, data: bytes, metadata: Metadata) -> str:
         entry = self.history.of_flow(metadata.flow.id) if metadata.flow else None
         if entry is None:
-            return "This request was not recorded. EXPLAIN=true keeps the last 50.\n"
-        return as_text(entry)
+            return "This request is still running, too long ago, or not kept (EXPLAIN=false).\n"
+        return as_text(entry.shown(self.history.hide))
 
     def render_priority(self, data: bytes, metadata: Metadata) -> float:
         return -1

@@ -279,8 +279,8 @@ class Settings:
     explain: bool = setting(
         "EXPLAIN",
         boolean,
-        False,
-        "true: keep the last 50 requests with what became of them, for /explain and mitmweb.",
+        True,
+        "false: don't keep the last requests (12 MB, in memory) for /explain, the dashboard and mitmweb.",
     )
     quiet: bool = setting(
         "QUIET", boolean, False, "true: say in the terminal only what needs attention."

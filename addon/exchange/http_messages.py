@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass, field
 from typing import Any
 
 from mitmproxy import http
@@ -26,6 +27,16 @@ def lowered(headers: http.Headers) -> dict[str, str]:
 def encoded(text: str) -> bytes:
     """A client's path and headers may hold anything."""
     return text.encode("utf-8", "surrogateescape")
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A request as it came, but for the credentials in its headers."""
+
+    method: str
+    path: str
+    headers: tuple[tuple[bytes, bytes], ...]
+    body: bytes = field(repr=False)
 
 
 PLAIN_PARAMETERS = frozenset({"api-version", "beta", "by", "limit", "order", "period", "stream"})

@@ -25,7 +25,7 @@ from addon.exchange.answer import AnswerStream
 from addon.exchange.attempt import Attempt, Failure, Source
 from addon.exchange.claude_request import ClaudeRequest
 from addon.exchange.client import Client
-from addon.exchange.http_messages import lowered, without_unknown_values
+from addon.exchange.http_messages import Received, lowered, without_unknown_values
 from addon.exchange.refusals import TOO_MANY
 from addon.exchange.routes import SMALL_BODY, Route, dialect_of, single_slashes
 from addon.exchange.who import Who, without_name
@@ -88,6 +88,8 @@ class Exchange:
     """The same, while `claude` is made for another model by a step of FALLBACK_CHAIN."""
     own_body: JsonObject | None = field(default=None, repr=False)
     """What an OpenAI client sent, if a step of FALLBACK_CHAIN may send it to OpenAI."""
+    received: Received | None = field(default=None, repr=False)
+    """What is kept for people who look at this request later; None: nothing."""
     passthrough: JsonObject | None = field(default=None, repr=False)
     """A body for another API's model, as the client sent it."""
     ignored: list[str] = field(default_factory=list)
@@ -246,7 +248,9 @@ class Exchange:
 
     def forget(self) -> None:
         """Let go of the bodies once the flow has ended: mitmweb keeps flows, and with them this object."""
-        self.claude = self.passthrough = self.complete = self.answer = self.failure = None
+        self.claude = self.received = self.passthrough = self.complete = self.answer = (
+            self.failure
+        ) = None
         self.paused = None
         self.asked = self.own_body = None
         self.sign_in = b""

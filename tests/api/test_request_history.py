@@ -2,61 +2,129 @@
 
 from __future__ import annotations
 
+import json
+import random
 from typing import Any
 
-from addon.api.request_history import RequestHistory, as_text
+import pytest
+
+from addon.api.request_history import LARGE, SMALL, Body, Entry, RequestHistory, Sent, as_text
+
+HEAD = {
+    "time": 1, "model": "m", "status": 200, "error": None, "notes": [], "ignored": [], "conversation": None,
+    "client": {"method": "POST", "path": "/v1/messages", "headers": []},
+}  # fmt: skip
 
 
-def entry(ident: str, size: int = 0, **more: Any) -> dict[str, Any]:
-    return {
-        "id": ident, "flow": f"flow-{ident}", "time": 1, "model": "m", "status": 200, "error": None, "notes": [], "ignored": [],
-        "client": {"method": "POST", "path": "/v1/messages", "headers": [], "body": {"messages": [{"role": "user", "content": "x" * size}]}},
-        "upstream": [], "answer": {}, **more,
-    }  # fmt: skip
+def noise(size: int) -> bytes:
+    """Text that can't be compressed much."""
+    text = random.Random(size).randbytes(size).hex()[:size]  # noqa: S311
+    return json.dumps({"messages": [{"role": "user", "content": text}]}).encode()
+
+
+def entry(ident: str, body: bytes = b"{}", **more: Any) -> Entry:
+    return Entry(head={**HEAD, "id": ident, "flow": f"flow-{ident}", **more}, client=Body(body))
+
+
+def ids(history: RequestHistory) -> list[str]:
+    return [row["id"] for row in history.newest()]
 
 
 def test_the_newest_are_kept() -> None:
-    explained = RequestHistory(kept=3)
+    history = RequestHistory(kept=3)
     for number in range(5):
-        explained.put(entry(str(number)))
-    assert [row["id"] for row in explained.newest()] == ["4", "3", "2"]
-    assert explained.get("1") is None
+        history.put(entry(str(number)))
+    assert ids(history) == ["4", "3", "2"]
+    assert history.get("1") is None
 
 
 def test_large_ones_push_older_ones_out() -> None:
-    explained = RequestHistory(most_bytes=5_000)
+    history = RequestHistory(most_bytes=10_000)
     for number in range(5):
-        explained.put(entry(str(number), size=2_000))
-    assert [row["id"] for row in explained.newest()] == ["4", "3"]
+        history.put(entry(str(number), noise(4_000)))
+    assert ids(history) == ["4", "3"]
 
 
-def test_one_that_is_too_large_by_itself_is_kept_until_the_next() -> None:
-    explained = RequestHistory(most_bytes=100)
-    explained.put(entry("a", size=1_000))
-    assert explained.get("a") is not None
+@pytest.mark.parametrize("size", [SMALL // 2, SMALL * 2, LARGE * 10])
+def test_what_is_kept_is_what_was_sent(size: int) -> None:
+    history = RequestHistory()
+    body = json.dumps({"messages": [{"role": "user", "content": "word " * (size // 5)}]}).encode()
+    history.put(entry("a", body))
+    history.close()
+    found = history.get("a")
+    assert found is not None and found.client.read() == body
+    assert len(found.client) < max(SMALL, size / 10)
+    assert found.shown()["client"]["body"] == json.loads(body)
 
 
-def test_a_flow_finds_its_request() -> None:
-    explained = RequestHistory()
-    explained.put(entry("a"))
-    assert (explained.of_flow("flow-a") or {})["id"] == "a"
-    assert explained.of_flow("flow-b") is None
+def test_a_body_that_is_passed_on_is_kept_once() -> None:
+    kept = entry("a", noise(1_000))
+    alone = len(kept)
+    kept.upstream.append(Sent(head={"source": "api_key"}, body=kept.client))
+    assert len(kept) == alone
+
+
+def test_the_newest_is_kept_and_cut_if_it_must_be() -> None:
+    history = RequestHistory(most_bytes=5_000)
+    history.put(entry("a"))
+    history.put(entry("b", noise(40_000)))
+    history.close()
+    assert ids(history) == ["b"]
+    newest = history.get("b")
+    assert newest is not None and len(newest) <= 5_000
+    assert newest.shown()["client"]["body"].startswith('{"messages"')
+
+
+def test_memory_is_bounded_whatever_is_put_in() -> None:
+    history, rng = RequestHistory(most_bytes=200_000), random.Random(3)  # noqa: S311
+    for number in range(400):
+        history.put(entry(str(number), noise(rng.choice((50, 3_000, 60_000)))))
+        held = sum(len(history.get(ident) or b"") for ident in ids(history))
+        assert held <= 200_000
+    history.close()
+
+
+def test_a_flow_finds_its_request_and_a_turn_the_one_before() -> None:
+    history = RequestHistory()
+    turns = [entry(ident, conversation=name) for ident, name in (("a", "x"), ("b", "y"), ("c", "x"), ("d", None), ("e", None))]  # fmt: skip
+    for turn in turns:
+        history.put(turn)
+    assert history.of_flow("flow-b") is turns[1]
+    assert history.of_flow("flow-z") is None
+    assert [history.before(turn) for turn in turns] == [None, None, turns[0], None, None]
+
+
+def test_secrets_are_hidden_when_it_is_shown() -> None:
+    key = "sk-ant-api03-canary-canary"
+    kept = entry(
+        "a",
+        json.dumps({"messages": key}).encode(),
+        error=f"bad {key}",
+        client={"path": f"/v1?x={key}"},
+    )
+    kept.upstream.append(Sent(head={"url": key}, body=Body(key.encode())))
+    kept.answer = Body(json.dumps([key]).encode())
+    assert key in repr(kept.client.read())
+    assert key not in json.dumps(kept.shown())
 
 
 def test_the_text_has_all_three_sides() -> None:
     attempt = {
         "source": "api_key", "credential": "ANTHROPIC_API_KEY", "url": "https://api.anthropic.com:443/v1/messages",
-        "headers": [["anthropic-version", "2023-06-01"]], "body": {"messages": [{"role": "user", "content": "sent"}]},
-        "outcome": "200", "reason": "rate_limited",
+        "headers": [["anthropic-version", "2023-06-01"]], "outcome": "200", "reason": "rate_limited",
     }  # fmt: skip
-    answer = {"type": "message", "role": "assistant", "content": [{"type": "text", "text": "back"}]}
-    text = as_text(
-        entry("a", 3, upstream=[attempt], answer=answer, notes=["an empty block was left out"])
+    kept = entry("a", noise(30), notes=["an empty block was left out"])
+    kept.upstream.append(
+        Sent(head=attempt, body=Body(b'{"messages": [{"role": "user", "content": "sent"}]}'))
     )
+    kept.answer = Body(
+        b'{"type": "message", "role": "assistant", "content": [{"type": "text", "text": "back"}]}'
+    )
+    text = as_text(kept.shown())
     places = [
         text.index(part)
         for part in (
-            "THE CLIENT SENT  POST /v1/messages", "xxx", "SENT UPSTREAM  https://api.anthropic.com", "because of rate_limited: 200",
+            "THE CLIENT SENT  POST /v1/messages", "SENT UPSTREAM  https://api.anthropic.com", "because of rate_limited: 200",
             "anthropic-version: 2023-06-01", "sent", "NOTES  an empty block was left out", "CAME BACK  200", "back",
         )
     ]  # fmt: skip
@@ -64,5 +132,4 @@ def test_the_text_has_all_three_sides() -> None:
 
 
 def test_a_body_that_is_no_conversation_is_shown_as_it_is() -> None:
-    client = {"method": "POST", "path": "/v1/messages", "headers": [], "body": "not JSON"}
-    assert '"not JSON"' in as_text(entry("a", client=client))
+    assert "not JSON" in as_text(entry("a", b"not JSON").shown())

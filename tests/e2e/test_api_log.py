@@ -84,7 +84,7 @@ def test_half_a_surrogate_pair_is_written_as_json_has_it(start_proxy: StartProxy
 def test_the_proxys_secret_is_hidden_whatever_is_in_it(
     start_proxy: StartProxy, secret: str
 ) -> None:
-    proxy = start_proxy(VERBOSE_LOGGING="true", EXPLAIN="true", PROXY_SECRET_KEY=secret)
+    proxy = start_proxy(VERBOSE_LOGGING="true", PROXY_SECRET_KEY=secret)
     told = chat(f"my key is {secret}, keep it", tools=[tool(json.dumps({"key": secret}))])
     headers = {"x-elsewhere": quote(secret)}
     assert proxy.post("/v1/chat/completions", told, headers=headers).status_code == 200

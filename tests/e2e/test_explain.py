@@ -29,7 +29,7 @@ def test_a_request_is_explained_from_both_sides(
     start_proxy: StartProxy, fake: FakeAnthropic
 ) -> None:
     fake.script(fail(429, "Used up.", headers=rejected()), when=lambda r: kind_of(r) == "oauth")
-    proxy = start_proxy(EXPLAIN="true")
+    proxy = start_proxy()
     proxy.post("/v1/chat/completions", chat("Explain me", stream=True))
     entry = newest(proxy)
     assert entry["client"]["body"] == chat("Explain me", stream=True)
@@ -43,7 +43,7 @@ def test_a_request_is_explained_from_both_sides(
 
 
 def test_a_refused_request_is_explained(start_proxy: StartProxy) -> None:
-    proxy = start_proxy(EXPLAIN="true")
+    proxy = start_proxy()
     proxy.post("/v1/chat/completions", {"model": "claude-opus-4-8", "messages": 3})
     entry = newest(proxy)
     assert (entry["status"], entry["upstream"]) == (400, [])
@@ -51,7 +51,7 @@ def test_a_refused_request_is_explained(start_proxy: StartProxy) -> None:
 
 
 def test_no_secret_is_kept(start_proxy: StartProxy) -> None:
-    proxy = start_proxy(EXPLAIN="true", PROXY_SECRET_KEY="my-own-secret-word")
+    proxy = start_proxy(PROXY_SECRET_KEY="my-own-secret-word")
     headers = {"authorization": f"Bearer {API_KEY}", "cookie": "a=my-own-secret-word"}
     proxy.post(
         "/v1/chat/completions", chat(f"My key is {CANARY}, my-own-secret-word"), headers=headers
@@ -61,33 +61,33 @@ def test_no_secret_is_kept(start_proxy: StartProxy) -> None:
     assert "[hidden]" in kept
 
 
-def test_it_is_off_unless_asked_for(start_proxy: StartProxy) -> None:
-    proxy = start_proxy()
+def test_it_can_be_switched_off(start_proxy: StartProxy) -> None:
+    proxy = start_proxy(EXPLAIN="false")
     proxy.post("/v1/chat/completions", chat())
     answer = proxy.get("/explain")
-    assert (answer.status_code, "EXPLAIN=true" in answer.text) == (404, True)
+    assert (answer.status_code, "EXPLAIN=false" in answer.text) == (404, True)
 
 
 def test_it_can_be_switched_on_by_option(start_proxy: StartProxy) -> None:
-    proxy = start_proxy(arguments=["--set", "ccproxy_explain=true"])
+    proxy = start_proxy(arguments=["--set", "ccproxy_explain=true"], EXPLAIN="false")
     proxy.post("/v1/chat/completions", chat())
     assert len(proxy.get("/explain").json()["requests"]) == 1
 
 
 def test_a_tunnels_client_sees_nothing(start_proxy: StartProxy) -> None:
-    proxy = start_proxy(EXPLAIN="true", PROXY_SECRET_KEY="a-secret")
+    proxy = start_proxy(PROXY_SECRET_KEY="a-secret")
     headers = {"cf-connecting-ip": "203.0.113.7", "authorization": "Bearer a-secret"}
     assert proxy.get("/explain", headers=headers).status_code == 403
     assert proxy.get("/explain/0123456789abcdef", headers=headers).status_code == 403
 
 
 def test_an_unknown_request_is_not_found(start_proxy: StartProxy) -> None:
-    proxy = start_proxy(EXPLAIN="true")
+    proxy = start_proxy()
     assert proxy.get("/explain/0123456789abcdef").status_code == 404
 
 
 def test_a_saved_request_is_run_again(start_proxy: StartProxy, tmp_path: Path) -> None:
-    proxy = start_proxy(EXPLAIN="true")
+    proxy = start_proxy()
     proxy.post("/v1/chat/completions", chat("Once more"))
     saved = tmp_path / "request.json"
     saved.write_text(json.dumps(newest(proxy)))

@@ -28,7 +28,7 @@ SIGNATURE_REFUSED = "messages.1.content.0: Invalid `signature` in `thinking` blo
 
 @pytest.fixture(scope="module")
 def settings() -> Mapping[str, Any]:
-    return {"EXPLAIN": "true", "FIRST_BYTE_SECONDS": "1"}
+    return {"FIRST_BYTE_SECONDS": "1"}
 
 
 def thinking_chat(model: str = MANUAL, **more: Any) -> dict[str, Any]:
