@@ -57,6 +57,13 @@ COUNTED = (
     "context_management",
 )
 """Fields of a translated request that Anthropic's token count takes (`anthropic.types.MessageCountTokensParams`)."""
+FORWARDED = (
+    b"traceparent",
+    b"anthropic-beta",
+    b"anthropic-user-profile-id",
+    b"anthropic-workspace-id",
+)
+"""Of an OpenAI client's headers. `anthropic-version` is not among them: it decides which fields are accepted."""
 CLAUDE_LACKS = {
     COMPLETIONS: "Claude does not complete text; use /v1/chat/completions with one user message.",
     EMBEDDINGS: "Claude makes no embeddings; name a model of OpenAI's, with OPENAI_API_KEY set.",
@@ -143,7 +150,7 @@ class Translate:
         exchange.claude.conversation = translation.conversation or exchange.who.session or None
         exchange.claude.size = len(raw) + resolved.added
         exchange.claude.counts_tokens = exchange.route in (COUNT_TOKENS, INPUT_TOKENS)
-        exchange.claude.headers = _kept(flow.request, (b"traceparent",))
+        exchange.claude.headers = _kept(flow.request, FORWARDED)
         if exchange.dialect == "messages":
             _keep_native(flow.request, exchange.claude, body, raw)
             exchange.client.claude_code = exchange.claude.passes

@@ -16,6 +16,7 @@ from addon.stand_in.script import fail, say
 from addon.stand_in.stream import thinking, tool_use
 from tests.e2e.conftest import World
 from tests.e2e.proxy import chat
+from tests.e2e.talk import turns
 
 PIXEL = base64.b64encode(
     bytes.fromhex("89504e470d0a1a0a0000000d49484452000000010000000108060000001f15c489")
@@ -50,6 +51,22 @@ def test_plain(world: World) -> None:
     usage = completion.usage
     assert usage and usage.prompt_tokens > 0 and usage.completion_tokens > 0
     assert usage.total_tokens == usage.prompt_tokens + usage.completion_tokens
+
+
+def test_headers_for_anthropic(world: World) -> None:
+    given = {
+        "anthropic-beta": "context-1m-2025-08-07",
+        "anthropic-user-profile-id": "uprof_1",
+        "anthropic-workspace-id": "wrkspc_1",
+        "anthropic-version": "2026-10-21",
+    }
+    world.proxy.openai().chat.completions.create(**chat("Hi"), extra_headers=given)
+    (request,) = turns(world.fake)
+    sent = request.headers
+    assert given["anthropic-beta"] in sent["anthropic-beta"]
+    assert sent["anthropic-user-profile-id"] == "uprof_1"
+    assert sent["anthropic-workspace-id"] == "wrkspc_1"
+    assert sent["anthropic-version"] == "2023-06-01"
 
 
 @pytest.mark.parametrize("other", ["gpt-4.1", "my custom model"])

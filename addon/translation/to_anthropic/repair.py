@@ -78,7 +78,7 @@ def _with_system_in_place(messages: Messages, model: Model, notes: list[str]) ->
     arranged: Messages = []
     for is_assistant, group in groupby(messages, lambda message: message["role"] == "assistant"):
         run = list(group)
-        if is_assistant or _is_in_place(run, arranged, model):
+        if is_assistant or _is_in_place(run, arranged, model) or _changes_tools(run):
             arranged += run
         else:
             notes.append(
@@ -106,18 +106,30 @@ def _arranged(run: Messages, model: Model) -> Messages:
         for block in blocks_of(message["content"])
     ]
     if model.mid_system and said:
-        system = [
-            block
-            for message in run
-            if message["role"] == "system"
-            for block in blocks_of(message["content"])
-        ]
-        return [{"role": "user", "content": said}, {"role": "system", "content": system}]
+        system = [message for message in run if message["role"] == "system"]
+        return [{"role": "user", "content": said}, *_merged(system)]
     blocks: Blocks = []
     for message in run:
         parts = blocks_of(message["content"])
         blocks += parts if message["role"] == "user" else map(_reminder, parts)
     return [{"role": "user", "content": blocks}]
+
+
+def _merged(messages: Messages) -> Messages:
+    """Neighbours with the same fields besides their content (`clear_at`, `output_config`) as one."""
+    return [
+        {**rest, "content": [block for message in group for block in blocks_of(message["content"])]}
+        for rest, group in groupby(messages, lambda message: {**message, "content": None})
+    ]
+
+
+def _changes_tools(run: Messages) -> bool:
+    """Only a system message may do so: where Anthropic refuses that, nothing here can say it instead."""
+    return any(
+        block.get("type") in ("tool_addition", "tool_removal")
+        for message in run
+        for block in blocks_of(message["content"])
+    )
 
 
 def _reminder(block: JsonObject) -> JsonObject:

@@ -53,6 +53,12 @@ OPAQUE: dict[str, dict[str, Any]] = {
     "an effort that is a list": {"output_config": {"effort": ["low"]}},
     "max_tokens as text": {"max_tokens": "9"},
     "max_tokens as true": {"max_tokens": True},
+    "a system message that only sets an effort": {
+        "messages": [
+            {"role": "user", "content": "a"},
+            {"role": "system", "output_config": {"effort": "low"}},
+        ]
+    },
     "a part of a thread": {"thread": {"continue": "thr_1"}},
 }
 

@@ -116,6 +116,7 @@ def test_what_anthropic_accepts_stays_the_same_objects(model: str, messages: lis
     assert all(new is old for new, old in zip(after, messages, strict=True))
 
 
+CLEARED = {"clear_at": "next_user_message"}
 REPAIRED: dict[str, tuple[str, list, list]] = {
     "a-call-without-a-result": (
         OPUS,
@@ -192,6 +193,11 @@ REPAIRED: dict[str, tuple[str, list, list]] = {
         [system("s"), said("user", "a"), assistant("b"), system("t"), user("c")],
         [user("a"), system("s"), assistant("b"), user("c"), system("t")],
     ),
+    "a-system-message-that-is-cleared": (
+        OPUS,
+        [system("s") | CLEARED, said("user", "a"), system("t"), user("b")],
+        [user("a", "b"), system("s") | CLEARED, system("t")],
+    ),
     "a-system-message-for-a-model-without": (
         SONNET_5,
         [user("a"), said("system", "s"), assistant("b"), user("c")],
@@ -214,6 +220,13 @@ def test_repaired(model: str, messages: list, expected: list) -> None:
     assert len(notes) >= 1
     assert messages == before, "an object of the client was changed"
     assert repaired(after, model) == (after, []), "a second pass finds nothing"
+
+
+def test_a_change_of_tools_stays_where_it_is() -> None:
+    added = {"type": "tool_addition", "tool": {"type": "tool_reference", "name": "f"}}
+    for model in (OPUS, SONNET_5):
+        messages = [system(added), user("a"), assistant("b"), user("c"), system(added)]
+        assert system(added) in repaired(messages, model)[0]
 
 
 UNREADABLE: dict[str, Any] = {
