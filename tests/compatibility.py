@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from addon.translation.decisions import DECISIONS, FIELDS, Decision
 from tests.sdk_names import APIS, Name, names
 
-BEGIN, END = "<!-- from addon/translation/decisions.py: {} -->", "<!-- end -->"
+BEGIN, END = "<!-- made by tests/compatibility.py: {} -->", "<!-- end -->"
 
 NOTES: dict[str, str] = {
     "model": "See [the guide](GUIDE.md#model-names). The response carries the name that was asked for",
@@ -39,7 +39,8 @@ NOTES: dict[str, str] = {
     "service_tier speed": "`default`, `flex` → `standard_only`; `fast`, `priority` only with `FAST_MODE=true`",
     "cache_control": "Anthropic's mark, on the body or on parts; at most four are sent",
     "prompt_cache_options prompt_cache_retention": "Longer than five minutes asked for (`24h`, `12h`) → marks of an"
-    ' hour; not with the subscription, which rejects them. `"mode": "explicit"`: no marks but the client\'s own',
+    ' hour, also with `CACHE_TTL=auto`; left out for a login that is refused them. `"mode": "explicit"`: no marks but'
+    " the client's own",
     "prompt_cache_key": "Names the conversation here",
     "context_management": "Anthropic's object; OpenAI's list of that name is ignored",
     "n": "1",

@@ -57,13 +57,8 @@ COUNTED = (
     "context_management",
 )
 """Fields of a translated request that Anthropic's token count takes (`anthropic.types.MessageCountTokensParams`)."""
-FORWARDED = (
-    b"traceparent",
-    b"anthropic-beta",
-    b"anthropic-user-profile-id",
-    b"anthropic-workspace-id",
-)
-"""Of an OpenAI client's headers. `anthropic-version` is not among them: it decides which fields are accepted."""
+FORWARDED = (b"traceparent", b"anthropic-user-profile-id", b"anthropic-workspace-id")
+"""Of an OpenAI client's headers. Its version and its betas would change what Anthropic accepts and what it costs."""
 CLAUDE_LACKS = {
     COMPLETIONS: "Claude does not complete text; use /v1/chat/completions with one user message.",
     EMBEDDINGS: "Claude makes no embeddings; name a model of OpenAI's, with OPENAI_API_KEY set.",
