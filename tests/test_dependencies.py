@@ -31,10 +31,17 @@ def test_s27_what_is_installed_has_the_fixes(name: str) -> None:
     assert Version(importlib.metadata.version(name)) >= Version(FLOORS[name])
 
 
+def test_mitmproxy_brings_what_unpacks_bodies() -> None:
+    brought = {
+        Requirement(one).name.lower() for one in importlib.metadata.requires("mitmproxy") or ()
+    }
+    assert {"brotli", "backports.zstd"} <= brought
+
+
 def test_s27_an_older_mitmproxy_does_not_satisfy_the_requirements() -> None:
     (mitmproxy,) = (r for r in required("requirements.txt") if r.name == "mitmproxy")
-    assert mitmproxy.specifier.contains("12.2.3")
-    assert not any(mitmproxy.specifier.contains(v) for v in ("11.0.2", "12.1.1", "12.2.2", "13.0"))
+    assert mitmproxy.specifier.contains("12.3.0")
+    assert not any(mitmproxy.specifier.contains(v) for v in ("11.0.2", "12.1.1", "12.2.3", "13.0"))
 
 
 @pytest.mark.parametrize("file", ["requirements.txt", "requirements-dev.txt"])

@@ -220,7 +220,8 @@ def _overview() -> str:
             *(f"  {name:<{width}}{command.summary}" for name, command in COMMANDS.items()),
             "",
             f"`{STARTED_AS} COMMAND --help` says more about a command, `--version` which this is.",
-            "Settings: the environment, or a file .env; see .env.example.",
+            "Settings: the environment, or a file .env; see "
+            + (".env.example." if CHECKOUT else "docs/CONFIGURATION.md where ccproxy is from."),
         ]
     )
 

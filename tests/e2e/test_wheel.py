@@ -58,6 +58,13 @@ def test_the_command_is_there(venv: Path, tmp_path: Path) -> None:
     assert "  ccproxy [command]" in said and "  test " not in said
 
 
+def test_it_sets_clients_up_and_names_itself(venv: Path, tmp_path: Path) -> None:
+    assert "`ccproxy setup codex --undo`" in ccproxy(venv, tmp_path, "setup", "codex")
+    assert 'base_url = "http://localhost:8082/v1"' in (tmp_path / ".codex/config.toml").read_text()
+    for words in (["help"], ["setup"], ["setup", "cursor"]):
+        assert "start.sh" not in ccproxy(venv, tmp_path, *words)
+
+
 def test_demo_and_doctor_run_from_there(venv: Path, tmp_path: Path) -> None:
     assert "everything worked as expected" in ccproxy(venv, tmp_path, "demo", "--check")
     port = free_port()
