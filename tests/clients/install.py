@@ -6,6 +6,7 @@ What is missing to install them is a skip, but never where CI is set.
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -18,14 +19,14 @@ import pytest
 
 HERE = Path(__file__).parent
 INSTALL_SECONDS = 500
+NEWEST = bool(os.getenv("NEWEST_CLIENTS"))
+"""Install the newest versions in place of the pinned ones, as the weekly run does."""
 PIP_INSTALL = ("-m", "pip", "--disable-pip-version-check", "install", "--quiet", "--no-compile")
 
 
 def codex(into: Path) -> Path:
     """The `codex` command, of the version that codex/package-lock.json pins."""
-    if not (shutil.which("node") and shutil.which("npm")):
-        _missing("Node.js and npm")
-    _npm_ci("codex", into)
+    npm_ci(HERE / "codex", into)
     return into / "node_modules" / ".bin" / "codex"
 
 
@@ -48,15 +49,14 @@ def _kept(client: str) -> Path:
     cache = Path(tempfile.gettempdir()) / f"ccproxy-clients-{os.getuid()}"
     cache.mkdir(mode=0o700, exist_ok=True)
     assert cache.stat().st_uid == os.getuid(), f"{cache} belongs to somebody else"
-    kept = cache / f"{client}-{hashlib.sha256(lock).hexdigest()[:12]}"
+    version = "newest" if NEWEST else hashlib.sha256(lock).hexdigest()[:12]
+    kept = cache / f"{client}-{version}"
     if kept.is_dir():
         return kept
-    if not (shutil.which("node") and shutil.which("npm")):
-        _missing("Node.js and npm")
     with tempfile.TemporaryDirectory(dir=cache) as made:
         into = Path(made) / client
         into.mkdir()
-        _npm_ci(client, into)
+        npm_ci(HERE / client, into)
         # another run may have been faster
         if not kept.is_dir():
             into.rename(kept)
@@ -65,9 +65,7 @@ def _kept(client: str) -> Path:
 
 def ai_sdk(into: Path) -> Path:
     """`ai_sdk/talk.mjs` beside the packages that ai_sdk/package-lock.json pins; `node` runs it."""
-    if not (shutil.which("node") and shutil.which("npm")):
-        _missing("Node.js and npm")
-    _npm_ci("ai_sdk", into)
+    npm_ci(HERE / "ai_sdk", into)
     return Path(shutil.copy(HERE / "ai_sdk" / "talk.mjs", into))
 
 
@@ -75,8 +73,12 @@ def python(into: Path) -> Path:
     """A Python with the packages that python/requirements.txt pins, each by its hash."""
     _run(sys.executable, "-m", "venv", into)
     made = into / "bin" / "python"
-    lock = HERE / "python" / "requirements.txt"
-    _run(made, *PIP_INSTALL, "--only-binary=:all:", "--require-hashes", "-r", lock)
+    if NEWEST:
+        asked = (HERE / "python" / "requirements.in").read_text(encoding="utf-8").splitlines()
+        _run(made, *PIP_INSTALL, *(line.partition("==")[0] for line in asked))
+    else:
+        lock = HERE / "python" / "requirements.txt"
+        _run(made, *PIP_INSTALL, "--only-binary=:all:", "--require-hashes", "-r", lock)
     return made
 
 
@@ -96,10 +98,19 @@ def _makes_environments(python: str) -> bool:
     return bool(shutil.which(python)) and not subprocess.run(asked, capture_output=True).returncode
 
 
-def _npm_ci(client: str, into: Path) -> None:
+def npm_ci(given: Path, into: Path) -> None:
+    """Install into `into` what the two files in `given` pin, or the newest versions."""
+    if not (shutil.which("node") and shutil.which("npm")):
+        _missing("Node.js and npm")
     for name in ("package.json", "package-lock.json"):
-        shutil.copy(HERE / client / name, into)
-    _run("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefix", into)
+        shutil.copy(given / name, into)
+    options = ("--ignore-scripts", "--no-audit", "--no-fund", "--prefix", into)
+    if NEWEST:
+        package = json.loads((given / "package.json").read_text(encoding="utf-8"))
+        names = package["dependencies"] | package.get("optionalDependencies", {})
+        _run("npm", "install", *options, *(f"{name}@latest" for name in names))
+    else:
+        _run("npm", "ci", *options)
 
 
 def _run(*command: str | Path) -> None:
