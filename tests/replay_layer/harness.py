@@ -33,6 +33,7 @@ from addon.exchange.answer import BufferedAnswer, StreamedAnswer
 from addon.exchange.attempt import Attempt
 from addon.exchange.state import Exchange, Exchanges
 from addon.replay_layer import ReplayLayer, Timing, UpstreamFailedHook
+from addon.replay_layer.events import UpstreamPausedHook
 from addon.translation.from_anthropic.by_dialect import renderer_for, whole_response
 from addon.translation.types import Reply
 
@@ -108,6 +109,8 @@ class Script:
                 self.on_request(flow, exchange)
             case UpstreamFailedHook():
                 self.on_failure(exchange)
+            case UpstreamPausedHook() if self.approve:
+                self.give_approval(exchange)
             case HttpResponseHeadersHook():
                 self.on_head(flow, exchange)
             case HttpResponseHook():
@@ -144,11 +147,18 @@ class Script:
         if flow.response.status_code != 200 or not exchange.attempts:
             return
         reply, dialect = Reply(model="m", stream=self.streaming), self.dialect
-        renderer = renderer_for(dialect, reply, 0)
+        paused = exchange.paused if isinstance(exchange.paused, StreamedAnswer) else None
+        renderer = paused.renderer if paused else renderer_for(dialect, reply, 0)
+        resumes = dialect != "messages"
         exchange.answer = (
-            StreamedAnswer(renderer)
+            StreamedAnswer(renderer, resumes=resumes, paused=paused)
             if self.streaming
-            else BufferedAnswer(renderer, lambda m: dumps(whole_response(dialect, m, reply, 0)))
+            else BufferedAnswer(
+                renderer,
+                lambda m: dumps(whole_response(dialect, m, reply, 0)),
+                resumes=resumes,
+                paused=paused,
+            )
         )
         flow.response.headers = http.Headers(content_type="text/event-stream")
         flow.response.stream = True

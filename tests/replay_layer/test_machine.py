@@ -22,10 +22,12 @@ from tests.replay_layer.harness import (
 from tests.translation.upstream import message, stream_of, text
 
 STREAM = stream_of(message(text("one two three")))
+PAUSED = stream_of(message(text("half"), stop_reason="pause_turn"))
 ERROR = b'{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}'
 EVENT = b"event: error\ndata: " + ERROR + b"\n\n"
 ANSWERS = [
     chunked(STREAM),
+    chunked(PAUSED),
     chunked(STREAM[:700]),
     chunked(STREAM[:700] + EVENT + STREAM[700:]),
     chunked(EVENT),

@@ -257,6 +257,48 @@ def test_an_answer_that_is_killed_in_mitmweb_ends(streaming: bool) -> None:
     assert b"was killed" in body and b"[DONE]" not in body
 
 
+# ---- paused turns
+
+PAUSED = stream_of(message(text("one "), stop_reason="pause_turn"))
+
+
+@pytest.mark.parametrize("streaming", [True, False], ids=["streamed", "whole"])
+def test_a_paused_turn_goes_on_over_the_same_connection(streaming: bool) -> None:
+    play = Play(streaming=streaming)
+    server = play.begin()
+    play.upstream_sends(server, chunked(PAUSED))
+    play.complete_hooks()
+    play.wait(20)
+    play.upstream_sends(server, chunked(STREAM))
+    play.complete_hooks()
+    ((status, body, complete),) = play.answers()
+    assert (status, complete, play.upstream_requests) == (200, True, 2)
+    assert body.count(b"[DONE]") == streaming and not play.failures
+
+
+@pytest.mark.parametrize("streaming", [True, False], ids=["streamed", "whole"])
+def test_a_paused_turn_that_nobody_goes_on_with_is_an_error(streaming: bool) -> None:
+    play = Play(streaming=streaming)
+    server = play.begin()
+    play.script.approve = False
+    play.upstream_sends(server, chunked(PAUSED))
+    play.complete_hooks()
+    ((status, body, complete),) = play.answers()
+    assert complete and b"[DONE]" not in body and b'"error":' in body
+    assert (status, play.upstream_requests) == (200 if streaming else 500, 1)
+
+
+def test_a_client_that_leaves_a_paused_turn_ends_it() -> None:
+    play = Play()
+    server = play.begin()
+    play.upstream_sends(server, chunked(PAUSED))
+    while names(play) != ["upstream_paused"]:
+        play.complete_hook()
+    play.client_leaves()
+    play.complete_hooks()
+    assert play.upstream_requests == 1 and not play.failures
+
+
 # ---- hooks that hang
 
 
