@@ -100,7 +100,7 @@ class ContextWindow:
             return
         fitted = exchange.claude.fitted
         if exchange.paused is None:  # else it has read more than what was counted
-            self.manager.learn(fitted, answer.usage)
+            self.manager.learn(fitted, answer.message)
         if self.ahead and self.manager.may_prepare(fitted):
             self.start(self.prepare(fitted))
 

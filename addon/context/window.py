@@ -98,8 +98,8 @@ class ContextManager:
         `whole_window`: the limit is the model's own.
 
         From turn to turn, a conversation produces the same bytes, except for what is new. `request` is not changed; the
-        result shares its messages. Content of an unknown shape is left as it is, for Anthropic to judge. Raises
-        BadRequest if even the largest cuts leave more than the limit.
+        result shares its messages. Content of an unknown shape is left as it is, for Anthropic to judge, and so is what
+        even the largest cuts leave above the limit: a count made here is a guess.
         """
         fingerprint = fingerprint_of(request, messages)
         floor = round(STICKY_SHARE * self._limit(model, whole_window))
@@ -131,21 +131,22 @@ class ContextManager:
         made = await self.summarizer.prepare(fitted.conversation, self._limits(fitted.conversation))
         return made.line if made else None
 
-    def learn(self, fitted: Fitted, usage: JsonObject) -> None:
-        """Learn from the `usage` of the response to `fitted.request`."""
-        if total := true_input(usage):
+    def learn(self, fitted: Fitted, message: JsonObject) -> None:
+        """Learn from the response to `fitted.request`."""
+        if total := true_input(message.get("usage") or {}, message.get("content")):
             self.counter.learn(fitted.request, fitted.conversation.model, total, fitted.fingerprint)
 
     async def after_refusal(self, fitted: Fitted, message: str) -> Fitted | None:
         """The request to send after Anthropic has rejected this one with a 400; None if that was not about its length.
 
-        Learns the true count from the message. Raises BadRequest if the request can't be made to fit.
+        Learns the true count from the message. Raises BadRequest, in Anthropic's words, if the request can't be made to
+        fit.
         """
         counted = overflow(message)
         if counted is None:
             return None
         self.counter.learn(
-            fitted.request, fitted.conversation.model, counted.tokens, fitted.fingerprint
+            fitted.request, fitted.conversation.model, counted.tokens, fitted.fingerprint, sure=True
         )
         if counted.maximum - counted.tokens >= LEAST_OUTPUT:
             return replace(
@@ -157,12 +158,11 @@ class ContextManager:
             self._limits(fitted.conversation).target or counted.maximum,
             _below(counted.maximum),
         )
-        try:
-            return await self._cut_anew(
-                fitted, Limits(int(counted.maximum * off), int(target * off))
-            )
-        except BadRequest as error:
-            raise _too_large(counted.tokens, counted.maximum) from error
+        limits = Limits(int(counted.maximum * off), int(target * off))
+        cut = await self._cut_anew(fitted, limits)
+        if cut.count.total > limits.limit:
+            raise _too_large(message)
+        return cut
 
     def _limit(self, model: Model, whole_window: bool) -> int:
         if whole_window or self.limit == "auto":
@@ -214,8 +214,6 @@ class ContextManager:
         """Plan new cuts, in a thread, since much of the request must be counted again."""
         cuts = await asyncio.to_thread(self._plan, fitted, limits)
         cut = await asyncio.to_thread(self._cut, fitted, cuts)
-        if cut.count.total > limits.limit:
-            raise _too_large(cut.count.total, limits.limit)
         self.cuts.put(self._cuts_key(fitted), cuts)
         return cut
 
@@ -261,11 +259,11 @@ def _clamped(request: JsonObject, room: int) -> JsonObject:
     return {**request, "max_tokens": most} if isinstance(asked, int) and asked > most else request
 
 
-def _too_large(tokens: int, limit: int) -> BadRequest:
+def _too_large(refusal: str) -> BadRequest:
+    """Anthropic's sentence comes first: clients look for it to shorten the conversation themselves."""
     return BadRequest(
-        f"The conversation has about {tokens} tokens and the limit is {limit}, even with everything left out that may "
-        "be. Start a new chat, remove large files or tool results from the newest messages, or raise "
-        "CONTEXT_MAX_TOKENS if the model's window is larger.",
+        f"{refusal.rstrip('.')}. It is too long even with everything left out that may be. Start a new chat, or remove "
+        "large files or tool results from the newest messages.",
         param="messages",
         code="context_length_exceeded",
     )

@@ -10,6 +10,8 @@ from addon.claude.pricing import Tokens
 from addon.core.terminal import short_count
 from addon.core.types import JsonObject
 
+SERVER_CALLS = ("server_tool_use", "mcp_tool_use")
+"""Blocks with which Claude goes on to read the prompt once more. Not all of these tools are in `server_tool_use`."""
 type CountSource = Literal["anchored", "calibrated", "prior", "weights"]
 
 
@@ -52,10 +54,12 @@ def describe(count: Count, limit: int) -> str:
     return " · ".join(fields)
 
 
-def true_input(usage: JsonObject) -> int | None:
-    """The number of input tokens in a response's `usage`; None if it is not that of one prompt: with server tools or
-    several iterations, it is the sum of several prompts."""
+def true_input(usage: JsonObject, content: list[JsonObject] | None = None) -> int | None:
+    """The number of input tokens in the `usage` of a response with that content; None if it is not that of one prompt:
+    with server tools or several iterations, it is the sum of several prompts."""
     if any((usage.get("server_tool_use") or {}).values()):
+        return None
+    if any(block.get("type") in SERVER_CALLS for block in content or ()):
         return None
     iterations = usage.get("iterations") or []
     if len(iterations) > 1:

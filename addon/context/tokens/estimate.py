@@ -181,6 +181,12 @@ class Sizes:
         return self.overhead + head + sum(self.fixed_each)
 
     @cached_property
+    def most(self) -> int:
+        """What the request can't exceed, so that no guess and no response that claims more is believed."""
+        parts = (self.system, self.tools, *self.messages)
+        return self.overhead + sum(self.thinking) + sum(p.most_for(self.family) for p in parts)
+
+    @cached_property
     def fixed_each(self) -> list[int]:
         """The tokens of each message besides its text."""
         parts = zip(self.messages, self.thinking, strict=True)
@@ -193,7 +199,7 @@ def estimate(sizes: Sizes, factor: float, source: CountSource, found: Found | No
     if found and found.exact:
         unsure = abs(total - found.anchor.total) / max(total, 1)
         return _count(sizes, total, ANCHOR_MARGIN + MARGINS[source] * unsure, "anchored")
-    return _count(sizes, total, MARGINS[source], source)
+    return _count(sizes, min(total, sizes.most), MARGINS[source], source)
 
 
 def _total(sizes: Sizes, factor: float, found: Found | None) -> int:

@@ -6,6 +6,7 @@ import base64
 import binascii
 import math
 import re
+import zlib
 from collections.abc import Iterator
 
 from addon.core.types import JsonObject
@@ -19,6 +20,8 @@ UNKNOWN: Dimensions = (0, 0)
 # a higher resolution). An image is scaled down to fit both, and costs one token per tile of 28 x 28 pixels.
 LIMITS = {"old": (1568, 1568), "new": (2576, 4784)}
 _TILE = 28
+UNSEEN_TOKENS = 1568
+"""Assumed for an image of unknown size. It may cost three times as much, but mostly doesn't."""
 
 # The size of a JPEG may come after 64 KB of EXIF data; the other formats have it in the first bytes.
 _HEADER_CHARS = 4 * 64 * 1024
@@ -110,11 +113,37 @@ def _little(data: bytes) -> int:
 
 # Anthropic reads each page of a PDF as text and as an image. Measured for text pages: 2,098 to 2,481 tokens.
 PAGE_TOKENS = {"old": 2200, "new": 2400}
+MOST_PAGES = 600
+"""Of one request; 100 for windows of 200K tokens (https://platform.claude.com/docs/en/build-with-claude/pdf-support)."""
 _PAGE = re.compile(rb"/Type\s*/Page\b")
+_COUNT = re.compile(
+    rb"/Type\s*/Pages\b[^>]{0,400}?/Count\s+(\d{1,6})\b|/Count\s+(\d{1,6})\b[^>]{0,400}?/Type\s*/Pages\b"
+)
+_OBJECTS = re.compile(rb"/ObjStm\b[^>]{0,400}>>\s*stream\r?\n")
+_MOST_UNPACKED = 4 * 1024 * 1024
 _BYTES_PER_PAGE = 50_000
 
 
 def pdf_pages(data: str) -> int:
-    """Pages of a base64 PDF; estimated from its size if its page objects are compressed."""
+    """Pages of a base64 PDF, at most `MOST_PAGES`: by its page objects, which may be compressed, by the count that its
+    tree of pages tells, or else estimated from its size."""
     content = decode(data)
-    return len(_PAGE.findall(content)) or max(1, math.ceil(len(content) / _BYTES_PER_PAGE))
+    parts = [content, *_object_streams(content)]
+    pages = sum(len(_PAGE.findall(part)) for part in parts)
+    told = (found[1] or found[2] for part in parts for found in _COUNT.finditer(part))
+    pages = pages or max(map(int, told), default=0)
+    return min(pages or max(1, math.ceil(len(content) / _BYTES_PER_PAGE)), MOST_PAGES)
+
+
+def _object_streams(content: bytes) -> Iterator[bytes]:
+    """Objects that are compressed together, as PDF does since 1.5 (ISO 32000-1, 7.5.7)."""
+    left = _MOST_UNPACKED
+    for found in _OBJECTS.finditer(content):
+        try:
+            unpacked = zlib.decompressobj().decompress(content[found.end() :], left)
+        except zlib.error:
+            continue
+        yield unpacked
+        left -= len(unpacked)
+        if left <= 0:
+            return

@@ -15,8 +15,10 @@ from addon.claude.blocks import THINKING, blocks_of, is_thinking
 from addon.claude.model import Model
 from addon.claude.turns import loop_start
 from addon.context.tokens.images import (
+    MOST_PAGES,
     PAGE_TOKENS,
     UNKNOWN,
+    UNSEEN_TOKENS,
     Dimensions,
     pdf_pages,
     source_dimensions,
@@ -35,9 +37,11 @@ REQUEST_TOKENS = 7
 # tool-use page for 4.5/4.6. The figure for the newest models is not published; 500 is in the middle of the others.
 TOOL_PROMPT = {"old": (497, 589), "new": (500, 615)}
 
-# A signature is the encrypted thinking in base64: about 4/3 characters for each of its characters, of which 4 make a
-# token.
-_SIGNATURE_CHARS_PER_TOKEN = 5
+# What is encrypted (thinking in its signature, search results) comes in base64: about 4/3 characters for each of its
+# characters, of which 4 make a token.
+_OPAQUE_CHARS_PER_TOKEN = 5
+_OPAQUE = ("encrypted_", "signature")
+"""How the names of such fields begin (SDK `WebSearchResultBlock`, `EncryptedCodeExecutionResultBlock`, …)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +55,26 @@ class Size:
     images: tuple[Dimensions, ...] = ()
     pages: int = 0
     """Of PDF documents."""
+    bytes: int = 0
+    """Of the text, in UTF-8: a byte-level tokenizer makes at most one token of each. And of what is opaque."""
+    documents: int = 0
+    """PDF documents."""
 
     def fixed_for(self, family: str) -> int:
         """All fixed costs, in Claude's tokens."""
         if not self.images and not self.pages:
             return self.fixed
-        visual = sum(visual_tokens(image, family) for image in self.images)
+        visual = sum(
+            UNSEEN_TOKENS if image == UNKNOWN else visual_tokens(image, family)
+            for image in self.images
+        )
         return self.fixed + visual + self.pages * PAGE_TOKENS[family]
+
+    def most_for(self, family: str) -> int:
+        """What it can't exceed, in Claude's tokens."""
+        visual = sum(visual_tokens(image, family) for image in self.images)
+        documents = self.documents * MOST_PAGES * PAGE_TOKENS[family]
+        return self.bytes + self.fixed + visual + documents
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +85,14 @@ class Visual:
     source: JsonObject
 
 
-type Part = str | Visual
+@dataclass(frozen=True, slots=True)
+class Opaque:
+    """Encrypted content in base64: Claude reads what is in it, not its characters."""
+
+    characters: int
+
+
+type Part = str | Visual | Opaque
 
 
 def measure_message(message: JsonObject, count: CountText) -> Size:
@@ -81,7 +105,8 @@ def measure_system(system: str | list[JsonObject], count: CountText) -> Size:
 
 
 def measure_tools(tools: list[JsonObject], count: CountText) -> Size:
-    return Size(text=count(_dump(tools))) if tools else Size()
+    written = _dump(tools)
+    return Size(text=count(written), bytes=_bytes(written)) if tools else Size()
 
 
 def request_fixed(request: JsonObject, model: Model) -> int:
@@ -113,7 +138,35 @@ def _block(block: JsonObject) -> Iterator[Part]:
         case {"type": kind} if kind in THINKING:
             return
         case _:
-            yield _dump(block)
+            found: list[Part] = []
+            yield _dump(_visible(block, found))
+            yield from found
+
+
+def _visible(value: Any, found: list[Part]) -> Any:
+    """`value` without what is no text in it, which is added to `found`: results of server tools hold encrypted texts
+    and whole files."""
+    match value:
+        case {"type": "base64", "data": str(data)}:
+            kind = str(value.get("media_type"))
+            if kind == "application/pdf":
+                found.append(Visual("pdf", value))
+            else:
+                image = kind.startswith("image/")
+                found.append(Visual("image", value) if image else Opaque(len(data)))
+            return None
+        case dict():
+            return {name: _visible_field(name, part, found) for name, part in value.items()}
+        case list():
+            return [_visible(part, found) for part in value]
+    return value
+
+
+def _visible_field(name: str, value: Any, found: list[Part]) -> Any:
+    if isinstance(value, str) and name.startswith(_OPAQUE):
+        found.append(Opaque(len(value)))
+        return None
+    return _visible(value, found)
 
 
 def _document(source: JsonObject) -> Iterator[Part]:
@@ -127,16 +180,21 @@ def _document(source: JsonObject) -> Iterator[Part]:
 
 
 def _total(items: Iterator[Part], count: CountText, fixed: int = 0) -> Size:
-    text, pages = 0, 0
+    text = size = pages = documents = 0
     images: list[Dimensions] = []
     for item in items:
         if isinstance(item, str):
             text += count(item)
+            size += _bytes(item)
+        elif isinstance(item, Opaque):
+            fixed += item.characters // _OPAQUE_CHARS_PER_TOKEN
+            size += item.characters
         elif item.kind == "image":
             images.append(source_dimensions(item.source))
         else:
             pages += _pages(item.source)
-    return Size(text, fixed, tuple(images), pages)
+            documents += 1
+    return Size(text, fixed, tuple(images), pages, size, documents)
 
 
 def _pages(source: JsonObject) -> int:
@@ -164,11 +222,11 @@ def _thinking(message: JsonObject) -> int:
         for block in blocks_of(content)
         if is_thinking(block)
     )
-    return sum(opaque) // _SIGNATURE_CHARS_PER_TOKEN
+    return sum(opaque) // _OPAQUE_CHARS_PER_TOKEN
 
 
 def upper_bound(request: JsonObject, model: Model) -> int:
-    """An upper bound of the request's tokens: a byte-level tokenizer makes at most one token per byte of UTF-8."""
+    """An upper bound of the request's tokens, without measuring it."""
     contents = [request.get("system") or "", *(m.get("content") for m in request["messages"])]
     total = sum(_bound(part, model) for content in contents for part in parts(content))
     total += MESSAGE_TOKENS * len(contents) + request_fixed(request, model)
@@ -179,9 +237,11 @@ def upper_bound(request: JsonObject, model: Model) -> int:
 def _bound(part: Part, model: Model) -> int:
     if isinstance(part, str):
         return _bytes(part)
+    if isinstance(part, Opaque):
+        return part.characters
     if part.kind == "image":
         return visual_tokens(UNKNOWN, model.tokenizer)
-    return len(part.source.get("data") or "") or PAGE_TOKENS[model.tokenizer]
+    return MOST_PAGES * PAGE_TOKENS[model.tokenizer]
 
 
 def _bytes(text: str) -> int:

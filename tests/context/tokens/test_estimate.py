@@ -7,7 +7,7 @@ from addon.context.tokens.measure import Size
 
 
 def sizes(text: int, fixed: int = 0) -> Sizes:
-    messages = [Size(text=text, fixed=fixed)]
+    messages = [Size(text=text, fixed=fixed, bytes=4 * text)]
     return Sizes(
         system=Size(),
         tools=Size(),
@@ -68,3 +68,9 @@ def test_only_what_was_added_is_unsure():
     half = estimate(sizes(20_000), 1.5, "prior", anchored(20_000, 10_000))
     assert half.margin == pytest.approx(0.005 + 0.2 / 2)
     assert half.factor == pytest.approx(2.0)
+
+
+def test_no_guess_is_above_one_token_a_byte():
+    dense = [Size(text=10_000, fixed=50, bytes=10_000)]
+    found = Sizes(Size(), Size(), dense, thinking=[7], overhead=3, family="new", rough=False)
+    assert estimate(found, 2.6, "prior", None).total == 10_060

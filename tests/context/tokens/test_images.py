@@ -13,6 +13,7 @@ from addon.context.tokens.images import (
     source_dimensions,
     visual_tokens,
 )
+from tests.cpu import cpu_below
 
 
 def png(width: int, height: int) -> bytes:
@@ -110,3 +111,47 @@ def test_pdf_pages_are_counted_or_guessed_from_the_size():
     assert pdf_pages(base64.b64encode(pages).decode()) == 3
     assert pdf_pages(base64.b64encode(b"\x00" * 120_000).decode()) == 3
     assert pdf_pages("") == 1
+
+
+def compressed(objects: bytes) -> bytes:
+    packed = zlib.compress(objects)
+    head = b"<< /Type /ObjStm /N 3 /First 20 /Length %d /Filter /FlateDecode >>\nstream\n" % len(
+        packed
+    )
+    return b"7 0 obj\n" + head + packed + b"\nendstream\nendobj\n"
+
+
+@pytest.mark.parametrize(
+    ("pdf", "pages"),
+    [
+        (compressed(b"<< /Type /Page >> " * 10), 10),
+        (compressed(b"<< /Type/Page >> ") + compressed(b"<< /Type/Page >>"), 2),
+        (b"<< /Type /Pages /Kids [1 0 R] /Count 12 >>", 12),
+        (b"<< /Count 12 /Type /Pages >> << /Type /Pages /Count 3 >>", 12),
+        (b"<< /Type /Outlines /Count 99 >>", 1),
+        (compressed(b"<< /Type /Pages /Count 5 >>"), 5),
+        (b"<< /Type /ObjStm >>\nstream\nnot compressed", 1),
+        (b"<< /Type /Pages /Count 999999 >>", 600),
+        (b"\x00" * 60_000_000, 600),
+    ],
+    ids=[
+        "unpacked",
+        "two",
+        "count",
+        "largest",
+        "outline",
+        "packed-count",
+        "spoilt",
+        "most",
+        "size",
+    ],
+)
+def test_pages_of_a_pdf_whose_objects_are_compressed(pdf: bytes, pages: int):
+    scan = b"%PDF-1.7\n" + pdf
+    assert pdf_pages(base64.b64encode(scan).decode()) == pages
+
+
+def test_a_bomb_in_a_pdf_does_not_go_off():
+    bomb = base64.b64encode(compressed(bytes(200_000_000)) * 20).decode()
+    with cpu_below(5):
+        assert pdf_pages(bomb) >= 1
