@@ -18,11 +18,14 @@ from mitmproxy.proxy.layers import modes
 from mitmproxy.proxy.layers.http import (
     GetHttpConnection,
     GetHttpConnectionCompleted,
+    HttpClient,
     HttpLayer,
     HTTPMode,
     HttpStream,
     RegisterHttpConnection,
 )
+from mitmproxy.proxy.layers.http._events import ResponseEndOfMessage
+from mitmproxy.proxy.layers.http._http1 import Http1Client
 from mitmproxy.proxy.mode_specs import ReverseMode
 
 from addon.core.errors import CCProxyError
@@ -95,9 +98,22 @@ class ReplayLayer(HttpLayer):
             yield from super()._handle_event(event)
 
     def event_to_child(self, child: layer.Layer | HttpStream, event: events.Event) -> Steps[None]:
-        yield from super().event_to_child(child, event)
+        try:
+            yield from super().event_to_child(child, event)
+        except NotImplementedError:
+            if not isinstance(child, HttpClient) or not isinstance(event, events.DataReceived):
+                raise
+            yield from self.end_before_trailers(child.child_layer, event.connection)
         if isinstance(child, ReplayStream) and self.streams.get(child.stream_id) is not child:
             child.cut_cycles()
+
+    def end_before_trailers(self, client: layer.Layer, connection: Connection) -> Steps[None]:
+        """mitmproxy raises NotImplementedError for trailers, when it has passed on all of the response's body."""
+        assert isinstance(client, Http1Client)
+        yield from self.abandon(connection)
+        if client.stream_id in self.streams:
+            stream = self.streams[client.stream_id]
+            yield from self.event_to_child(stream, ResponseEndOfMessage(client.stream_id))
 
     def wake_by(self, due: float) -> Steps[None]:
         """One wake-up for all streams of a connection: each is an asyncio task, which outlives the stream it is for."""
