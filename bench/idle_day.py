@@ -104,7 +104,7 @@ class Oracle:
     next_gap: float = 0.0
     marked: Any = None
 
-    def choose(self, conversation: str, model: Model, tokens: int, now: float) -> Lifetime:
+    def choose(self, conversation: str, model: Model, tokens: int, *_: Any) -> Lifetime:
         keep, self.marked = self.marked, None
         return Lifetime(SHORT < self.next_gap < LONG, keep)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import NamedTuple
 
 from mitmproxy import http
@@ -97,11 +98,10 @@ class PromptCache:
         fixed = claude.cache_ttl or self.ttl
         if fixed != "auto" or claude.conversation is None:
             return Lifetime(fixed == "1h")
-        chosen = self.lifetimes.choose(claude.conversation, claude.model, claude.prompt_tokens, now)
-        keep = chosen.keep
-        if keep and _digest(claude, keep.message) != keep.digest:
-            return replace(chosen, keep=None)
-        return chosen
+        digest = partial(_digest, claude)
+        return self.lifetimes.choose(
+            claude.conversation, claude.model, claude.prompt_tokens, now, digest
+        )
 
     def response(self, flow: http.HTTPFlow) -> None:
         exchange = self.exchanges.get(flow)

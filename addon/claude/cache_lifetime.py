@@ -11,6 +11,7 @@ rule for when to restock. Responses show whether Anthropic really bills so; if n
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from addon.claude.model import Model, Prices
@@ -66,6 +67,8 @@ class Known:
     """The last request left an entry."""
     at_risk: float = 0.0
     """What pauses were likely to cost since the last mark of an hour, in millionths of a dollar."""
+    end: HourMark | None = None
+    """Where its last prompt ended."""
     hour: HourMark | None = None
     idle: float = 0.0
     """Seconds between its last two requests."""
@@ -92,8 +95,15 @@ class CacheLifetimes:
         self._all = Pauses(PRIOR_TURNS, PRIOR_PAUSES)
         self._failures = self._successes = 0
 
-    def choose(self, conversation: str, model: Model, tokens: int, now: float) -> Lifetime:
-        """`tokens`: of the prompt, as estimated."""
+    def choose(
+        self,
+        conversation: str,
+        model: Model,
+        tokens: int,
+        now: float,
+        digest: Callable[[int], bytes],
+    ) -> Lifetime:
+        """`tokens`: of the prompt, as estimated; `digest`: of the message at an index."""
         known = self._known.get(conversation)
         if known is None:
             self._known.put(conversation, Known(now, tokens))
@@ -102,18 +112,20 @@ class CacheLifetimes:
         paused = SHORT - MARGIN < idle < LONG
         for each in (known.pauses, self._all):
             each.note(paused)
-        warm = known.cached and idle < SHORT - MARGIN
-        if idle > LONG - MARGIN:
+        went_on = known.end is not None and digest(known.end.message) == known.end.digest
+        warm = known.cached and went_on and idle < SHORT - MARGIN
+        hour = known.hour
+        if hour and (idle > LONG - MARGIN or digest(hour.message) != hour.digest):
             known.hour = None
         at_risk = known.at_risk if warm else 0.0
         prices = model.prices
         tail = tokens - (known.hour.tokens if known.hour else 0)
         at_risk += self.chance(known) * tail * (prices.cache_write_5m - prices.cache_read)
-        hour = warm and self.works and at_risk >= new * hour_costs_more(prices)
+        marks_hour = warm and self.works and at_risk >= new * hour_costs_more(prices)
         known.at, known.prompt, known.cached = now, tokens, False
         known.idle, known.new = idle, new
-        known.at_risk = 0.0 if hour else at_risk
-        return Lifetime(hour, None if hour else known.hour)
+        known.at_risk = 0.0 if marks_hour else at_risk
+        return Lifetime(marks_hour, None if marks_hour else known.hour)
 
     def chance(self, known: Known) -> float:
         """That the next turn comes after a pause that an hour outlasts and five minutes don't."""
@@ -133,7 +145,7 @@ class CacheLifetimes:
         known = self._known.get(conversation)
         if known is None:
             return
-        known.cached = used.prompt > used.input
+        known.cached, known.end = used.prompt > used.input, marked
         if chosen.hour:
             # A login that may not have an hour is sent no `ttl`; then nothing is written for one.
             known.hour = marked if used.cache_write_1h else known.hour

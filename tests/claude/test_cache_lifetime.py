@@ -20,13 +20,14 @@ class Talk:
         self.lifetimes, self.name = lifetimes, name
         self.tokens, self.now, self.turns = first, 0.0, 0
         self.hours: list[int] = []
+        self.edits = 0
 
     def turn(self, idle: float = 30.0, *, read: int | None = None, hour: int | None = None) -> None:
         """`read`, `hour`: tokens that are read and written for an hour, other than by the rules."""
         self.now += idle
         self.turns += 1
         self.tokens += NEW
-        chosen = self.lifetimes.choose(self.name, MODEL, self.tokens, self.now)
+        chosen = self.lifetimes.choose(self.name, MODEL, self.tokens, self.now, self.digest)
         self.chosen: Lifetime = chosen
         if read is None:
             warm = self.turns > 1 and idle < 5 * MINUTE
@@ -37,10 +38,27 @@ class Talk:
         used = Tokens(
             cache_read=read, cache_write_1h=one_hour, cache_write_5m=max(0, written - one_hour)
         )
-        mark = HourMark(self.turns, b"", self.tokens)
+        mark = HourMark(self.turns, self.digest(self.turns), self.tokens)
         self.lifetimes.learn(self.name, chosen, mark, used, went_on=self.turns > 1)
         if chosen.hour:
             self.hours.append(self.turns)
+
+    def digest(self, message: int) -> bytes:
+        """Of the message at an index."""
+        return b"%d %d" % (self.edits, message)
+
+
+def test_a_prompt_that_was_written_anew_is_not_marked_for_an_hour() -> None:
+    """As after a summary, which leaves fewer tokens than before."""
+    talk = Talk(CacheLifetimes(), "a", 500_000)
+    for _ in range(3):
+        talk.turn()
+    talk.edits += 1
+    talk.tokens -= 100_000
+    talk.turn(read=0)
+    assert talk.chosen == Lifetime()
+    talk.turn()
+    assert talk.hours[-1] == 5
 
 
 def test_the_first_turn_is_never_marked_for_an_hour() -> None:
@@ -74,7 +92,7 @@ def test_after_a_pause_the_marked_part_is_marked_again() -> None:
         talk.turn()
     marked = talk.hours[-1]
     talk.turn(30 * MINUTE)
-    assert talk.chosen == Lifetime(keep=HourMark(marked, b"", 500_000 + marked * NEW))
+    assert talk.chosen == Lifetime(keep=HourMark(marked, b"0 %d" % marked, 500_000 + marked * NEW))
     talk.turn(61 * MINUTE)
     assert talk.chosen == Lifetime()
 
