@@ -190,7 +190,7 @@ def build(settings: Settings, environ: Mapping[str, str], outputs: Sequence[Outp
         # forces safe options and moves the listener to this machine
         SafeOptions(settings.port, Gate(exchanges)),
         # shows flows as conversations
-        Views(shared.history),
+        Views(shared.history, shared.catalogue.get),
         # the settings as options, and all that a request meets on its way
         Options(environ, settings, functools.partial(request_path, shared)),
         # the same questions at mitmproxy's own prompt
@@ -235,7 +235,7 @@ def request_path(shared: Shared, settings: Settings) -> list[Any]:
         # what was asked, before anything changes it
         shared.api_log,
         # the same for /explain and mitmweb
-        Explain(settings, exchanges, shared.history),
+        Explain(settings, exchanges, shared.history, shared.catalogue.get),
         # answers what needs no upstream
         LocalApi(settings, exchanges, models, shared.health(settings)),
         # what clients have left here

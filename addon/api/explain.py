@@ -8,9 +8,10 @@ from mitmproxy import http
 
 from addon.api.endpoints import LocalEndpoints, json_response
 from addon.api.request_history import Body, Entry, RequestHistory, Sent
+from addon.claude.pricing import FindModel
 from addon.core.errors import Forbidden, NotFound
 from addon.core.json_codec import dumps
-from addon.core.redaction import hider
+from addon.core.redaction import hider, redacted
 from addon.core.settings import Settings
 from addon.core.types import JsonObject
 from addon.exchange.access import is_this_machine
@@ -21,8 +22,11 @@ from addon.exchange.state import Exchange, Exchanges
 
 
 class Explain(LocalEndpoints):
-    def __init__(self, settings: Settings, exchanges: Exchanges, history: RequestHistory) -> None:
+    def __init__(
+        self, settings: Settings, exchanges: Exchanges, history: RequestHistory, find: FindModel
+    ) -> None:
         super().__init__(exchanges)
+        self.find = find
         self.on = settings.explain
         self.history = history
         history.hide = hider(settings.secret)
@@ -64,7 +68,11 @@ class Explain(LocalEndpoints):
             raise NotFound(
                 "This request does not exist, or no longer exists.", code="unknown_request"
             )
-        return json_response(await asyncio.to_thread(entry.shown, self.history.hide))
+        return json_response(await asyncio.to_thread(self.everything, entry))
+
+    def everything(self, entry: Entry) -> JsonObject:
+        details = entry.details(self.history.before(entry), self.find)
+        return {**entry.shown(self.history.hide), **redacted(details, self.history.hide)}
 
     def check(self, flow: http.HTTPFlow, exchange: Exchange) -> None:
         if exchange.tunnel or not is_this_machine(str(flow.client_conn.peername[0])):
@@ -79,6 +87,7 @@ def _entry(flow: str, exchange: Exchange, received: Received, status: int | None
         "id": exchange.id,
         "flow": flow,
         "time": round(exchange.arrived * 1000),
+        "dialect": exchange.dialect,
         "model": claude.model.id if claude else None,
         "status": exchange.error.status if exchange.error else status,
         "error": exchange.error.message if exchange.error else None,
@@ -112,6 +121,7 @@ def _attempt(attempt: Attempt, status: int | None) -> JsonObject:
         "headers": [list(header) for header in attempt.headers],
         "outcome": attempt.outcome or str(status or "broken off"),
         "reason": attempt.reason,
+        "changed": list(attempt.changed),
     }
 
 

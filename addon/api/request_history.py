@@ -13,7 +13,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
+from addon.api.changes import on_the_way, since_last_turn
 from addon.api.readable import readable
+from addon.claude.pricing import FindModel
+from addon.context.anatomy import anatomy
 from addon.core.redaction import Hide, decoded, redact, redacted
 from addon.core.types import JsonObject
 
@@ -55,7 +58,7 @@ class Sent:
     """One attempt."""
 
     head: JsonObject
-    """{source, credential, url, headers, outcome, reason}"""
+    """{source, credential, url, headers, outcome, reason, changed}"""
     body: Body
 
 
@@ -63,7 +66,7 @@ class Sent:
 class Entry:
     """One request. The head holds everything but the bodies:
 
-    id, flow, time (ms), model, status, error, notes, ignored, conversation, client {method, path, headers}
+    id, flow, time (ms), dialect, model, status, error, notes, ignored, conversation, client {method, path, headers}
     """
 
     head: JsonObject
@@ -80,6 +83,32 @@ class Entry:
 
     def __len__(self) -> int:
         return HEAD_BYTES + sum(map(len, self.bodies()))
+
+    def sent(self) -> Any:
+        """The body of the last attempt, with whatever secrets are in it; None if nothing was sent."""
+        return decoded(self.upstream[-1].body.read()) if self.upstream else None
+
+    def details(self, before: Entry | None, find: FindModel) -> JsonObject:
+        """What `changes` and `anatomy` make of it. `before`: the turn before; `find`: a model by its id. Takes a while
+        for a long conversation."""
+        sent, answer = self.sent(), decoded(self.answer.read()) if self.answer else {}
+        changed = self.upstream[-1].head["changed"] if self.upstream else []
+        return {
+            "onTheWay": on_the_way(
+                decoded(self.client.read()),
+                sent,
+                changed,
+                native=self.head["dialect"] == "messages",
+            ),
+            "sinceLastTurn": since_last_turn(before.sent(), sent) if before else None,
+            "anatomy": self._anatomy(sent, answer, find),
+        }
+
+    def _anatomy(self, sent: Any, answer: JsonObject, find: FindModel) -> JsonObject | None:
+        if not isinstance(sent, dict) or self.head["model"] is None:
+            return None
+        usage = answer.get("usage") or {}
+        return anatomy(sent, find(str(answer.get("model") or self.head["model"])), usage).as_json()
 
     def shown(self, hide: Hide = redact) -> JsonObject:
         """As JSON, without secrets. Takes a while for a long conversation."""
@@ -112,13 +141,13 @@ class RequestHistory:
     def put(self, entry: Entry) -> None:
         self._entries[entry.head["id"]] = entry
         self._at_most += len(entry)
+        if self._at_most > self.most_bytes or len(self._entries) > self.kept:
+            self._make_room(entry)  # first: what is being compressed can't be cut
         for body in entry.bodies():
             if len(body) > LARGE:
                 self._pack_beside(body)
             elif len(body) > SMALL:
                 body.pack()
-        if self._at_most > self.most_bytes or len(self._entries) > self.kept:
-            self._make_room(entry)
 
     def _pack_beside(self, body: Body) -> None:
         if self._packer is None:

@@ -11,7 +11,7 @@ import pytest
 from addon.api.request_history import LARGE, SMALL, Body, Entry, RequestHistory, Sent, as_text
 
 HEAD = {
-    "time": 1, "model": "m", "status": 200, "error": None, "notes": [], "ignored": [], "conversation": None,
+    "time": 1, "dialect": "messages", "model": "m", "status": 200, "error": None, "notes": [], "ignored": [], "conversation": None,
     "client": {"method": "POST", "path": "/v1/messages", "headers": []},
 }  # fmt: skip
 
@@ -39,7 +39,7 @@ def test_the_newest_are_kept() -> None:
 
 
 def test_large_ones_push_older_ones_out() -> None:
-    history = RequestHistory(most_bytes=10_000)
+    history = RequestHistory(most_bytes=11_000)
     for number in range(5):
         history.put(entry(str(number), noise(4_000)))
     assert ids(history) == ["4", "3"]

@@ -59,3 +59,31 @@ def test_a_person_sees_settings_commands_and_conversations(web: Web) -> None:
         view = web.get(f"/flows/{flow['id']}/{side}/content/auto.json")
         assert (view["view_name"], said in view["text"]) == ("ccproxy conversation", True)
     assert "Show me" in web.get(f"/flows/{flow['id']}/request/content/auto.json")["text"]
+
+
+def test_a_flow_has_an_anatomy_and_what_changed(web: Web) -> None:
+    tool = {
+        "type": "function",
+        "function": {"name": "never_used", "parameters": {"type": "object"}},
+    }
+    web.proxy.post("/v1/chat/completions", chat("First", tools=[tool]))
+    turns = [
+        {"role": "user", "content": "First"},
+        {"role": "assistant", "content": "x"},
+        {"role": "user", "content": "Second"},
+    ]
+    for more in ({}, {"temperature": 0.5}):
+        web.proxy.post(
+            "/v1/chat/completions", {**chat(), "messages": turns, "prompt_cache_key": "k", **more}
+        )
+    flows = [f for f in web.get("/flows") if "messages" in f["request"]["path"]]
+
+    def view(flow: Any, name: str) -> str:
+        return str(web.get(f"/flows/{flow['id']}/request/content/{name}.json")["text"])
+
+    anatomy = view(flows[0], "ccproxy%20anatomy")
+    assert "tokens in, as Anthropic counted" in anatomy and "never_used  (never called)" in anatomy
+    changed = view(flows[2], "ccproxy%20what%20changed")
+    assert "model" not in changed.partition("SINCE")[2]
+    assert "temperature removed by Translate" in changed
+    assert "SINCE THE LAST TURN\n  nothing" in changed
