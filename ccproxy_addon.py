@@ -70,7 +70,7 @@ from addon.context.summarizer import SummaryTasks
 from addon.context.summary_memory import SummaryMemory
 from addon.context.tokens.counter import make_counter
 from addon.context.window import CUTS_KEPT, KnownCuts
-from addon.core.environment import environment, from_env_file, models_files
+from addon.core.environment import environment, from_env_file, models_files, outbound_proxies
 from addon.core.errors import CCProxyError
 from addon.core.lazy_http import LazyTransport
 from addon.core.lru import Lru
@@ -97,6 +97,11 @@ OWN_CALLS = httpx.Timeout(120, connect=10)
 """Seconds, for what the proxy asks for itself: tokens, models, summaries."""
 
 
+def make_client(settings: Settings) -> httpx.AsyncClient:
+    through = functools.partial(async_client, proxy=settings.upstream_proxy_url)
+    return async_client(transport=LazyTransport(through), timeout=OWN_CALLS)
+
+
 class Shared:
     """What lives as long as the process, whatever becomes of the settings. Raises CatalogueError."""
 
@@ -120,7 +125,7 @@ class Shared:
             monotonic=time.monotonic,
             subscription=self.subscription,
         )
-        self.http = async_client(transport=LazyTransport(async_client), timeout=OWN_CALLS)
+        self.http = make_client(settings)
         self.login = make_login(settings, self.http)
         asking = UpstreamModels(
             settings, self.login, self.http, PaidCalls(settings, self.budget, self.catalogue.get)
@@ -224,7 +229,8 @@ def request_path(shared: Shared, settings: Settings) -> list[Any]:
     models, ledger, budget, hub = shared.models, shared.ledger, shared.budget, shared.hub
     paid = PaidCalls(settings, budget, shared.catalogue.get)
     window = ContextWindow(settings, exchanges, make_manager(settings, shared, paid), terminal)
-    builder = UpstreamRequestBuilder(settings, shared.continuity, shared.refused)
+    proxies = outbound_proxies(settings.upstream_proxy)
+    builder = UpstreamRequestBuilder(settings, shared.continuity, shared.refused, proxies)
     terminal.quiet = settings.quiet  # nothing from here on refuses the settings
     models.ask = UpstreamModels(settings, shared.login, shared.http, paid)
     return [

@@ -91,7 +91,7 @@ class Options:
     def remade(self, settings: Settings) -> list[Chain]:
         try:
             return [Chain(self.make_addons(settings))]
-        except CCProxyError as error:  # for example an unknown summarization model
+        except (CCProxyError, SettingsError) as error:  # for example an unknown summarization model
             raise exceptions.OptionsError(str(error)) from None
 
 

@@ -135,6 +135,13 @@ class Upstream:
         if flow.response.status_code not in REFUSALS:
             self.subscription.cooldowns.succeeded(SUBSCRIPTION, exchange.claude.model.family, now)
 
+    def http_connect_upstream(self, flow: http.HTTPFlow) -> None:
+        """The outbound proxy's credentials are on mitmproxy's own flow for the CONNECT only, which nothing shows."""
+        address = flow.server_conn.address
+        for proxy in self.builder.proxies.values():
+            if proxy and proxy.authorization and address == (proxy.host, proxy.port):
+                flow.request.headers["proxy-authorization"] = proxy.authorization
+
     def client_disconnected(self, client: connection.Client) -> None:
         for exchange in self.exchanges.of_client(client.id):
             exchange.gone.set()

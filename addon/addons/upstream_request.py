@@ -20,8 +20,9 @@ from addon.claude.subscription_request import (
 from addon.claude.turns import resumed, strip_thinking
 from addon.core.json_codec import dumps
 from addon.core.json_splice import spliced
+from addon.core.outbound_proxy import OutboundProxies, OutboundProxy
 from addon.core.own_http import USER_AGENT
-from addon.core.settings import Settings
+from addon.core.settings import Settings, SettingsError
 from addon.core.types import JsonObject
 from addon.exchange.attempt import Attempt, Source
 from addon.exchange.claude_request import ANTHROPIC_VERSION, ClaudeRequest, NativeRequest
@@ -55,13 +56,24 @@ class UpstreamRequestBuilder:
     """Builds attempts; the headers are made from nothing, so none of the client's slips through but those meant to."""
 
     def __init__(
-        self, settings: Settings, continuity: Continuity, refused: RefusedFeatures
+        self,
+        settings: Settings,
+        continuity: Continuity,
+        refused: RefusedFeatures,
+        proxies: OutboundProxies | None = None,
     ) -> None:
+        """Raises SettingsError for a proxy in the environment that can't be used."""
+        proxies = proxies or OutboundProxies(settings.upstream_proxy)
         self.settings = settings
         self.continuity = continuity
         self.refused = refused
         self.anthropic = urlsplit(settings.upstream_url)
         self.openai = urlsplit(settings.openai_base_url)
+        self.proxies = {
+            base: _proxy(proxies, base)
+            for base in (self.anthropic, self.openai)
+            if base is self.anthropic or settings.openai_api_key
+        }
 
     def subscription(
         self, exchange: Exchange, claude: ClaudeRequest, token: str, login: int
@@ -118,7 +130,7 @@ class UpstreamRequestBuilder:
         headers = self.headers(claude, refused, subscription=credential.source == "claude_code")
         path = COUNT_TOKENS if claude.counts_tokens else "/v1/messages"
         body = _as_it_came(claude.native, kept) if claude.native else dumps(kept)
-        attempt = _attempt(self.anthropic, path + claude.query, headers, kept, body, credential)
+        attempt = self.attempt(self.anthropic, path + claude.query, headers, kept, body, credential)
         attempt.ticket, attempt.thinking_change = ticket, change
         attempt.changed = tuple(dict.fromkeys(changed)) if claude.native else ()
         attempt.reason = exchange.reason
@@ -195,7 +207,38 @@ class UpstreamRequestBuilder:
             secret=f"Bearer {self.settings.openai_api_key}",
             login="",
         )
-        return _attempt(self.openai, prefix + endpoint, headers, body, dumps(body), credential)
+        return self.attempt(self.openai, prefix + endpoint, headers, body, dumps(body), credential)
+
+    def attempt(
+        self,
+        base: SplitResult,
+        path: str,
+        headers: list[tuple[str, str]],
+        request: JsonObject,
+        body: bytes,
+        credential: UpstreamCredential,
+    ) -> Attempt:
+        return Attempt(
+            source=credential.source,
+            credential=credential.name,
+            scheme=base.scheme,
+            host=base.hostname or "",
+            port=base.port or (443 if base.scheme == "https" else 80),
+            path=base.path + path,
+            headers=headers,
+            body=body,
+            auth=(credential.header, credential.secret),
+            request=request,
+            login=credential.login,
+            proxy=self.proxies.get(base),
+        )
+
+
+def _proxy(proxies: OutboundProxies, base: SplitResult) -> OutboundProxy | None:
+    try:
+        return proxies.for_url(base.geturl())
+    except ValueError as error:
+        raise SettingsError(str(error)) from None
 
 
 def _headers(base: SplitResult) -> list[tuple[str, str]]:
@@ -208,29 +251,6 @@ def _headers(base: SplitResult) -> list[tuple[str, str]]:
         ),  # a stream is read as it comes, and a whole answer is small
         ("user-agent", USER_AGENT),
     ]
-
-
-def _attempt(
-    base: SplitResult,
-    path: str,
-    headers: list[tuple[str, str]],
-    request: JsonObject,
-    body: bytes,
-    credential: UpstreamCredential,
-) -> Attempt:
-    return Attempt(
-        source=credential.source,
-        credential=credential.name,
-        scheme=base.scheme,
-        host=base.hostname or "",
-        port=base.port or (443 if base.scheme == "https" else 80),
-        path=base.path + path,
-        headers=headers,
-        body=body,
-        auth=(credential.header, credential.secret),
-        request=request,
-        login=credential.login,
-    )
 
 
 def _as_it_came(native: NativeRequest, request: JsonObject) -> bytes:

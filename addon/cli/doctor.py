@@ -28,7 +28,14 @@ from addon.cli.round_trip import ASK_STAND_IN, ASK_TO_CALL, try_tool
 from addon.cli.setting_checks import doubts
 from addon.cli.tunnel import CONFIG, TunnelError, make_plan, quick_tunnel_url
 from addon.context.tokens.vocabulary import Vocabulary
-from addon.core.environment import ROOT, env_file, environment, from_env_file, models_files
+from addon.core.environment import (
+    ROOT,
+    env_file,
+    environment,
+    from_env_file,
+    models_files,
+    outbound_proxies,
+)
 from addon.core.own_http import async_client
 from addon.core.secret import secret_file, with_stored_secret
 from addon.core.settings import Settings, SettingsError, described
@@ -50,9 +57,10 @@ async def examine(
     # in a thread: it sends a request to the port, which inside mitmproxy is served by this event loop
     for finding in await asyncio.to_thread(local_checks, settings, clock()):
         yield finding
-    async with async_client(timeout=10) as client:
+    async with async_client(timeout=10, proxy=settings.upstream_proxy_url) as client:
         yield await checks.login(settings, make_login(settings, client), clock())
-    for finding in await checks.upstream(settings.upstream_url, clock):
+    proxies = outbound_proxies(settings.upstream_proxy)
+    for finding in await checks.upstream(settings.upstream_url, clock, proxies=proxies):
         yield finding
     for finding in await checks.running(settings):
         yield finding

@@ -20,6 +20,7 @@ from addon.cli.cursor import ADVICE, collides
 from addon.cli.launch import OURS, who_listens
 from addon.cli.tunnel_check import check_from_outside
 from addon.context.tokens.vocabulary import Vocabulary
+from addon.core.outbound_proxy import OutboundProxies, OutboundProxy
 from addon.core.own_http import async_client
 from addon.core.retry_after import http_date
 from addon.core.secret import keep_secret, secret_file
@@ -214,16 +215,40 @@ def port(settings: Settings) -> Finding:
 
 
 async def upstream(
-    url: str, clock: Callable[[], float], transport: httpx.AsyncBaseTransport | None = None
+    url: str,
+    clock: Callable[[], float],
+    transport: httpx.AsyncBaseTransport | None = None,
+    proxies: OutboundProxies | None = None,
 ) -> list[Finding]:
-    """Whether Anthropic can be reached, and whether its Date header agrees with this machine's clock."""
+    """Whether Anthropic can be reached, through a proxy where one is set, and whether its Date header agrees with this
+    machine's clock."""
     try:
-        async with async_client(timeout=10, transport=transport) as client:
+        through = (proxies or OutboundProxies()).for_url(url)
+    except ValueError as error:
+        return [Finding("outbound", "fail", str(error), "See docs/CONFIGURATION.md.")]
+    used = through and through.url
+    try:
+        async with async_client(timeout=10, transport=transport, proxy=used) as client:
             response = await client.head(url)
     except httpx.HTTPError as error:
+        if through:
+            return [_outbound_failure(through, error)]
         text = f"{url} can't be reached ({str(error) or type(error).__name__})."
         return [Finding("Anthropic", "fail", text, "Is this machine online? A firewall?")]
-    return [Finding("Anthropic", "ok", f"{url} responds"), _clock(response, clock())]
+    passed = [Finding("outbound", "ok", f"proxy {through.shown}")] if through else []
+    return [*passed, Finding("Anthropic", "ok", f"{url} responds"), _clock(response, clock())]
+
+
+def _outbound_failure(proxy: OutboundProxy, error: httpx.HTTPError) -> Finding:
+    refused = isinstance(error, httpx.ProxyError) and re.search(r"\b[45]\d\d\b", str(error))
+    status = refused[0] if refused else ""
+    if status == "407":
+        todo = f"Set {proxy.variable}=http://USER:PASSWORD@{proxy.host}:{proxy.port}"
+        return Finding("outbound", "fail", f"The proxy {proxy.shown} wants a password.", todo)
+    why = f"refused to connect to Anthropic ({status})" if status else "can't be used"
+    text = f"The proxy {proxy.shown} {why}: {type(error).__name__}."
+    todo = f"Correct {proxy.variable}, or name Anthropic's host in NO_PROXY."
+    return Finding("outbound", "fail", text, todo)
 
 
 def _clock(response: httpx.Response, now: float) -> Finding:

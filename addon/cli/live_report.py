@@ -84,7 +84,8 @@ def probes(catalogue: Catalogue, cheapest: str) -> list[Probe]:
 
 async def ask(settings: Settings, token: str, asked: Sequence[Probe]) -> list[JsonObject]:
     """What each probe was told, in order. Raises httpx.HTTPError."""
-    async with async_client(base_url=settings.upstream_url, timeout=60) as client:
+    proxy = settings.upstream_proxy_url
+    async with async_client(base_url=settings.upstream_url, timeout=60, proxy=proxy) as client:
         return [_told(probe, await _send(client, settings, token, probe)) for probe in asked]
 
 
@@ -151,7 +152,7 @@ async def write(
         text = "It asks by subscription, which CLAUDE_CODE_FIRST=false switches off."
         return Finding("report", "fail", text, "Nothing was sent.")
     try:
-        async with async_client(timeout=10) as http:
+        async with async_client(timeout=10, proxy=settings.upstream_proxy_url) as http:
             token = await make_login(settings, http).access_token()
         told = await ask(settings, token, probes(catalogue, cheapest))
         text = without_secrets(report(settings, findings, told), settings)

@@ -34,6 +34,7 @@ def made_up(home: str, upstream: str) -> dict[str, str]:
         "CCPROXY_HOME": f"{home}/state",
         "CLAUDE_CONFIG_DIR": f"{home}/claude",
         "ANTHROPIC_UPSTREAM_URL": upstream,
+        "UPSTREAM_PROXY": "",
         "CLAUDE_CODE_OAUTH_TOKEN": OAUTH_TOKEN,
         "ANTHROPIC_API_KEY": API_KEY,
         "CLAUDE_CODE_FIRST": "true",

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import urllib.request
 from pathlib import Path
 
 from dotenv import dotenv_values
 
+from addon.core.outbound_proxy import OutboundProxies, OutboundProxy
 from addon.core.settings import SettingsError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -25,6 +27,12 @@ def from_env_file() -> dict[str, str]:
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"{file} cannot be read: {error}. Save it as text in UTF-8.") from None
     return {name: value for name, value in found.items() if value is not None}
+
+
+def outbound_proxies(given: OutboundProxy | None) -> OutboundProxies:
+    """`given`: UPSTREAM_PROXY. The others are those of the process, or of the system on macOS and Windows."""
+    proxies, bypassed = urllib.request.getproxies(), urllib.request.proxy_bypass
+    return OutboundProxies(given, proxies, lambda host: bool(bypassed(host)))
 
 
 def models_files(home: Path) -> list[str]:

@@ -11,6 +11,7 @@ from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, Self
 
+from addon.core.outbound_proxy import OutboundProxy
 from addon.core.setting_values import (
     Network,
     aliases,
@@ -59,6 +60,13 @@ class Settings:
     port: int = setting("PORT", port, 8082, "Port to listen on, at 127.0.0.1.")
     upstream_url: str = setting(
         "ANTHROPIC_UPSTREAM_URL", url, "https://api.anthropic.com", "Where Anthropic's API is."
+    )
+    upstream_proxy: OutboundProxy | None = setting(
+        "UPSTREAM_PROXY",
+        OutboundProxy.parse,
+        None,
+        "HTTP proxy through which requests leave; not set: HTTPS_PROXY and NO_PROXY hold.",
+        secret=True,
     )
     api_key: str | None = setting(
         "ANTHROPIC_API_KEY",
@@ -358,6 +366,11 @@ class Settings:
     def can_pay(self) -> bool:
         """Whether there is an API key of our own that may be used."""
         return self.api_key is not None and self.key_allowed
+
+    @property
+    def upstream_proxy_url(self) -> str | None:
+        """With its credentials; None: the environment decides."""
+        return self.upstream_proxy.url if self.upstream_proxy else None
 
     @property
     def allowed_ips_given(self) -> bool:

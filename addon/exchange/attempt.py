@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from mitmproxy import http
 
 from addon.core.errors import CCProxyError
+from addon.core.outbound_proxy import OutboundProxy
 from addon.core.types import JsonObject, Phase
 from addon.exchange.answer import AnswerStream
 from addon.exchange.http_messages import encoded, without_unknown_values
@@ -39,6 +40,8 @@ class Attempt:
     auth: tuple[str, str] = field(repr=False)
     request: JsonObject = field(default_factory=dict, repr=False)
     """The body before it was serialized; {} when it was passed on as it came."""
+    proxy: OutboundProxy | None = None
+    """It goes through this one."""
     reason: str | None = None
     """Why this is not the first choice, in a machine's word: header `x-ccproxy-reason`."""
     step: str = ""
@@ -70,6 +73,11 @@ class Attempt:
     @property
     def paid(self) -> bool:
         return self.source == "api_key" or self.priced is not None
+
+    @property
+    def via(self) -> tuple[Literal["http", "https"], tuple[str, int]] | None:
+        """The proxy as mitmproxy names one."""
+        return (self.proxy.scheme, (self.proxy.host, self.proxy.port)) if self.proxy else None
 
     def show_on(self, request: http.Request) -> None:
         """Make the flow's request the one that is sent, but for the credential and what else a query may hide."""

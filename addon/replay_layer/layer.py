@@ -146,9 +146,10 @@ class ReplayLayer(HttpLayer):
 
     def get_connection(self, event: GetHttpConnection, *, reuse: bool = True) -> Steps[None]:
         # The base class remembers a failed server and refuses it for ever on this client connection.
+        connecting = [self.connections[c] for c in self.waiting_for_establishment]
         for connection in list(self.connections):
             dead = isinstance(connection, Server) and (connection.error or not connection.connected)
-            if dead and connection not in self.waiting_for_establishment:
+            if dead and self.connections[connection] not in connecting:
                 del self.connections[connection]
         stream = self.command_sources[event]
         for connection in self.free_connections(stream):
@@ -175,8 +176,11 @@ class ReplayLayer(HttpLayer):
 
     def abandon(self, connection: Connection) -> Steps[None]:
         if isinstance(connection, Server) and connection in self.connections:
-            del self.connections[connection]
-            yield commands.CloseConnection(connection)
+            handler = self.connections[connection]
+            # through a proxy there are two: the one to it, and the one in it
+            for each in [c for c, other in self.connections.items() if other is handler]:
+                del self.connections[each]
+                yield commands.CloseConnection(each)
 
     def abort_connecting(self, stream: layer.Layer) -> Steps[None]:
         """Give up the connection that `stream` waits for. The waiting stream gets its error now: mitmproxy can lose

@@ -88,6 +88,7 @@ from enum import Enum, auto
 from math import inf
 
 from mitmproxy import http
+from mitmproxy.connection import Server
 from mitmproxy.flow import Error
 from mitmproxy.net.http.http1 import expected_http_body_size
 from mitmproxy.net.http.validate import validate_headers
@@ -367,6 +368,10 @@ class ReplayStream(HttpStream):
             return False
         self.exchange.attempts.append(attempt)
         attempt.show_on(self.flow.request)
+        if (
+            self.flow.server_conn.via != attempt.via
+        ):  # the base class connects through what it names
+            self.flow.server_conn = Server(address=(attempt.host, attempt.port), via=attempt.via)
         self.enter(Stage.CONNECTING)
         connected = yield from super().make_server_connection()
         # The client may have left while the connection was made.
@@ -493,7 +498,9 @@ class ReplayStream(HttpStream):
             yield from self.owner.abandon(self.context.server)
             yield from self.take_content(ResponseEndOfMessage(self.stream_id))
         else:
-            yield from self.attempt_failed(self.phase(event), disconnected(event))
+            yield from self.attempt_failed(
+                self.phase(event), disconnected(event, self.exchange.attempts[-1].proxy)
+            )
 
     def phase(self, event: ResponseProtocolError) -> Phase:
         if event.code is ErrorCode.CONNECT_FAILED:

@@ -50,7 +50,7 @@ def loaded(
 
 def test_every_setting_that_is_no_secret_is_an_option() -> None:
     left_out = {item.name for item in described()} - {item.name for item in exposed()}
-    assert left_out == {"api_key", "oauth_token", "secret", "openai_api_key"}
+    assert left_out == {"api_key", "oauth_token", "secret", "openai_api_key", "upstream_proxy"}
 
 
 def test_options_show_what_the_environment_says(tmp_path: Path) -> None:

@@ -15,9 +15,11 @@ from addon.cli import doctor_checks as checks
 from addon.cli.doctor import cost_of_live, live_model, tunnel_url
 from addon.cli.doctor_checks import Finding
 from addon.context.tokens.vocabulary import Vocabulary
+from addon.core.outbound_proxy import OutboundProxies, OutboundProxy
 from addon.core.settings import Settings
 from addon.credentials.credential import Credential, CredentialError
 from addon.credentials.open import LoginLocations
+from tests.e2e.forward_proxy import ForwardProxy
 from tests.readable_login import ReadableLogin, stored
 
 NOW = 1_800_000_000.0
@@ -188,6 +190,36 @@ async def test_the_clock_is_compared_with_anthropics(told: float, state: str, te
 async def test_an_answer_without_a_date_says_nothing_of_the_clock(date: dict[str, str]) -> None:
     _, clock = await checks.upstream("https://x.example", lambda: NOW, answering(**date))
     assert clock.state == "ok"
+
+
+@pytest.mark.parametrize(
+    ("status", "state", "text"),
+    [
+        (200, "ok", "proxy {} (HTTP_PROXY)"),
+        (407, "fail", "The proxy {} (HTTP_PROXY) wants a password."),
+        (
+            502,
+            "fail",
+            "The proxy {} (HTTP_PROXY) refused to connect to Anthropic (502): ProxyError.",
+        ),
+        (0, "fail", "The proxy {} (HTTP_PROXY) can't be used: RemoteProtocolError."),
+    ],
+)
+async def test_the_outbound_proxy_is_tried(status: int, state: str, text: str) -> None:
+    scheme = "http" if status == 200 else "https"
+    with ForwardProxy(1, status=status) as forward:
+        given = OutboundProxy.parse(f"http://me:canary@{forward.address}", "HTTP_PROXY")
+        found = await checks.upstream(
+            f"{scheme}://anthropic.example", lambda: NOW, proxies=OutboundProxies(given)
+        )
+        assert said(found[0]) == (state, text.format(forward.address))
+    assert found[0].check == "outbound" and "canary" not in repr(found)
+
+
+async def test_an_outbound_proxy_that_can_t_be_used_is_named() -> None:
+    proxies = OutboundProxies(environment={"all": "socks5://h:1"})
+    (found,) = await checks.upstream("https://a.example", lambda: NOW, proxies=proxies)
+    assert said(found)[0] == "fail" and "ALL_PROXY" in found.text
 
 
 async def test_no_internet() -> None:

@@ -96,7 +96,7 @@ def test_secrets_are_in_no_repr() -> None:
     settings = Settings.from_env({item.metadata["env"]: "hush-hush" for item in secret})
     assert len(secret) >= 4
     assert "hush" not in repr(settings)
-    names = [name for name in FIELDS if re.search("(KEY|TOKEN)$", name)]
+    names = [name for name in FIELDS if re.search("(KEY|TOKEN|UPSTREAM_PROXY)$", name)]
     assert {item.metadata["env"] for item in secret} == set(names)
 
 
