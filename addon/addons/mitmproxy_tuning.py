@@ -53,7 +53,7 @@ GLIBC_MALLOC: Mapping[int, int] = {
     # M_ARENA_MAX: threads share one heap. With one heap each, freed memory stays with its thread.
     -8: 1,
     # M_MMAP_THRESHOLD, bytes: larger blocks are returned when freed. By default it rises to the largest block so far.
-    -3: 128 * 1024,
+    -3: 32 * 1024,
 }
 """Options of mallopt(3), by their numbers in malloc.h. Without them a proxy that runs for days keeps the memory of its
 busiest minute."""

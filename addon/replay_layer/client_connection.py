@@ -27,8 +27,8 @@ from addon.exchange.http_messages import copy_head
 from addon.replay_layer.events import Steps
 from addon.replay_layer.websocket import ResponsesSocket
 
-MAX_HEAD = 64 * 1024
-"""Bytes of request line and headers; mitmproxy itself has no limit."""
+MAX_HEAD = 32 * 1024
+"""Bytes of request line and headers; mitmproxy itself has no limit, and keeps them twice while they come in."""
 MAX_CHUNK_LINE = 4096
 """Bytes that wait for the end of a line between two chunks; data does not wait."""
 HEAD_SECONDS = 15.0
@@ -75,12 +75,18 @@ class ClientConnection(Http1Server):
         if isinstance(event, events.DataReceived):
             self.received += len(event.data)
         yield from super()._handle_event(event)
+        if self.state == self.done or isinstance(event, events.ConnectionClosed):
+            self.forget_unread()
         if self.state == self.wait and len(self.buf) > MAX_HEAD:
             # Pipelined: mitmproxy would buffer it without limit while a response is going out, and serve it even if
             # the client is gone by then.
-            self.buf.maybe_extract_at_most(len(self.buf))
+            self.forget_unread()
             yield commands.CloseConnection(self.conn)
         yield from self.expect_progress()
+
+    def forget_unread(self) -> None:
+        """mitmproxy's layers refer to themselves, and would hold it until a garbage collection."""
+        self.buf.maybe_extract_at_most(len(self.buf))
 
     def expect_progress(self) -> Steps[None]:
         """Run a timer while a request is coming in, and none between requests."""

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import ctypes
 import errno
 import logging
 import socket
 import struct
 import sys
 import time
+import traceback
 from dataclasses import dataclass, field
 
 from mitmproxy import connection, ctx
 from mitmproxy.proxy import events, server_hooks
-from mitmproxy.proxy.server import ConnectionHandler
+from mitmproxy.proxy.server import ConnectionHandler, ConnectionIO
 
 from addon.core.clock import OnceAMinute, Ticker
 from addon.exchange.state import Exchanges
@@ -26,6 +29,7 @@ logger = logging.getLogger(__name__)
 MOST = 1000
 """Connections, if there are enough descriptors. An idle one costs about 20 KiB, one with a stream 35."""
 FEWEST = 16
+MANY = 100
 UNKNOWN_SECONDS = 2.0
 """After which a caller could have shown who he is."""
 RESERVED = 64
@@ -81,6 +85,7 @@ class ClientSocket:
     """A client's connection. It can outlive mitmproxy's handling of it, until the client has read what was written."""
 
     handler: ConnectionHandler
+    io: ConnectionIO
     writer: asyncio.StreamWriter
     task: asyncio.Task[None]
     """Serves it."""
@@ -110,7 +115,7 @@ class ClientSocket:
 
 
 class Connections:
-    """Half of all connections are for those that have shown who they are: this machine's own, and whoever sent the
+    """Three of four connections are for those that have shown who they are: this machine's own, and whoever sent the
     secret. Of the others the oldest is closed for a new one, which may be the owner's."""
 
     def __init__(
@@ -122,10 +127,14 @@ class Connections:
         """`most`: connections at once; None: as many as there are descriptors for, up to MOST."""
         self.exchanges = exchanges
         self.most = room_for_connections() if most is None else most
-        self.most_unknown = self.most // 2
+        self.most_unknown = self.most // 4
         self.unread_seconds = unread_seconds
         self.open: dict[str, ClientSocket] = {}
+        self.closed: dict[str, ClientSocket] = {}
+        """For new ones; mitmproxy has not noticed yet."""
         self.ticker = Ticker(LOOK_EVERY, self.look)
+        self.peak = 0
+        """Connections that were open at once, since memory was last given back."""
         self.full, self.unread = OnceAMinute(), OnceAMinute()
 
     def running(self) -> None:
@@ -149,33 +158,40 @@ class Connections:
             client.error = "too many connections"  # mitmproxy closes it at once
         else:
             handler = ctx.master.addons.get("proxyserver").connections[client.id]
-            task = asyncio.current_task()
+            io, task = handler.transports[client], asyncio.current_task()
             assert task
-            self.open[client.id] = ClientSocket(handler, handler.transports[client].writer, task)
+            self.open[client.id] = ClientSocket(handler, io, io.writer, task)
 
     def close_oldest_unknown(self) -> None:
         known, full = self.exchanges.known_clients, len(self.open) >= self.most
         oldest = next((each for each in self.open if each not in known), None)
         # many at once may be the owner's own, which have had no time yet
         if oldest and (full or time.monotonic() - self.open[oldest].opened > UNKNOWN_SECONDS):
-            self.open.pop(oldest).abort()
+            self.closed[oldest] = self.open.pop(oldest)
+            self.closed[oldest].abort()
         elif not full:
             return
         if self.full.others() is not None:
             logger.warning("%d connections are open; unknown callers are closed.", len(self.open))
 
     def client_disconnected(self, client: connection.Client) -> None:
-        if held := self.open.get(client.id):
-            held.gone = True
-            held.writer.close()  # mitmproxy may have left it open, as in `end`
-            for writer in held.upstream.values():
-                shut(writer)
-            self.forget_drained(client.id, held)
+        held = self.closed.pop(client.id, None) or self.open.get(client.id)
+        if held is None:
+            return
+        held.gone = True
+        held.handler.transports.pop(client, None)  # its reader has what was not read
+        forget_frames(held.io.handler)
+        held.writer.close()  # mitmproxy may have left it open, as in `end`
+        for writer in held.upstream.values():
+            shut(writer)
+        self.forget_drained(client.id, held)
 
     def server_connected(self, data: server_hooks.ServerConnectionHookData) -> None:
         if held := self.open.get(data.client.id):
-            writer = held.handler.transports[data.server].writer
-            assert isinstance(writer, asyncio.StreamWriter)  # it is TCP
+            io = held.handler.transports[data.server]
+            writer, reading = io.writer, io.handler
+            assert isinstance(writer, asyncio.StreamWriter) and reading  # it is TCP
+            reading.add_done_callback(forget_frames)
             held.upstream[data.server] = writer
 
     async def server_disconnected(self, data: server_hooks.ServerConnectionHookData) -> None:
@@ -194,16 +210,38 @@ class Connections:
                     logger.warning("A client has read nothing for %d s; closed.", seconds)
                 held.abort()
             self.forget_drained(client_id, held)
+        self.peak = max(self.peak, len(self.open))
+        if self.peak > MANY and len(self.open) < self.peak // 2:
+            self.peak = len(self.open)
+            give_memory_back()
 
     def forget_drained(self, client_id: str, held: ClientSocket) -> None:
         if held.gone and held.is_drained():
-            del self.open[client_id]
+            self.open.pop(client_id, None)
             self.exchanges.known_clients.discard(client_id)
+
+
+def give_memory_back() -> None:
+    """malloc keeps what many connections took, in between what is still used."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+    if trim is not None:  # glibc
+        trim(0)
+
+
+def forget_frames(task: asyncio.Task[None] | None) -> None:
+    """Cut a cycle: mitmproxy's task that reads from a connection keeps the error that it was cancelled with
+    (`ConnectionHandler.handle_connection`), and so what it read last and what waits to be read, up to 300 KB."""
+    if task is not None and task.done():
+        try:
+            task.exception()
+        except asyncio.CancelledError as cancelled:
+            traceback.clear_frames(cancelled.__traceback__)
 
 
 def reset(writer: asyncio.StreamWriter) -> None:
     """Close now and discard what was not sent."""
-    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, AT_ONCE)
+    with contextlib.suppress(OSError):  # it is closed already
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, AT_ONCE)
     writer.transport.abort()
 
 
