@@ -166,6 +166,10 @@ class Shared:
             blocked=self.blocked,
         )
 
+    def builder(self, settings: Settings) -> UpstreamRequestBuilder:
+        proxies = outbound_proxies(settings.upstream_proxy)
+        return UpstreamRequestBuilder(settings, self.continuity, self.refused, proxies)
+
     def compact(self, settings: Settings, paid: PaidCalls) -> CompactApi:
         model = self.catalogue.get(settings.context_summarization_model)
         summarize = make_summary_call(settings, self, paid)
@@ -229,8 +233,7 @@ def request_path(shared: Shared, settings: Settings) -> list[Any]:
     models, ledger, budget, hub = shared.models, shared.ledger, shared.budget, shared.hub
     paid = PaidCalls(settings, budget, shared.catalogue.get)
     window = ContextWindow(settings, exchanges, make_manager(settings, shared, paid), terminal)
-    proxies = outbound_proxies(settings.upstream_proxy)
-    builder = UpstreamRequestBuilder(settings, shared.continuity, shared.refused, proxies)
+    builder = shared.builder(settings)
     terminal.quiet = settings.quiet  # nothing from here on refuses the settings
     models.ask = UpstreamModels(settings, shared.login, shared.http, paid)
     return [
