@@ -1,8 +1,9 @@
 """Minutes of random trouble, and what must hold all the time: `python -m bench.soak --minutes 10`.
 
 Five requests a second and a hundred long streams, one client in ten leaves early, and upstream refuses, breaks off and
-stalls at random. Every request must end in an answer or in one clear error, nobody may pay twice for one request, the
-accounts must agree with what upstream said, and memory, descriptors and tasks must come back to where they were.
+stalls at random; meanwhile fifty strangers come as in `bench.strangers`. Every request must end in an answer or in one
+clear error, nobody may pay twice for one request, the accounts must agree with what upstream said, and memory,
+descriptors and tasks must come back to where they were.
 """
 
 from __future__ import annotations
@@ -30,10 +31,12 @@ from bench.plateau import ask
 from bench.run import RESULTS
 from bench.soak_judge import MOST_GROWTH, Evidence, Sample, judge, slope
 from bench.soak_load import LONGEST, Clients, exhaust, fate, script
+from bench.strangers import PAUSE, SECRET, sent_against
 from bench.target import memory_of
 from tests.credentials.samples import document, write
 from tests.e2e.proxy import Proxy
 
+STRANGERS = 50
 EXHAUST_EVERY, EXHAUST_SECONDS = 45.0, 5.0
 FILL = 12_000
 """Conversations before the trouble begins. What the proxy remembers is bounded by number (10,000 measured texts, 5,000
@@ -80,6 +83,8 @@ class Soak:
     """The proxy's own records by id: it keeps two thousand."""
     newest_before: int = -1
     """Id of the last record of the filling."""
+    strangers: dict[str, int] = field(default_factory=dict)
+    """What they did, how often."""
     started: float = field(default_factory=time.monotonic)
 
     def look(self) -> Sample:
@@ -108,6 +113,7 @@ class Soak:
         self.started = time.monotonic()
 
     async def run(self, minutes: float) -> Clients:
+        crowd = await sent_against(self.proxy.port, minutes, STRANGERS, PAUSE)
         limits = httpx.Limits(max_connections=200, max_keepalive_connections=20)
         async with httpx.AsyncClient(
             base_url=self.proxy.url, timeout=LONGEST, limits=limits
@@ -117,6 +123,8 @@ class Soak:
                 watching = group.create_task(self.watch(http))
                 await clients.keep_asking(minutes)
                 watching.cancel()
+            did, _ = await crowd.communicate()
+            self.strangers = json.loads(did)["deeds"]
             return clients
 
     async def watch(self, http: httpx.AsyncClient) -> None:
@@ -163,6 +171,7 @@ def stage(seed: int) -> Iterator[Soak]:
             "CLAUDE_CONFIG_DIR": name,
             "CLAUDE_OAUTH_TOKEN_URL": f"{fake.url}/v1/oauth/token",
             "CLAUDE_CODE_OAUTH_TOKEN": None,
+            "PROXY_SECRET_KEY": SECRET,
             **TIMING,
         }
         watch = ["-s", str(folder / "watch.py")]
@@ -194,6 +203,7 @@ async def perform(soak: Soak, minutes: float, fill: int) -> dict[str, Any]:
         "minutes": minutes,
         "filled": fill,
         "seed": soak.seed,
+        "strangers": soak.strangers,
         "requests": len(results),
         "ends": Counter(result.end for result in results),
         "statuses": Counter(result.status for result in results),

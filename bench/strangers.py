@@ -169,14 +169,7 @@ async def watched(proxy: Proxy, minutes: float, count: int, pause: float) -> dic
     alone.seconds.clear()
     await alone.ask_for(ALONE)
     lines = proxy.output.count("rejected") + proxy.output.count("guesses")
-    command = ["-m", "bench.strangers", "--against", str(proxy.port), f"--minutes={minutes}"]
-    crowd = await asyncio.create_subprocess_exec(
-        sys.executable,
-        *command,
-        f"--count={count}",
-        f"--pause={pause}",
-        stdout=asyncio.subprocess.PIPE,
-    )
+    crowd = await sent_against(proxy.port, minutes, count, pause)
     await beset.ask_for(minutes * 60)
     did, _ = await crowd.communicate()
     await after.ask_for(AFTER)
@@ -218,8 +211,21 @@ def told(alone: Owner, beset: Owner, after: Owner, lines: float) -> dict[str, An
     }
 
 
+async def sent_against(
+    port: int, minutes: float, count: int, pause: float
+) -> asyncio.subprocess.Process:
+    """Strangers in a process of their own, so that the owner is not kept waiting by their deeds here."""
+    command = ["-m", "bench.strangers", "--against", str(port), f"--minutes={minutes}"]
+    return await asyncio.create_subprocess_exec(
+        sys.executable,
+        *command,
+        f"--count={count}",
+        f"--pause={pause}",
+        stdout=asyncio.subprocess.PIPE,
+    )
+
+
 def come(port: int, minutes: float, count: int, pause: float) -> dict[str, Any]:
-    """As a process of their own, so that the owner is not kept waiting by their deeds here."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, max(soft, 4 * count)), hard))
     strangers = Strangers(port, random.Random(1), pause)

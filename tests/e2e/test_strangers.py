@@ -34,7 +34,7 @@ FEW_CONNECTIONS = f"from addon.replay_layer import connections\nconnections.MOST
 def proxy(start_proxy: StartProxy) -> Proxy:
     """It never collects garbage."""
     script = ["-s", str(Path(uncollected.__file__))]
-    return start_proxy(PROXY_SECRET_KEY=SECRET, arguments=script)
+    return start_proxy(PROXY_SECRET_KEY=SECRET, EXPLAIN="false", arguments=script)
 
 
 def grown(proxy: Proxy, work: Callable[[], object], times: int = 12) -> float:
