@@ -232,8 +232,9 @@ def request_path(shared: Shared, settings: Settings) -> list[Any]:
     exchanges, terminal, subscription = shared.exchanges, shared.terminal, shared.subscription
     models, ledger, budget, hub = shared.models, shared.ledger, shared.budget, shared.hub
     paid = PaidCalls(settings, budget, shared.catalogue.get)
-    window = ContextWindow(settings, exchanges, make_manager(settings, shared, paid), terminal)
     builder = shared.builder(settings)
+    manager = make_manager(settings, shared, paid)
+    window = ContextWindow(settings, exchanges, manager, terminal, builder.with_blocks_put_back)
     terminal.quiet = settings.quiet  # nothing from here on refuses the settings
     models.ask = UpstreamModels(settings, shared.login, shared.http, paid)
     return [
@@ -251,7 +252,6 @@ def request_path(shared: Shared, settings: Settings) -> list[Any]:
         ResponsesApi(exchanges, shared.responses),
         # the same, as one summary
         shared.compact(settings, paid),
-        # usage, budget, metrics
         shared.control,
         DashboardApi(
             exchanges,

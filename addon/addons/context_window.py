@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 
 from mitmproxy import http
 
+from addon.claude.digest import message_digest
 from addon.context.tokens.count import describe, overflow
 from addon.context.window import ContextManager, Fitted
 from addon.core.errors import CCProxyError
 from addon.core.settings import Settings
 from addon.core.terminal import Terminal
+from addon.core.types import JsonObject
 from addon.exchange.claude_request import ClaudeRequest, yield_if_large
 from addon.exchange.state import Exchange, Exchanges
 
@@ -22,15 +24,26 @@ FULL = 0.5
 """The share of its limit from which on a conversation's parts are shown in the terminal."""
 
 
+type PutBack = Callable[[Exchange, ClaudeRequest, Mapping[int, bytes]], JsonObject | None]
+"""Gives the request with the blocks that will be put back, None if there are none, so that they are counted. Its last
+argument: `message_digest`s by the `id` of the message."""
+
+
 class ContextWindow:
     def __init__(
-        self, settings: Settings, exchanges: Exchanges, manager: ContextManager, terminal: Terminal
+        self,
+        settings: Settings,
+        exchanges: Exchanges,
+        manager: ContextManager,
+        terminal: Terminal,
+        with_blocks_put_back: PutBack | None = None,
     ) -> None:
         self.ahead = settings.context_ahead
         self.for_claude_code = settings.context_for_claude_code
         self.exchanges = exchanges
         self.manager = manager
         self.terminal = terminal
+        self.with_blocks_put_back = with_blocks_put_back
 
     async def request(self, flow: http.HTTPFlow) -> None:
         exchange = self.exchanges.open(flow)
@@ -39,9 +52,17 @@ class ContextWindow:
             return
         exchange.doing = "bringing the conversation within its limit"
         await yield_if_large(claude.size)
+        messages = claude.request["messages"]
+        digests = [message_digest(message) for message in messages]
+        known = dict(zip(map(id, messages), digests, strict=True))
+        put_back = self.with_blocks_put_back
         try:
             fitted = await self.manager.fit(
-                claude.request, claude.model, whole_window=claude.choice.whole_window
+                claude.request,
+                claude.model,
+                digests,
+                whole_window=claude.choice.whole_window,
+                sent=put_back(exchange, claude, known) if put_back else None,
             )
         except CCProxyError as error:
             exchange.refuse(flow, error)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from operator import is_
 from typing import NamedTuple
 
 from mitmproxy import http
 
+from addon.claude.model import Model
 from addon.claude.thinking import Prepared, ThinkingOptions, apply_thinking
 from addon.claude.thinking_native import fields_changed, only_the_name_asks
 from addon.claude.thinking_records import Scope
@@ -69,6 +71,16 @@ class Continuity:
             sent = {**sent, "messages": pair(sent["messages"])}
         ticket = ThinkingTicket(scope, restored.position)
         return Continued(sent, ticket, change, sent["messages"] is not request["messages"])
+
+    def preview(
+        self, scope: Scope, request: JsonObject, model: Model, known: Mapping[int, bytes]
+    ) -> JsonObject | None:
+        """`request` with what `prepare` will put back; None if that is nothing."""
+        if not len(self.store):
+            return None
+        restored = self.store.restore(scope, request, model, known).request
+        sent = _with_shared_messages(restored, request)
+        return None if sent["messages"] is request["messages"] else sent
 
     def record(self, ticket: ThinkingTicket, request: JsonObject, message: JsonObject) -> None:
         self.store.record(ticket.scope, request, message, ticket.position)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from operator import is_
@@ -17,6 +18,7 @@ from addon.claude.subscription_request import (
     for_subscription,
     with_betas,
 )
+from addon.claude.thinking_records import Scope
 from addon.claude.turns import resumed, strip_thinking
 from addon.core.json_codec import dumps
 from addon.core.json_splice import spliced
@@ -89,6 +91,21 @@ class UpstreamRequestBuilder:
             login=f"subscription {login}",
         )
         return self.claude(exchange, claude, request, credential)
+
+    def with_blocks_put_back(
+        self, exchange: Exchange, claude: ClaudeRequest, known: Mapping[int, bytes]
+    ) -> JsonObject | None:
+        """The request as the first choice of credentials will send it, for counting; None if nothing is put back."""
+        request, account = claude.request, "ANTHROPIC_API_KEY"
+        if self.settings.claude_code_first:
+            account = "subscription"
+            if not claude.passes:
+                request = for_subscription(request, self.settings.extra_instruction)
+        if claude.opaque:
+            return None
+        scope = Scope(exchange.principal, account, claude.model.id)
+        sent = self.continuity.preview(scope, request, claude.model, known)
+        return None if sent is None else {**claude.request, "messages": sent["messages"]}
 
     def api_key(self, exchange: Exchange, claude: ClaudeRequest, key: str) -> Attempt:
         name = "client key" if key == exchange.client_key else "ANTHROPIC_API_KEY"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import NamedTuple
 
 from addon.claude.blocks import is_thinking
 from addon.claude.digest import Fingerprint, message_digest
@@ -22,6 +23,13 @@ from addon.context.tokens.count import Count
 from addon.core.types import JsonObject
 
 
+class Counted(NamedTuple):
+    """A request as Anthropic will read it, with the blocks that are put back into it."""
+
+    request: JsonObject
+    fingerprint: Fingerprint
+
+
 @dataclass(frozen=True)
 class Conversation:
     """A complete request, as the client sent it."""
@@ -32,6 +40,8 @@ class Conversation:
     count: Count
     whole_window: bool = False
     """Its client asks for the model's own window."""
+    counted: Counted | None = None
+    """What `count` is of; None: `request`."""
 
     @property
     def prefix_digests(self) -> Sequence[bytes]:

@@ -13,13 +13,13 @@ from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import Literal
 
-from addon.claude.digest import Fingerprint, fingerprint_of
+from addon.claude.digest import Fingerprint, fingerprint_of, message_digest
 from addon.claude.model import Model
 from addon.context import trim
 from addon.context.summarizer import STICKY_SHARE, Limits, Summarizer
 from addon.context.tokens.count import Count, overflow, true_input
 from addon.context.tokens.counter import TokenCounter
-from addon.context.view import Conversation, SummarizedView
+from addon.context.view import Conversation, Counted, SummarizedView
 from addon.core.errors import BadRequest
 from addon.core.lru import Lru
 from addon.core.terminal import short_count
@@ -58,6 +58,14 @@ class Fitted:
         """Id of the summary in it (`/context/<id>`)."""
         return self.view.summary.id if self.view.summary else None
 
+    @property
+    def counted(self) -> Counted:
+        """What `count` is of."""
+        whole = self.conversation.counted
+        if whole and self.request["messages"] is self.conversation.messages:
+            return whole
+        return Counted(self.request, self.fingerprint)
+
 
 type KnownCuts = Lru[tuple[bytes, str | None, Limits], trim.Cuts]
 """The cuts of conversations, by `Conversation.key`, the id of its summary, and the limits."""
@@ -93,9 +101,10 @@ class ContextManager:
         messages: Sequence[bytes] | None = None,
         *,
         whole_window: bool = False,
+        sent: JsonObject | None = None,
     ) -> Fitted:
         """The request as it can be sent to `model`; `messages`: the digests of its messages if they are known;
-        `whole_window`: the limit is the model's own.
+        `whole_window`: the limit is the model's own; `sent`: the same with the blocks that will be put back.
 
         From turn to turn, a conversation produces the same bytes, except for what is new. `request` is not changed; the
         result shares its messages. Content of an unknown shape is left as it is, for Anthropic to judge, and so is what
@@ -103,8 +112,13 @@ class ContextManager:
         """
         fingerprint = fingerprint_of(request, messages)
         floor = round(STICKY_SHARE * self._limit(model, whole_window))
-        count = await self.counter.count_soon(request, model, fingerprint, threshold=floor)
-        conversation = Conversation(request, model, fingerprint, count, whole_window)
+        counted = Counted(request, fingerprint)
+        if sent is not None:
+            counted = Counted(sent, _fingerprint_of_sent(sent, request, fingerprint))
+        count = await self.counter.count_soon(
+            counted.request, model, counted.fingerprint, threshold=floor
+        )
+        conversation = Conversation(request, model, fingerprint, count, whole_window, counted)
         limits = self._limits(conversation)
         whole = SummarizedView(request=request, fingerprint=fingerprint, count=count)
         if self.strategy == "none" or count.total < floor:
@@ -134,7 +148,8 @@ class ContextManager:
     def learn(self, fitted: Fitted, message: JsonObject) -> None:
         """Learn from the response to `fitted.request`."""
         if total := true_input(message.get("usage") or {}, message.get("content")):
-            self.counter.learn(fitted.request, fitted.conversation.model, total, fitted.fingerprint)
+            request, fingerprint = fitted.counted
+            self.counter.learn(request, fitted.conversation.model, total, fingerprint)
 
     async def after_refusal(self, fitted: Fitted, message: str) -> Fitted | None:
         """The request to send after Anthropic has rejected this one with a 400; None if that was not about its length.
@@ -145,9 +160,9 @@ class ContextManager:
         counted = overflow(message)
         if counted is None:
             return None
-        self.counter.learn(
-            fitted.request, fitted.conversation.model, counted.tokens, fitted.fingerprint, sure=True
-        )
+        request, fingerprint = fitted.counted
+        model = fitted.conversation.model
+        self.counter.learn(request, model, counted.tokens, fingerprint, sure=True)
         if counted.maximum - counted.tokens >= LEAST_OUTPUT:
             return replace(
                 fitted, request=_clamped(fitted.request, counted.maximum - counted.tokens)
@@ -245,6 +260,15 @@ class ContextManager:
             fingerprint=fingerprint,
             notes=(*fitted.notes, note),
         )
+
+
+def _fingerprint_of_sent(
+    sent: JsonObject, request: JsonObject, fingerprint: Fingerprint
+) -> Fingerprint:
+    """The fingerprint of `sent`, hashing only the messages that it does not share with `request`."""
+    shared = zip(sent["messages"], request["messages"], fingerprint.messages, strict=True)
+    digests = (known if a is b else message_digest(a) for a, b, known in shared)
+    return replace(fingerprint, messages=tuple(digests))
 
 
 def _below(limit: int) -> int:

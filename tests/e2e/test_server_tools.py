@@ -218,3 +218,23 @@ def test_each_part_is_paid_from_the_budget(fake: FakeAnthropic, start_proxy: Sta
     response = proxy.post("/v1/chat/completions", asked())
     assert (response.status_code, response.json()["error"]["code"]) == (429, "budget_exceeded")
     assert len(fake.messages()) == 1
+
+
+# ------------------------------------------------------------------------------------------------------ counting
+
+
+def test_what_is_put_back_is_counted(fake: FakeAnthropic, start_proxy: StartProxy) -> None:
+    """What a web fetch has read is in no client's history, and still in the prompt."""
+    proxy = start_proxy(CONTEXT_MAX_TOKENS="20000", CONTEXT_TARGET_TOKENS="18000")
+    page = {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": ""}}
+    page["source"]["data"] = "one word of the page " * 1500  # type: ignore[index]
+    content = {"type": "web_fetch_result", "url": "https://a.example", "content": page}
+    read = {"type": "web_fetch_tool_result", "tool_use_id": "srvtoolu_1", "content": content}
+    fake.script([say("Look. ", {**search(), "name": "web_fetch"}, read, "It is so.")])
+    first = proxy.post("/v1/chat/completions", asked()).json()["choices"][0]["message"]
+    proxy.post("/v1/chat/completions", asked(first, {"role": "user", "content": "Why?"}))
+    assert kinds(fake.messages()[1]) == [
+        *("text", "server_tool_use", "web_fetch_tool_result", "text")
+    ]
+    [shown] = [line for line in proxy.output.splitlines() if "limit 20K" in line]
+    assert "3 messages" in shown
