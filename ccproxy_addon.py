@@ -57,6 +57,7 @@ from addon.api.dashboard import DashboardApi
 from addon.api.explain import Explain
 from addon.api.health import Health, Output
 from addon.api.local import LocalApi
+from addon.api.notices import Notices
 from addon.api.request_history import RequestHistory
 from addon.api.responses import ResponsesApi
 from addon.api.views import Views
@@ -127,9 +128,8 @@ class Shared:
         )
         self.http = make_client(settings)
         self.login = make_login(settings, self.http)
-        asking = UpstreamModels(
-            settings, self.login, self.http, PaidCalls(settings, self.budget, self.catalogue.get)
-        )
+        paid = PaidCalls(settings, self.budget, self.catalogue.get)
+        asking = UpstreamModels(settings, self.login, self.http, paid)
         self.models = ModelList(self.catalogue, asking)
         self.memory = SummaryMemory(settings.home / "summaries", time.time)
         self.summary_tasks = SummaryTasks(self.exchanges.background)
@@ -145,6 +145,7 @@ class Shared:
         self.counter = make_counter(settings)
         self.history = RequestHistory()
         self.metrics, self.hub = Metrics(self.ledger), LiveHub()
+        self.notices = Notices(self.terminal, self.hub)
         self.recorder = UsageRecorder(
             self.exchanges,
             self.ledger,
@@ -175,16 +176,19 @@ class Shared:
         summarize = make_summary_call(settings, self, paid)
         return CompactApi(settings, self.exchanges, self.responses, model, summarize)
 
-    def health(self, settings: Settings) -> Health:
-        return Health(
+    def health(self, settings: Settings, chain: FallbackChain) -> Health:
+        health = Health(
             settings,
             self.login.status,
             self.subscription,
             self.budget,
+            chain,
             usage_problem=lambda: self.store.problem,
             counting_problem=lambda: self.counter.problem,
             outputs=self.outputs,
         )
+        self.notices.current = health.notices
+        return health
 
 
 def build(settings: Settings, environ: Mapping[str, str], outputs: Sequence[Output]) -> list[Any]:
@@ -223,6 +227,8 @@ def build(settings: Settings, environ: Mapping[str, str], outputs: Sequence[Outp
             doubts=doubts(settings, shared.catalogue, from_env_file()),
             unpriced=unpriced_steps(settings, shared.catalogue),
         ),
+        # below the banner: what is wrong, what rests, and when that is over
+        shared.notices,
     ]
 
 
@@ -230,11 +236,12 @@ def request_path(shared: Shared, settings: Settings) -> list[Any]:
     """The addons that a request meets, in this order. They are made anew when a setting changes, so what they remember
     is `shared`'s."""
     exchanges, terminal, subscription = shared.exchanges, shared.terminal, shared.subscription
-    models, ledger, budget, hub = shared.models, shared.ledger, shared.budget, shared.hub
-    paid = PaidCalls(settings, budget, shared.catalogue.get)
+    models, paid = shared.models, PaidCalls(settings, shared.budget, shared.catalogue.get)
     builder = shared.builder(settings)
     manager = make_manager(settings, shared, paid)
     window = ContextWindow(settings, exchanges, manager, terminal, builder.with_blocks_put_back)
+    chain = FallbackChain(settings, shared.catalogue, subscription, paid)
+    health = shared.health(settings, chain)
     terminal.quiet = settings.quiet  # nothing from here on refuses the settings
     models.ask = UpstreamModels(settings, shared.login, shared.http, paid)
     return [
@@ -247,7 +254,7 @@ def request_path(shared: Shared, settings: Settings) -> list[Any]:
         # the same for /explain and mitmweb
         Explain(settings, exchanges, shared.history, shared.catalogue.get),
         # answers what needs no upstream
-        LocalApi(settings, exchanges, models, shared.health(settings)),
+        LocalApi(settings, exchanges, models, health),
         # what clients have left here
         ResponsesApi(exchanges, shared.responses),
         # the same, as one summary
@@ -256,10 +263,10 @@ def request_path(shared: Shared, settings: Settings) -> list[Any]:
         DashboardApi(
             exchanges,
             settings,
-            ledger,
-            budget,
-            store=shared.store,
-            hub=hub,
+            shared.ledger,
+            shared.budget,
+            health=health,
+            hub=shared.hub,
             subscription=subscription,
             guesses=shared.guesses,
         ),
@@ -272,15 +279,7 @@ def request_path(shared: Shared, settings: Settings) -> list[Any]:
         # marks the prefix that the window has made stable
         PromptCache(settings, exchanges, terminal, shared.cache_memory),
         # last: its approval is what lets a request go upstream
-        Upstream(
-            settings,
-            exchanges,
-            builder,
-            shared.login,
-            subscription,
-            chain=FallbackChain(settings, shared.catalogue, subscription, paid),
-            window=window,
-        ),
+        Upstream(settings, exchanges, builder, shared.login, chain=chain, window=window),
         # after everything: sees how each request ended
         shared.recorder,
         # forgets flows that mitmweb would keep for ever

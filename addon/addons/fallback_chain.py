@@ -121,6 +121,26 @@ class FallbackChain:
         unpriced = step.model not in self.catalogue.others
         return "no_price" if unpriced and self.paid.budget.settings.enabled else None
 
+    def meanwhile(self, family: str | None, now: float) -> ChainStep | None:
+        """What serves while the subscription can't, as far as that does not depend on the request. `family`: the only
+        one that it can't serve."""
+        return next((step for step in self.steps if self.serves(step, family, now)), None)
+
+    def serves(self, step: ChainStep, family: str | None, now: float) -> bool:
+        budget, cooldowns = self.paid.budget, self.subscription.cooldowns
+        can_pay = self.settings.key_allowed and budget.known and not budget.exhausted
+        match step.kind:
+            case "api_key":
+                return can_pay and self.settings.api_key is not None
+            case "openai":
+                priced = step.model in self.catalogue.others
+                return can_pay and (priced or not budget.settings.enabled)
+            case "claude":
+                other = self.catalogue.get(step.model).family
+                rests = cooldowns.blocking(SUBSCRIPTION, other, now) is not None
+                return family not in (None, other) and not rests
+        return True
+
     def priced(self, step: ChainStep, asked: ClaudeRequest) -> Model | None:
         """A model with the prices of an `openai` step; None: they are not known."""
         prices = self.catalogue.others.get(step.model)

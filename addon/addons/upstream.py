@@ -43,7 +43,7 @@ from addon.fallback.policy import (
 from addon.fallback.rate_limits import Limit, RateLimit, read_rate_limit, read_windows
 from addon.usage.budget import Reservation
 from addon.usage.record import picodollars
-from addon.usage.subscription import SUBSCRIPTION, SubscriptionState
+from addon.usage.subscription import SUBSCRIPTION
 
 logger = logging.getLogger(__name__)
 
@@ -66,7 +66,6 @@ class Upstream:
         exchanges: Exchanges,
         builder: UpstreamRequestBuilder,
         login: Login,
-        subscription: SubscriptionState,
         *,
         chain: FallbackChain,
         window: ContextWindow,
@@ -76,7 +75,7 @@ class Upstream:
         self.exchanges = exchanges
         self.builder = builder
         self.login = login
-        self.subscription = subscription
+        self.subscription = chain.subscription
         self.chain = chain
         self.paid = chain.paid
         self.window = window

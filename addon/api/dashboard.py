@@ -10,6 +10,7 @@ from mitmproxy import connection, http
 from addon.api.dashboard_data import DashboardState, dashboard_data
 from addon.api.dashboard_files import HEADERS, static_file
 from addon.api.endpoints import LocalEndpoints, json_response, query
+from addon.api.health import Health
 from addon.core.errors import NotFound, Unauthorized
 from addon.core.json_codec import read_body
 from addon.core.settings import Settings
@@ -20,7 +21,6 @@ from addon.exchange.state import Exchange, LocalStream
 from addon.usage.budget import Budget
 from addon.usage.ledger import UsageLedger
 from addon.usage.live import LiveHub
-from addon.usage.store import UsageStore
 from addon.usage.subscription import SubscriptionState
 
 
@@ -30,7 +30,7 @@ class DashboardApi(LocalEndpoints):
     ledger: UsageLedger
     budget: Budget
     _: KW_ONLY
-    store: UsageStore
+    health: Health
     hub: LiveHub
     subscription: SubscriptionState
     guesses: Guesses
@@ -64,10 +64,12 @@ class DashboardApi(LocalEndpoints):
         return http.Response.make(204, b"", {"set-cookie": cookie + secure})
 
     def data(self, flow: http.HTTPFlow, exchange: Exchange) -> http.Response:
+        notices = self.health.notices()
         state = DashboardState(
             windows=self.subscription.shown_windows(),
             conversations=self.subscription.conversations.newest(),
-            notices=[self.store.problem] if self.store.problem else [],
+            notices=[notice.text for notice in notices],
+            ready=not any(notice.bad for notice in notices),
         )
         return json_response(dashboard_data(self.ledger, self.budget, query(flow, "period"), state))
 

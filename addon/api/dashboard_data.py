@@ -12,7 +12,8 @@
     windows        [{name, label, utilization: 0..1 or null, resetsAt: ms or null, status, seenAt}]
     budget         {settings: as `GET /budget`, spent: {hour, day, week, month} in USD, known: bool}
     conversations  [{id, model, tokens, limit, lastSeen: ms, requests, cost: USD, summarized: bool}], newest first
-    notices        [text]: warnings for the user, for example that usage is not being saved
+    notices        [text]: problems, and each rest of the subscription, as in /health
+    ready          bool: something can serve a request
 
 `speed` and `errors` cover the requests that are still in memory individually: the newest two thousand.
 """
@@ -45,6 +46,8 @@ class DashboardState:
     windows: Sequence[SubscriptionWindow] = ()
     conversations: Sequence[RecentConversation] = ()
     notices: Sequence[str] = ()
+    ready: bool = True
+    """Something can serve a request."""
 
 
 def dashboard_data(
@@ -73,6 +76,7 @@ def dashboard_data(
         "budget": budget_json(budget, now),
         "conversations": conversations_json(ledger, state.conversations),
         "notices": [*state.notices],
+        "ready": state.ready,
     }
 
 

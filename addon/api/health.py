@@ -8,19 +8,21 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import KW_ONLY, dataclass
 from typing import Literal, Protocol
 
+from addon.addons.fallback_chain import FallbackChain
 from addon.api.dashboard_data import budget_json
 from addon.core.settings import Settings
 from addon.core.types import JsonObject
 from addon.credentials.login import CredentialStatus
+from addon.fallback.messages import Notice, local_time, rest_notice, serves
 from addon.usage.budget import Budget
-from addon.usage.subscription import SubscriptionState, milliseconds
+from addon.usage.subscription import SUBSCRIPTION, SubscriptionState, milliseconds
 
 type LoginStatus = Callable[[], CredentialStatus]
 type Problem = Callable[[], str | None]
 type Fallback = Literal["no_api_key", "off", "over_budget", "only", "active", "ready"]
 """`only`: the API key serves everything; `active`: it serves because the subscription currently can't."""
 
-NO_CREDENTIAL = "Nothing can serve a request: run `claude /login`, or set ANTHROPIC_API_KEY."
+WAYS_OUT = "Run `claude /login`, or set ANTHROPIC_API_KEY."
 UNCONFIRMED = (
     "Earlier spending is unknown: no paid calls are made until POST /budget confirms the budget."
 )
@@ -46,6 +48,7 @@ class Health:
     login: LoginStatus
     subscription: SubscriptionState
     budget: Budget
+    chain: FallbackChain
     _: KW_ONLY
     usage_problem: Problem
     """Why usage is not being saved; None if it is."""
@@ -64,7 +67,9 @@ class Health:
         problems = list(self.problems(login))
         return {
             "status": "degraded" if problems or login.degraded else "ok",
-            "problems": problems,
+            "ready": self.unserved(login, now) is None,
+            "problems": [notice.text for notice in problems],
+            "notices": [notice.text for notice in self.notices()],
             "claudeCode": self.claude_code(login, now),
             "subscription": self.windows_json(),
             "cooldowns": [
@@ -121,18 +126,63 @@ class Health:
         )
         return "ready" if usable(login, now) and not limited else "active"
 
-    def problems(self, login: CredentialStatus) -> Iterator[str]:
-        """What the user should fix."""
-        settings = self.settings
-        key = settings.can_pay
-        if not key and (login.source is None or not settings.claude_code_first):
-            yield NO_CREDENTIAL
+    def notices(self) -> list[Notice]:
+        """The problems, and each rest of the subscription."""
+        now, login = self.clock(), self.login()
+        notices = list(self.problems(login))
+        if self.settings.claude_code_first:
+            if login.source is not None and not usable(login, now):
+                notices += self.without_login(now)
+            notices += [
+                rest_notice(rest, self.chain.meanwhile(rest.family, now), now)
+                for rest in self.subscription.cooldowns.active(SUBSCRIPTION, now)
+            ]
+        return notices
+
+    def without_login(self, now: float) -> Iterator[Notice]:
+        then = self.chain.meanwhile(None, now)
+        if then is not None:
+            text = f"the Claude login can't be used: run `claude /login`; {serves(then)} until then"
+            yield Notice(text=text, over="the Claude login can be used again")
+
+    def problems(self, login: CredentialStatus) -> Iterator[Notice]:
+        """What the user should fix, and that nothing can serve."""
+        unserved = self.unserved(login, self.clock())
+        if unserved is not None:
+            yield Notice(text=unserved, over="READY: requests are served again", bad=True)
         if not self.budget.known:
-            yield UNCONFIRMED
+            yield Notice(text=UNCONFIRMED, over="the budget is confirmed")
         outputs = (output.problem for output in self.outputs)
         for problem in (self.usage_problem(), self.counting_problem(), *outputs):
             if problem is not None:
-                yield problem
+                yield Notice(text=problem, over=f"over: {problem}")
+
+    def unserved(self, login: CredentialStatus, now: float) -> str | None:
+        """Why nothing can serve a request at present; None: something can."""
+        first = self.settings.claude_code_first
+        rests = self.subscription.cooldowns.active(SUBSCRIPTION, now)
+        rest = next((rest for rest in rests if rest.family is None), None)
+        if first and usable(login, now) and rest is None:
+            return None
+        key = self.settings.can_pay and self.budget.known and not self.budget.exhausted
+        if key if not first else self.chain.meanwhile(None, now):
+            return None
+        why = self.unpaid()
+        if first and usable(login, now) and rest is not None:
+            until = local_time(rest.until, now)
+            return f"Nothing can serve a request until {until}: the subscription rests, and {why}."
+        return f"Nothing can serve a request: {why}. {WAYS_OUT}"
+
+    def unpaid(self) -> str:
+        if self.settings.api_key is None:
+            return "no API key is set"
+        if not self.settings.key_allowed:
+            return "FALLBACK=off"
+        if not self.budget.known:
+            return "earlier spending is unknown"
+        if exhausted := self.budget.exhausted:
+            return f"the {' and '.join(exhausted)} budget is spent"
+        return "FALLBACK_CHAIN has no step that can"
 
 
 def authenticated(login: CredentialStatus, now: float) -> bool:

@@ -281,17 +281,15 @@ async def running(
         todo = "It runs with another PROXY_SECRET_KEY or CCPROXY_HOME: restart it."
         return [Finding("proxy", "warn", f"/health returns {response.status_code}.", todo)]
     health = response.json()
-    if problems := health.get("problems"):
-        text = f"/health says: {problems[0]}"
-        return [Finding("proxy", "warn", text, f"{url}/health shows everything.")]
-    if health.get("status") != "ok":
+    notices, ready = health.get("notices") or [], health.get("ready", True)
+    told = [
+        Finding("proxy", "warn" if ready or at else "fail", text, f"{url}/health shows everything.")
+        for at, text in enumerate(notices)
+    ]
+    if not told and health.get("status") != "ok":
         problem = (health.get("claudeCode") or {}).get("lastError") or health.get("status")
         return [Finding("proxy", "warn", f"/health says: {problem}.", LOGIN)]
-    limited = [entry for entry in health.get("cooldowns") or () if entry.get("seconds")]
-    text = (
-        "running" if not limited else "running; the subscription is not used until its limit resets"
-    )
-    return [Finding("proxy", "ok", text), *_blocked(blocked)]
+    return [*(told or [Finding("proxy", "ok", "running")]), *_blocked(blocked)]
 
 
 def _blocked(response: httpx.Response) -> list[Finding]:

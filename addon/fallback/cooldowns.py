@@ -109,6 +109,14 @@ class Cooldowns:
         for key in [key for key in self._entries if key[0] == credential]:
             del self._entries[key]
 
+    def active(self, credential: str, now: float) -> list[Cooldown]:
+        """Those that have not ended yet."""
+        return [
+            Cooldown(family=entry.family, until=entry.until, reason=entry.reason)
+            for (name, _), entry in self._entries.items()
+            if name == credential and now < entry.until
+        ]
+
     def snapshot(self, now: float) -> list[JsonObject]:
         """All cooldowns, for `/health`; changes nothing."""
         return [

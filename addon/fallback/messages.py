@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 from addon.core.errors import CCProxyError, Forbidden, RateLimited, UpstreamError
@@ -44,6 +45,39 @@ def local_time(unix: float, now: float) -> str:
     """`16:45`, with the day if that is another one; in this machine's time zone."""
     moment, today = datetime.fromtimestamp(unix), datetime.fromtimestamp(now).date()
     return f"{moment:%H:%M}" if moment.date() == today else f"{moment:%a %d %b %H:%M}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notice:
+    """Something that a person should know for as long as it lasts."""
+
+    text: str
+    over: str
+    """What is said when it has ended; the same for as long as it lasts, whatever becomes of `text`."""
+    bad: bool = False
+    """Nothing can serve a request."""
+
+
+def rest_notice(rest: Cooldown, then: ChainStep | None, now: float) -> Notice:
+    """`sonnet rests until 16:45; the API key pays until then`. `then`: what serves meanwhile."""
+    who = rest.family or "the subscription"
+    why = "" if rest.reason == "rate_limited" else f" ({rest.reason})"
+    until = f"{who} rests until {local_time(rest.until, now)}{why}"
+    return Notice(text=f"{until}; {serves(then)} until then", over=f"{who} rests no longer")
+
+
+def serves(step: ChainStep | None) -> str:
+    match step:
+        case None:
+            return "nothing serves"
+        case ChainStep(kind="api_key"):
+            return "the API key pays"
+        case ChainStep(kind="openai"):
+            return f"{step.name} pays"
+        case ChainStep(kind="claude"):
+            return f"{step.name} serves"
+        case _:
+            return "streams wait"
 
 
 def cooling_down(blocked: Cooldown, now: float) -> CCProxyError:

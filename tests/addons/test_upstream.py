@@ -61,7 +61,6 @@ class World:
                 settings, Continuity(ThinkingStore(time.monotonic)), RefusedFeatures()
             ),
             StaticLogin("sk-ant-oat01-test"),
-            self.subscription,
             chain=FallbackChain(settings, CATALOGUE, self.subscription, paid),
             window=ContextWindow(settings, self.exchanges, NO_MANAGER, Terminal()),
             clock=lambda: NOW,

@@ -6,15 +6,18 @@ from typing import Any
 
 import pytest
 
+from addon.addons.fallback_chain import FallbackChain
 from addon.api.health import Health
 from addon.core.background_writer import BackgroundWriter
 from addon.core.settings import Settings
 from addon.core.types import JsonObject
 from addon.credentials.login import CredentialStatus
+from addon.fallback.messages import local_time
 from addon.fallback.rate_limits import Limit, read_windows
-from addon.usage.budget import Budget, BudgetSettings
+from addon.usage.budget import Budget, BudgetSettings, PaidCalls
 from addon.usage.ledger import UsageLedger
 from addon.usage.subscription import SubscriptionState
+from tests.claude.support import CATALOGUE
 from tests.clock import NOW
 from tests.usage.records import record
 
@@ -43,17 +46,21 @@ class World:
         self.budget = Budget(ledger, BudgetSettings(**limits, enabled=True))
 
     def says(self, detailed: bool = True) -> JsonObject:
-        health = Health(
+        return self.health()(detailed)
+
+    def health(self) -> Health:
+        paid = PaidCalls(self.settings, self.budget, CATALOGUE.get)
+        return Health(
             self.settings,
             lambda: self.login,
             self.subscription,
             self.budget,
+            FallbackChain(self.settings, CATALOGUE, self.subscription, paid),
             usage_problem=lambda: self.problem,
             counting_problem=lambda: self.counting_problem,
             outputs=self.outputs,
             clock=lambda: NOW,
         )
-        return health(detailed)
 
 
 def resting(family: str | None, until: float = NOW + 60) -> World:
@@ -111,6 +118,75 @@ def test_it_says_when_nothing_can_serve(
     said = World(env, login).says()
     assert said["status"] == "degraded"
     assert all(word in said["problems"][0] for word in told)
+
+
+CHAIN = {"FALLBACK_CHAIN": "claude-haiku-5-5,api_key,wait"}
+LATER = local_time(NOW + 60, NOW)
+
+
+def rests(env: dict[str, str], family: str | None, reason: str = "rate_limited") -> World:
+    world = World(env)
+    limit = Limit(family, NOW + 60)
+    world.subscription.cooldowns.start("claude_code", limit, reason=reason, now=NOW)
+    return world
+
+
+@pytest.mark.parametrize(
+    ("world", "told"),
+    [
+        (rests(KEY, "sonnet"), f"sonnet rests until {LATER}; the API key pays until then"),
+        (rests(KEY, None), f"the subscription rests until {LATER}; the API key pays until then"),
+        (
+            rests(KEY | CHAIN, "opus", "forbidden"),
+            f"opus rests until {LATER} (forbidden); claude-haiku-5-5 serves until then",
+        ),
+        (
+            rests(KEY | CHAIN, "haiku", "plan_only"),
+            f"haiku rests until {LATER} (plan_only); the API key pays until then",
+        ),
+        (rests(CHAIN, None), f"the subscription rests until {LATER}; streams wait until then"),
+        (rests({}, "opus"), f"opus rests until {LATER}; nothing serves until then"),
+        (
+            World(login=DEAD),
+            "the Claude login can't be used: run `claude /login`; the API key pays until then",
+        ),
+    ],
+)
+def test_each_rest_says_until_when_and_who_serves(world: World, told: str) -> None:
+    said = world.says()
+    assert said["notices"] == [told]
+    assert (said["ready"], said["problems"]) == (True, [])
+
+
+def spent(env: dict[str, str]) -> World:
+    world = rests(env, None)
+    world.spend(3, daily=3.0)
+    return world
+
+
+@pytest.mark.parametrize(
+    ("world", "why"),
+    [
+        (rests({}, None), f" until {LATER}: the subscription rests, and no API key is set."),
+        (
+            rests(KEY | {"FALLBACK": "off"}, None),
+            f" until {LATER}: the subscription rests, and FALLBACK=off.",
+        ),
+        (spent(KEY), f" until {LATER}: the subscription rests, and the daily budget is spent."),
+        (World({}, NONE), ": no API key is set. Run `claude /login`, or set ANTHROPIC_API_KEY."),
+        (World({}, DEAD), ": no API key is set. Run `claude /login`, or set ANTHROPIC_API_KEY."),
+    ],
+)
+def test_it_is_not_ready_when_nothing_can_serve(world: World, why: str) -> None:
+    said = world.says()
+    assert not said["ready"] and said["status"] == "degraded"
+    assert said["problems"][0].startswith(f"Nothing can serve a request{why}")
+    assert said["notices"][0] == said["problems"][0]
+    assert world.health().notices()[0].bad
+
+
+def test_a_rest_that_has_ended_is_no_notice() -> None:
+    assert resting(None, NOW).says()["notices"] == []
 
 
 def test_what_usage_and_budget_suffer_from_is_said() -> None:

@@ -238,8 +238,8 @@ def health(body: dict[str, Any], status: int = 200) -> httpx.MockTransport:
     [
         (health({"status": "ok"}), [("ok", "running")]),
         (
-            health({"status": "ok", "cooldowns": [{"seconds": 60}]}),
-            [("ok", "running; the subscription is not used until its limit resets")],
+            health({"status": "ok", "ready": True, "notices": ["opus rests until 16:45"]}),
+            [("warn", "opus rests until 16:45")],
         ),
         (
             health({"status": "degraded", "claudeCode": {"lastError": "invalid_grant"}}),
@@ -249,11 +249,12 @@ def health(body: dict[str, Any], status: int = 200) -> httpx.MockTransport:
             health(
                 {
                     "status": "degraded",
-                    "problems": ["Usage could not be saved: disk full", "another"],
+                    "ready": False,
+                    "notices": ["Nothing can serve a request", "disk full"],
                     "claudeCode": {"lastError": "invalid_grant"},
                 }
             ),
-            [("warn", "/health says: Usage could not be saved: disk full")],
+            [("fail", "Nothing can serve a request"), ("warn", "disk full")],
         ),
         (health({}, 401), [("warn", "/health returns 401.")]),
         (refusing(), []),

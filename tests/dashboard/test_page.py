@@ -229,6 +229,31 @@ async def test_notices_are_shown(chromium: Browser) -> None:
         )
 
 
+async def test_what_rests_is_shown_and_that_nothing_can_serve_in_red(chromium: Browser) -> None:
+    server = StandIn(UsageLedger(time.time))
+    rest = "sonnet rests until 16:45; the API key pays until then"
+    server.change(notices=[rest])
+    async with visiting(chromium, server) as visit:
+        page = await visit.open()
+        await live(page)
+        await expect(page.locator("#notices")).to_have_text(rest)
+        unserved = (
+            "Nothing can serve a request until 16:45: the subscription rests, and FALLBACK=off."
+        )
+        server.change(notices=[unserved, rest], ready=False)
+        server.hub.publish("totals", {})
+        await expect(page.locator("#live")).to_have_text("NOT READY")
+        red = await page.evaluate(
+            "getComputedStyle(document.documentElement).getPropertyValue('--error')"
+        )
+        assert red and await page.locator("#live").get_attribute("data-state") == "unready"
+        assert await page.locator("#notices .bad").all_text_contents() == [unserved]
+        server.change(notices=[], ready=True)
+        server.hub.publish("totals", {})
+        await expect(page.locator("#live")).to_have_text("Live")
+        await expect(page.locator("#notices")).to_be_empty()
+
+
 async def test_the_secret_opens_the_page_once(chromium: Browser) -> None:
     server = StandIn(UsageLedger(time.time), secret="tulips")
     async with visiting(chromium, server) as visit:

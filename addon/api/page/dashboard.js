@@ -91,7 +91,8 @@ class Dashboard {
     showSummary(data.summary);
     showSpeed(data.speed);
     showErrors(data.errors, data.now);
-    showNotices(data.notices);
+    showNotices(data.notices, data.ready);
+    this.#live();
     this.budget.show(data.budget);
     this.#showRequests(freshest);
     this.#tick();
@@ -123,6 +124,13 @@ class Dashboard {
     this.#timer ??= setTimeout(() => this.refresh(), RETRY_MS);
   }
 
+  /** The stream of events is open; whether requests are served is another question. */
+  #live() {
+    if (this.#events?.readyState !== EventSource.OPEN) return;
+    if (this.#data?.ready === false) this.#state("unready", "NOT READY");
+    else this.#state("live", "Live");
+  }
+
   #state(state, text) {
     byId("live").dataset.state = state;
     setText("live", text);
@@ -151,7 +159,7 @@ class Dashboard {
     events.addEventListener("open", () => {
       // What happened while nobody listened is in the data only.
       if (byId("live").dataset.state === "lost") this.refreshSoon();
-      this.#state("live", "Live");
+      this.#live();
     });
     events.addEventListener("error", () => {
       this.#state("lost", "Reconnecting…");

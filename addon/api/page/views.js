@@ -159,6 +159,7 @@ export function showRequests(requests, now, freshest) {
     : "No requests yet. In your editor, set the OpenAI base URL to this proxy's address with /v1, and send a message.");
 }
 
-export function showNotices(notices) {
-  byId("notices").replaceChildren(...notices.map((text) => el("p", { class: "notice" }, text)));
+export function showNotices(notices, ready = true) {
+  const shown = (text, at) => el("p", { class: ready || at > 0 ? "notice" : "notice bad" }, text);
+  byId("notices").replaceChildren(...notices.map(shown));
 }
