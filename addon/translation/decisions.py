@@ -239,7 +239,8 @@ _TABLE: dict[str, dict[str, str]] = {
     },
     "chat.choice": {"sent": "index message logprobs finish_reason"},
     "chat.message": {
-        "sent": "role content refusal annotations function_call tool_calls reasoning_content@DeepSeek",
+        "sent": "role content refusal annotations function_call tool_calls reasoning_content@DeepSeek"
+        " reasoning@OpenRouter",
         "unsent": "audio",
     },
     "chat.chunk": {
@@ -247,7 +248,8 @@ _TABLE: dict[str, dict[str, str]] = {
         "unsent": "moderation obfuscation system_fingerprint",
     },
     "chat.delta": {
-        "sent": "role content refusal function_call tool_calls reasoning_content@DeepSeek annotations@OpenAI",
+        "sent": "role content refusal function_call tool_calls reasoning_content@DeepSeek annotations@OpenAI"
+        " reasoning@OpenRouter",
         "unsent": "audio",
     },
     "responses.response": {

@@ -13,6 +13,7 @@ from openai.types.chat import ChatCompletionChunk
 from openai.types.responses import ResponseStreamEvent
 from pydantic import TypeAdapter
 
+from addon.translation.decisions import FIELDS
 from tests.open_responses import check_event
 
 JsonObject = dict[str, Any]
@@ -43,9 +44,19 @@ def chat_chunks(stream: bytes) -> list[JsonObject]:
     assert [data for _, data in events].index("[DONE]") == len(events) - 1, "[DONE] once and last"
     chunks = [json.loads(data) for _, data in events[:-1]]
     assert len({(c["id"], c["created"], c["model"], c["object"]) for c in chunks}) == 1
+    for chunk in chunks:
+        check_sent("chat.chunk", chunk)
+        for choice in chunk["choices"]:
+            check_sent("chat.delta", choice["delta"])
     reasons = [choice["finish_reason"] for c in chunks for choice in c["choices"]]
     assert [r for r in reasons if r] == reasons[-1:], "one finish_reason, in the last choice"
     return chunks
+
+
+def check_sent(section: str, value: JsonObject) -> None:
+    """The table of decisions says of each field that it is sent."""
+    unsaid = {name for name in value if FIELDS[section].get(name) != "sent"}
+    assert not unsaid, f"{section}: {unsaid}"
 
 
 def deltas(stream: bytes) -> list[JsonObject]:
@@ -71,6 +82,8 @@ def response_events(stream: bytes, *, ours: bool = True) -> list[JsonObject]:
         _RESPONSE_EVENTS.validate_python(_with_known_code(event), strict=True)
         if ours:
             check_event(event)
+            assert FIELDS["responses.events"][event["type"]] == "sent"
+            check_sent("responses.response", event.get("response") or {})
         assert (event["type"], event["sequence_number"]) == (name, number)
         events.append(event)
     return events

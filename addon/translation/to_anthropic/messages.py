@@ -139,7 +139,10 @@ def _without_place(message: Any, place: list[int | str]) -> tuple[Any, list[int 
     try:
         for step in place[:-1]:
             inner = inner[step]
-        del inner[place[-1]]
+        if place[-2:-1] in (["content"], ["output"]):
+            inner[place[-1]] = ""  # left out as well, and the parts after it keep their places
+        else:
+            del inner[place[-1]]
     except (LookupError, TypeError):
         return message, []
     return copied, place

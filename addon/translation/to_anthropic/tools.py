@@ -83,7 +83,8 @@ class Toolbox:
     def add_server_tool(self, tool: JsonObject) -> None:
         """A tool that Anthropic defines. A client tool of the same name takes precedence. Toolsets have no name."""
         name = tool.get("name") or f"{tool['type']} {tool.get('mcp_server_name', '')}"
-        self.definitions.setdefault(name, tool)
+        if self.definitions.setdefault(name, tool) != tool:
+            self.ignored.append(f"tools.{tool['type']}")
 
     def enforced(self, schema: JsonObject) -> JsonObject | None:
         """The schema for a strict tool; None if Anthropic can't enforce it, alone or together with those before it.
