@@ -172,6 +172,8 @@ SHOWN: dict[str, Sequence[str]] = {
         "  Use custom base URL   {base}",
         "  Anthropic API Key     {key}",
         "  Model                 {model}",
+        "For its command line:",
+        "  cline auth -p openai-compatible -b {base}/v1 -k {key} -m {model}",
     ),
     "roo-code": (
         "In Roo Code's settings, API Provider: Anthropic",

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from addon.stand_in.record import Received
 from addon.stand_in.script import say
 from addon.stand_in.stream import thinking
 from tests.e2e.conftest import World
-from tests.e2e.proxy import Proxy
+from tests.e2e.proxy import ROOT, Proxy
 
 # installing it is the first test's, and takes minutes
 pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
@@ -118,6 +119,20 @@ def answers(request: Received) -> list[str]:
     """The earlier answers, as Anthropic got them back; aider reorders its turns and leaves out the last newline."""
     turns = (m["content"] for m in request.json["messages"] if m["role"] == "assistant")
     return ["".join(block["text"] for block in blocks) for blocks in turns]
+
+
+def test_it_works_as_setup_sets_it_up(agent: Aider, world: World) -> None:
+    ccproxy = {"PYTHONPATH": str(ROOT), "CCPROXY_ENV_FILE": "", "PORT": str(world.proxy.port)}
+    agent.run(sys.executable, "-m", "addon.cli", "setup", "aider", "--model", CLAUDE, **ccproxy)
+    world.fake.script([say(RIGHT), say("feat: Greet the world"), say("It greets.")])
+
+    command = (agent.program, "--yes-always", "--no-check-update", "--no-analytics")
+    agent.run(*command, "--message", "Greet the world", "hello.py")
+    assert agent.file == BEFORE.replace("hello", "hello, wörld")
+    printed = agent.run(*command, "--restore-chat-history", "--message", "/ask What?", "hello.py")
+
+    assert "It greets." in printed
+    assert len(accepted(world.fake)) == 3
 
 
 def test_an_edit_is_streamed_applied_and_committed(agent: Aider, world: World) -> None:
