@@ -13,6 +13,7 @@ from typing import Any, Literal
 from mitmproxy import http
 
 from addon.core.background_writer import BackgroundWriter
+from addon.core.files import NO_WAITING
 from addon.core.redaction import decoded, hider, redacted
 from addon.core.settings import Settings
 from addon.exchange.attempt import Attempt
@@ -65,7 +66,7 @@ class RotatingFile:
 
 
 def _for_owner_alone(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
+    return os.open(path, flags | NO_WAITING, 0o600)
 
 
 def open_log(settings: Settings) -> BackgroundWriter | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import socket
@@ -34,7 +35,7 @@ def command(tool: str, settings: Settings, arguments: list[str]) -> list[str]:
     line = [*mitmproxys(tool), "-s", str(ROOT / "ccproxy_addon.py")]
     if not has_mode(arguments):
         line += ["--mode", f"reverse:{settings.upstream_url}@127.0.0.1:{settings.port}"]
-        if _port_is_free("::1", settings.port):
+        if not _bind_error("::1", settings.port):
             line += ["--mode", f"reverse:{settings.upstream_url}@::1:{settings.port}"]
     # lazy: the sockets are open before the script is loaded, and nothing may be sent upstream before that
     wanted = {"connection_strategy": "lazy"}
@@ -70,6 +71,11 @@ def launch(tool: str, settings: Settings, arguments: list[str]) -> NoReturn:
     if taken:
         sys.stderr.write(taken + "\n")
         sys.exit(1)
+    if _bind_error("::1", settings.port) == errno.EADDRINUSE and not has_mode(arguments):
+        sys.stderr.write(
+            f"[::1]:{settings.port} is in use by another program, which clients may reach as localhost."
+            f" Give them http://127.0.0.1:{settings.port}.\n"
+        )
     line = command(tool, settings, arguments)
     if sys.platform == "win32":  # exec returns to the shell at once there
         sys.exit(subprocess.call(line, env=inherited(PYTHONUTF8="1")))  # noqa: S603 (our own interpreter's neighbour)
@@ -90,7 +96,7 @@ def port_taken(port: int) -> str | None:
 
 
 def who_listens(port: int) -> Listener:
-    if _port_is_free("127.0.0.1", port):
+    if not _bind_error("127.0.0.1", port):
         return "nobody"
     try:
         # trust_env: a proxy set in the environment must not be used for this machine
@@ -101,15 +107,16 @@ def who_listens(port: int) -> Listener:
     return "ccproxy" if OURS in response.headers else "another program"
 
 
-def _port_is_free(host: str, port: int) -> bool:
+def _bind_error(host: str, port: int) -> int | None:
+    """The error's number, if this process can't listen there."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         with socket.socket(family, socket.SOCK_STREAM) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((host, port))
-    except OSError:
-        return False
-    return True
+    except OSError as error:
+        return error.errno
+    return None
 
 
 def with_port_as_setting(arguments: Sequence[str]) -> list[str]:

@@ -24,6 +24,7 @@ from addon.cli.launch import OURS, port_taken, read_settings, with_port_as_setti
 from addon.cli.tunnel_check import check_from_outside
 from addon.core.background_writer import in_background
 from addon.core.environment import for_cloudflared, inherited, models_files, users_file
+from addon.core.files import read_file
 from addon.core.own_http import async_client
 from addon.core.secret import keep_secret, secret_file
 from addon.core.settings import Settings, SettingsError
@@ -268,7 +269,7 @@ def quick_tunnel_file(home: Path) -> Path:
 def quick_tunnel_url(home: Path) -> str | None:
     """The address of the quick tunnel that runs, as it was kept; None if there is none."""
     try:
-        return quick_tunnel_file(home).read_text(encoding="utf-8").strip() or None
+        return read_file(quick_tunnel_file(home)).decode().strip() or None
     except (OSError, UnicodeDecodeError):
         return None
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import logging
 import os
+import stat
 import tempfile
 import time
 from collections.abc import Callable
@@ -115,12 +117,28 @@ def _prefix(target: Path) -> str:
     return f"{target.name}.ccproxy-"
 
 
+NO_WAITING = getattr(os, "O_NONBLOCK", 0)
+"""To open a file for writing: a pipe in its place, which nobody reads, is an error, and does not block for ever."""
+
+
+class NoFileOfOurs(OSError):
+    """What is in a file's place would block whoever opens it, or fill memory."""
+
+
+def read_file(path: Path, most: int = MOST_BYTES) -> bytes:
+    """Raises OSError; NoFileOfOurs for what is not a regular file (a pipe would block for ever) or has more bytes."""
+    about = path.stat()
+    if not stat.S_ISREG(about.st_mode):
+        raise NoFileOfOurs(errno.EINVAL, "it is not a regular file", str(path))
+    if about.st_size > most:
+        raise NoFileOfOurs(errno.EFBIG, f"it is bigger than {most} bytes", str(path))
+    return path.read_bytes()
+
+
 def read_json(path: Path) -> Any | None:
     """The decoded content; None if the file is missing, unreadable, too large or not JSON."""
     try:
-        if path.stat().st_size > MOST_BYTES:
-            return None
-        return loads(path.read_bytes())
+        return loads(read_file(path))
     except (OSError, JsonError):
         return None
 

@@ -7,6 +7,7 @@ import os
 import secrets
 from pathlib import Path
 
+from addon.core.files import read_file
 from addon.core.settings import Settings, SettingsError
 
 PREFIX = "sk-ccproxy-"
@@ -24,7 +25,7 @@ def stored_secret(home: Path) -> str | None:
     """The secret that an earlier start has stored; None if there is none. Raises SettingsError if it can't be used."""
     path = secret_file(home)
     try:
-        secret = path.read_text(encoding="utf-8").strip()
+        secret = read_file(path).decode().strip()
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, UnicodeDecodeError) as error:

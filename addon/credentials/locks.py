@@ -22,6 +22,7 @@ from typing import Protocol
 from filelock import FileLock, Timeout
 
 from addon.core.clock import SYSTEM, Clock
+from addon.core.files import read_file
 from addon.credentials.credential import CredentialError
 
 
@@ -222,7 +223,7 @@ class MarkerLock:
         return False
 
     def _look(self) -> tuple[Mark, float]:
-        content = self.path.read_bytes()
+        content = read_file(self.path)
         found = self.path.stat()
         # It may be empty, since it is written after it was created; and other content was seen, too.
         dated = int(content) / 1000 if content.isdigit() else found.st_mtime

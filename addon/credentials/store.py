@@ -11,7 +11,14 @@ from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from addon.core.files import POSIX, Replace, check_writable, sweep_orphans, write_atomically
+from addon.core.files import (
+    POSIX,
+    Replace,
+    check_writable,
+    read_file,
+    sweep_orphans,
+    write_atomically,
+)
 from addon.core.json_codec import JsonError, loads
 from addon.core.types import JsonObject
 from addon.credentials.credential import (
@@ -89,7 +96,7 @@ class FileStore:
     def _read(self) -> JsonObject | None:
         try:
             self._warn_if_open()
-            document = loads(self.path.read_bytes())
+            document = loads(read_file(self.path))
         except FileNotFoundError:
             return None
         except OSError as error:

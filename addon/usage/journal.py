@@ -16,6 +16,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
+from addon.core.files import NO_WAITING, read_file
 from addon.core.json_codec import JsonError, dumps, loads
 from addon.usage.budget import Reservation
 
@@ -37,7 +38,7 @@ class PaidJournal:
 
     def open(self) -> None:
         """Raises OSError."""
-        self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | NO_WAITING, 0o600)
         os.write(self._file, b"\n")  # the last line may have been cut short
 
     def close(self) -> None:
@@ -62,9 +63,8 @@ class PaidJournal:
     def read(self) -> dict[int, Reservation]:
         """By id, as last noted. A line that a kill or a full disk cut short is left out."""
         with contextlib.suppress(OSError):
-            if self._path.stat().st_size <= MAX_BYTES:
-                lines = self._path.read_bytes().splitlines()
-                return {each.id: each for line in lines for each in _read(line)}
+            lines = read_file(self._path, MAX_BYTES).splitlines()
+            return {each.id: each for line in lines for each in _read(line)}
         return {}
 
     def keep(self, after: int, held: Collection[int]) -> None:

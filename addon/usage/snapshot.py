@@ -11,14 +11,13 @@ from __future__ import annotations
 
 import math
 import os
-import stat
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from addon.core.files import sweep_orphans, write_atomically
+from addon.core.files import NoFileOfOurs, read_file, sweep_orphans, write_atomically
 from addon.usage.snapshot_format import Snapshot, Unreadable, decode, encode
 
 MAX_BYTES = 64 * 1024 * 1024
@@ -108,10 +107,7 @@ class SnapshotFile:
 
 
 def _read(path: Path) -> bytes:
-    # Checked before it is opened: opening a pipe would block for ever.
-    about = path.stat()
-    if not stat.S_ISREG(about.st_mode):
-        raise Unreadable("it is not a regular file")
-    if about.st_size > MAX_BYTES:
-        raise Unreadable(f"it is bigger than {MAX_BYTES} bytes")
-    return path.read_bytes()
+    try:
+        return read_file(path, MAX_BYTES)
+    except NoFileOfOurs as error:
+        raise Unreadable(str(error.strerror)) from None

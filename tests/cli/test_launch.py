@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import threading
@@ -16,6 +17,7 @@ from addon.cli.launch import (
     command,
     ensure_secret,
     given_settings,
+    launch,
     port_taken,
     who_listens,
     with_port_as_setting,
@@ -130,6 +132,18 @@ def test_a_listener_that_speaks_no_http_is_another_program() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         threading.Thread(target=lambda: server.accept()[0].close(), daemon=True).start()
         assert who_listens(server.getsockname()[1]) == "another program"
+
+
+def test_another_program_at_the_other_localhost_is_said(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    started: list[str] = []
+    monkeypatch.setattr(os, "execv", lambda file, arguments: started.extend(arguments))
+    with socket.create_server(("::1", 0), family=socket.AF_INET6) as server:
+        port = server.getsockname()[1]
+        launch("mitmdump", Settings.from_env({"PORT": str(port)}), [])
+    assert f"http://127.0.0.1:{port}" in capsys.readouterr().err
+    assert "--mode" in started and not any("::1" in word for word in started)
 
 
 def test_a_start_keeps_a_secret(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import resource
 import select
 import socket
@@ -306,6 +307,25 @@ def test_a_file_in_the_place_of_its_folder_stops_nobody(
     proxy = start_proxy(CCPROXY_HOME=str(tmp_path / "state"))
     assert proxy.post("/v1/messages", message()).status_code == 200
     assert proxy.get("/health").json()["status"] == "degraded"
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["usage.json", "paid.journal", "tokens.json", "api.log", "tunnel-url", ".credentials.json"],
+)
+def test_a_pipe_in_the_place_of_a_file_hangs_nobody(
+    name: str, fake: FakeAnthropic, start_proxy: StartProxy, tmp_path: Path
+) -> None:
+    os.mkfifo(tmp_path / name, 0o600)
+    with_login = {"CLAUDE_CONFIG_DIR": str(tmp_path), "CLAUDE_CODE_OAUTH_TOKEN": None}
+    proxy = start_proxy(
+        CCPROXY_HOME=str(tmp_path),
+        VERBOSE_LOGGING="true",
+        **(with_login if name.startswith(".") else {}),
+    )
+    expected = 401 if name.startswith(".") else 200
+    assert proxy.post("/v1/messages", message(), timeout=10).status_code in (200, expected)
+    assert proxy.stop() == 0
 
 
 def test_r17_a_large_request_beside_streams_delays_them_little(world: World) -> None:
