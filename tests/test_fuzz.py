@@ -19,7 +19,7 @@ from mitmproxy.test import tflow, tutils
 from addon.addons.chain import Chain
 from addon.addons.context_window import ContextWindow
 from addon.addons.model_list import ModelList
-from addon.addons.prompt_cache import PromptCache
+from addon.addons.prompt_cache import CacheMemory, PromptCache
 from addon.addons.summary_call import make_manager
 from addon.addons.thinking import Continuity, Thinking
 from addon.addons.translate import Translate
@@ -97,7 +97,7 @@ class RequestPath:
             ),
             Thinking(settings, self.exchanges, continuity),
             ContextWindow(settings, self.exchanges, manager, Terminal(None)),
-            PromptCache(settings, self.exchanges, Terminal(None), Lru(8)),
+            PromptCache(settings, self.exchanges, Terminal(None), CacheMemory()),
         ]
         self.chain: Any = Chain(members)
         self.attempts = UpstreamRequestBuilder(settings, continuity, RefusedFeatures())
