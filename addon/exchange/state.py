@@ -34,7 +34,10 @@ from addon.fallback.policy import ChainStep
 from addon.translation.from_anthropic.headers import client_headers
 from addon.translation.sse import encode_comment
 
-CREDENTIAL_HEADERS = ("authorization", "x-api-key", "api-key", "proxy-authorization", "cookie")
+CREDENTIAL_HEADERS = (
+    "authorization", "x-api-key", "api-key", "proxy-authorization", "cookie",
+    "sec-websocket-protocol",  # in which a browser may put a key, having no other place for it
+)  # fmt: skip
 LONGEST_SDK_WAIT = 60.0
 """Seconds. The SDKs heed a longer `retry-after` as if there were none, and ask again at once."""
 

@@ -34,7 +34,6 @@ from mitmproxy.proxy.layers.http._events import (
 from wsproto.connection import Connection, ConnectionState, ConnectionType
 from wsproto.events import BytesMessage, CloseConnection, Event, Ping, TextMessage
 from wsproto.frame_protocol import CloseReason
-from wsproto.utilities import RemoteProtocolError
 
 from addon.core.content_encoding import MAX_BODY
 from addon.core.errors import BadRequest, CCProxyError, RateLimited, TooLarge
@@ -100,6 +99,8 @@ class ResponsesSocket:
         self.next_stream = first_stream
         self.clock = clock
         self.frames = Connection(ConnectionType.SERVER)
+        self.broken = False
+        """What the client sends can't be read any more; wsproto would keep it."""
         self.message = bytearray()
         self.running: dict[int, _Request] = {}
         self.waiting: deque[_Request] = deque()
@@ -129,22 +130,21 @@ class ResponsesSocket:
     # -- from the client ----------------------------------------------------------------------------------------
 
     def receive(self, data: bytes) -> Steps[None]:
+        if self.broken or self.frames.state is ConnectionState.CLOSED:
+            return
         ping: Ping | None = None
         self.frames.receive_data(data)
-        try:
-            for event in self.frames.events():
-                if isinstance(event, Ping):
-                    ping = event
-                elif isinstance(event, CloseConnection):
-                    yield from self.close(event.code)
-                    yield from self.leave()
-                elif isinstance(event, TextMessage | BytesMessage) and self.is_open:
-                    yield from self.take(event)
-        except RemoteProtocolError as error:
-            hint = error.event_hint
-            code = hint.code if isinstance(hint, CloseConnection) else CloseReason.PROTOCOL_ERROR
-            yield from self.close(code)
-            yield from self.leave()
+        for event in self.frames.events():
+            if isinstance(event, Ping):
+                ping = event
+            elif isinstance(event, CloseConnection):
+                # the client's, or wsproto's own for what it can't read, without a change of its state
+                unread = (ConnectionState.OPEN, ConnectionState.LOCAL_CLOSING)
+                self.broken = self.frames.state in unread
+                yield from self.close(event.code)
+                yield from self.leave()
+            elif isinstance(event, TextMessage | BytesMessage) and self.is_open:
+                yield from self.take(event)
         if ping is not None and self.is_open:  # the last one is enough (RFC 6455 5.5.3)
             yield self.send(ping.response())
 

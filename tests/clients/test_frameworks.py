@@ -23,7 +23,7 @@ MODEL = "claude-opus-5-5"
 SECONDS = 90
 PROGRAMS = Path(__file__).parent / "python"
 WAYS = {
-    "openai_agents": ("chat", "responses", "responses by id"),
+    "openai_agents": ("chat", "responses", "responses by id", "websocket", "websocket by id"),
     "pydantic_ai": ("chat", "responses", "messages"),
     "langchain": ("chat", "responses", "responses by id", "messages"),
 }

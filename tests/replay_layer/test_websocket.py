@@ -164,6 +164,14 @@ def masked(opcode: int, payload: bytes, *, fin: bool = True, rsv: int = 0) -> by
     return head + bytes([0x80 | 127]) + struct.pack("!Q", size) + b"\0\0\0\0" + payload
 
 
+def held(socket: Socket) -> bytearray:
+    """What wsproto has not read yet."""
+    connection = socket.play.layer.client_connection.socket
+    assert connection
+    buffer = connection.frames._proto._frame_decoder.buffer
+    return bytearray(buffer.buffer[-1000:]) if len(buffer.buffer) > 1000 else bytearray()
+
+
 @pytest.mark.parametrize(
     ("frames", "code"),
     [
@@ -193,7 +201,9 @@ def test_frames_that_break_the_rules_end_the_connection(frames: bytes, code: int
     socket.said()
     assert socket.close == code and not socket.play.failures
     socket.play.client_sends(b"\x00" * 100)
-    socket.play.client_sends(masked(1, json.dumps(CREATE).encode()))
+    for _ in range(20):
+        socket.play.client_sends(masked(1, json.dumps(CREATE).encode()))
+    assert len(held(socket)) == 0, "what follows is not kept"
     socket.play.wait(6)
     assert socket.closed and len(socket.play.flows) == 2 and not socket.play.failures
 
@@ -222,7 +232,8 @@ def test_a_close_is_answered_and_cancels(code: int) -> None:
     socket.said()
     socket.play.complete_hooks()
     assert socket.close == code and socket.closed
-    assert server in socket.play.closing
+    socket.play.client_sends(b"more" * 100)
+    assert server in socket.play.closing and not socket.play.failures
     assert [name for _, name in socket.play.script.endings] == ["response", "error"]
 
 

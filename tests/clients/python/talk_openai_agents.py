@@ -15,11 +15,17 @@ from agents import (
     function_tool,
     set_tracing_disabled,
 )
+from agents.models.openai_responses import OpenAIResponsesWSModel
 from openai import AsyncOpenAI
 from pydantic import BaseModel
 
 WAY, BASE, MODEL = sys.argv[1:]
-BY_ID = "responses by id"
+BY_ID = ("responses by id", "websocket by id")
+KINDS: Any = {
+    "chat": OpenAIChatCompletionsModel,
+    "responses": OpenAIResponsesModel,
+    "websocket": OpenAIResponsesWSModel,
+}
 asked: list[str] = []
 
 
@@ -36,7 +42,7 @@ def weather(town: str) -> str:
 
 async def run(agent: Agent[Any], given: Any, *, streamed: bool, earlier: str | None = None) -> Any:
     stateful: dict[str, Any] = {}
-    if WAY == BY_ID:
+    if WAY in BY_ID:
         stateful = {"previous_response_id": earlier, "auto_previous_response_id": True}
     if not streamed:
         return await Runner.run(agent, given, **stateful)
@@ -51,7 +57,7 @@ async def talk(model: Any, *, streamed: bool) -> dict[str, Any]:
     agent = Agent(name="A", tools=[weather], model=model)
     first = await run(agent, "Weather in Oslo?", streamed=streamed)
     question = {"role": "user", "content": "And what did I ask?"}
-    given = [question] if WAY == BY_ID else [*first.to_input_list(), question]
+    given = [question] if WAY in BY_ID else [*first.to_input_list(), question]
     second = await run(agent, given, streamed=streamed, earlier=first.last_response_id)
     judge = Agent(name="B", model=model, output_type=Town)
     third = await run(judge, "Which town?", streamed=streamed)
@@ -62,8 +68,7 @@ async def talk(model: Any, *, streamed: bool) -> dict[str, Any]:
 async def main() -> None:
     set_tracing_disabled(True)
     async with AsyncOpenAI(base_url=BASE, api_key="any", max_retries=0) as client:
-        kind = OpenAIChatCompletionsModel if WAY == "chat" else OpenAIResponsesModel
-        model = kind(model=MODEL, openai_client=client)
+        model = KINDS[WAY.partition(" ")[0]](model=MODEL, openai_client=client)
         print(json.dumps([await talk(model, streamed=streamed) for streamed in (False, True)]))
 
 
