@@ -22,7 +22,7 @@ from typing import Protocol
 from filelock import FileLock, Timeout
 
 from addon.core.clock import SYSTEM, Clock
-from addon.core.files import read_file
+from addon.core.files import NoFileOfOurs, read_file
 from addon.credentials.credential import CredentialError
 
 
@@ -189,8 +189,8 @@ class MarkerLock:
     def try_acquire(self) -> bool:
         try:
             return self._make() or (self._break_if_dead() and self._make())
-        except IsADirectoryError:
-            return True  # not the original's lock, which is never a folder
+        except NoFileOfOurs:
+            return True  # not the original's lock, which is never a folder or a pipe
         except OSError as error:
             raise CredentialError(
                 "unwritable", f"{self.path} cannot be created ({error.strerror})."
