@@ -38,6 +38,7 @@ from addon.addons.fallback_chain import FallbackChain, unpriced_steps
 from addon.addons.flow_file import FlowFile
 from addon.addons.mitmproxy_tuning import FlowLimit, replace_streams
 from addon.addons.model_list import ModelList, UpstreamModels
+from addon.addons.notifications import Notifications
 from addon.addons.options import Options, given_at_start
 from addon.addons.persistence import Persistence
 from addon.addons.progress import Progress
@@ -229,6 +230,8 @@ def build(settings: Settings, environ: Mapping[str, str], outputs: Sequence[Outp
         ),
         # below the banner: what is wrong, what rests, and when that is over
         shared.notices,
+        # tells the user elsewhere when a limit is near
+        Notifications(settings, shared.subscription, shared.budget, shared.http),
     ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterable, Iterator
 
 from addon.claude.catalogue import Catalogue
@@ -19,7 +20,11 @@ CONSOLE = "https://console.anthropic.com/settings/keys"
 
 def doubts(settings: Settings, catalogue: Catalogue, in_env_file: Iterable[str]) -> list[str]:
     """A sentence for each; `in_env_file`: the names that `.env` sets."""
-    return [*misspelt(in_env_file), *_keys(settings), *_models(settings, catalogue)]
+    found = [*misspelt(in_env_file), *_keys(settings), *_models(settings, catalogue)]
+    program = settings.notify_command[0] if settings.notify_command else None
+    if program and shutil.which(program) is None:
+        found.append("NOTIFY_COMMAND: its program is not found.")
+    return found
 
 
 def _keys(settings: Settings) -> Iterator[str]:

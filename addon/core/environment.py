@@ -61,14 +61,18 @@ def users_file(name: str, root: Path = ROOT) -> Path:
     return here if here.is_file() else Path(home).expanduser() / name
 
 
-FOR_CLOUDFLARED = frozenset(
-    [
-        *("PATH", "HOME", "USER", "LOGNAME", "LANG", "TZ", "TMPDIR", "XDG_CONFIG_HOME", "GODEBUG"),
-        *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR"),
-        *("SYSTEMROOT", "SYSTEMDRIVE", "WINDIR", "COMSPEC", "PATHEXT", "TEMP", "TMP"),
-        *("USERPROFILE", "APPDATA", "LOCALAPPDATA", "PROGRAMDATA", "NO_AUTOUPDATE"),
-    ]
-)
+SYSTEM = frozenset([
+    *("PATH", "HOME", "USER", "LOGNAME", "LANG", "TZ", "TMPDIR", "XDG_CONFIG_HOME"),
+    *("SYSTEMROOT", "SYSTEMDRIVE", "WINDIR", "COMSPEC", "PATHEXT", "TEMP", "TMP"),
+    *("USERPROFILE", "APPDATA", "LOCALAPPDATA", "PROGRAMDATA"),
+])  # fmt: skip
+"""What most programs need, none of which may be a key."""
+DESKTOP = frozenset(["DISPLAY", "WAYLAND_DISPLAY", "XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRESS"])
+"""What it takes to show something on a Linux desktop."""
+FOR_CLOUDFLARED = SYSTEM | {
+    *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR"),
+    *("GODEBUG", "NO_AUTOUPDATE"),
+}
 """What a Go program may need from the system, and cloudflared's settings, of which all but one begin with TUNNEL_:
 https://developers.cloudflare.com/cloudflare-one/networks/connectors/cloudflare-tunnel/configure-tunnels/run-parameters/"""
 
@@ -79,6 +83,16 @@ def for_cloudflared() -> dict[str, str]:
         name: value
         for name, value in os.environ.items()
         if name.upper() in FOR_CLOUDFLARED or name.startswith(("LC_", "TUNNEL_"))
+    }
+
+
+def for_notifications() -> dict[str, str]:
+    """The environment for NOTIFY_COMMAND, without anything that may be a key."""
+    known = SYSTEM | DESKTOP
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name.upper() in known or name.startswith("LC_")
     }
 
 

@@ -33,7 +33,7 @@ def refuse_unknown_options(names: Iterable[str]) -> None:
 def _why_unknown(name: str, known: Iterable[str]) -> str:
     for item in described():
         if name == PREFIX + item.name:
-            return f"{name}: secrets can't be options, which others can see. Set {item.metadata['env']}."
+            return f"{name} can't be an option, which others can see and change. Set {item.metadata['env']}."
     return f"There is no option {name}.{did_you_mean(name, known)}"
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ipaddress
+import shlex
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,17 @@ def key(value: str) -> str:
     if not stripped.isascii() or not stripped.isprintable() or " " in stripped:
         raise ValueError("use a key without spaces and line breaks")
     return stripped
+
+
+def command(value: str) -> tuple[str, ...]:
+    """A program and its arguments. No shell reads them, but quotes are understood."""
+    try:
+        words = shlex.split(value, posix=sys.platform != "win32")
+    except ValueError as error:
+        raise ValueError(f"use a program and its arguments ({error})") from None
+    if not words:
+        raise ValueError("use a program and its arguments")
+    return tuple(words)
 
 
 def boolean(value: str) -> bool:

@@ -19,6 +19,7 @@ from addon.core.setting_values import (
     boolean,
     chain,
     choice,
+    command,
     key,
     networks,
     path,
@@ -45,7 +46,8 @@ class SettingsError(Exception):
 def setting(
     env: str, parse: Callable[[str], Any], default: Any, help: str, *, secret: bool = False
 ) -> Any:
-    """`secret`: the value is left out of the repr, and so out of logs and tracebacks."""
+    """`secret`: the value is left out of the repr, and so out of logs and tracebacks, and it is no option of
+    mitmproxy's, which others can see and change."""
     return field(
         default=default,
         repr=not secret,
@@ -160,6 +162,20 @@ class Settings:
         boolean,
         False,
         "true: requests from this machine need the secret as well.",
+    )
+    notify_command: tuple[str, ...] | None = setting(
+        "NOTIFY_COMMAND",
+        command,
+        None,
+        "Program that is run, with the text on stdin, when 80 and 95 % of a limit or of the budget are used.",
+        secret=True,
+    )
+    notify_webhook: str | None = setting(
+        "NOTIFY_WEBHOOK",
+        url,
+        None,
+        'URL that {"text": …} is posted to at the same moments.',
+        secret=True,
     )
     openai_api_key: str | None = setting(
         "OPENAI_API_KEY", key, None, "Key for models that are not Claude's.", secret=True

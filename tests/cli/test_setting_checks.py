@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 from addon.claude.catalogue import Catalogue
@@ -51,8 +53,14 @@ def test_what_can_work_is_not_doubted(env: dict[str, str]) -> None:
     assert said(**env) == ""
 
 
+def test_a_program_that_is_not_there_is_told() -> None:
+    assert "NOTIFY_COMMAND" in said(NOTIFY_COMMAND="/no/such/program x")
+    assert said(NOTIFY_COMMAND=f"{sys.executable} -c 1") == ""
+
+
 def test_no_secret_is_shown() -> None:
     secrets = {i.metadata["env"]: "sk-ant-canary" for i in described() if i.metadata["secret"]}
+    secrets["NOTIFY_WEBHOOK"] = "https://hooks.example/canary"
     assert "canary" not in said(**secrets)
 
 

@@ -15,6 +15,10 @@ GOOD = {
     "FALLBACK": (" OFF ", "off"),
     "FALLBACK_CHAIN": ("claude-haiku-5-5, api_key,wait", ("claude-haiku-5-5", "api_key", "wait")),
     "HOLD_SECONDS": ("600", 600.0),
+    "NOTIFY_COMMAND": (
+        "notify-send 'A limit' --urgency=low",
+        ("notify-send", "A limit", "--urgency=low"),
+    ),
     "CLAUDE_CODE_FIRST": ("0", False),
     "ANTHROPIC_UPSTREAM_URL": ("http://localhost:1/", "http://localhost:1"),
     "KEEPALIVE_SECONDS": ("0.5", 0.5),
@@ -91,12 +95,21 @@ def test_an_empty_value_counts_as_not_set(value: str) -> None:
     ) == Settings.from_env({})
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("NOTIFY_COMMAND", "it's"), ("NOTIFY_COMMAND", '"'), ("NOTIFY_WEBHOOK", "hooks.example/x")],
+)
+def test_a_bad_value_that_may_be_secret_is_not_shown(name: str, value: str) -> None:
+    with pytest.raises(SettingsError, match=f"{name}: its value is not allowed"):
+        Settings.from_env({name: value})
+
+
 def test_secrets_are_in_no_repr() -> None:
     secret = [item for item in described() if item.metadata["secret"]]
-    settings = Settings.from_env({item.metadata["env"]: "hush-hush" for item in secret})
+    settings = Settings.from_env({item.metadata["env"]: "http://hush-hush" for item in secret})
     assert len(secret) >= 4
     assert "hush" not in repr(settings)
-    names = [name for name in FIELDS if re.search("(KEY|TOKEN|UPSTREAM_PROXY)$", name)]
+    names = [name for name in FIELDS if re.search("(KEY|TOKEN|UPSTREAM_PROXY|NOTIFY_.*)$", name)]
     assert {item.metadata["env"] for item in secret} == set(names)
 
 

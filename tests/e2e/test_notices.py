@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 import time
+from pathlib import Path
 
 import pytest
 
 from addon.stand_in.anthropic import FakeAnthropic
-from addon.stand_in.script import exhausted, fail
+from addon.stand_in.limits import windows
+from addon.stand_in.script import Answer, exhausted, fail
 from tests.e2e.conftest import StartProxy
 from tests.e2e.proxy import Proxy, chat, rejected
 
@@ -57,3 +60,31 @@ def test_the_banner_says_that_nothing_can_serve(start_proxy: StartProxy, key: st
     unready = "NOT READY: Nothing can serve a request: no API key is set. Run `claude /login`"
     assert says(proxy, unready if key is None else "API key")
     assert ("NOT READY" in proxy.output) is (key is None)
+
+
+def test_the_users_program_is_told_at_80_and_95_percent(
+    fake: FakeAnthropic, start_proxy: StartProxy, tmp_path: Path
+) -> None:
+    out, script = tmp_path / "out", tmp_path / "note.py"
+    script.write_text(
+        f"import os, sys\nopen({str(out)!r}, 'a').write(sys.stdin.read() + repr(dict(os.environ)))\n"
+    )
+    proxy = start_proxy(NOTIFY_COMMAND=f"{sys.executable} {script}")
+    for share in (0.5, 0.81, 0.82, 0.96, 0.97):
+        used = windows({"5h": time.time() + 3600}, utilization=share)
+        fake.api.script.clear()
+        fake.script(Answer(headers=used), when="oauth")
+        assert proxy.post("/v1/chat/completions", chat()).status_code == 200
+        time.sleep(2.3)  # two looks
+    told = out.read_text()
+    assert told.count("ccproxy: ") == 2
+    assert "ccproxy: 81% of the plan's limit of 5 hours is used; it resets at " in told
+    assert "ccproxy: 96% of" in told
+    assert "sk-ant" not in told and "ANTHROPIC" not in told
+
+
+def test_the_program_can_not_be_set_as_an_option(
+    fake: FakeAnthropic, start_proxy: StartProxy
+) -> None:
+    with pytest.raises(AssertionError, match=r"can't be an option.*Set NOTIFY_COMMAND"):
+        start_proxy(arguments=["--set", "ccproxy_notify_command=touch /tmp/x"])

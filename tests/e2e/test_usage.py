@@ -16,7 +16,7 @@ from addon.stand_in.script import delivered, fail, say
 from tests.api.test_analytics import SEED_FIELDS
 from tests.e2e.accounts import settled, worth
 from tests.e2e.conftest import StartProxy, World
-from tests.e2e.proxy import Proxy, chat, message
+from tests.e2e.proxy import Proxy, chat, message, rejected
 from tests.e2e.talk import Talk, script_summary
 
 PLAN_POLICY = "This credential is only authorized for use with Claude Code."
@@ -189,6 +189,27 @@ def test_a_bad_budget_is_refused_by_name_and_changes_nothing(
     assert answer.status_code == 400
     assert told in answer.json()["error"]["message"]
     assert world.proxy.get("/budget").json() == before
+
+
+@pytest.mark.parametrize("first", ["true", "false"], ids=["fallback", "key-first"])
+def test_of_a_hundred_parallel_requests_with_a_budget_for_one_one_is_paid(
+    fake: FakeAnthropic, start_proxy: StartProxy, first: str
+) -> None:
+    gate = Gate()
+    fake.script(fail(429, headers=rejected()), when="oauth")
+    fake.script(delivered(say(LONG), hold=gate), when="api_key")
+    proxy = start_proxy(CLAUDE_CODE_FIRST=first)
+    proxy.post("/budget", {"hourlyLimit": 0.06, "enabled": True})  # 2,000 tokens may cost $0.05
+
+    def pay(_: int) -> int:
+        return proxy.post("/v1/messages", message(max_tokens=2000), timeout=60).status_code
+
+    with ThreadPoolExecutor(100) as pool:
+        asked = [pool.submit(pay, number) for number in range(100)]
+        assert fake.wait_until(lambda: sum(each.done() for each in asked) == 99, 60)
+        gate.open()
+        assert Counter(each.result() for each in asked) == {200: 1, 429: 99}
+    assert len(fake.messages("api_key")) == 1
 
 
 def test_parallel_paid_calls_do_not_cross_the_budget(
