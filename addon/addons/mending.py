@@ -13,6 +13,7 @@ from addon.exchange.claude_request import ClaudeRequest
 from addon.exchange.state import Exchange
 from addon.fallback.policy import Outcome
 from addon.translation.to_anthropic.native import Mended, Refused, mended
+from addon.translation.to_anthropic.refused_images import without_refused_images
 
 MOST = 3
 """Times that one request is mended with one credential: a message may name one fault of several."""
@@ -38,10 +39,16 @@ class Mending:
         features = refused_features(message, attempt.request, betas, passes=claude.passes)
         if features:
             return partial(self.learn, claude, attempt, features)
-        if claude.native is None or claude.opaque or outcome.error.status != 400:
+        if claude.opaque or outcome.error.status != 400:
             return None
-        given = frozenset(betas_in(claude.headers))
-        made = mended(Refused(claude.request, claude.model, message, given), self.options)
+        made = None
+        if claude.native is not None:
+            given = frozenset(betas_in(claude.headers))
+            made = mended(Refused(claude.request, claude.model, message, given), self.options)
+        if made is None:
+            every = exchange.tried.mended > 0
+            told = without_refused_images(claude.request, attempt.request, message, every=every)
+            made = Mended(told, frozenset(), ("messages",)) if told else None
         return partial(self.take, claude, made) if made else None
 
     def learn(self, claude: ClaudeRequest, attempt: Attempt, features: tuple[Feature, ...]) -> None:
