@@ -272,6 +272,7 @@ def request_path(shared: Shared, settings: Settings) -> list[Any]:
             hub=shared.hub,
             subscription=subscription,
             guesses=shared.guesses,
+            history=shared.history,
         ),
         # from here on there is an Anthropic request; on the way back, the client's dialect
         Translate(settings, exchanges, models, shared.conversions, shared.responses),

@@ -175,6 +175,7 @@ class UsageRecorder:
             miss_cost=exchange.cache_miss[1],
             error=_error(flow, exchange),
             conversation=exchange.claude.conversation if exchange.claude else None,
+            exchange=exchange.id,
             client=exchange.who.client,
             name=exchange.who.name,
             session=exchange.who.session,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import re
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
@@ -18,6 +20,7 @@ from addon.usage.ledger import (
     add,
     add_up,
     grouped,
+    merge_totals,
     parse_period,
 )
 from addon.usage.record import (
@@ -33,6 +36,7 @@ from addon.usage.subscription import SubscriptionWindow, milliseconds
 
 NOTE = "Costs are estimates. Actual costs may vary due to prompt caching."
 DEFAULT_LIMIT, MAX_LIMIT = 100, 1_000
+DATES = {"day": "%Y-%m-%d", "week": "%G-W%V", "month": "%Y-%m"}
 BY: dict[str, Callable[[Key], str]] = {
     name: attrgetter(name) for name in ("client", "name", "model")
 }
@@ -100,23 +104,40 @@ def _by(sums: TotalsByKey, group: Callable[[Key], str]) -> JsonObject:
 
 
 def breakdown(ledger: UsageLedger, period: str | None, by: str) -> JsonObject:
-    """The body of `GET /analytics?by=`: a row for each client, name, model, session or day (UTC), the costliest first,
-    days in order. Sessions are those of the newest requests, which are kept one by one. Raises `BadRequest`."""
+    """The body of `GET /analytics?by=`: a row for each client, name, model or session, the costliest first; or for each
+    day, week or month (UTC), in order. Sessions are those of the newest requests, which are kept one by one. Raises
+    `BadRequest`."""
     chosen = parse_period(period)
-    if by == "day":
-        rows = [
-            {"day": datetime.fromtimestamp(day, UTC).date().isoformat(), **_money(sums)}
-            for day, sums in ledger.days(chosen).items()
-        ]
+    if by in DATES:
+        dates: dict[str, list[TotalsByKey]] = {}
+        for day, sums in ledger.days(chosen).items():
+            dates.setdefault(datetime.fromtimestamp(day, UTC).strftime(DATES[by]), []).append(sums)
+        rows = [{by: date, **_money(merge_totals(sums))} for date, sums in dates.items()]
         return {"period": chosen.name, "by": by, "rows": rows}
     if by == "session":
         found = _sessions(ledger, chosen)
     elif by in BY:
         found = [({by: name}, sums) for name, sums in _split(ledger.sums(chosen), BY[by])]
     else:
-        raise BadRequest(f"by: must be one of {', '.join([*BY, 'session', 'day'])}", param="by")
+        names = ", ".join([*BY, "session", *DATES])
+        raise BadRequest(f"by: must be one of {names}", param="by")
     rows = [{**named, **_money(sums)} for named, sums in found]
     return {"period": chosen.name, "by": by, "rows": sorted(rows, key=_worth, reverse=True)}
+
+
+def as_csv(rows: Iterable[JsonObject]) -> str:
+    """With a head, for a spreadsheet. A client's word that would be a formula there gets an apostrophe."""
+    listed = [{name: _cell(value) for name, value in row.items()} for row in rows]
+    out = io.StringIO()
+    writer = csv.DictWriter(out, fieldnames=list(dict.fromkeys(n for row in listed for n in row)))
+    writer.writeheader()
+    writer.writerows(listed)
+    return out.getvalue()
+
+
+def _cell(value: object) -> object:
+    text = " ".join(map(str, value)) if isinstance(value, list) else value
+    return f"'{text}" if isinstance(text, str) and text[:1] in tuple("=+-@\t\r") else text
 
 
 def _split(

@@ -7,10 +7,11 @@ from dataclasses import KW_ONLY, dataclass
 
 from mitmproxy import http
 
-from addon.api.analytics import analytics, breakdown, recent_requests, reset
+from addon.api.analytics import analytics, as_csv, breakdown, recent_requests, reset
 from addon.api.endpoints import LocalEndpoints, json_response, posted, query
 from addon.context.summary_memory import SummaryMemory
-from addon.core.errors import Forbidden, NotFound
+from addon.core.errors import BadRequest, Forbidden, NotFound
+from addon.core.types import JsonObject
 from addon.exchange.refusals import Blocked
 from addon.exchange.routes import id_in
 from addon.exchange.state import Exchange
@@ -47,12 +48,13 @@ class ControlApi(LocalEndpoints):
     def analytics(self, flow: http.HTTPFlow, exchange: Exchange) -> http.Response:
         period, by = query(flow, "period"), query(flow, "by")
         if by is not None:
-            return json_response(breakdown(self.ledger, period, by))
+            return rows_response(flow, breakdown(self.ledger, period, by), "rows")
         windows = self.subscription.shown_windows()
         return json_response(analytics(self.ledger, period, windows))
 
     def requests(self, flow: http.HTTPFlow, exchange: Exchange) -> http.Response:
-        return json_response(recent_requests(self.ledger, query(flow, "limit")))
+        found = recent_requests(self.ledger, query(flow, "limit"))
+        return rows_response(flow, found, "requests")
 
     def reset(self, flow: http.HTTPFlow, exchange: Exchange) -> http.Response:
         body = reset(self.ledger)
@@ -86,3 +88,18 @@ class ControlApi(LocalEndpoints):
                 "This summary does not exist, or no longer exists.", code="unknown_summary"
             )
         return json_response(shown)
+
+
+def rows_response(flow: http.HTTPFlow, body: JsonObject, rows: str) -> http.Response:
+    """`body`, or with `?format=csv` only its `rows` as a table. Raises BadRequest."""
+    wanted = query(flow, "format")
+    if wanted in (None, "json"):
+        return json_response(body)
+    if wanted != "csv":
+        raise BadRequest("format: must be csv or json", param="format")
+    headers = {
+        "content-type": "text/csv; charset=utf-8",
+        "content-disposition": 'attachment; filename="ccproxy.csv"',
+        "cache-control": "no-store",
+    }
+    return http.Response.make(200, as_csv(body[rows]), headers)

@@ -11,6 +11,7 @@ from addon.api.dashboard_data import DashboardState, dashboard_data
 from addon.api.dashboard_files import HEADERS, static_file
 from addon.api.endpoints import LocalEndpoints, json_response, query
 from addon.api.health import Health
+from addon.api.request_history import RequestHistory
 from addon.core.errors import NotFound, Unauthorized
 from addon.core.json_codec import read_body
 from addon.core.settings import Settings
@@ -34,6 +35,7 @@ class DashboardApi(LocalEndpoints):
     hub: LiveHub
     subscription: SubscriptionState
     guesses: Guesses
+    history: RequestHistory
 
     def __post_init__(self) -> None:
         self.endpoints = {
@@ -70,6 +72,7 @@ class DashboardApi(LocalEndpoints):
             conversations=self.subscription.conversations.newest(),
             notices=[notice.text for notice in notices],
             ready=not any(notice.bad for notice in notices),
+            titles={} if exchange.tunnel else self.history.titles(self.history.hide),
         )
         return json_response(dashboard_data(self.ledger, self.budget, query(flow, "period"), state))
 

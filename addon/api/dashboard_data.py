@@ -11,7 +11,9 @@
     requests       the newest requests, as `GET /analytics/requests`
     windows        [{name, label, utilization: 0..1 or null, resetsAt: ms or null, status, seenAt}]
     budget         {settings: as `GET /budget`, spent: {hour, day, week, month} in USD, known: bool}
-    conversations  [{id, model, tokens, limit, lastSeen: ms, requests, cost: USD, summarized: bool}], newest first
+    conversations  [{id, title: its first words or "", client, model, tokens, limit, lastSeen: ms, requests, cost: USD,
+                   summarized: bool, turns: [{id, time: ms, prompt, cached, miss, missCost}], oldest first}], newest
+                   first
     notices        [text]: problems, and each rest of the subscription, as in /health
     ready          bool: something can serve a request
 
@@ -21,8 +23,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from addon.api.analytics import ANTHROPIC, summary, total
 from addon.core.types import JsonObject
@@ -36,6 +38,7 @@ VERSION = 1
 REQUESTS_SHOWN = 50
 CONVERSATIONS_SHOWN = 20
 ERRORS_SHOWN = 20
+TURNS_SHOWN = 40
 BARS_MS = (250, 500, 1_000, 2_000, 4_000, 8_000, 15_000, 30_000, 60_000)
 
 
@@ -48,6 +51,8 @@ class DashboardState:
     notices: Sequence[str] = ()
     ready: bool = True
     """Something can serve a request."""
+    titles: Mapping[str, str] = field(default_factory=dict)
+    """Of conversations, by id; their first words are shown on this machine only."""
 
 
 def dashboard_data(
@@ -74,7 +79,10 @@ def dashboard_data(
         "requests": [record_json(record) for record in ledger.recent(REQUESTS_SHOWN)],
         "windows": [window.to_json() for window in state.windows],
         "budget": budget_json(budget, now),
-        "conversations": conversations_json(ledger, state.conversations),
+        "conversations": [
+            {**each, "title": state.titles.get(each["id"], "")}
+            for each in conversations_json(ledger, state.conversations)
+        ],
         "notices": [*state.notices],
         "ready": state.ready,
     }
@@ -168,6 +176,19 @@ def conversations_json(
             "requests": len(used[each.id]),
             "cost": usd(sum(record.cost for record in used[each.id])),
             "summarized": each.summarized,
+            "client": next((r.client for r in used[each.id] if r.client), ""),
+            "turns": [_turn(record) for record in reversed(used[each.id][:TURNS_SHOWN])],
         }
         for each in newest
     ]
+
+
+def _turn(record: RequestRecord) -> JsonObject:
+    return {
+        "id": record.id,
+        "time": milliseconds(record.time),
+        "prompt": record.tokens.prompt,
+        "cached": record.tokens.cache_read,
+        "miss": record.miss or None,
+        "missCost": usd(record.miss_cost),
+    }

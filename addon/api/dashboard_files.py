@@ -20,9 +20,12 @@ FILES = MappingProxyType(
             f"/dashboard/{name}": name
             for name in (
                 "dashboard.css",
+                "ask.js",
                 "dashboard.js",
+                "words.js",
                 "budget.js",
                 "charts.js",
+                "details.js",
                 "format.js",
                 "views.js",
                 "icon.svg",

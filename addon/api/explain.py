@@ -8,6 +8,7 @@ from mitmproxy import http
 
 from addon.api.endpoints import LocalEndpoints, json_response
 from addon.api.request_history import Body, Entry, RequestHistory, Sent
+from addon.claude.blocks import blocks_of
 from addon.claude.pricing import FindModel
 from addon.core.errors import Forbidden, NotFound
 from addon.core.json_codec import dumps
@@ -19,6 +20,9 @@ from addon.exchange.attempt import Attempt
 from addon.exchange.http_messages import Received, without_unknown_values
 from addon.exchange.routes import id_in
 from addon.exchange.state import Exchange, Exchanges
+
+LONGEST_TITLE = 80
+"""Characters."""
 
 
 class Explain(LocalEndpoints):
@@ -94,6 +98,7 @@ def _entry(flow: str, exchange: Exchange, received: Received, status: int | None
         "notes": list(exchange.notes),
         "ignored": list(exchange.ignored),
         "conversation": claude.conversation if claude else None,
+        "title": _title(claude.request) if claude else "",
         "client": {
             "method": received.method,
             "path": received.path,
@@ -110,6 +115,16 @@ def _entry(flow: str, exchange: Exchange, received: Received, status: int | None
     ]
     answer = dumps(exchange.answer.message) if exchange.answer else b""
     return Entry(head=head, client=client, upstream=upstream, answer=Body(answer))
+
+
+def _title(request: JsonObject) -> str:
+    """The first words of the person's first message; what clients put around them begins with a tag."""
+    first = next(iter(request.get("messages") or ()), None)
+    for block in blocks_of(first.get("content")) if isinstance(first, dict) else ():
+        text = block.get("text") if isinstance(block, dict) else None
+        if isinstance(text, str) and (words := text[:LONGEST_TITLE].split()) and words[0][0] != "<":
+            return " ".join(words)
+    return ""
 
 
 def _attempt(attempt: Attempt, status: int | None) -> JsonObject:

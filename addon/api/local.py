@@ -71,6 +71,8 @@ class LocalApi(LocalEndpoints):
         return http.Response.make(204, b"", headers)
 
     def root(self, flow: http.HTTPFlow, exchange: Exchange) -> http.Response:
+        if "text/html" in flow.request.headers.get("accept", ""):  # a person in a browser
+            return http.Response.make(302, b"", {"location": "/dashboard"})
         return json_response({"name": "ccproxy", "status": "ok", "endpoints": list(MAIN_PATHS)})
 
     def hello(self, flow: http.HTTPFlow, exchange: Exchange) -> http.Response:

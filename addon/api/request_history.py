@@ -66,7 +66,8 @@ class Sent:
 class Entry:
     """One request. The head holds everything but the bodies:
 
-    id, flow, time (ms), dialect, model, status, error, notes, ignored, conversation, client {method, path, headers}
+    id, flow, time (ms), dialect, model, status, error, notes, ignored, conversation, title,
+    client {method, path, headers}
     """
 
     head: JsonObject
@@ -186,9 +187,16 @@ class RequestHistory:
             earlier = earlier or other is entry
         return None
 
+    def titles(self, hide: Hide) -> dict[str, str]:
+        """Of conversations, by id; as their newest kept turn has it."""
+        heads = (entry.head for entry in self._entries.values())
+        return {
+            h["conversation"]: hide(h["title"]) for h in heads if h["conversation"] and h["title"]
+        }
+
     def newest(self) -> list[JsonObject]:
         """A short row for each entry, newest first."""
-        names = ("id", "time", "model", "status", "error")
+        names = ("id", "time", "model", "status", "error", "conversation", "title")
         return [{name: e.head[name] for name in names} for e in reversed(self._entries.values())]
 
 

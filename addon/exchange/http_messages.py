@@ -39,7 +39,9 @@ class Received:
     body: bytes = field(repr=False)
 
 
-PLAIN_PARAMETERS = frozenset({"api-version", "beta", "by", "limit", "order", "period", "stream"})
+PLAIN_PARAMETERS = frozenset(
+    {"api-version", "beta", "by", "format", "limit", "order", "period", "stream"}
+)
 """What clients may ask for in a query here, or by habit do."""
 _PLAIN_VALUE = re.compile("[a-z0-9-]{0,20}")
 _ITEM = re.compile(r"after=[a-z]{2,8}_[A-Za-z0-9_-]{1,100}")

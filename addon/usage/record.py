@@ -84,6 +84,8 @@ class RequestRecord:
     agent: str = ""
     """The subagent of Claude Code's that asked."""
     parent_agent: str = ""
+    exchange: str = ""
+    """By which `/explain/<id>` has its bodies, for as long as they are kept."""
     miss: str = ""
     """Why the prompt was not read from the cache as the one before it: `tools changed`, `expired after 7 min idle`; ""
     if it was."""
@@ -121,6 +123,7 @@ def record_json(record: RequestRecord) -> JsonObject:
         "requestId": record.request_id,
         "client": record.client or None,
         "name": record.name or None,
+        "explain": record.exchange or None,
         "session": record.session or None,
         "agent": record.agent or None,
         "parentAgent": record.parent_agent or None,

@@ -45,11 +45,12 @@ RECORD_TYPES: dict[str, tuple[type, ...]] = {
     "miss_cost": (int,),
     "client": (str,),
     "name": (str,),
+    "exchange": (str,),
 }
 """The columns of a record except its tokens, in their order in the file."""
 
-ADDED: dict[int, list[Any]] = {14: ["", "", "", "", 0, "", ""], 17: ["", 0, "", ""], 19: ["", ""]}
-"""By how many columns older versions have: the values of those that came later."""
+LATER: list[Any] = ["", "", "", "", 0, "", "", ""]
+"""The values of the last columns in a file of a version that does not have them."""
 
 record_columns = attrgetter(*RECORD_TYPES)
 token_columns = attrgetter(*(f.name for f in fields(Tokens)))
@@ -170,7 +171,8 @@ def _reservation(id: Any, amount: Any, model: Any, time: Any) -> Reservation:
 
 def _record(row: list[Any]) -> RequestRecord:
     *values, tokens = row
-    values += ADDED.get(len(values), [])
+    missing = len(RECORD_TYPES) - len(values)
+    values += LATER[-missing:] if 0 < missing <= len(LATER) else []
     named = dict(zip(RECORD_TYPES, values, strict=True))
     for name, value in named.items():
         _typed(value, RECORD_TYPES[name])

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from addon.api.analytics import analytics
+from addon.api.analytics import analytics, breakdown
 from addon.api.dashboard_data import DashboardState, budget_json, dashboard_data
 from addon.api.dashboard_files import HEADERS, static_file
 from addon.core.errors import CCProxyError, NotFound, Unauthorized
@@ -95,7 +95,10 @@ class StandIn:
             return self._login(json.loads(body)["secret"])
         if self.secret and f"ccproxy={self.secret}" not in headers.get("cookie", ""):
             raise Unauthorized("Sign in first.")
-        period = parse_qs(url.query).get("period", [None])[0]
+        asked = parse_qs(url.query)
+        period, by = (asked.get(name, [None])[0] for name in ("period", "by"))
+        if by is not None:
+            return _response(200, JSON, json.dumps(breakdown(self.ledger, period, by)).encode())
         return _response(200, JSON, json.dumps(self._json(method, url.path, period, body)).encode())
 
     def _json(self, method: str, path: str, period: str | None, body: bytes) -> Any:

@@ -71,8 +71,8 @@ async def test_every_part_shows_what_it_is_about(chromium: Browser) -> None:
         await expect(page.locator("#conversations li").first).to_contain_text("89%")
         await expect(page.locator("#conversations li").first).to_contain_text("summarized")
         await expect(page.locator("#errors")).to_contain_text("overloaded_error")
-        await expect(page.locator("#speed")).to_contain_text("half of the answers")
-        await expect(page.locator("#models")).to_contain_text("claude-haiku-4-5")
+        await expect(page.locator("#speed")).to_contain_text("95th percentile")
+        await expect(page.locator("#breakdown")).to_contain_text("claude-haiku-4-5")
         await page.get_by_label("Show").select_option("refused")
         for row in await rows.all():
             await expect(row).to_contain_text("address is not on the allow-list")
@@ -125,7 +125,7 @@ async def test_an_empty_proxy_says_what_to_do(chromium: Browser) -> None:
         page = await visit.open()
         await live(page)
         await expect(page.locator("#savings")).to_have_text("$0")
-        for part in ("windows", "speed", "conversations", "errors", "models", "requests-empty"):
+        for part in ("windows", "speed", "conversations", "errors", "breakdown-empty", "requests-empty"):
             await expect(page.locator(f"#{part}")).to_contain_text(re.compile(r"yet|period|known"))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import csv
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -158,3 +159,97 @@ async def test_it_fits_every_size_and_theme(
         await live(page)
         await shows(page, told)
         await take_picture(page, pictures / f"proxy-{size}-{theme}.png", theme)
+
+
+HOSTILE = "<img src=x onerror=alert(1)>"
+
+
+def turns(world: World) -> None:
+    """A conversation whose second turn misses the cache, because its tools changed; every word of it is hostile."""
+    system = {"role": "system", "content": "Be brief. " * 4_000}
+    said = [system, {"role": "user", "content": f"{HOSTILE} first words"}]
+    headers = {"user-agent": f"Cursor/1.0 {HOSTILE}"}
+    for number in range(3):
+        world.fake.script([say(f"{HOSTILE} {number}")])
+        tool = {"name": f"tool_{number // 2}", "description": HOSTILE, "parameters": {"type": "object"}}
+        body = {**chat(prompt_cache_key="k"), "messages": said, "tools": [{"type": "function", "function": tool}]}
+        assert world.proxy.post("/v1/chat/completions", body, headers=headers).status_code == 200
+        said += [{"role": "assistant", "content": f"{HOSTILE} {number}"}, {"role": "user", "content": HOSTILE}]
+
+
+async def test_the_cause_and_the_price_of_a_cache_miss_are_three_clicks_away(
+    chromium: Browser, world: World
+) -> None:
+    turns(world)
+    async with visiting(chromium, world.proxy) as visit:
+        page = await visit.open()
+        await live(page)
+        conversation = page.locator("#conversations li").first
+        await expect(conversation).to_contain_text(f"{HOSTILE} first words")
+        await expect(conversation).to_contain_text("1 cache miss, $")
+        await conversation.locator(".turn:has(.miss)").click()  # one
+        dialog = page.locator("#details")
+        await expect(dialog).to_contain_text("tools changed; a hit would have saved $")
+        await dialog.get_by_role("tab", name="What changed").click()  # two
+        await expect(dialog).to_contain_text("tools[tool_0] removed")
+        await expect(dialog).to_contain_text("tools[tool_1] added")
+        for name, words in (
+            ("Anatomy", "as Anthropic counted them. Each part is an estimate."),
+            ("Anatomy", "Never called in this conversation: tool_1."),
+            ("Sent by the client", "prompt_cache_key"),
+            ("Sent upstream", "/v1/messages"),
+            ("Returned", HOSTILE),
+        ):
+            await dialog.get_by_role("tab", name=name).click()
+            await expect(dialog).to_contain_text(words)
+        await page.keyboard.press("Escape")
+        await expect(dialog).to_be_hidden()
+        await page.get_by_label("by").select_option("client")
+        await expect(page.locator("#breakdown")).to_contain_text("cursor")
+        await page.get_by_label("Search the newest requests").fill("tools changed")
+        await expect(page.locator("#requests tr")).to_have_count(1)
+
+
+async def test_through_a_tunnel_there_are_numbers_only(chromium: Browser, world: World) -> None:
+    turns(world)
+    async with visiting(chromium, world.proxy) as visit:
+        page = await visit.open(extra_http_headers=TUNNEL)
+        await sign_in(page, SECRET)
+        visit.expected_errors = len(visit.console)
+        await expect(page.locator("#conversations li").first).to_contain_text("cache miss")
+        await page.locator(".turn:has(.miss)").first.click()
+        dialog = page.locator("#details")
+        await expect(dialog).to_contain_text("tools changed; a hit would have saved $")
+        await expect(dialog).to_contain_text("only on the machine that ccproxy runs on")
+        assert "first words" not in await page.content()
+        visit.expected_errors = len(visit.console)  # the browser itself reports the 403
+
+
+def test_each_route_of_details_is_closed_to_a_tunnel_with_the_right_secret(world: World) -> None:
+    turns(world)
+    headers = {**TUNNEL, "authorization": f"Bearer {SECRET}"}
+    newest = world.proxy.get("/explain").json()["requests"][0]["id"]
+    for path in ("/explain", f"/explain/{newest}", "/context/0123456789abcdef"):
+        assert world.proxy.get(path, headers=headers).status_code == 403
+    for path in ("/dashboard/data", "/analytics", "/analytics?by=session", "/analytics/requests"):
+        told = world.proxy.get(path, headers=headers)
+        assert told.status_code == 200 and "first words" not in told.text
+
+
+def test_tables_for_a_spreadsheet_hold_no_formulas(world: World) -> None:
+    headers = {"user-agent": "curl/8"}
+    body = {**chat(), "model": "=1+1", "messages": []}
+    world.proxy.post("/v1/chat/completions", body, headers=headers)
+    turns(world)
+    for path in ("/analytics?by=session&format=csv", "/analytics/requests?format=csv", "/analytics?by=day&format=csv"):
+        told = world.proxy.get(path)
+        assert told.headers["content-type"].startswith("text/csv")
+        rows = list(csv.DictReader(told.text.splitlines()))
+        assert rows and not any(v.startswith(("=", "+", "@")) for row in rows for v in row.values())
+    assert world.proxy.get("/analytics?by=day&format=xml").status_code == 400
+
+
+def test_a_person_in_a_browser_is_led_to_the_dashboard(world: World) -> None:
+    led = world.proxy.get("/", headers={"accept": "text/html,*/*"})
+    assert (led.status_code, led.headers["location"]) == (302, "/dashboard")
+    assert world.proxy.get("/").json()["name"] == "ccproxy"

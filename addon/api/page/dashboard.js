@@ -1,9 +1,11 @@
 // The page: fetches /dashboard/data, shows it, and keeps it current by the events of /dashboard/events.
 
+import { ask, post, Unauthorized } from "./ask.js";
 import { BudgetForm } from "./budget.js";
+import { Details } from "./details.js";
 import { byId, setText } from "./format.js";
 import {
-  createCharts, showConversations, showErrors, showNotices, showRequests, showSpeed, showSummary, showWindows,
+  createCharts, showBreakdown, showConversations, showErrors, showNotices, showRequests, showSpeed, showSummary, showWindows,
 } from "./views.js";
 
 const VERSION = 1;
@@ -12,32 +14,16 @@ const REFRESH_MS = 1_000;
 const RETRY_MS = 5_000;
 const TICK_MS = 30_000;
 
-class Unauthorized extends Error {}
-
-async function ask(path, options) {
-  const response = await fetch(path, { headers: { Accept: "application/json" }, cache: "no-store", ...options });
-  const body = response.status === 204 ? {} : await response.json().catch(() => ({}));
-  if (response.status === 401) throw new Unauthorized(message(body));
-  if (!response.ok) throw new Error(message(body) ?? `The proxy answered ${response.status}.`);
-  return body;
-}
-
-const message = (body) => body.error?.message ?? body.error;
-
-const post = (path, body) => ask(path, {
-  method: "POST",
-  headers: { Accept: "application/json", "Content-Type": "application/json" },
-  body: JSON.stringify(body),
-});
-
 class Dashboard {
   #data = null;
   #clockOffset = 0;
   #timer = null;
   #latest = 0;
   #events = null;
+  #sort = { by: "timestamp", down: true };
 
   constructor() {
+    this.details = new Details();
     this.charts = createCharts();
     this.budget = new BudgetForm((settings) => this.#saveBudget(settings));
     byId("periods").addEventListener("change", () => {
@@ -45,6 +31,13 @@ class Dashboard {
       this.refresh();
     });
     byId("source-filter").addEventListener("change", () => this.#showRequests(Infinity));
+    byId("search").addEventListener("input", () => this.#showRequests(Infinity));
+    byId("by").addEventListener("change", () => this.#showBreakdown());
+    byId("requests-head").addEventListener("click", (event) => this.#sortBy(event.target.closest("[data-by]")));
+    for (const kind of ["click", "keydown"]) {
+      byId("requests").addEventListener(kind, (event) => this.#open(event, event.target.closest("tr")?.dataset.id));
+      byId("conversations").addEventListener(kind, (event) => this.#open(event, event.target.closest("[data-turn]")?.dataset.turn));
+    }
     byId("login").addEventListener("submit", (event) => this.#login(event));
     const wanted = document.querySelector(`#periods [value="${CSS.escape(location.hash.slice(1))}"]`);
     if (wanted) wanted.checked = true;
@@ -89,6 +82,7 @@ class Dashboard {
     this.charts.money.show(data.series.points, data.series.step);
     this.charts.tokens.show(data.series.points, data.series.step);
     showSummary(data.summary);
+    this.#showBreakdown().catch((error) => this.#fail(error));
     showSpeed(data.speed);
     showErrors(data.errors, data.now);
     showNotices(data.notices, data.ready);
@@ -100,7 +94,35 @@ class Dashboard {
   }
 
   #showRequests(freshest) {
-    if (this.#data) showRequests(this.#data.requests, this.#now(), freshest);
+    if (this.#data) showRequests(this.#data.requests, this.#now(), freshest, this.#sort);
+  }
+
+  #sortBy(button) {
+    if (!button) return;
+    const by = button.dataset.by;
+    this.#sort = { by, down: this.#sort.by === by ? !this.#sort.down : true };
+    for (const other of document.querySelectorAll("#requests-head th")) other.removeAttribute("aria-sort");
+    button.closest("th").setAttribute("aria-sort", this.#sort.down ? "descending" : "ascending");
+    this.#showRequests(Infinity);
+  }
+
+  async #open(event, id) {
+    const step = { ArrowDown: "nextElementSibling", ArrowUp: "previousElementSibling" }[event.key];
+    if (step) event.target.closest("tr")?.[step]?.focus();
+    if (!id || (event.type === "keydown" && event.key !== "Enter")) return;
+    let request = this.#data.requests.find((each) => String(each.id) === id);
+    if (!request) {
+      const { requests } = await ask("/analytics/requests?limit=1000");
+      request = requests.find((each) => String(each.id) === id);
+    }
+    if (request) this.details.open(request);
+  }
+
+  async #showBreakdown() {
+    const by = byId("by").value;
+    const path = `/analytics?period=${this.#period()}&by=${by}`;
+    byId("csv").href = `${path}&format=csv`;
+    showBreakdown(await ask(path));
   }
 
   #tick() {

@@ -1,21 +1,8 @@
 // Each part of the page from its part of /dashboard/data.
 
 import { gauge, meter, smallBars, TimeChart } from "./charts.js";
-import { ago, at, byId, compact, count, duration, el, money, percent, plural, setText, span, timestamp } from "./format.js";
-
-const SOURCES = {
-  claude_code: "subscription",
-  extra_usage: "extra usage",
-  api_key: "API key",
-  error: "nobody",
-  openai: "other provider",
-  local: "proxy itself",
-  refused: "refused",
-  summary: "summary, API key",
-  claude_code_summary: "summary, subscription",
-};
-const promptTokens = (used) => used.inputTokens + used.cacheReadTokens + used.cacheWrite5mTokens + used.cacheWrite1hTokens;
-const sourceName = (source) => SOURCES[source] ?? source;
+import { ago, at, byId, compact, count, duration, el, money, percent, plural, setText, span, svg, timestamp } from "./format.js";
+import { promptTokens, remedy, sourceName, who } from "./words.js";
 
 export function createCharts() {
   return {
@@ -49,26 +36,36 @@ export function showSummary(summary) {
   setText("cache", percent(summary.cacheHitRate));
   setText("cache-detail", `${compact(summary.totalCacheReadTokens)} tokens at a tenth of the price`);
   setText("note", summary.note);
-  showModels(summary.byModel);
 }
 
 function fillList(id, rows, empty) {
   byId(id).replaceChildren(...(rows.length ? rows : [el("li", { class: "empty" }, empty)]));
 }
 
-function showModels(models) {
-  const rows = Object.entries(models).sort(([, a], [, b]) => b.estimatedCost - a.estimatedCost);
-  fillList("models", rows.map(([name, totals]) => el("li", {},
-    el("span", { class: "name" }, name),
-    el("span", { class: "number" }, money(totals.estimatedCost)),
-    el("span", { class: "quiet" }, `${plural(totals.requests, "request")} · ${compact(promptTokens(totals))} in · ${compact(totals.outputTokens)} out · ${percent(totals.cacheHitRate)} from cache`),
-  )), "No model was used in this period. Send a request through the proxy, or choose a longer period.");
+export function showBreakdown({ by, rows }) {
+  const cells = (row) => [
+    row[by] ?? "–", count(row.requests), compact(promptTokens(row)), percent(row.cacheHitRate), compact(row.outputTokens),
+    money(row.savings), money(row.spend), row.cacheMisses ? `${count(row.cacheMisses)} (${money(row.cacheMissCost)})` : "–",
+  ];
+  byId("breakdown").replaceChildren(...rows.map((row) => el("tr", {}, ...cells(row).map((text, at) => el("td", { class: at ? "number" : null }, text)))));
+  byId("breakdown-empty").hidden = rows.length > 0;
 }
 
 function resetText(window, now) {
   if (window.resetsAt === null) return "reset time unknown";
   if (window.resetsAt <= now) return "has been reset";
   return `resets in ${span(window.resetsAt - now)}`;
+}
+
+const LENGTHS = { "5h": 5 * 3_600_000, "7d": 7 * 86_400_000 };
+
+// When a window is used up if it goes on as since its start; null if it lasts.
+function usedUpAt(window, now) {
+  const length = LENGTHS[window.name.split("_")[0]];
+  if (!length || window.resetsAt === null || !window.utilization || window.utilization >= 1) return null;
+  const start = window.resetsAt - length;
+  const end = start + (now - start) / window.utilization;
+  return now > start && end < window.resetsAt ? end : null;
 }
 
 export function showWindows(windows, now) {
@@ -80,6 +77,8 @@ export function showWindows(windows, now) {
       class: "quiet", title: window.resetsAt === null ? null : at(window.resetsAt, "moment"),
     }, resetText(window, now)));
     if (window.status === "rejected" && !over) drawing.append(el("p", { class: "error" }, "used up"));
+    const end = over ? null : usedUpAt(window, now);
+    if (end) drawing.append(el("p", { class: "quiet" }, `at this rate used up ${at(end, "moment")}`));
     return drawing;
   });
   const empty = el("p", { class: "empty" }, "Not known yet. The limits appear with the first answer that comes through your Claude subscription.");
@@ -97,9 +96,9 @@ export function showSpeed({ firstToken, latency }) {
   const bars = firstToken.bars.map((bar) => ({ label: barName(bar), value: bar.count }));
   const words = `Half of the answers began within ${duration(firstToken.p50)}, 95 percent within ${duration(firstToken.p95)}`;
   byId("speed").replaceChildren(
-    el("div", { class: "pair" }, pair("half of the answers", firstToken.p50), pair("95 of 100", firstToken.p95)),
+    el("div", { class: "pair" }, pair("median", firstToken.p50), pair("95th percentile", firstToken.p95)),
     smallBars(bars, words),
-    el("p", { class: "quiet" }, `Whole answers: ${duration(latency.p50)} for half, ${duration(latency.p95)} for 95 of 100`),
+    el("p", { class: "quiet" }, `Whole responses: median ${duration(latency.p50)}, 95th percentile ${duration(latency.p95)}`),
   );
 }
 
@@ -108,21 +107,41 @@ export function showErrors(errors, now) {
     el("span", { class: "name error" }, row.error),
     el("span", { class: "number" }, `${count(row.count)} ×`),
     el("span", { class: "quiet" }, [`status ${row.status}`, sourceName(row.source), ago(now, row.last), row.reason].filter(Boolean).join(" · ")),
+    el("span", { class: "quiet" }, remedy(row.error)),
   )), "None in this period.");
 }
 
+// A bar for each turn, as high as the share that came from the cache; a miss is red, and says why and what it cost.
+function timeline(turns) {
+  const bars = turns.map((turn) => {
+    const share = turn.prompt ? turn.cached / turn.prompt : 0;
+    const words = turn.miss ? `missed: ${turn.miss} (${money(turn.missCost)})` : `${percent(share)} from cache`;
+    const height = Math.max(2, Math.round(share * 20));
+    const bar = svg("rect", { class: turn.miss ? "miss" : "hit", x: 0, y: 20 - height, width: 6, height });
+    const drawing = svg("svg", { viewBox: "0 0 6 20", width: 6, height: 20, "aria-hidden": "true" }, bar);
+    return el("button", { type: "button", class: "turn", tabindex: "-1", "data-turn": turn.id, title: words, "aria-label": words }, drawing);
+  });
+  return el("span", { class: "timeline" }, ...bars);
+}
+
 export function showConversations(conversations, now) {
-  fillList("conversations", conversations.map((each) => {
+  // One-shot requests are no conversations; they stand in the list of requests.
+  const shown = conversations.filter((each) => each.requests !== 1 || conversations.length < 4);
+  fillList("conversations", shown.map((each) => {
     const share = each.limit ? each.tokens / each.limit : 0;
+    const misses = each.turns.filter((turn) => turn.miss);
     const facts = [
       `${compact(each.tokens)} of ${compact(each.limit)} tokens`, plural(each.requests, "request"), money(each.cost),
-      each.summarized ? "summarized" : null, ago(now, each.lastSeen),
+      misses.length ? `${plural(misses.length, "cache miss").replace("misss", "misses")}, ${money(misses.reduce((sum, turn) => sum + turn.missCost, 0))}` : null,
+      each.summarized ? "summarized" : null, each.client, ago(now, each.lastSeen),
     ];
+    const name = each.title || each.id.slice(0, 8);
     return el("li", {},
-      el("span", { class: "name" }, each.model, " ", el("span", { class: "quiet" }, each.id.slice(0, 8))),
+      el("span", { class: "name" }, name, " ", el("span", { class: "quiet" }, each.model)),
       el("span", { class: "number" }, percent(share)),
-      meter(share, `Context of ${each.id.slice(0, 8)}`),
+      meter(share, `Context of ${name}`),
       el("span", { class: "quiet" }, facts.filter(Boolean).join(" · ")),
+      timeline(each.turns),
     );
   }), "None yet. Start one in your editor: set its base URL to this proxy.");
 }
@@ -130,9 +149,10 @@ export function showConversations(conversations, now) {
 function requestRow(request, now, fresh) {
   const prompt = promptTokens(request);
   const number = (text) => el("td", { class: "number" }, text);
-  return el("tr", { class: fresh ? "fresh" : null, "data-id": request.id },
+  return el("tr", { class: fresh ? "fresh" : null, "data-id": request.id, tabindex: "-1" },
     el("td", {}, el("time", { datetime: new Date(request.timestamp).toISOString() }, timestamp(now, request.timestamp))),
     el("td", {}, request.model),
+    el("td", {}, who(request) || "–"),
     el("td", {}, el("span", { class: "source", "data-source": request.source }, sourceName(request.source))),
     el("td", { class: request.error ? "error" : null }, String(request.status)),
     number(compact(prompt)),
@@ -141,21 +161,46 @@ function requestRow(request, now, fresh) {
     number(money(request.estimatedCost)),
     number(duration(request.ttftMs)),
     number(duration(request.latencyMs)),
-    el("td", {}, [request.error, request.reason].filter(Boolean).join(": ") || "–"),
+    el("td", {}, [request.error, request.reason, request.cacheMiss && `cache missed: ${request.cacheMiss} (${money(request.cacheMissCost)})`].filter(Boolean).join(": ") || "–"),
   );
 }
 
+const SORTS = {
+  timestamp: (request) => request.timestamp,
+  model: (request) => request.model,
+  who,
+  source: (request) => sourceName(request.source),
+  status: (request) => request.status,
+  prompt: promptTokens,
+  cached: (request) => (promptTokens(request) ? request.cacheReadTokens / promptTokens(request) : -1),
+  output: (request) => request.outputTokens,
+  cost: (request) => request.estimatedCost,
+  first: (request) => request.ttftMs ?? -1,
+  total: (request) => request.latencyMs ?? -1,
+};
+
+function sorted(requests, { by, down }) {
+  const value = SORTS[by];
+  const order = (a, b) => (value(a) < value(b) ? -1 : value(a) > value(b) ? 1 : b.id - a.id);
+  return [...requests].sort((a, b) => (down ? order(b, a) : order(a, b)));
+}
+
+const words = (request) => [request.model, who(request), request.session, sourceName(request.source), request.error, request.reason, request.cacheMiss, request.requestId]
+  .filter(Boolean).join(" ").toLowerCase();
+
 // `freshest`: the newest id that was shown before; what is newer lights up for a moment.
-export function showRequests(requests, now, freshest) {
+export function showRequests(requests, now, freshest, sort) {
   const filter = byId("source-filter");
   const sources = [...new Set([...requests.map((request) => request.source), filter.value].filter(Boolean))].sort();
   const options = [new Option("all", ""), ...sources.map((source) => new Option(sourceName(source), source, false, source === filter.value))];
   filter.replaceChildren(...options);
-  const shown = requests.filter((request) => !filter.value || request.source === filter.value);
+  const wanted = byId("search").value.toLowerCase();
+  const shown = sorted(requests, sort).filter((request) => (!filter.value || request.source === filter.value) && words(request).includes(wanted));
   byId("requests").replaceChildren(...shown.map((request) => requestRow(request, now, request.id > freshest)));
+  byId("requests").firstElementChild?.setAttribute("tabindex", "0");
   byId("requests-empty").hidden = shown.length > 0;
   setText("requests-empty", requests.length
-    ? "None of the newest requests was served this way."
+    ? "None of the newest requests is like this."
     : "No requests yet. In your editor, set the OpenAI base URL to this proxy's address with /v1, and send a message.");
 }
 
