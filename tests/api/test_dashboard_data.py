@@ -21,7 +21,7 @@ from addon.usage.budget import Budget, BudgetSettings
 from addon.usage.conversations import RecentConversation
 from addon.usage.ledger import DAY, HOUR, PERIODS, UsageLedger, add_up
 from addon.usage.metrics import Metrics
-from addon.usage.record import PAID, SAVED, usd
+from addon.usage.record import PAID, PICO, SAVED, usd
 from addon.usage.snapshot_format import Snapshot, decode, encode
 from addon.usage.subscription import SubscriptionWindow
 from tests.budget import examples
@@ -175,13 +175,22 @@ def test_errors_are_grouped_with_the_last_of_each_kind() -> None:
 def test_conversations_are_newest_first_with_what_they_cost() -> None:
     ledger = UsageLedger(Clock())
     ledger.add(record("claude_code", dollars=0.25, conversation="a", tokens=Tokens(1)))
-    ledger.add(record(dollars=0.5, conversation="a"))
+    missed = {"miss": "tools changed", "miss_cost": PICO // 5, "client": "cursor"}
+    ledger.add(record(dollars=0.5, conversation="a", **missed))
     ledger.add(record(dollars=9))
     old = RecentConversation(id="b", model="m", tokens=1, limit=10, last_seen=NOW - 60)
     new = RecentConversation(id="a", model="m", tokens=5, limit=10, last_seen=NOW, summarized=True)
-    found = data(ledger, conversations=[old, new])["conversations"]
+    titles = {"a": "First words"}
+    found = data(ledger, conversations=[old, new], titles=titles)["conversations"]
+    turn = {"time": int(NOW) * 1000, "cached": 0}
     assert found[0] == {
         "id": "a",
+        "title": "First words",
+        "client": "cursor",
+        "turns": [
+            {**turn, "id": 1, "prompt": 1, "miss": None, "missCost": 0},
+            {**turn, "id": 2, "prompt": 0, "miss": "tools changed", "missCost": 0.2},
+        ],
         "model": "m",
         "tokens": 5,
         "limit": 10,

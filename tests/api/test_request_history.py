@@ -11,7 +11,7 @@ import pytest
 from addon.api.request_history import LARGE, SMALL, Body, Entry, RequestHistory, Sent, as_text
 
 HEAD = {
-    "time": 1, "dialect": "messages", "model": "m", "status": 200, "error": None, "notes": [], "ignored": [], "conversation": None,
+    "time": 1, "dialect": "messages", "model": "m", "status": 200, "error": None, "notes": [], "ignored": [], "conversation": None, "title": "",
     "client": {"method": "POST", "path": "/v1/messages", "headers": []},
 }  # fmt: skip
 
@@ -133,3 +133,14 @@ def test_the_text_has_all_three_sides() -> None:
 
 def test_a_body_that_is_no_conversation_is_shown_as_it_is() -> None:
     assert "not JSON" in as_text(entry("a", b"not JSON").shown())
+
+
+def test_conversations_are_called_by_their_first_words() -> None:
+    history = RequestHistory()
+    for turn in (
+        entry("a", conversation="x", title="one"),
+        entry("b", conversation="x", title="two"),
+        entry("c"),
+    ):
+        history.put(turn)
+    assert history.titles(str.upper) == {"x": "TWO"}

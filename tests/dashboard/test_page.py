@@ -125,7 +125,14 @@ async def test_an_empty_proxy_says_what_to_do(chromium: Browser) -> None:
         page = await visit.open()
         await live(page)
         await expect(page.locator("#savings")).to_have_text("$0")
-        for part in ("windows", "speed", "conversations", "errors", "breakdown-empty", "requests-empty"):
+        for part in (
+            "windows",
+            "speed",
+            "conversations",
+            "errors",
+            "breakdown-empty",
+            "requests-empty",
+        ):
             await expect(page.locator(f"#{part}")).to_contain_text(re.compile(r"yet|period|known"))
 
 

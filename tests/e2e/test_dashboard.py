@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import csv
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -80,7 +79,7 @@ async def test_figures_are_those_of_analytics(chromium: Browser, world: World) -
         await expect(rows).to_have_count(6)
         await expect(rows.nth(2)).to_contain_text("plan_policy")
         await expect(page.locator("#errors")).to_contain_text("invalid_request_error")
-        await expect(page.locator("#models")).to_contain_text("claude-haiku-4-5")
+        await expect(page.locator("#breakdown")).to_contain_text("claude-haiku-4-5")
         await expect(page.get_by_role("meter", name="5 hours")).to_be_visible()
         await expect(page.locator("#conversations li")).not_to_have_count(0)
 
@@ -167,14 +166,25 @@ HOSTILE = "<img src=x onerror=alert(1)>"
 def turns(world: World) -> None:
     """A conversation whose second turn misses the cache, because its tools changed; every word of it is hostile."""
     system = {"role": "system", "content": "Be brief. " * 4_000}
-    said = [system, {"role": "user", "content": f"{HOSTILE} first words"}]
+    said = [system, {"role": "user", "content": f"first words {HOSTILE}"}]
     headers = {"user-agent": f"Cursor/1.0 {HOSTILE}"}
     for number in range(3):
         world.fake.script([say(f"{HOSTILE} {number}")])
-        tool = {"name": f"tool_{number // 2}", "description": HOSTILE, "parameters": {"type": "object"}}
-        body = {**chat(prompt_cache_key="k"), "messages": said, "tools": [{"type": "function", "function": tool}]}
+        tool = {
+            "name": f"tool_{number // 2}",
+            "description": HOSTILE,
+            "parameters": {"type": "object"},
+        }
+        body = {
+            **chat(prompt_cache_key="k"),
+            "messages": said,
+            "tools": [{"type": "function", "function": tool}],
+        }
         assert world.proxy.post("/v1/chat/completions", body, headers=headers).status_code == 200
-        said += [{"role": "assistant", "content": f"{HOSTILE} {number}"}, {"role": "user", "content": HOSTILE}]
+        said += [
+            {"role": "assistant", "content": f"{HOSTILE} {number}"},
+            {"role": "user", "content": HOSTILE},
+        ]
 
 
 async def test_the_cause_and_the_price_of_a_cache_miss_are_three_clicks_away(
@@ -185,7 +195,7 @@ async def test_the_cause_and_the_price_of_a_cache_miss_are_three_clicks_away(
         page = await visit.open()
         await live(page)
         conversation = page.locator("#conversations li").first
-        await expect(conversation).to_contain_text(f"{HOSTILE} first words")
+        await expect(conversation).to_contain_text(f"first words {HOSTILE}")
         await expect(conversation).to_contain_text("1 cache miss, $")
         await conversation.locator(".turn:has(.miss)").click()  # one
         dialog = page.locator("#details")
@@ -223,33 +233,3 @@ async def test_through_a_tunnel_there_are_numbers_only(chromium: Browser, world:
         await expect(dialog).to_contain_text("only on the machine that ccproxy runs on")
         assert "first words" not in await page.content()
         visit.expected_errors = len(visit.console)  # the browser itself reports the 403
-
-
-def test_each_route_of_details_is_closed_to_a_tunnel_with_the_right_secret(world: World) -> None:
-    turns(world)
-    headers = {**TUNNEL, "authorization": f"Bearer {SECRET}"}
-    newest = world.proxy.get("/explain").json()["requests"][0]["id"]
-    for path in ("/explain", f"/explain/{newest}", "/context/0123456789abcdef"):
-        assert world.proxy.get(path, headers=headers).status_code == 403
-    for path in ("/dashboard/data", "/analytics", "/analytics?by=session", "/analytics/requests"):
-        told = world.proxy.get(path, headers=headers)
-        assert told.status_code == 200 and "first words" not in told.text
-
-
-def test_tables_for_a_spreadsheet_hold_no_formulas(world: World) -> None:
-    headers = {"user-agent": "curl/8"}
-    body = {**chat(), "model": "=1+1", "messages": []}
-    world.proxy.post("/v1/chat/completions", body, headers=headers)
-    turns(world)
-    for path in ("/analytics?by=session&format=csv", "/analytics/requests?format=csv", "/analytics?by=day&format=csv"):
-        told = world.proxy.get(path)
-        assert told.headers["content-type"].startswith("text/csv")
-        rows = list(csv.DictReader(told.text.splitlines()))
-        assert rows and not any(v.startswith(("=", "+", "@")) for row in rows for v in row.values())
-    assert world.proxy.get("/analytics?by=day&format=xml").status_code == 400
-
-
-def test_a_person_in_a_browser_is_led_to_the_dashboard(world: World) -> None:
-    led = world.proxy.get("/", headers={"accept": "text/html,*/*"})
-    assert (led.status_code, led.headers["location"]) == (302, "/dashboard")
-    assert world.proxy.get("/").json()["name"] == "ccproxy"

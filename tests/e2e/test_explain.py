@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import subprocess
 import sys
@@ -164,3 +165,44 @@ def test_a_saved_flow_can_be_opened_and_read_as_a_conversation(
     assert "Read me later" in output
     assert "── usage ─" in output
     assert not list((tmp_path / "state").glob("usage.json"))
+
+
+SECRET = "tulips-and-roses-1234567"
+TUNNEL = {"cf-connecting-ip": "203.0.113.9"}
+
+
+def test_each_route_of_details_is_closed_to_a_tunnel_with_the_right_secret(
+    start_proxy: StartProxy,
+) -> None:
+    proxy = start_proxy(PROXY_SECRET_KEY=SECRET)
+    proxy.post("/v1/chat/completions", chat("first words"), headers={"user-agent": "=1+1"})
+    headers = {**TUNNEL, "authorization": f"Bearer {SECRET}"}
+    newest = proxy.get("/explain").json()["requests"][0]["id"]
+    for path in ("/explain", f"/explain/{newest}", "/context/0123456789abcdef"):
+        assert proxy.get(path, headers=headers).status_code == 403
+    for path in ("/dashboard/data", "/analytics", "/analytics?by=session", "/analytics/requests"):
+        told = proxy.get(path, headers=headers)
+        assert told.status_code == 200 and "first words" not in told.text
+
+
+def test_tables_for_a_spreadsheet_hold_no_formulas(start_proxy: StartProxy) -> None:
+    proxy = start_proxy()
+    proxy.post("/v1/chat/completions", {**chat(), "model": "=1+1"})
+    proxy.post("/v1/chat/completions", chat())
+    for path in (
+        "/analytics?by=session&format=csv",
+        "/analytics/requests?format=csv",
+        "/analytics?by=day&format=csv",
+    ):
+        told = proxy.get(path)
+        assert told.headers["content-type"].startswith("text/csv")
+        rows = list(csv.DictReader(told.text.splitlines()))
+        assert rows and not any(v.startswith(("=", "+", "@")) for row in rows for v in row.values())
+    assert proxy.get("/analytics?by=day&format=xml").status_code == 400
+
+
+def test_a_person_in_a_browser_is_led_to_the_dashboard(start_proxy: StartProxy) -> None:
+    proxy = start_proxy()
+    led = proxy.get("/", headers={"accept": "text/html,*/*"})
+    assert (led.status_code, led.headers["location"]) == (302, "/dashboard")
+    assert proxy.get("/").json()["name"] == "ccproxy"
