@@ -49,10 +49,11 @@ def test_an_image_that_anthropic_refuses_blocks_no_later_turn(path: str, world: 
 def test_many_refused_images_go_together(world: World) -> None:
     place = "messages.{}.content.0.image.source.base64.data: image exceeds 10 MB maximum"
     world.fake.script([fail(400, place.format(0)), fail(400, place.format(2))])
-    body = with_history("/v1/chat/completions", new=False)
-    history = body["messages"][:2]
-    response = world.proxy.post(
-        "/v1/chat/completions", {**body, "messages": [*history * 4, body["messages"][2]]}
-    )
+    messages: list[dict[str, Any]] = []
+    for letter in "BCDE":
+        shown = {"type": "image_url", "image_url": {"url": BROKEN.replace("AAAA", letter * 4)}}
+        messages += [{"role": "user", "content": [shown]}, {"role": "assistant", "content": "a"}]
+    messages.append({"role": "user", "content": "b"})
+    response = world.proxy.post("/v1/chat/completions", {**chat(), "messages": messages})
     assert response.status_code == 200
     assert len(world.fake.messages()) == 3
