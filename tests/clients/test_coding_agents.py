@@ -10,8 +10,8 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -19,6 +19,7 @@ import pytest
 from addon.stand_in.record import Received
 from addon.stand_in.script import say
 from addon.stand_in.stream import thinking, tool_use
+from tests.clients.tap import Tap
 from tests.clients.test_ai_sdk import told
 from tests.clients.test_claude import QUIET
 from tests.e2e.conftest import World
@@ -51,6 +52,7 @@ class Agent:
 CODEX = ["exec", "--json", "--skip-git-repo-check", "--dangerously-bypass-approvals-and-sandbox"]
 CLAUDE = ["--allowedTools", "Bash"]
 COPILOT = ["--allow-all-tools", "--silent"]
+BY_WEBSOCKET = ["-c", "model_providers.ccproxy.supports_websockets=true"]
 AGENTS = {
     "codex": Agent(
         tool="exec_command",
@@ -88,6 +90,17 @@ AGENTS = {
         env={"COPILOT_OFFLINE": "true"},
     ),
 }
+
+
+AGENTS["codex by WebSocket"] = replace(
+    AGENTS["codex"],
+    first=lambda task: [*CODEX, *BY_WEBSOCKET, task],
+    second=lambda task: [*CODEX, *BY_WEBSOCKET, task, "resume", "--last"],
+)
+AGENTS["copilot by WebSocket"] = replace(
+    AGENTS["copilot"],
+    env={**AGENTS["copilot"].env, "COPILOT_PROVIDER_TRANSPORT": "websockets"},
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,14 +147,20 @@ def with_tools(request: Received) -> bool:
     return request.path == "/v1/messages" and bool(request.json.get("tools"))
 
 
-@pytest.mark.parametrize("name", AGENTS)
+@pytest.fixture
+def tap(world: World) -> Iterator[Tap]:
+    with Tap(world.proxy.port) as tap:
+        yield tap
+
+
+@pytest.mark.parametrize("kind", AGENTS)
 def test_it_works_as_it_was_set_up(
-    name: str, desk: Desk, world: World, request: pytest.FixtureRequest
+    kind: str, desk: Desk, world: World, tap: Tap, request: pytest.FixtureRequest
 ) -> None:
-    agent = AGENTS[name]
+    agent, name = AGENTS[kind], kind.partition(" ")[0]
     installed: Path = request.getfixturevalue(agent.fixture)
     program = installed / agent.program
-    shown = desk.ccproxy("setup", name, "--model", MODEL, PORT=str(world.proxy.port))
+    shown = desk.ccproxy("setup", name, "--model", MODEL, PORT=tap.url.rpartition(":")[2])
     env = {**agent.env, **dict(re.findall(r"export (\w+)=(\S+)", shown))}
     call = tool_use(agent.tool, {agent.argument: COMMAND, "description": "Greets"})
     talk = [say(thinking("A tool."), call), say("Done."), say("Again.")]
@@ -157,6 +176,8 @@ def test_it_works_as_it_was_set_up(
     kinds = [kind for message in last.json["messages"] for kind in told(message)]
     assert kinds.index("assistant tool_use") + 1 == kinds.index("user tool_result")
     assert last.json["model"] == MODEL
+    asked = {bytes(stream[:18]) for stream in tap.streams}
+    assert (asked == {b"GET /v1/responses "}) == ("WebSocket" in kind)
     assert (name != "copilot") == ("--undo" in shown)
     if name != "copilot":
         assert re.search("Restored|Removed", desk.ccproxy("setup", name, "--undo"))
