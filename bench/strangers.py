@@ -168,17 +168,22 @@ async def watched(proxy: Proxy, minutes: float, count: int, pause: float) -> dic
     await alone.ask_for(5)  # warms up
     alone.seconds.clear()
     await alone.ask_for(ALONE)
-    lines = proxy.output.count("rejected") + proxy.output.count("guesses")
+    lines = noise(proxy)
     crowd = await sent_against(proxy.port, minutes, count, pause)
     await beset.ask_for(minutes * 60)
     did, _ = await crowd.communicate()
     await after.ask_for(AFTER)
-    lines = proxy.output.count("rejected") + proxy.output.count("guesses") - lines
+    lines = noise(proxy) - lines
     return told(alone, beset, after, lines / minutes) | {
         "minutes": minutes,
         "strangers": count,
         **json.loads(did),
     }
+
+
+def noise(proxy: Proxy) -> int:
+    """Lines of the log that are no request's of the owner's."""
+    return sum("chat" not in line and "sub" not in line for line in proxy.output.splitlines())
 
 
 def told(alone: Owner, beset: Owner, after: Owner, lines: float) -> dict[str, Any]:

@@ -6,7 +6,9 @@ import asyncio
 import contextlib
 import ctypes
 import errno
+import gc
 import logging
+import os
 import socket
 import struct
 import sys
@@ -30,6 +32,7 @@ MOST = 1000
 """Connections, if there are enough descriptors. An idle one costs about 20 KiB, one with a stream 35."""
 FEWEST = 16
 MANY = 100
+BACKLOG = 4096
 UNKNOWN_SECONDS = 2.0
 """After which a caller could have shown who he is."""
 RESERVED = 64
@@ -213,12 +216,25 @@ class Connections:
         self.peak = max(self.peak, len(self.open))
         if self.peak > MANY and len(self.open) < self.peak // 2:
             self.peak = len(self.open)
+            gc.collect()
             give_memory_back()
+        accept_more()
 
     def forget_drained(self, client_id: str, held: ClientSocket) -> None:
         if held.gone and held.is_drained():
             self.open.pop(client_id, None)
             self.exchanges.known_clients.discard(client_id)
+
+
+def accept_more() -> None:
+    """asyncio lets a hundred wait to be accepted. The kernel drops others, which try again after 1, 3, 7 and 15 s."""
+    if sys.platform == "win32":
+        return
+    for instance in ctx.master.addons.get("proxyserver").servers:
+        for server in getattr(instance, "_servers", ()):
+            for listener in getattr(server, "sockets", ()):
+                with socket.socket(fileno=os.dup(listener.fileno())) as same:
+                    same.listen(BACKLOG)
 
 
 def give_memory_back() -> None:

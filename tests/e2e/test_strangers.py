@@ -16,6 +16,7 @@ import pytest
 
 from addon.stand_in.anthropic import FakeAnthropic
 from addon.stand_in.script import fail
+from bench.strangers import MOST_GROWTH, measured
 from bench.target import memory_of
 from tests.e2e import raw, uncollected
 from tests.e2e.conftest import StartProxy
@@ -272,3 +273,12 @@ def test_strangers_get_a_line_a_minute(proxy: Proxy, fake: FakeAnthropic) -> Non
     proxy.get("/no-such-path")  # the owner's own
     assert fake.wait_until(lambda: "/no-such-path" in proxy.output)
     assert proxy.output.count("\n") - lines <= 3, "one of those rejected, one of the guesses"
+
+
+@pytest.mark.long
+@pytest.mark.timeout(300)
+def test_three_hundred_strangers_cost_the_owner_no_request_and_no_memory() -> None:
+    """`python -m bench.strangers` has a thousand, and measures how long the owner waits."""
+    found = measured(1.0, 300)
+    assert found["failed"] == [] and found["requests"] > 10
+    assert found["grown_mib"] < MOST_GROWTH
