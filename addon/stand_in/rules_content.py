@@ -361,9 +361,17 @@ def _check_new_version(turns: Sequence[Turn]) -> None:
                 raise invalid("Extra inputs are not permitted", f"{path}.text.citations")
 
 
+def _check_document(block: JsonObject, at: str) -> None:
+    source = block["source"]
+    # the anthropic SDK's `Base64PDFSourceParam`
+    if source.get("type") == "base64" and source.get("media_type") != "application/pdf":
+        raise invalid("Input should be 'application/pdf'", f"{at}.document.source.base64.media_type")
+
+
 INNER: dict[str, Callable[[JsonObject, str], None]] = {
     "text": _check_text,
     "image": check_image,
+    "document": _check_document,
     "tool_use": _check_call,
     "tool_result": _check_result,
 }

@@ -12,7 +12,12 @@ from addon.core.errors import BadRequest
 from addon.core.types import JsonObject
 from addon.translation.to_anthropic.cache_marks import cache_mark
 from addon.translation.to_anthropic.fields import located
-from addon.translation.to_anthropic.media import file_block, image_block, with_true_type
+from addon.translation.to_anthropic.media import (
+    file_block,
+    image_block,
+    true_document,
+    with_true_type,
+)
 from addon.translation.to_anthropic.tools import Toolbox
 
 type Blocks = list[JsonObject]
@@ -131,7 +136,12 @@ def _image_part(part: JsonObject, tools: Toolbox) -> JsonObject:
     return with_true_type(_IMAGE(part, tools))
 
 
+def _document_part(part: JsonObject, tools: Toolbox) -> JsonObject:
+    return true_document(_DOCUMENT(part, tools))
+
+
 _IMAGE = _native("source", "transformations")
+_DOCUMENT = _native("source", "title", "context", "citations")
 # Text has no `citations` here: in a user's text they are rejected since `anthropic-version: 2026-10-21`.
 TEXT_PARTS: Mapping[str, Converter] = {
     "text": _text_part,
@@ -145,7 +155,7 @@ RESULT_PARTS: Mapping[str, Converter] = {
     "file": file_block,
     "input_file": file_block,
     "image": _image_part,
-    "document": _native("source", "title", "context", "citations"),
+    "document": _document_part,
     "search_result": _native("source", "title", "content", "citations"),
 }
 USER_PARTS: Mapping[str, Converter] = {**RESULT_PARTS, "tool_result": _result_part}

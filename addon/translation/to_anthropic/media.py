@@ -75,6 +75,17 @@ def file_block(part: JsonObject, _tools: object) -> JsonObject:
     return block
 
 
+def true_document(block: JsonObject) -> JsonObject:
+    """An Anthropic document block of base64 data by what it holds: Anthropic takes PDF alone in that form."""
+    source = block.get("source")
+    data = source.get("data") if isinstance(source, dict) and source.get("type") == "base64" else None
+    if not isinstance(data, str):
+        return block
+    with located("source.data"):
+        made = _data_block(data, None)
+    return {**block, "source": made["source"]} if made["type"] == "document" else made
+
+
 def with_true_type(block: JsonObject) -> JsonObject:
     """An Anthropic image block with the media type of its content, if that can be told."""
     source = block.get("source")

@@ -149,6 +149,14 @@ PARTS: dict[str, tuple[dict, dict]] = {
         image("image/jpeg", BINARY),
         image("image/jpeg", BINARY),
     ),
+    "anthropics-document-of-text": (
+        document({"type": "base64", "media_type": "text/csv", "data": CSV}, "t"),
+        document(plain("a,b\n1,2\n"), "t"),
+    ),
+    "anthropics-document-that-is-an-image": (
+        document({"type": "base64", "media_type": "application/pdf", "data": PNG}),
+        image("image/png", PNG),
+    ),
     "text-without-data-url": (file(file_data=CSV), document(plain("a,b\n1,2\n"))),
     "json": (
         file(file_data="data:application/json;base64," + base64.b64encode(b"{}").decode()),
