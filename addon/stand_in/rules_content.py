@@ -365,7 +365,9 @@ def _check_document(block: JsonObject, at: str) -> None:
     source = block["source"]
     # the anthropic SDK's `Base64PDFSourceParam`
     if source.get("type") == "base64" and source.get("media_type") != "application/pdf":
-        raise invalid("Input should be 'application/pdf'", f"{at}.document.source.base64.media_type")
+        raise invalid(
+            "Input should be 'application/pdf'", f"{at}.document.source.base64.media_type"
+        )
 
 
 INNER: dict[str, Callable[[JsonObject, str], None]] = {

@@ -65,31 +65,34 @@ _TABLE: dict[str, dict[str, str]] = {
     # ---- messages and items
     "messages": {},
     "messages.system": {
-        "translated": "role content",
+        "translated": "role content cache_control@LiteLLM",
         "label": "type id@OpenAI status",
         "harmless": "phase",
         "ignored": "name clear_at output_config",
     },
     "messages.developer": {
-        "translated": "role content",
+        "translated": "role content cache_control@LiteLLM",
         "label": "type id@OpenAI status",
         "harmless": "phase",
         "ignored": "name",
     },
     "messages.user": {
-        "translated": "role content name",
+        "translated": "role content name cache_control@LiteLLM",
         "label": "type id@OpenAI status",
         "harmless": "phase",
     },
     "messages.assistant": {
         "translated": "role content refusal tool_calls function_call thinking_blocks@LiteLLM"
-        " reasoning_details@OpenRouter",
+        " reasoning_details@OpenRouter cache_control@LiteLLM",
         "label": "type id status annotations@OpenAI reasoning_content@DeepSeek reasoning@OpenRouter",
         "harmless": "phase",
         "ignored": "name audio",
     },
-    "messages.tool": {"translated": "role content tool_call_id", "label": "name@OpenAI"},
-    "messages.function": {"translated": "role content", "label": "name"},
+    "messages.tool": {
+        "translated": "role content tool_call_id cache_control@LiteLLM",
+        "label": "name@OpenAI",
+    },
+    "messages.function": {"translated": "role content cache_control@LiteLLM", "label": "name"},
     "tool_calls": {},
     "tool_calls.function": {
         "translated": "id type function name arguments",
@@ -217,7 +220,7 @@ _TABLE: dict[str, dict[str, str]] = {
         "ignored": "async allowed_callers defer_loading output_schema",
     },
     "tools.custom": {
-        "translated": "type custom name description format",
+        "translated": "type custom name description format cache_control@Anthropic",
         "ignored": "async allowed_callers defer_loading",
     },
     "tools.namespace": {"translated": "type name tools", "ignored": "description"},

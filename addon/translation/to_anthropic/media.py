@@ -78,7 +78,9 @@ def file_block(part: JsonObject, _tools: object) -> JsonObject:
 def true_document(block: JsonObject) -> JsonObject:
     """An Anthropic document block of base64 data by what it holds: Anthropic takes PDF alone in that form."""
     source = block.get("source")
-    data = source.get("data") if isinstance(source, dict) and source.get("type") == "base64" else None
+    data = (
+        source.get("data") if isinstance(source, dict) and source.get("type") == "base64" else None
+    )
     if not isinstance(data, str):
         return block
     with located("source.data"):

@@ -15,6 +15,7 @@ from addon.core.errors import BadRequest
 from addon.core.types import JsonObject
 from addon.translation.decisions import ignored_in
 from addon.translation.sealed_thinking import THINKING, is_complete_thinking
+from addon.translation.to_anthropic.cache_marks import native_mark
 from addon.translation.to_anthropic.content import (
     TEXT_PARTS,
     USER_PARTS,
@@ -168,6 +169,14 @@ def assemble(turns: list[Turn], field: str) -> AssembledMessages:
 def message_turn(message: Any, tools: Toolbox) -> Turn:
     """Pure, and shares no object with `message`. Raises BadRequest with a `param` relative to `message`."""
     message = expect_object(sanitized(message))
+    turn, mark = _turn_of(message, tools), native_mark(message.get("cache_control"))
+    if mark is None or not turn.blocks or turn.blocks[-1]["type"] in THINKING:
+        return turn
+    # as LiteLLM's clients write it: the mark of a part, on the message
+    return turn._replace(blocks=[*turn.blocks[:-1], {**turn.blocks[-1], "cache_control": mark}])
+
+
+def _turn_of(message: JsonObject, tools: Toolbox) -> Turn:
     match message.get("role"):
         case "system" | "developer":
             return Turn("system", content_blocks(message.get("content"), TEXT_PARTS, tools))

@@ -135,7 +135,7 @@ def declare_functions(functions: list[Any]) -> Toolbox:
     toolbox = Toolbox()
     for index, function in enumerate(functions):
         with located(f"functions[{index}]"):
-            _declare_function(toolbox, Fields(expect_object(sanitized(function))), None)
+            _declare_function(toolbox, Fields(expect_object(sanitized(function))), None, {})
             toolbox.ignored += ignored_names("tools.function", function)
     return toolbox
 
@@ -179,14 +179,17 @@ def _flattened(tool: JsonObject) -> Iterator[tuple[Fields, str | None]]:
 
 def _declare(toolbox: Toolbox, tool: Fields, namespace: str | None) -> None:
     kind = tool.get("type")
+    mark = native_mark(tool.get("cache_control"))
     if kind in (None, "function") or "input_schema" in tool:
-        _declare_function(
-            toolbox, tool.nested("function") if "function" in tool else tool, namespace
-        )
+        function = tool.nested("function") if "function" in tool else tool
+        mark = mark or native_mark(function.get("cache_control"))
+        _declare_function(toolbox, function, namespace, _marked(mark))
     elif kind == "custom":
-        _declare_custom(toolbox, tool.nested("custom") if "custom" in tool else tool, namespace)
+        custom = tool.nested("custom") if "custom" in tool else tool
+        _declare_custom(toolbox, custom, namespace, _marked(mark))
     elif isinstance(kind, str) and _SERVER_TOOL.fullmatch(kind):
-        toolbox.add_server_tool({name: tool.get(name) for name in tool if name != "cache_control"})
+        given = {name: tool.get(name) for name in tool if name != "cache_control"}
+        toolbox.add_server_tool(given | _marked(mark))
     else:
         toolbox.ignored.append(f"tools.{str(kind)[:80]}")
         toolbox.notes.append(
@@ -194,7 +197,13 @@ def _declare(toolbox: Toolbox, tool: Fields, namespace: str | None) -> None:
         )
 
 
-def _declare_function(toolbox: Toolbox, function: Fields, namespace: str | None) -> None:
+def _marked(mark: JsonObject | None) -> JsonObject:
+    return {} if mark is None else {"cache_control": mark}
+
+
+def _declare_function(
+    toolbox: Toolbox, function: Fields, namespace: str | None, marked: JsonObject
+) -> None:
     name = _name(toolbox, function)
     if name is None:
         return
@@ -210,15 +219,15 @@ def _declare_function(toolbox: Toolbox, function: Fields, namespace: str | None)
             schema, definition["strict"] = enforced, True
     definition["input_schema"] = schema
     definition |= {key: value for key in _PASSED if (value := function.get(key)) is not None}
-    mark = native_mark(function.get("cache_control"))
-    if mark is not None:
-        definition["cache_control"] = mark
     toolbox.add(
-        definition, ToolReply(name=name, wrapped=wrapped, renamed=renamed, namespace=namespace)
+        definition | marked,
+        ToolReply(name=name, wrapped=wrapped, renamed=renamed, namespace=namespace),
     )
 
 
-def _declare_custom(toolbox: Toolbox, custom: Fields, namespace: str | None) -> None:
+def _declare_custom(
+    toolbox: Toolbox, custom: Fields, namespace: str | None, marked: JsonObject
+) -> None:
     name = _name(toolbox, custom)
     if name is None:
         return
@@ -230,7 +239,7 @@ def _declare_custom(toolbox: Toolbox, custom: Fields, namespace: str | None) -> 
         )
     properties = {WRAPPER: {"type": "string"}}
     definition["input_schema"] = {"type": "object", "properties": properties, "required": [WRAPPER]}
-    toolbox.add(definition, ToolReply(name=name, custom=True, namespace=namespace))
+    toolbox.add(definition | marked, ToolReply(name=name, custom=True, namespace=namespace))
 
 
 def _name(toolbox: Toolbox, tool: Fields) -> str | None:

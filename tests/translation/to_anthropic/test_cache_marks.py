@@ -47,6 +47,34 @@ def test_a_repeated_part_keeps_its_mark() -> None:
     assert request["messages"][0]["content"] == [marked("a")]
 
 
+TOOLS: dict[str, dict] = {
+    "within": {"type": "function", "function": {"name": "f", "cache_control": MARK}},
+    "beside": {"type": "function", "function": {"name": "f"}, "cache_control": MARK},
+    "responses": {"type": "function", "name": "f", "cache_control": MARK},
+    "anthropics": {"name": "f", "input_schema": {"type": "object"}, "cache_control": MARK},
+    "custom": {"type": "custom", "custom": {"name": "f"}, "cache_control": MARK},
+    "server": {"type": "web_search_20250305", "name": "web_search", "cache_control": MARK},
+}
+
+
+@pytest.mark.parametrize("tool", TOOLS.values(), ids=TOOLS)
+def test_marks_of_tools(tool: dict) -> None:
+    translation = chat(U("a"), tools=[tool])
+    assert translation.request["tools"][0]["cache_control"] == MARK
+    assert not translation.ignored
+    finished(translation)
+
+
+def test_marks_of_messages() -> None:
+    call = A(None, TC("c1"), cache_control=MARK)
+    result = {**T("c1", "x"), "cache_control": MARK}
+    translation = chat(S("s", cache_control=MARK), U("a", cache_control=MARK), call, result)
+    request = translation.request
+    assert marks(request) == ["s", "a", "tool_use", "tool_result"]
+    assert not translation.ignored
+    finished(translation)
+
+
 def marks(request: dict) -> list[str]:
     """Where the marks are, in the order in which Anthropic reads."""
     found = [f"tool {tool['name']}" for tool in request.get("tools", ()) if "cache_control" in tool]
