@@ -94,15 +94,15 @@ def test_a_property_that_anthropic_rejects_comes_back_under_its_name(
 
 
 def doubling(keyword: str, levels: int = 22) -> JsonObject:
-    schema: JsonObject = {"type": "object", "properties": {"a": {"type": "string"}}}
-    for level in range(levels):
-        named = {**schema["properties"], f"p{level}": {"type": "string"}}
-        schema = {
-            "type": "object",
-            "properties": named,
-            keyword: [schema, {"$ref": f"#/$defs/d{level}"}],
-        }
-    return schema
+    """Each level has the property of the level below twice, once among alternatives."""
+    definitions: dict[str, JsonObject] = {
+        "d0": {"type": "object", "properties": {"k": {"const": "0"}}}
+    }
+    for level in range(1, levels):
+        below = {"$ref": f"#/$defs/d{level - 1}"}
+        own = {"type": "object", "properties": {"k": {"const": str(level)}}}
+        definitions[f"d{level}"] = {keyword: [below, {"anyOf": [below, own]}]}
+    return {"$ref": f"#/$defs/d{levels - 1}", "$defs": definitions}
 
 
 def chained(keyword: str, levels: int = 24) -> JsonObject:
