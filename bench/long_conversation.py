@@ -85,6 +85,7 @@ class World:
         self.fake.script([say(thinking("Let me see."), "I go on.", *call)], when=is_turn)
         content = json.dumps(dialog.body()).encode()
         began, used = time.monotonic(), cpu(self.proxy)
+        before = len(self.proxy.output) if self.proxy else 0
         answer = self.post(dialog.path, content)
         ended = time.monotonic()
         dialog.take(answer)
@@ -99,7 +100,7 @@ class World:
             added=ended - began - ((asked.ended_at or ended) - asked.time),
             waited=self.summarizing(began, asked.time) > WAITED_SECONDS,
             summary=heading[0].decode() if heading else "",
-            counted=counted(self.proxy) if self.proxy else 0.0,
+            counted=counted(self.proxy, before) if self.proxy else 0.0,
         )
 
     def post(self, path: str, content: bytes) -> dict[str, object]:
@@ -141,9 +142,9 @@ def cpu(proxy: Proxy | None) -> float:
     return time.clock_gettime((~proxy.process.pid << 3) | 2)  # Linux's clock id of another process
 
 
-def counted(proxy: Proxy) -> float:
-    """What the proxy counted last, as it said."""
-    return float(_COUNTED.findall(proxy.output)[-1]) * 1000
+def counted(proxy: Proxy, before: int) -> float:
+    """What the proxy counted, which it says near the limit, after so many characters of output; 0: it did not say."""
+    return float([*_COUNTED.findall(proxy.output[before:]), 0][-1]) * 1000
 
 
 def is_turn(request: Received) -> bool:

@@ -50,7 +50,7 @@ class Turn:
     summary: str
     """The heading of the summary in it; empty without one."""
     counted: float
-    """Tokens, as the proxy counted before it asked; 0 without a proxy."""
+    """Tokens, as the proxy counted before it asked; 0: it did not say."""
 
 
 @dataclass(slots=True)
@@ -90,7 +90,7 @@ def _figures(run: Run, direct: Run | None) -> Figures:
         "summaries_repeated": len(bodies) - len(set(bodies)),
         "summaries_from_scratch": sum(b"<earlier_summary>" not in body for body in bodies),
         "cached_share": cached_share(run),
-        "count_error_p95": count_error(run) if run.arm.settings is not None else None,
+        "count_error_p95": count_error(run),
         "warm_cpu_ms": statistics.median(warm) * 1e3 if warm else None,
         "turns_that_waited": sum(turn.waited and new for turn, new in _told(run)),
         "turns_input_usd": turns,
@@ -102,6 +102,8 @@ def _figures(run: Run, direct: Run | None) -> Figures:
         found["summaries_per_20k"] = len(bodies) / (direct.growth / UNIT)
         found["input_to_direct"] = (turns + calls) / uncached(MODEL, direct)
         found["added_ms"] = added_ms(run, direct)
+        shares = verbatim(run, direct)
+        found["verbatim_at_the_end"], found["verbatim_mean"] = shares[-1], statistics.mean(shares)
     return found
 
 
@@ -134,12 +136,14 @@ def _told(run: Run) -> Iterator[tuple[Turn, bool]]:
         before[turn.conversation] = turn.summary
 
 
-def count_error(run: Run) -> float:
+def count_error(run: Run) -> float | None:
     """How far off the proxy's own count was, in 95 of 100 turns at most, as a share; without the first turns."""
     errors = [
-        abs(turn.counted / turn.usage.total - 1) for turn in run.turns if turn.number > FIRST_TURNS
+        abs(turn.counted / turn.usage.total - 1)
+        for turn in run.turns
+        if turn.number > FIRST_TURNS and turn.counted
     ]
-    return statistics.quantiles(errors, n=20, method="inclusive")[-1]
+    return None if len(errors) < 2 else statistics.quantiles(errors, n=20, method="inclusive")[-1]
 
 
 def added_ms(run: Run, direct: Run) -> float | None:
@@ -151,6 +155,15 @@ def added_ms(run: Run, direct: Run) -> float | None:
         if ours.usage.total in WARM and not ours.waited
     ]
     return statistics.median(added) * 1e3 if added else None
+
+
+def verbatim(run: Run, direct: Run) -> list[float]:
+    """By turn: the share of the whole conversation that was sent as it is, and not as a summary."""
+    pairs = zip(run.turns, direct.turns, strict=True)
+    return [
+        min(1.0, (ours.usage.total - bool(ours.summary) * run.summary_output) / whole.usage.total)
+        for ours, whole in pairs
+    ]
 
 
 def _model(name: str) -> Model:

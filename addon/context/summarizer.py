@@ -45,9 +45,14 @@ _LEAST_SHARE = 0.005
 # change, and to send the original messages again would be a miss in the prompt cache.
 STICKY_SHARE = 0.75
 
-# How long before the limit a summary is made: the call takes about as long as a few turns.
+# How long before the limit a summary is made: the call takes about as long as a few turns. It is used as soon as it is
+# there, since every turn until then reads more.
 _AHEAD_TURNS = 3
 _AHEAD_SHARE = 0.05
+
+# Of the limit, from where a summary is made if it may be as deep as is cheapest: every turn at the limit reads all of
+# it, and the later the summary, the less is left of the conversation when it ends.
+_CHEAPEST_SHARE = 0.8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +77,16 @@ class Limits:
     limit: int
     target: int | None
     """None: the target with the lowest cost."""
+
+    @property
+    def early(self) -> int:
+        """Tokens that a conversation should not have for long."""
+        return self.limit if self.target is not None else round(_CHEAPEST_SHARE * self.limit)
+
+    @property
+    def sticky(self) -> int:
+        """Tokens of a whole conversation from which its summary remains in use."""
+        return round(STICKY_SHARE * self.early)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +144,7 @@ class Summarizer:
         """
         made: list[Made] = []
         goal = limits.limit
-        view = await self.remembered(conversation, limits.limit)
+        view = await self.remembered(conversation, limits)
         while view.count.total > goal and len(made) < ROUNDS:
             if running := self.tasks.running.get(conversation.key):
                 await asyncio.wait({running})
@@ -141,7 +156,7 @@ class Summarizer:
                 goal = self._target(conversation, limits).target
             else:
                 break
-            view = await self.remembered(conversation, limits.limit)
+            view = await self.remembered(conversation, limits)
         if view.summary and view.summary.used_at is None:
             await self.memory.mark_used(view.summary, len(conversation.messages))
         return view, made
@@ -149,11 +164,11 @@ class Summarizer:
     def is_near_limit(self, conversation: Conversation, limits: Limits, total: int) -> bool:
         """Whether the next turns of a conversation with `total` tokens may need a summary."""
         margin = max(_AHEAD_TURNS * conversation.growth, round(_AHEAD_SHARE * limits.limit))
-        return total + margin > limits.limit
+        return total + margin > limits.early
 
     async def prepare(self, conversation: Conversation, limits: Limits) -> Made | None:
         """Make the summary that the next turns will need, if the conversation is near the limit and has none yet."""
-        view = await self.remembered(conversation, limits.limit)
+        view = await self.remembered(conversation, limits)
         ready = next(iter(await self._known(conversation)), None)
         # No await from here on until the call is registered: two tasks would both make, and pay, the same summary.
         if (
@@ -164,12 +179,12 @@ class Summarizer:
         if ready and (view.summary is None or ready.end > view.summary.end):
             return None
         plan = self._plan(
-            conversation, view, limits, max(view.count.total, limits.limit + conversation.growth)
+            conversation, view, limits, max(view.count.total, limits.early + conversation.growth)
         )
         return await self._share(conversation, plan) if plan else None
 
-    async def remembered(self, conversation: Conversation, limit: int) -> SummarizedView:
-        """The conversation as it was last sent, or with the longest known summary if that is over the limit."""
+    async def remembered(self, conversation: Conversation, limits: Limits) -> SummarizedView:
+        """The conversation as it was last sent, or with the longest known summary if that is near the limit."""
         view = SummarizedView(
             request=conversation.request,
             fingerprint=conversation.fingerprint,
@@ -177,9 +192,10 @@ class Summarizer:
         )
         known = await self._known(conversation)
         used = next((summary for summary in known if summary.used_at is not None), None)
-        if used and conversation.count.total >= STICKY_SHARE * limit:
+        if used and conversation.count.total >= limits.sticky:
             view = await self._counted(conversation, used)
-        if view.count.total > limit and known and known[0] != view.summary:
+        near = self.is_near_limit(conversation, limits, view.count.total)
+        if near and known and known[0] != view.summary:
             view = await self._counted(conversation, known[0])
         return view
 
@@ -204,7 +220,7 @@ class Summarizer:
         prefix = count.system + count.tools + sum(count.per_message[:FIRST_PROTECTED])
         return cheapest(
             Outlook(
-                limit=limits.limit,
+                limit=limits.early,
                 prefix=prefix,
                 floor=prefix + sum(count.per_message[-LAST_PROTECTED:]) + SUMMARY_TOKENS[0],
                 growth=conversation.growth,
@@ -222,6 +238,10 @@ class Summarizer:
             return None
         depth = self._target(conversation, limits)
         need = needed(total - depth.target)
+        # As many turns are expected as there were. If they need a second summary, this one replaces what both would:
+        # the cache is written anew once instead of twice, and in the end as much is left.
+        if limits.target and total - need + conversation.growth * conversation.turns > limits.limit:
+            need = min(2 * need, total // 2)
         span = choose(view.request["messages"], view.count.per_message, need, after=view.covered)
         if span is None:
             return None

@@ -16,7 +16,7 @@ from typing import Literal
 from addon.claude.digest import Fingerprint, fingerprint_of, message_digest
 from addon.claude.model import Model
 from addon.context import trim
-from addon.context.summarizer import STICKY_SHARE, Limits, Summarizer
+from addon.context.summarizer import Limits, Summarizer
 from addon.context.tokens.count import Count, overflow, true_input
 from addon.context.tokens.counter import TokenCounter
 from addon.context.view import Conversation, Counted, SummarizedView
@@ -111,17 +111,16 @@ class ContextManager:
         even the largest cuts leave above the limit: a count made here is a guess.
         """
         fingerprint = fingerprint_of(request, messages)
-        floor = round(STICKY_SHARE * self._limit(model, whole_window))
+        limits = self._limits(model, whole_window)
         counted = Counted(request, fingerprint)
         if sent is not None:
             counted = Counted(sent, _fingerprint_of_sent(sent, request, fingerprint))
         count = await self.counter.count_soon(
-            counted.request, model, counted.fingerprint, threshold=floor
+            counted.request, model, counted.fingerprint, threshold=limits.sticky
         )
         conversation = Conversation(request, model, fingerprint, count, whole_window, counted)
-        limits = self._limits(conversation)
         whole = SummarizedView(request=request, fingerprint=fingerprint, count=count)
-        if self.strategy == "none" or count.total < floor:
+        if self.strategy == "none" or count.total < limits.sticky:
             return self._fitted(conversation, whole, limits, "none")
         if self.strategy == "trim":
             return await self._trimmed(self._fitted(conversation, whole, limits, "none"), limits)
@@ -130,7 +129,7 @@ class ContextManager:
     def may_prepare(self, fitted: Fitted) -> bool:
         """Whether `prepare_ahead` may have something to do."""
         conversation = fitted.conversation
-        limits = self._limits(conversation)
+        limits = self._limits_of(conversation)
         return self.strategy == "summarize" and self.summarizer.is_near_limit(
             conversation, limits, conversation.count.total
         )
@@ -142,7 +141,9 @@ class ContextManager:
         """
         if not self.may_prepare(fitted):
             return None
-        made = await self.summarizer.prepare(fitted.conversation, self._limits(fitted.conversation))
+        made = await self.summarizer.prepare(
+            fitted.conversation, self._limits_of(fitted.conversation)
+        )
         return made.line if made else None
 
     def learn(self, fitted: Fitted, message: JsonObject) -> None:
@@ -170,7 +171,7 @@ class ContextManager:
         # The estimate was too low by this factor, so the limits of the estimate are lowered by it.
         off = min(1.0, fitted.count.total / counted.tokens)
         target = min(
-            self._limits(fitted.conversation).target or counted.maximum,
+            self._limits_of(fitted.conversation).target or counted.maximum,
             _below(counted.maximum),
         )
         limits = Limits(int(counted.maximum * off), int(target * off))
@@ -184,9 +185,12 @@ class ContextManager:
             return model.context
         return min(self.limit, model.context)
 
-    def _limits(self, conversation: Conversation) -> Limits:
-        limit = self._limit(conversation.model, conversation.whole_window)
-        if self.target == "auto" or conversation.whole_window:
+    def _limits_of(self, conversation: Conversation) -> Limits:
+        return self._limits(conversation.model, conversation.whole_window)
+
+    def _limits(self, model: Model, whole_window: bool) -> Limits:
+        limit = self._limit(model, whole_window)
+        if self.target == "auto" or whole_window:
             return Limits(limit, None)
         return Limits(limit, self.target if self.target < limit else _below(limit))
 
@@ -233,7 +237,7 @@ class ContextManager:
         return cut
 
     def _cuts_key(self, fitted: Fitted) -> tuple[bytes, str | None, Limits]:
-        return fitted.conversation.key, fitted.summary, self._limits(fitted.conversation)
+        return fitted.conversation.key, fitted.summary, self._limits_of(fitted.conversation)
 
     def _plan(self, fitted: Fitted, limits: Limits) -> trim.Cuts:
         model = fitted.conversation.model

@@ -228,7 +228,7 @@ async def test_a_summary_in_use_stays_when_estimates_change(start: Start):
 async def test_growth_is_merged_and_only_what_is_new_is_read(start: Start):
     world, conversation = start(), long(26)
     await world.fit(conversation.request())
-    for _ in range(8):
+    for _ in range(16):
         conversation.turn(loops=1, lines=40)
         await world.fit(conversation.request())
     first, second, *_ = world.upstream.prompts
@@ -240,7 +240,7 @@ async def test_growth_is_merged_and_only_what_is_new_is_read(start: Start):
 
 async def test_after_five_merges_the_whole_is_summarized_anew(start: Start):
     world, conversation = start(), long(26)
-    for _ in range(60):
+    for _ in range(120):
         await world.fit(conversation.request())
         conversation.turn(loops=1, lines=40)
     merged = ["<earlier_summary>" in prompt for prompt in world.upstream.prompts]
@@ -249,7 +249,7 @@ async def test_after_five_merges_the_whole_is_summarized_anew(start: Start):
 
 async def test_an_incomplete_summary_is_not_built_upon(start: Start):
     world, conversation = start(Upstream(complete=False)), long(26)
-    for _ in range(12):
+    for _ in range(26):
         await world.fit(conversation.request())
         conversation.turn(loops=1, lines=40)
     assert len(world.upstream.prompts) >= 2
@@ -283,7 +283,7 @@ async def test_calls_are_at_most_one_for_twenty_thousand_tokens_of_growth(start:
         previous = fitted
     assert totals[-1] > 350_000
     calls = len(world.upstream.bodies)
-    assert 5 <= calls <= (totals[-1] - 200_000) / 20_000 + 1
+    assert 3 <= calls <= (totals[-1] - 200_000) / 20_000 + 1
     assert breaks == calls
 
 
@@ -291,7 +291,7 @@ async def test_auto_target_makes_fewer_and_deeper_summaries(start: Start, tmp_pa
     counts = {}
     for target in (TARGET, "auto"):
         world, conversation = start(target=target, directory=tmp_path / str(target)), long(20)
-        for _ in range(30):
+        for _ in range(60):
             conversation.turn(loops=1, lines=40)
             await world.fit(conversation.request())
         counts[target] = len(world.upstream.bodies)
@@ -400,6 +400,38 @@ async def test_made_ahead_the_crossing_turn_does_not_wait(start: Start):
     assert 0.75 * LIMIT < prepared_at <= LIMIT
     assert len(world.upstream.bodies) == 1
     assert fitted.count.total <= LIMIT
+
+
+async def test_a_summary_that_is_ready_is_used_at_once(start: Start):
+    """Every turn until the limit would read what it replaces."""
+    world, conversation = start(), long(10)
+    while not world.upstream.bodies:
+        conversation.turn(loops=1, lines=40)
+        fitted = await world.fit(conversation.request())
+        await world.manager.prepare_ahead(fitted)
+    assert fitted.action == "none"
+    conversation.turn(loops=0)
+    fitted = await world.fit(conversation.request())
+    assert fitted.action == "reused" and fitted.before <= LIMIT
+
+
+async def test_one_summary_replaces_what_two_would(start: Start):
+    """Since the conversation is expected to need both; in the end as much is left."""
+    world, conversation = start(limit=60_000, target=54_000), long(10)
+    while (fitted := await world.fit(conversation.request())).action == "none":
+        conversation.turn(loops=1, lines=40)
+    left = fitted.count.total
+    assert 60_000 - 3.5 * 6_000 / 0.7 < left < 60_000 - 1.5 * 6_000 / 0.7
+
+
+@pytest.mark.parametrize("target", [TARGET, "auto"])
+async def test_the_cheapest_depth_is_reached_before_the_limit(start: Start, target: Any):
+    world, conversation = start(target=target), long(10)
+    while (fitted := await world.fit(conversation.request())).action == "none":
+        await world.manager.prepare_ahead(fitted)
+        conversation.turn(loops=1, lines=10)
+    share = fitted.before / LIMIT
+    assert 0.65 < share < 0.85 if target == "auto" else 0.85 < share < 1
 
 
 async def test_ahead_of_need_is_still_once(start: Start):
