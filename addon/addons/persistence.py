@@ -94,12 +94,14 @@ async def banner(settings: Settings, login: Login, now: float) -> list[str]:
         f"  dashboard     {here}/dashboard",
         *_entry("subscription", await _subscription(settings, login, now)),
         *_entry("API key", _api_key(settings)),
+        *_entry("fallback", _chain(settings)),
         *_entry("context", _context(settings)),
         *_entry("tunnel", _tunnel(settings)),
     ]
 
 
 def _entry(name: str, text: str) -> list[str]:
+    """Nothing without a text."""
     return textwrap.wrap(
         text,
         WIDTH,
@@ -155,6 +157,11 @@ async def _subscription(settings: Settings, login: Login, now: float) -> str:
     return f"found in the {credential.source}, valid until {until}. {SETUP_TOKEN}"
 
 
+def _chain(settings: Settings) -> str:
+    chain = settings.fallback_chain
+    return "" if chain == ("api_key",) else f"{', then '.join(chain)} (FALLBACK_CHAIN)"
+
+
 def _api_key(settings: Settings) -> str:
     if settings.api_key is None:
         return "none: there is no fallback"
@@ -162,4 +169,6 @@ def _api_key(settings: Settings) -> str:
         return "used for everything"
     if not settings.key_allowed:
         return "never used (FALLBACK=off)"
+    if "api_key" not in settings.fallback_chain:
+        return "used for summaries only (FALLBACK_CHAIN)"
     return "used when the subscription can't serve"

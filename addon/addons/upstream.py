@@ -199,6 +199,13 @@ class Upstream:
             exchange.skipped.append(f"{last.name}={reason}")
         if last is None or last.name != step.name:  # `wait` may be taken again
             exchange.failed.append((self.who(exchange), outcome.error))
+        if (
+            STEP_SOURCES[step.kind] == SUBSCRIPTION
+        ):  # a refused attempt has cost nothing, and this may wait for hours
+            for held in exchange.reservations:
+                if isinstance(held, Reservation):
+                    self.paid.budget.release(held, 0)
+            exchange.reservations.clear()
         exchange.asked = exchange.claude = exchange.asked or exchange.claude
         exchange.step, exchange.tried = step, Tried()
         return STEP_SOURCES[step.kind]

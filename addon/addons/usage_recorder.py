@@ -116,8 +116,14 @@ class UsageRecorder:
         """The last attempt, and earlier ones that broke off and are billed the same way. Prices of other APIs may be
         unknown."""
         model = exchange.claude.model if exchange.claude else None
-        if exchange.attempt and exchange.source == "openai":
-            model = exchange.attempt.priced
+        last = exchange.attempt
+        if last and last.source == "openai":
+            model = last.priced
+            if (
+                last.answer and last.answer.began and not last.answer.usage
+            ):  # it broke off before its usage came
+                held = [r.amount for r in exchange.reservations if isinstance(r, Reservation)]
+                return [Bill(Tokens(), usd(sum(held)))]
         used = [
             attempt.answer.usage
             for attempt in exchange.attempts

@@ -114,7 +114,8 @@ class Health:
         settings = self.settings
         if settings.api_key is None:
             return "no_api_key"
-        if not settings.key_allowed:
+        first = settings.claude_code_first
+        if not settings.key_allowed or (first and "api_key" not in settings.fallback_chain):
             return "off"
         if self.budget.exhausted or not self.budget.known:
             return "over_budget"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
 from addon.core.errors import CCProxyError
 from addon.core.types import Phase, Tried
@@ -135,7 +135,8 @@ HELPS: Mapping[Cause, tuple[StepKind, ...]] = {
     "plan_policy": ("api_key", "openai"),
     "long_context": ("api_key", "openai"),
 }
-"""The kinds of steps that can serve a request which has failed for a cause."""
+"""The kinds of steps that can serve a request which has failed with the subscription for a cause. When a paid step has
+failed for one of these, all can: they don't depend on its key."""
 AFTER_ANOTHER_MODEL: tuple[StepKind, ...] = ("api_key", "openai", "wait")
 """The same, when another model than the one that was asked for has refused the request."""
 
@@ -275,6 +276,8 @@ def _fall_back(cause: Cause, outcome: Outcome, state: RetryState) -> Decision | 
 
 def _helping(cause: Cause, outcome: Outcome, state: RetryState) -> tuple[ChainStep, ...]:
     kinds = HELPS.get(cause, ())
+    if kinds and state.credential != "claude_code":
+        kinds = get_args(StepKind.__value__)
     if not kinds and state.step in ("claude", "openai"):
         kinds = AFTER_ANOTHER_MODEL
     return tuple(

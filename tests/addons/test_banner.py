@@ -34,6 +34,8 @@ async def lines(login: Credential | CredentialError = MISSING, **env: str) -> li
         (MISSING, {}, "Run `claude /login`."),
         (MISSING, {"CLAUDE_CODE_FIRST": "false"}, "not used (CLAUDE_CODE_FIRST=false)"),
         (MISSING, {"ANTHROPIC_API_KEY": "k"}, "used when the subscription can't serve"),
+        (MISSING, {"ANTHROPIC_API_KEY": "k", "FALLBACK_CHAIN": "wait"}, "used for summaries only (FALLBACK_CHAIN)"),
+        (MISSING, {"FALLBACK_CHAIN": "claude-haiku-5-5,wait"}, "fallback claude-haiku-5-5, then wait (FALLBACK_CHAIN)"),
         (MISSING, {"ANTHROPIC_API_KEY": "k", "FALLBACK": "off"}, "never used (FALLBACK=off)"),
         (MISSING, {"ANTHROPIC_API_KEY": "k", "CLAUDE_CODE_FIRST": "false"}, "used for everything"),
         (MISSING, {}, "trimmed above 200000 tokens (summaries need the API key)"),

@@ -88,6 +88,7 @@ def unknown_budget() -> World:
     [
         (World({}), "no_api_key"),
         (World({**KEY, "FALLBACK": "off"}), "off"),
+        (World({**KEY, "FALLBACK_CHAIN": "wait"}), "off"),
         (World({**KEY, "CLAUDE_CODE_FIRST": "false", "FALLBACK": "off"}), "only"),
         (over_budget(), "over_budget"),
         (unknown_budget(), "over_budget"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 from addon.stand_in.anthropic import FakeAnthropic
 from addon.stand_in.limits import windows
 from addon.stand_in.record import Received
-from addon.stand_in.script import Answer, exhausted, fail, say
+from addon.stand_in.script import Answer, delivered, exhausted, fail, say
 from tests.e2e.conftest import StartProxy
 from tests.e2e.proxy import Proxy, chat, message, rejected
 
@@ -279,6 +280,45 @@ def test_a_stream_is_held_until_the_reset_and_told_until_when(
     assert '"finish_reason":"stop"' in text or "message_stop" in text
     assert "step=wait" in text
     assert len(fake.messages()) == 2
+
+
+def test_a_held_stream_ends_with_the_proxy(fake: FakeAnthropic, start_proxy: StartProxy) -> None:
+    proxy = start_proxy(FALLBACK_CHAIN="wait", FIRST_BYTE_SECONDS="0.2", KEEPALIVE_SECONDS="0.3")
+    fake.script(fail(429, headers=rejected(1)), when="oauth")
+    with ThreadPoolExecutor(1) as pool:
+        held = pool.submit(reads, proxy, chat(stream=True))
+        assert fake.wait_until(lambda: len(fake.messages()) == 1, 20)
+        time.sleep(1)
+        began = time.monotonic()
+        assert proxy.stop() == 0
+        assert time.monotonic() - began < 30
+        assert '"error"' in held.result(30) and "[DONE]" not in held.result()
+
+
+def test_a_held_request_holds_no_money(fake: FakeAnthropic, start_proxy: StartProxy) -> None:
+    proxy = start_proxy(FALLBACK_CHAIN="api_key,wait", FIRST_BYTE_SECONDS="0.2")
+    proxy.post("/budget", {"hourlyLimit": 0.06, "enabled": True})
+    fake.script([fail(429, headers=rejected(3 / 3600))], when="oauth")
+    fake.script([fail(403, "Not for you")], when="api_key")
+    with ThreadPoolExecutor(1) as pool:
+        held = pool.submit(reads, proxy, message(stream=True, max_tokens=2000), "/v1/messages")
+        assert fake.wait_until(lambda: len(fake.messages()) == 2, 20)
+        time.sleep(0.3)
+        other = proxy.post("/v1/messages", message(max_tokens=2000))
+        assert told(other)["source"] == "api_key"
+        assert "message_stop" in held.result(30)
+
+
+def test_an_openai_stream_that_breaks_off_counts_with_the_most_it_can_cost(
+    fake: FakeAnthropic, start_proxy: StartProxy, tmp_path: Path
+) -> None:
+    priced(tmp_path)
+    proxy = start_proxy(FALLBACK_CHAIN="openai:gpt-5", CCPROXY_HOME=str(tmp_path), **OPENAI)
+    fake.script(fail(429, headers=rejected()), when="oauth")
+    fake.script(delivered(cut="fin", after_events=2), when="/v1/chat/completions")
+    reads(proxy, chat(stream=True, max_tokens=10))
+    spent = proxy.get("/dashboard/data").json()["budget"]["spent"]["day"]
+    assert spent >= 1  # ten tokens of output alone
 
 
 def test_what_is_not_streamed_or_resets_too_late_is_not_held(

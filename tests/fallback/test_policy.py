@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 import pytest
 
@@ -23,6 +23,7 @@ from addon.fallback.policy import (
     RetryState,
     StepKind,
     backoff,
+    cause_of,
     decide,
     first,
     limits,
@@ -327,6 +328,28 @@ def test_another_models_refusal_is_not_the_end(cause: Cause, step: StepKind) -> 
     outcome, before = OUTCOMES[cause]
     state = replace(tried(WITH_KEY, **before), step=step)
     assert decide(outcome, state).step == KEY
+
+
+@pytest.mark.parametrize(("cause", "kind"), CELLS)
+@pytest.mark.parametrize("paid", ["api_key", "openai"])
+def test_after_a_paid_step_every_other_can_help(
+    cause: Cause, kind: StepKind, paid: Literal["api_key", "openai"]
+) -> None:
+    outcome = OUTCOMES[cause][0]
+    state = tried(
+        replace(WITH_KEY, credential=paid, step=paid, chain=(STEPS[kind],)),
+        retries=2,
+        reconnected=True,
+        refreshed=True,
+        waited=True,
+        trimmed=True,
+        stripped=True,
+        server_tools_dropped=True,
+    )
+    actual = cause_of(outcome, paid)
+    refusal = actual in ("refused", "prompt_too_long", "thinking_refused", "server_tools_refused")
+    wanted = actual in HELPED or (refusal and paid == "openai" and kind != "claude")
+    assert (decide(outcome, state).step is not None) is wanted
 
 
 def test_there_is_nothing_to_wait_for_without_a_limit() -> None:
