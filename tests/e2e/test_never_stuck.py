@@ -46,6 +46,20 @@ def test_an_image_that_anthropic_refuses_blocks_no_later_turn(path: str, world: 
     assert told == [{"type": "text", "text": "[image that could not be processed]"}]
 
 
+def test_strict_tools_that_anthropic_cannot_compile_are_sent_as_others(world: World) -> None:
+    words = "The compiled grammar is too large, which would cause performance issues."
+    world.fake.script([fail(400, words)])
+    schema = {"type": "object", "properties": {}, "additionalProperties": False}
+    function = {"name": "f", "strict": True, "parameters": schema}
+    body = {**chat(), "tools": [{"type": "function", "function": function}]}
+    first, second = (world.proxy.post("/v1/chat/completions", body) for _ in range(2))
+    assert [first.status_code, second.status_code] == [200, 200]
+    assert first.headers["x-ccproxy-repaired"] == second.headers["x-ccproxy-repaired"]
+    assert first.headers["x-ccproxy-repaired"] == "tools.*.strict"
+    sent = [request.json["tools"][0].get("strict") for request in world.fake.messages()]
+    assert sent == [True, None, None]
+
+
 def test_many_refused_images_go_together(world: World) -> None:
     place = "messages.{}.content.0.image.source.base64.data: image exceeds 10 MB maximum"
     world.fake.script([fail(400, place.format(0)), fail(400, place.format(2))])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from addon.core.types import JsonObject
+from addon.translation.to_anthropic.tools import legal_name
 
 DEFAULTS: JsonObject = {
     "background": False,
@@ -119,7 +120,7 @@ def _function(tool: JsonObject, strict: set[Any]) -> JsonObject:
         "name": function.get("name") or "",
         "description": function.get("description"),
         "parameters": function.get("parameters") or function.get("input_schema"),
-        "strict": function.get("name") in strict,
+        "strict": legal_name(str(function.get("name"))) in strict,
     }
 
 

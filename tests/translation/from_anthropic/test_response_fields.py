@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from addon.translation.from_anthropic.response_fields import DEFAULTS, response_fields
+from addon.translation.to_anthropic.tools import legal_name
 
 THINKS = {"thinking": {"type": "adaptive"}, "output_config": {"effort": "high"}}
 SCHEMA = {"type": "object"}
@@ -108,6 +109,11 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = {
                 {"type": "web_search_20250305", "name": "web_search"},
             ]
         },
+    ),
+    "strict-under-another-name": (
+        {"tools": [{**FUNCTION, "name": "f!"}]},
+        {"tools": [{"name": legal_name("f!"), "strict": True}]},
+        {"tools": [{**FUNCTION, "name": "f!", "strict": True}]},
     ),
     "strict-was-not-sent": (
         {"tools": [{**FUNCTION, "strict": True}]},
