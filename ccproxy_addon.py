@@ -56,6 +56,7 @@ from addon.api.compact import CompactApi
 from addon.api.control import ControlApi
 from addon.api.dashboard import DashboardApi
 from addon.api.explain import Explain
+from addon.api.flow_commands import FlowCommands
 from addon.api.health import Health, Output
 from addon.api.local import LocalApi
 from addon.api.notices import Notices
@@ -67,6 +68,7 @@ from addon.claude.models_file import CatalogueError
 from addon.claude.refused_features import RefusedFeatures
 from addon.claude.thinking_store import ThinkingStore
 from addon.cli.doctor import examine
+from addon.cli.rerun import rerun
 from addon.cli.setting_checks import doubts
 from addon.context.summarizer import SummaryTasks
 from addon.context.summary_memory import SummaryMemory
@@ -214,6 +216,8 @@ def build(settings: Settings, environ: Mapping[str, str], outputs: Sequence[Outp
             shared.subscription,
             functools.partial(examine, settings),
         ),
+        # sends a flow again, and takes its conversation elsewhere
+        FlowCommands(settings, shared.history, rerun),
         # says what a request waits for
         Progress(exchanges, terminal),
         # keeps what was learnt and counted over restarts

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
@@ -12,10 +11,10 @@ from typing import Protocol
 from mitmproxy import exceptions
 from mitmproxy.addonmanager import Loader
 
-from addon.api.analytics import analytics
+from addon.api.analytics import analytics, breakdown
 from addon.core.errors import CCProxyError
-from addon.core.types import JsonObject
-from addon.usage.budget import Budget, get_budget
+from addon.core.terminal import cents
+from addon.usage.budget import PERIOD_OF, Budget
 from addon.usage.ledger import UsageLedger
 from addon.usage.subscription import SubscriptionState
 
@@ -52,13 +51,35 @@ class Commands:
     def analytics(self, period: str = "day") -> str:
         """Usage, cost and savings of the last hour, day, week or month, or of all time."""
         try:
-            return _shown(analytics(self.ledger, period, self.subscription.shown_windows()))
+            told = analytics(self.ledger, period)
+            rows = breakdown(self.ledger, period, "model")["rows"]
         except CCProxyError as error:
             raise exceptions.CommandError(str(error)) from None
+        lines = [
+            f"{told['totalRequests']} requests: {told['claudeCodeRequests']} by subscription,"
+            f" {told['apiKeyRequests']} by API key, {told['errorRequests']} not served",
+            f"{cents(told['estimatedApiKeyCost'])} paid, {cents(told['estimatedSavings'])} saved,"
+            f" {told['cacheHitRate']:.0%} of the prompts from the cache",
+            *(
+                f"{row['model']}: {row['requests']} requests, {cents(row['spend'] + row['savings'])}"
+                for row in rows
+            ),
+            *(
+                f"{window.label}: {window.utilization or 0:.0%} used"
+                for window in self.subscription.shown_windows()
+            ),
+        ]
+        return "\n".join(lines)
 
     def show_budget(self) -> str:
         """The limits on paid calls, and how much of them is spent."""
-        return _shown(get_budget(self.budget))
+        settings, spent = self.budget.settings, self.budget.spent()
+        lines = ["Paid calls stop at these limits." if settings.enabled else "There is no budget."]
+        for name, period in PERIOD_OF.items():
+            limit = getattr(settings, name)
+            most = f" of {cents(limit)}" if limit is not None else ""
+            lines.append(f"last {period.name}: {cents(spent[period.name])} spent{most}")
+        return "\n".join(lines)
 
     def doctor(self) -> str:
         """Check everything between Cursor and Claude; the findings go to the event log."""
@@ -75,7 +96,3 @@ class Commands:
     def done(self) -> None:
         if self.examining is not None:
             self.examining.cancel()
-
-
-def _shown(body: JsonObject) -> str:
-    return json.dumps(body, indent=2, ensure_ascii=False)

@@ -99,6 +99,7 @@ def _entry(flow: str, exchange: Exchange, received: Received, status: int | None
         "ignored": list(exchange.ignored),
         "conversation": claude.conversation if claude else None,
         "title": _title(claude.request) if claude else "",
+        "name": exchange.who.name,
         "client": {
             "method": received.method,
             "path": received.path,

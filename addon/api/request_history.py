@@ -66,7 +66,7 @@ class Sent:
 class Entry:
     """One request. The head holds everything but the bodies:
 
-    id, flow, time (ms), dialect, model, status, error, notes, ignored, conversation, title,
+    id, flow, time (ms), dialect, model, status, error, notes, ignored, conversation, title, name,
     client {method, path, headers}
     """
 
@@ -186,6 +186,16 @@ class RequestHistory:
                 return other
             earlier = earlier or other is entry
         return None
+
+    def conversation(self, entry: Entry) -> list[Entry]:
+        """All kept turns of its conversation, the oldest first; itself if it is of none."""
+        name = entry.head["conversation"]
+        turns = (e for e in self._entries.values() if e.head["conversation"] == name)
+        return [entry] if name is None else list(turns)
+
+    def named(self, name: str) -> Entry | None:
+        """The newest with this name of the user's."""
+        return next((e for e in reversed(self._entries.values()) if e.head["name"] == name), None)
 
     def titles(self, hide: Hide) -> dict[str, str]:
         """Of conversations, by id; as their newest kept turn has it."""

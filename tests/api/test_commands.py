@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import json
 import logging
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +20,7 @@ from addon.usage.budget import Budget
 from addon.usage.ledger import UsageLedger
 from addon.usage.subscription import SubscriptionState
 from tests.masters import addon_context
+from tests.usage.records import record
 
 
 @pytest.fixture
@@ -30,6 +30,8 @@ def mitm(tmp_path: Path) -> Iterator[taddons.context]:
             {"CCPROXY_HOME": str(tmp_path), "ANTHROPIC_UPSTREAM_URL": fake.url}
         )
         ledger = UsageLedger(lambda: 1_800_000_000.0)
+        for age in (60, 200_000):
+            ledger.add(record(dollars=1, time=1_800_000_000.0 - age))
         context.master.addons.add(
             Commands(
                 ledger, Budget(ledger), SubscriptionState(), functools.partial(examine, settings)
@@ -48,7 +50,12 @@ def call(mitm: taddons.context, name: str, *arguments: str) -> str:
     ("arguments", "period"), [((), "day"), (("week",), "week")], ids=["default", "week"]
 )
 def test_analytics(mitm: taddons.context, arguments: tuple[str, ...], period: str) -> None:
-    assert json.loads(call(mitm, "ccproxy.analytics", *arguments))["period"] == period
+    told = call(mitm, "ccproxy.analytics", *arguments)
+    requests = "2" if period == "week" else "1"
+    assert told.splitlines()[:2] == [
+        f"{requests} requests: 0 by subscription, {requests} by API key, 0 not served",
+        f"${requests}.00 paid, $0.00 saved, 0% of the prompts from the cache",
+    ]
 
 
 def test_an_unknown_period_is_told_as_mitmproxy_tells_errors(mitm: taddons.context) -> None:
@@ -57,7 +64,8 @@ def test_an_unknown_period_is_told_as_mitmproxy_tells_errors(mitm: taddons.conte
 
 
 def test_budget(mitm: taddons.context) -> None:
-    assert "hourly" in call(mitm, "ccproxy.budget")
+    told = call(mitm, "ccproxy.budget").splitlines()
+    assert told[0] == "There is no budget." and "last day: $1.00 spent" in told
 
 
 async def test_the_doctor_reports_to_the_log(

@@ -11,7 +11,7 @@ import pytest
 from addon.api.request_history import LARGE, SMALL, Body, Entry, RequestHistory, Sent, as_text
 
 HEAD = {
-    "time": 1, "dialect": "messages", "model": "m", "status": 200, "error": None, "notes": [], "ignored": [], "conversation": None, "title": "",
+    "time": 1, "dialect": "messages", "model": "m", "status": 200, "error": None, "notes": [], "ignored": [], "conversation": None, "title": "", "name": "",
     "client": {"method": "POST", "path": "/v1/messages", "headers": []},
 }  # fmt: skip
 

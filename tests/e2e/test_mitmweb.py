@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import io
+import json
 import re
+import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from mitmproxy.http import HTTPFlow
+from mitmproxy.io import FlowReader
 
+from addon.stand_in.anthropic import FakeAnthropic
+from addon.stand_in.script import say
 from tests.e2e.conftest import StartProxy
 from tests.e2e.proxy import Proxy, chat
 from tests.ports import free_port
@@ -87,3 +95,67 @@ def test_a_flow_has_an_anatomy_and_what_changed(web: Web) -> None:
     assert "model" not in changed.partition("SINCE")[2]
     assert "temperature removed by Translate" in changed
     assert "SINCE THE LAST TURN\n  nothing" in changed
+
+
+def run(web: Web, command: str, *arguments: str) -> str:
+    web.http.cookies.set("_mitmproxy_xsrf", "token")
+    answer = web.http.post(
+        f"/commands/{command}",
+        json={"arguments": list(arguments)},
+        headers={"x-xsrftoken": "token"},
+    )
+    told = answer.json()
+    return str(told.get("value", told.get("error")))
+
+
+def test_a_request_is_sent_again_and_compared(web: Web, fake: FakeAnthropic) -> None:
+    fake.script([say("The first time."), say("The second time.")])
+    web.proxy.post("/v1/chat/completions", chat("Again, please"))
+    assert "on its way" in run(web, "ccproxy.resend", "~comment opus-4-8", "model=claude-haiku-5-5")
+    fake.wait_for_requests(2)
+    events = told(web, "NOW")
+    assert "The first time." in events and "The second time." in events
+    assert fake.messages()[1].json["model"] == "claude-haiku-5-5"
+    assert "Again, please" in fake.messages()[1].body.decode()
+    assert "resend-1" in repr(web.proxy.get("/analytics/requests").json())
+
+    run(web, "ccproxy.resend", "~comment opus-4-8", "against=stand_in")
+    assert told(web, "NOW", 2)
+    assert len(fake.messages()) == 2
+    for arguments in (("~comment opus-4-8", "effort=high"), ("@all",), ("~comment nothing",)):
+        assert "on its way" not in run(web, "ccproxy.resend", *arguments)
+
+
+def told(web: Web, words: str, times: int = 1) -> str:
+    """The event log, once it has these words so often."""
+    deadline = time.monotonic() + 40
+    while time.monotonic() < deadline:
+        text = "\n".join(event["message"] for event in web.get("/events"))
+        if text.count(words) >= times:
+            return text
+        time.sleep(0.1)
+    raise AssertionError(text)
+
+
+def test_a_conversation_is_taken_elsewhere(web: Web, tmp_path: Path) -> None:
+    for words in ("One", "Two"):
+        web.proxy.post("/v1/chat/completions", chat(words, prompt_cache_key="k", stream=True))
+    web.proxy.post("/v1/chat/completions", chat("Another sk-ant-api03-canary-canary"))
+    chosen = "~bq One"
+    har, lines = tmp_path / "talk.har", tmp_path / "talk.jsonl"
+    assert "2 flows" in run(web, "ccproxy.export", chosen, str(har))
+    entries = json.loads(har.read_text())["log"]["entries"]
+    assert [entry["response"]["status"] for entry in entries] == [200, 200]
+    assert all("data:" in entry["response"]["content"]["text"] for entry in entries)
+    read = list(FlowReader(io.BytesIO(har.read_bytes())).stream())  # as mitmproxy opens it
+    assert [
+        flow.response.status_code for flow in read if isinstance(flow, HTTPFlow) and flow.response
+    ] == [200, 200]
+
+    assert "2 requests" in run(web, "ccproxy.export", chosen, str(lines))
+    kept = [json.loads(line) for line in lines.read_text().splitlines()]
+    assert [turn["client"]["body"]["messages"][0]["content"] for turn in kept] == ["One", "Two"]
+    run(web, "ccproxy.export", "~bq Another", str(lines))
+    assert "canary" not in lines.read_text() and "[hidden]" in lines.read_text()
+    assert "Name the file" in run(web, "ccproxy.export", chosen, str(tmp_path / "talk.txt"))
+    assert "No such file" in run(web, "ccproxy.export", chosen, str(tmp_path / "no" / "a.jsonl"))
