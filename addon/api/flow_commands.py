@@ -58,14 +58,14 @@ class FlowCommands:
                 view = ctx.master.addons.get("view") or flows
                 chosen = [each for each in view if each.id in ids]
                 ctx.master.commands.call("save.har", chosen, path)
-                return f"{len(chosen)} flows of this conversation are in {path}."
+                return f"{_many(chosen, 'flow')} of this conversation in {path}."
             case ".jsonl":
                 lines = [json.dumps(turn.shown(self.history.hide)) + "\n" for turn in turns]
                 try:
                     Path(path).expanduser().write_text("".join(lines), encoding="utf-8")
                 except OSError as error:
                     raise exceptions.CommandError(f"{path}: {error.strerror}") from None
-                return f"{len(lines)} requests of this conversation are in {path}."
+                return f"{_many(lines, 'request')} of this conversation in {path}."
         raise exceptions.CommandError("Name the file .har or .jsonl.")
 
     def resend(self, flows: Sequence[flow.Flow], *changes: str) -> str:
@@ -129,6 +129,10 @@ class FlowCommands:
         if again is None or not again.answer:
             return {"error": {"message": response.text}}
         return dict(loads(again.answer.read()))
+
+
+def _many(things: Sequence[object], word: str) -> str:
+    return f"{len(things)} {word}{'s' * (len(things) != 1)}"
 
 
 def _text(message: JsonObject) -> str:

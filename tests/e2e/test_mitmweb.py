@@ -140,10 +140,10 @@ def told(web: Web, words: str, times: int = 1) -> str:
 def test_a_conversation_is_taken_elsewhere(web: Web, tmp_path: Path) -> None:
     for words in ("One", "Two"):
         web.proxy.post("/v1/chat/completions", chat(words, prompt_cache_key="k", stream=True))
-    web.proxy.post("/v1/chat/completions", chat("Another sk-ant-api03-canary-canary"))
+    web.proxy.post("/v1/chat/completions", chat("Different sk-ant-api03-canary-canary"))
     chosen = "~bq One"
     har, lines = tmp_path / "talk.har", tmp_path / "talk.jsonl"
-    assert "2 flows" in run(web, "ccproxy.export", chosen, str(har))
+    assert "2 flows of" in run(web, "ccproxy.export", chosen, str(har))
     entries = json.loads(har.read_text())["log"]["entries"]
     assert [entry["response"]["status"] for entry in entries] == [200, 200]
     assert all("data:" in entry["response"]["content"]["text"] for entry in entries)
@@ -152,10 +152,11 @@ def test_a_conversation_is_taken_elsewhere(web: Web, tmp_path: Path) -> None:
         flow.response.status_code for flow in read if isinstance(flow, HTTPFlow) and flow.response
     ] == [200, 200]
 
-    assert "2 requests" in run(web, "ccproxy.export", chosen, str(lines))
+    assert "2 requests of" in run(web, "ccproxy.export", chosen, str(lines))
     kept = [json.loads(line) for line in lines.read_text().splitlines()]
     assert [turn["client"]["body"]["messages"][0]["content"] for turn in kept] == ["One", "Two"]
-    run(web, "ccproxy.export", "~bq Another", str(lines))
-    assert "canary" not in lines.read_text() and "[hidden]" in lines.read_text()
+    assert "1 request of" in run(web, "ccproxy.export", "~bq Different", str(lines))
+    text = lines.read_text()
+    assert "canary" not in text and "[hidden]" in text
     assert "Name the file" in run(web, "ccproxy.export", chosen, str(tmp_path / "talk.txt"))
     assert "No such file" in run(web, "ccproxy.export", chosen, str(tmp_path / "no" / "a.jsonl"))
