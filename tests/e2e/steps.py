@@ -26,7 +26,7 @@ BEFORE = [
     "addon.addons.translate.translate_chat",
     "addon.claude.catalogue.Catalogue.resolve",
     "addon.context.window.ContextManager.fit",
-    "addon.addons.context_window.describe",
+    "addon.addons.context_window.message_digest",
     "addon.addons.upstream.first",
     "addon.fallback.cooldowns.Cooldowns.admit",
     "addon.credentials.login.StaticLogin.access_token",
@@ -37,7 +37,7 @@ BEFORE = [
     "addon.exchange.state.Exchange.approve",
     "addon.exchange.state.Exchange.take_approved",
     "addon.exchange.state.Exchanges.begin",
-    "addon.replay_layer.stream._show",
+    "addon.exchange.attempt.Attempt.show_on",
 ]
 """Steps on the way to a request that is sent."""
 
@@ -57,7 +57,7 @@ AFTER = [
     "addon.replay_layer.stream.ReplayStream.deliver",
     "addon.usage.ledger.UsageLedger.add",
     "addon.usage.metrics.Metrics.observe",
-    "addon.addons.usage_recorder.summary",
+    "addon.addons.usage_recorder.comment",
     "addon.context.window.ContextManager.learn",
 ]
 """Steps on the way back."""

@@ -21,7 +21,7 @@ from tests.e2e.steps import AFTER, BEFORE, HANGS, PAYING, STEPS
 
 SCRIPT = Path(__file__).with_name("steps.py")
 IN_THE_LAYER = (
-    "take_approved", "begin", "_show", "feed", "close", "render", "finish", "deliver", "Continuity.record",
+    "take_approved", "begin", "show_on", "feed", "close", "render", "finish", "deliver", "Continuity.record",
 )  # fmt: skip
 """Not called from a hook: nothing there can be cancelled, and SystemExit would be a wish to end."""
 HANGING = [
