@@ -152,7 +152,9 @@ def with_server_pairs(messages: list[JsonObject]) -> list[JsonObject]:
             open_calls.clear()
         for place, block in enumerate(_server_blocks(message)):
             if is_server_call(block):
-                open_calls[str(block.get("id"))] = index, place
+                ident = str(block.get("id"))
+                if open_calls.setdefault(ident, (index, place)) != (index, place):
+                    unpaired.add((index, place))
             elif is_server_result(block) and not open_calls.pop(
                 str(block.get("tool_use_id")), None
             ):

@@ -102,6 +102,10 @@ UNPAIRED = {
         [ASKED, said(SEARCH, call("a")), BESIDE, said(FOUND, text("so"))],
         [ASKED, said(call("a")), BESIDE, said(text("so"))],
     ),
+    "a second call of that id": (
+        [ASKED, said(SEARCH, SEARCH, FOUND), ASKED],
+        [ASKED, said(SEARCH, FOUND), ASKED],
+    ),
     "one call of two": (
         [ASKED, said(SEARCH, AGAIN, FOUND), ASKED],
         [ASKED, said(SEARCH, FOUND), ASKED],

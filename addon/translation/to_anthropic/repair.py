@@ -41,15 +41,21 @@ def _repaired(request: JsonObject, model: Model, pairing: Pairing) -> list[str]:
     messages = _without_blanks(request["messages"], model, notes)
     messages = pairing.pair(_with_system_in_place(messages, model, notes))
     notes += pairing.notes
-    paired = with_server_pairs(messages)
-    if paired is not messages:
-        notes.append("messages: server tool calls and results that are not paired were left out")
-        messages = paired
+    messages = _with_server_pairs(messages, notes)
     if not messages or messages[0]["role"] != "user":
         notes.append("messages: a first user turn was added")
         messages = [_user(OPENING), *messages]
-    request["messages"] = _with_end(messages, request, model, notes)
+    ended = _with_end(messages, request, model, notes)
+    # A user turn at the end leaves no server tool's call open before it.
+    request["messages"] = _with_server_pairs(ended, notes)
     return notes
+
+
+def _with_server_pairs(messages: Messages, notes: list[str]) -> Messages:
+    paired = with_server_pairs(messages)
+    if paired is not messages:
+        notes.append("messages: server tool calls and results that are not paired were left out")
+    return paired
 
 
 def _is_readable(messages: Any) -> bool:

@@ -111,10 +111,6 @@ PARTS: dict[str, tuple[dict, dict]] = {
         file(file_data=PDF, filename="a.pdf"),
         document(base64_pdf(), "a.pdf"),
     ),
-    "an-address-as-data": (
-        file(file_data="https://example.com/a.pdf", filename="a.pdf"),
-        document({"type": "url", "url": "https://example.com/a.pdf"}, "a.pdf"),
-    ),
     "pdf-without-a-name": (file(file_data=PDF), document(base64_pdf())),
     "csv": (
         file(file_data=f"data:text/csv;base64,{CSV}", filename="a.csv"),

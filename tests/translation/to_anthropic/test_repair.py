@@ -259,11 +259,15 @@ blocks = st.sampled_from(
         tr("c:3", [text("")]),
         tr("c9", [text("y")]),
         THINKING,
+        SEARCH,
+        FOUND,
+        SEARCH | {"id": "srvtoolu_2"},
+        FOUND | {"tool_use_id": "srvtoolu_2"},
     ]
 )
 ALLOWED = {
     "user": ("text", "tool_result"),
-    "assistant": ("text", "tool_use", "thinking"),
+    "assistant": ("text", "tool_use", "thinking", "server_tool_use", "web_search_tool_result"),
     "system": ("text",),
 }
 
