@@ -109,6 +109,9 @@ def make_client(settings: Settings) -> httpx.AsyncClient:
 class Shared:
     """What lives as long as the process, whatever becomes of the settings. Raises CatalogueError."""
 
+    tracing: Any = None
+    """OpenTelemetry's provider, once it is wanted."""
+
     def __init__(self, settings: Settings, outputs: Sequence[Output]) -> None:
         api_log = open_log(settings)
         self.outputs = [*outputs, api_log] if api_log else outputs
@@ -178,6 +181,22 @@ class Shared:
         model = self.catalogue.get(settings.context_summarization_model)
         summarize = make_summary_call(settings, self, paid)
         return CompactApi(settings, self.exchanges, self.responses, model, summarize)
+
+    def telemetry(self, settings: Settings) -> list[Any]:
+        """OpenTelemetry's SDK is an extra, and takes a while to load."""
+        if settings.otel_endpoint is None:
+            return []
+        try:
+            from addon.addons.telemetry import Telemetry, make_provider
+        except ImportError as error:
+            self.terminal.line(
+                f"OTEL_EXPORTER_OTLP_ENDPOINT has no effect without OpenTelemetry's SDK ({error}): {sys.executable}"
+                " -m pip install opentelemetry-sdk opentelemetry-exporter-otlp-proto-http",
+                "odd",
+            )
+            return []
+        self.tracing = self.tracing or make_provider(settings.otel_endpoint)
+        return [Telemetry(settings, self.exchanges, self.tracing)]
 
     def health(self, settings: Settings, chain: FallbackChain) -> Health:
         health = Health(
@@ -288,6 +307,8 @@ def request_path(shared: Shared, settings: Settings) -> list[Any]:
         PromptCache(settings, exchanges, terminal, shared.cache_memory),
         # last: its approval is what lets a request go upstream
         Upstream(settings, exchanges, builder, shared.login, chain=chain, window=window),
+        # the same as spans, for who wants them
+        *shared.telemetry(settings),
         # after everything: sees how each request ended
         shared.recorder,
         # forgets flows that mitmweb would keep for ever

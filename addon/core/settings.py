@@ -306,6 +306,18 @@ class Settings:
         True,
         "false: don't keep the last requests (12 MB, in memory) for /explain, the dashboard and mitmweb.",
     )
+    otel_endpoint: str | None = setting(
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
+        url,
+        None,
+        "An OTLP receiver for spans of each request, such as http://localhost:4318.",
+    )
+    otel_content: bool = setting(
+        "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT",
+        boolean,
+        False,
+        "true: spans hold prompts and responses as well, keys hidden.",
+    )
     quiet: bool = setting(
         "QUIET", boolean, False, "true: say in the terminal only what needs attention."
     )
