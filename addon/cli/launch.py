@@ -21,6 +21,8 @@ from addon.core.settings import Settings, SettingsError
 from addon.core.version import STARTED_AS
 
 PORT_OPTION = re.compile(r"(?:-p|--listen-port)(?:(?<=-p)=?|=)(?P<attached>\d+)|-p|--listen-port")
+WEB_PORT = 8081
+"""mitmweb's own, unless another one is given."""
 QUIET = ("--quiet", "-q")
 """mitmproxy's own flags; they also silence ccproxy's lines."""
 
@@ -67,7 +69,7 @@ def has_mode(arguments: Sequence[str]) -> bool:
 
 def launch(tool: str, settings: Settings, arguments: list[str]) -> NoReturn:
     """Replaces this process with `tool`. Exits with 1 and a message if the port is in use."""
-    taken = port_taken(settings.port)
+    taken = port_taken(settings.port) or (web_port_taken(arguments) if tool == "mitmweb" else None)
     if taken:
         sys.stderr.write(taken + "\n")
         sys.exit(1)
@@ -93,6 +95,17 @@ def port_taken(port: int) -> str | None:
             return (
                 f"Port {port} is in use by another program. Stop it, or set PORT to another port."
             )
+
+
+def web_port_taken(arguments: Sequence[str]) -> str | None:
+    """Why mitmweb can't show its page; None if it can."""
+    found = re.search(
+        r"(?:^|\0)(?:--web-port[=\0]|(?:--set[=\0])?web_port=)(\d+)", "\0".join(arguments)
+    )
+    port = int(found[1]) if found else WEB_PORT
+    if _bind_error("127.0.0.1", port) is None:
+        return None
+    return f"Port {port}, where mitmweb shows its page, is in use. Stop what uses it, or add --web-port {port + 1}."
 
 
 def who_listens(port: int) -> Listener:

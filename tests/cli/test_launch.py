@@ -19,6 +19,7 @@ from addon.cli.launch import (
     given_settings,
     launch,
     port_taken,
+    web_port_taken,
     who_listens,
     with_port_as_setting,
 )
@@ -126,6 +127,20 @@ def test_a_taken_port_is_told_by_whom(
     with web_server(*headers) as port:
         assert who_listens(port) == owner
         assert said in (port_taken(port) or "")
+
+
+@pytest.mark.parametrize(
+    "given", [("--web-port", "PORT"), ("--web-port=PORT",), ("--set", "web_port=PORT"), ("--set=web_port=PORT",)],
+    ids=" ".join,
+)  # fmt: skip
+def test_a_taken_port_of_mitmwebs_page_is_one_line(given: tuple[str, ...]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        arguments = [word.replace("PORT", str(port)) for word in given]
+        told = web_port_taken(arguments)
+    assert told is not None and f"Port {port}, where mitmweb shows its page" in told
+    assert f"--web-port {port + 1}" in told
+    assert web_port_taken(arguments) is None
 
 
 def test_a_listener_that_speaks_no_http_is_another_program() -> None:
