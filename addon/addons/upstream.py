@@ -199,9 +199,8 @@ class Upstream:
             exchange.skipped.append(f"{last.name}={reason}")
         if last is None or last.name != step.name:  # `wait` may be taken again
             exchange.failed.append((self.who(exchange), outcome.error))
-        if (
-            STEP_SOURCES[step.kind] == SUBSCRIPTION
-        ):  # a refused attempt has cost nothing, and this may wait for hours
+        if STEP_SOURCES[step.kind] == SUBSCRIPTION:
+            # A refused attempt has cost nothing, and this one may wait for hours.
             for held in exchange.reservations:
                 if isinstance(held, Reservation):
                     self.paid.budget.release(held, 0)

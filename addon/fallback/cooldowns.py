@@ -55,13 +55,16 @@ class Cooldowns:
         """Don't use the credential for this limit; returns the unix time when the cooldown ends."""
         key = (credential, limit.family)
         before = self._entries.get(key)
-        strikes = before.strikes if before else 0
+        lasts = before is not None and before.until > now
         # Parallel requests that were rejected together are one strike.
-        if before is None or before.until <= now:
-            strikes += 1
+        strikes = (before.strikes if before else 0) + (not lasts)
         until = limit.until or now + min(_FIRST_STRIKE * 2 ** (strikes - 1), _LAST_STRIKE)
         self._entries[key] = _Cooldown(
-            family=limit.family, until=until, reason=reason, strikes=strikes, began=now
+            family=limit.family,
+            until=until,
+            reason=reason,
+            strikes=strikes,
+            began=before.began if before and lasts else now,
         )
         return until
 

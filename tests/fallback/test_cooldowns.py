@@ -123,3 +123,10 @@ def test_room_in_the_plan_says_nothing_of_a_refused_permission() -> None:
     cooldowns.start(PLAN, Limit("opus", NOW + 300), reason="forbidden", now=NOW)
     cooldowns.ease(PLAN, {"opus", None}, NOW + 1)
     assert cooldowns.admit(PLAN, "opus", NOW + 2) is not None
+
+
+def test_a_rest_that_is_told_again_began_when_it_was_told_first() -> None:
+    cooldowns = resting(Limit("opus", NOW + 7200))
+    cooldowns.start(PLAN, Limit("opus", NOW + 7200), reason="plan_only", now=NOW + 60)
+    cooldowns.ease(PLAN, {"opus"}, NOW + 30)
+    assert cooldowns.admit(PLAN, "opus", NOW + 61) is None
