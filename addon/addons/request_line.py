@@ -27,7 +27,8 @@ DOTS = {"claude_code": "●", "api_key": "○", "openai": "○"}
 def comment(exchange: Exchange, record: RequestRecord) -> str:
     """`opus-5-5 · sub · 12.3K→0.5K · 94% cached · $0.00 saved $0.21 · cursor`; what was unusual stands last."""
     tokens = record.tokens
-    parts = [short_model(record.model), SOURCES.get(record.source, record.source)]
+    model = [short_model(record.model)] if record.model != "-" else []
+    parts = [*model, SOURCES.get(record.source, record.source)]
     if tokens.prompt or tokens.output:
         parts.append(f"{short_count(tokens.prompt)}→{short_count(tokens.output)}")
     if tokens.cache_read:

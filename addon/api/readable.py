@@ -82,7 +82,11 @@ def _add_call(calls: list[JsonObject], part: JsonObject) -> None:
 
 
 def _head(body: JsonObject) -> Iterator[str]:
-    shown = [f"{name} {body[name]}" for name in HEAD if body.get(name) is not None]
+    shown = [
+        name if body[name] is True else f"{name} {body[name]}"
+        for name in HEAD
+        if body.get(name) not in (None, False)
+    ]
     if shown:
         yield " · ".join(shown)
     for name in NAMED:
@@ -90,7 +94,7 @@ def _head(body: JsonObject) -> Iterator[str]:
             yield f"{name} {_short(body[name])}"
     names = [_tool_name(tool) for tool in body.get("tools") or () if isinstance(tool, dict)]
     if names:
-        yield f"{len(names)} tools: {', '.join(names)}"
+        yield f"{len(names)} tool{'s' * (len(names) > 1)}: {', '.join(names)}"
 
 
 def _tool_name(tool: JsonObject) -> str:

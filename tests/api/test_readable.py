@@ -52,7 +52,7 @@ TOOL_TURNS: dict[str, Any] = {
 def test_a_request_shows_who_said_what_in_every_dialect(dialect: str) -> None:
     text = readable(TOOL_TURNS[dialect])
     for part in (
-        "model claude-opus-5", "1 tools: get_weather", "Be brief.", "── user ", "Weather?", "Ask the tool.",
+        "model claude-opus-5", "1 tool: get_weather", "Be brief.", "── user ", "Weather?", "Ask the tool.",
         '→ get_weather {"city": "Oslo"}  [toolu_1]', "← toolu_1", "17 degrees",
     ):  # fmt: skip
         assert part in text
