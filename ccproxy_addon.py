@@ -37,7 +37,7 @@ from addon.addons.context_window import ContextWindow
 from addon.addons.fallback_chain import FallbackChain, unpriced_steps
 from addon.addons.flow_file import FlowFile
 from addon.addons.mitmproxy_tuning import FlowLimit, replace_streams
-from addon.addons.model_list import ModelList, UpstreamModels
+from addon.addons.model_list import ModelList, UpstreamModels, utc_day
 from addon.addons.notifications import Notifications
 from addon.addons.options import Options, given_at_start
 from addon.addons.persistence import Persistence
@@ -248,7 +248,7 @@ def build(settings: Settings, environ: Mapping[str, str], outputs: Sequence[Outp
             login=shared.login,
             http=shared.http,
             terminal=terminal,
-            doubts=doubts(settings, shared.catalogue, from_env_file()),
+            doubts=doubts(settings, shared.catalogue, from_env_file(), utc_day()),
             unpriced=unpriced_steps(settings, shared.catalogue),
         ),
         # below the banner: what is wrong, what rests, and when that is over

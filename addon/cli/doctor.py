@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from addon.addons.model_list import utc_day
 from addon.claude.catalogue import Catalogue
 from addon.claude.models_file import CatalogueError
 from addon.claude.pricing import Tokens, cost
@@ -84,7 +85,9 @@ def local_checks(settings: Settings, now: float) -> list[Finding]:
         checks.port(settings),
         checks.access(settings),
         checks.model_names(settings),
-        *checks.settings_that_work(doubts(settings, catalogue(settings), from_env_file())),
+        *checks.settings_that_work(
+            doubts(settings, catalogue(settings), from_env_file(), utc_day())
+        ),
     ]
 
 

@@ -1,4 +1,4 @@
-"""Settings that are allowed and can't work as they are: a misspelt name, another vendor's key, an unknown model."""
+"""Settings that are allowed and can't work: misspelt names, other vendors' keys, unknown and retired models."""
 
 from __future__ import annotations
 
@@ -18,9 +18,11 @@ ANTHROPIC = "https://api.anthropic.com"
 CONSOLE = "https://console.anthropic.com/settings/keys"
 
 
-def doubts(settings: Settings, catalogue: Catalogue, in_env_file: Iterable[str]) -> list[str]:
-    """A sentence for each; `in_env_file`: the names that `.env` sets."""
-    found = [*misspelt(in_env_file), *_keys(settings), *_models(settings, catalogue)]
+def doubts(
+    settings: Settings, catalogue: Catalogue, in_env_file: Iterable[str], today: str
+) -> list[str]:
+    """A sentence for each; `in_env_file`: the names that `.env` sets; `today`: an ISO date."""
+    found = [*misspelt(in_env_file), *_keys(settings), *_models(settings, catalogue.on(today))]
     program = settings.notify_command[0] if settings.notify_command else None
     if program and shutil.which(program) is None:
         found.append("NOTIFY_COMMAND: its program is not found.")
@@ -52,5 +54,7 @@ def _models(settings: Settings, catalogue: Catalogue) -> Iterator[str]:
         if choice is None:
             if settings.openai_api_key is None:
                 yield f"{where}: that is no Claude model, and others need OPENAI_API_KEY."
-        elif not catalogue.knows(catalogue.resolve(choice.id)):
+        elif (served := catalogue.resolve(choice.id)) != choice.id:
+            yield f"{where}: Anthropic has retired that model; {served} is asked in its place."
+        elif not catalogue.knows(served):
             yield f"{where}: no such model is known.{did_you_mean(choice.id, catalogue.ids)}"

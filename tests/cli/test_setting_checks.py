@@ -15,8 +15,8 @@ from tests.documents import text
 CATALOGUE = Catalogue.load(text("addon/claude/models.toml"))
 
 
-def said(**env: str) -> str:
-    return "\n".join(doubts(Settings.from_env(env), CATALOGUE, env))
+def said(today: str = "2026-11-01", **env: str) -> str:
+    return "\n".join(doubts(Settings.from_env(env), CATALOGUE, env, today))
 
 
 @pytest.mark.parametrize(
@@ -29,6 +29,8 @@ def said(**env: str) -> str:
         ({"OPENAI_API_KEY": "sk-ant-api03-x"}, "OPENAI_API_KEY holds a key of Anthropic's"),
         ({"MODEL_ALIASES": "fast=nonsense"}, "fast=nonsense: that is no Claude model, and others need OPENAI_API_KEY"),
         ({"MODEL_ALIASES": "big=claude-opus-5-6-high"}, "no such model is known. Did you mean claude-opus-5-5?"),
+        ({"MODEL_ALIASES": "old=claude-3-5-sonnet-20241022"}, "has retired that model; claude-sonnet-5-5 is asked"),
+        ({"DEFAULT_MODEL": "claude-opus-4-high"}, "DEFAULT_MODEL=claude-opus-4-high: Anthropic has retired"),
         ({"DEFAULT_MODEL": "gpt-5"}, "DEFAULT_MODEL=gpt-5: that is no Claude model"),
     ],
     ids=lambda value: "" if isinstance(value, str) else "-".join(value),
@@ -45,12 +47,20 @@ def test_a_doubtful_setting_is_said(env: dict[str, str], expected: str) -> None:
         {"ANTHROPIC_API_KEY": "sk-ant-api03-x", "CLAUDE_CODE_OAUTH_TOKEN": "sk-ant-oat01-x"},
         {"ANTHROPIC_API_KEY": "of-a-gateway", "ANTHROPIC_UPSTREAM_URL": "https://gateway.example"},
         {"MODEL_ALIASES": "other=gpt-5", "OPENAI_API_KEY": "sk-proj-x"},
-        {"MODEL_ALIASES": "old=claude-3-5-sonnet,big=anthropic/claude-opus-5-5-high-thinking"},
+        {
+            "MODEL_ALIASES": "pinned=claude-opus-4-5-20251101,big=anthropic/claude-opus-5-5-high-thinking"
+        },
     ],
     ids=lambda env: "-".join(env) or "nothing",
 )
 def test_what_can_work_is_not_doubted(env: dict[str, str]) -> None:
     assert said(**env) == ""
+
+
+def test_a_model_is_doubted_from_the_day_on_which_it_retires() -> None:
+    aliases = "a=claude-opus-4-5,b=claude-opus-4-5-20251101"
+    assert said("2027-01-21", MODEL_ALIASES=aliases) == ""
+    assert said("2027-01-22", MODEL_ALIASES=aliases).count("has retired that model") == 2
 
 
 def test_a_program_that_is_not_there_is_told() -> None:
