@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -29,6 +30,14 @@ OWN_PORT = "reverse:UPSTREAM@127.0.0.1:PORT"
 """A `mode` for plain mitmdump on a port of its own."""
 TLS = ssl.create_default_context()
 """Made once: each client that makes its own reads the certificates of the whole world first."""
+NEVER_RETIRED = "\n".join(
+    f"[models.{name}]\nretires = 9999-12-31"
+    for name, row in tomllib.loads((ROOT / "addon" / "claude" / "models.toml").read_text())[
+        "models"
+    ].items()
+    if "retires" in row
+)
+"""A models.toml with which tests mean the same on every day."""
 KEPT = ("PATH", "LANG", "LC_ALL", "TMPDIR", "SYSTEMROOT")
 
 
@@ -67,6 +76,8 @@ class Proxy:
         self.fork = fork
         self.home = Path(tempfile.mkdtemp(prefix="ccproxy-test-"))
         shutil.copytree(preloaded.certificate_authority(), self.home / ".mitmproxy")
+        (self.home / ".ccproxy").mkdir(mode=0o700)
+        (self.home / ".ccproxy" / "models.toml").write_text(NEVER_RETIRED)
         defaults: dict[str, str | None] = {
             "HOME": str(self.home),
             "CCPROXY_HOME": str(self.home / ".ccproxy"),
