@@ -11,9 +11,12 @@ from typing import Self
 class ForwardProxy:
     """`with ForwardProxy(fake.port) as proxy: ... proxy.url`."""
 
-    def __init__(self, target: int, *, password: str = "", status: int = 200) -> None:
-        """`password`: the credentials that it asks for, in base64. `status`: of its answer to a CONNECT; 0: it closes
-        the connection."""
+    def __init__(
+        self, target: int, *, password: str = "", status: int = 200, pause: float = 0.0
+    ) -> None:
+        """`password`: the credentials that it asks for, in base64. `status`: of its answer to a CONNECT, after a
+        `pause`; 0: it closes the connection."""
+        self.pause = pause
         self.target = target
         self.password = password
         self.status = status
@@ -71,6 +74,7 @@ class ForwardProxy:
         self.asked.append((host, "".join(given)))
         right = not self.password or given == [f"Basic {self.password}"]
         status = self.status if right else 407
+        await asyncio.sleep(self.pause)
         if status:
             writer.write(f"HTTP/1.1 {status} As configured\r\n\r\n".encode())
             await writer.drain()

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
+import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
+from websockets.sync.client import ClientConnection
 
 from addon.stand_in.anthropic import FakeAnthropic
 from addon.stand_in.delivery import Gate
@@ -17,6 +19,7 @@ from tests.e2e.conftest import StartProxy
 from tests.e2e.forward_proxy import ForwardProxy
 from tests.e2e.proxy import Proxy, chat, message, rejected
 from tests.e2e.test_tls import Certificates
+from tests.e2e.test_websocket import ENDS, create, opened
 
 HOST = "api.anthropic.example"
 USER, PASSWORD = "me", "p@ss:canary-word"
@@ -158,15 +161,26 @@ def test_attempts_and_cancels_close_what_they_leave(fake: FakeAnthropic, start: 
         assert fake.wait_until(lambda: forward.open == 0), "tunnels were left open"
 
 
+def test_requests_at_once_have_a_tunnel_each(fake: FakeAnthropic, start: StartProxy) -> None:
+    """While one is connecting, another begins to: neither takes the other's for dead."""
+    with ForwardProxy(fake.port, pause=0.3) as forward:
+        proxy = start(UPSTREAM_PROXY=f"http://{forward.address}")
+        with opened(proxy) as client:
+            for name in ("a", "b", "c"):
+                create(client, stream_id=name)
+            ended = [event for _ in range(3) for event in until_one_ends(client)]
+        assert {event["stream_id"] for event in ended} == {"a", "b", "c"}
+        assert {event["type"] for event in ended} == {"response.completed"}
+        assert len(forward.asked) == 3
+
+
+def until_one_ends(client: ClientConnection) -> list[dict[str, Any]]:
+    while (event := json.loads(client.recv(timeout=20)))["type"] not in ENDS:
+        pass
+    return [event]
+
+
 def test_one_that_stalls_has_a_deadline(start: StartProxy) -> None:
-    with FakeAnthropic() as never:
-        forward = ForwardProxy(never.port)
-        forward.accept = _never  # type: ignore[method-assign]
-        with forward:
-            proxy = start(UPSTREAM_PROXY=f"http://{forward.address}", CONNECT_SECONDS="0.3")
-            assert ask(proxy).json()["error"]["code"] == "outbound_proxy"
-
-
-async def _never(head: str, writer: object) -> bool:
-    await asyncio.sleep(60)
-    return False
+    with ForwardProxy(1, pause=60) as forward:
+        proxy = start(UPSTREAM_PROXY=f"http://{forward.address}", CONNECT_SECONDS="0.3")
+        assert ask(proxy).json()["error"]["code"] == "outbound_proxy"
