@@ -21,7 +21,7 @@ UNKNOWN = [
     "/v1/messages/%2e%2e/admin", "/v1/%6dessages", "/v1/messages%2f",
     "/v1%2fmessages", "/v1/messages%00", "/v1/messages;a=b", "/v1/messages/batches", "/v1/messages/123",
     "/V1/Messages", "/v1/messages.json", "/v1\\messages", "/v1/messages#x",
-    "//evil.example/v1/messages", "/\\evil.example/v1/messages", "/@evil.example/v1/messages", "/v1/complete",
+    "//evil.example/v1/messages", "/\\evil.example/v1/messages", "/@/v1/messages", "/@evil.example:1/v1/messages", "/v1/complete",
     "/v1/files", "/v1/organizations/x", "/v1/oauth/token", "/api/oauth/usage", "/v1/embeddings", "/admin",
     "/.env", "/v1/v1/v1/messages", "/openai/deployments/x%2fy/chat/completions",
     "/openai/deployments/../chat/completions", "*", "v1/messages",
