@@ -25,14 +25,23 @@ FLOW_HOOKS = (
 )
 # The gate only adds to what the others hold: it refuses flows that are none of theirs.
 PAIRS = [(cls.__name__, hook) for cls, hook in hooks_of_addons() if cls.__name__ != "Gate"]
-BEFORE = [pair for pair in PAIRS if pair[1] in ("requestheaders", "request", "next_layer")]
-AFTER = [pair for pair in PAIRS if pair[1] in FLOW_HOOKS and pair not in BEFORE]
+WATCHING = [pair for pair in PAIRS if pair[0] == "Telemetry" and pair[1] in FLOW_HOOKS]
+"""Behind the approval: what breaks there changes nothing."""
+STEPS = [pair for pair in PAIRS if pair not in WATCHING]
+BEFORE = [pair for pair in STEPS if pair[1] in ("requestheaders", "request", "next_layer")]
+AFTER = [pair for pair in STEPS if pair[1] in FLOW_HOOKS and pair not in BEFORE]
 HOW = ("raise", "cancel", "exit")
 
 
 @pytest.fixture(scope="module")
 def settings() -> Mapping[str, Any]:
-    return {"launch": False, "first": ["-s", str(SABOTEUR)], "mode": OWN_PORT}
+    nobody = "http://127.0.0.1:9"  # with it, Telemetry is there
+    return {
+        "launch": False,
+        "first": ["-s", str(SABOTEUR)],
+        "mode": OWN_PORT,
+        "OTEL_EXPORTER_OTLP_ENDPOINT": nobody,
+    }
 
 
 @pytest.fixture
@@ -57,6 +66,15 @@ def ways(hooks: list[tuple[str, str]]) -> list[Any]:
 
 def named(value: object) -> str:
     return ".".join(value) if isinstance(value, tuple) else str(value)
+
+
+@pytest.mark.parametrize("pair", WATCHING, ids=named)
+def test_who_only_watches_breaks_nothing(pair: tuple[str, str], world: World) -> None:
+    sabotage(world, pair, "raise")
+    world.fake.script(say("one two three"))
+    assert "one two three" in world.proxy.post("/v1/chat/completions", chat(), timeout=20).text
+    streamed = world.proxy.post("/v1/chat/completions", chat(stream=True), timeout=20).text
+    assert "three" in streamed and streamed.endswith("data: [DONE]\n\n")
 
 
 @pytest.mark.parametrize(("pair", "how"), ways(BEFORE), ids=named)

@@ -40,6 +40,7 @@ def settings() -> Mapping[str, Any]:
         "first": ["-s", str(SCRIPT)],
         "mode": OWN_PORT,
         "UPSTREAM_IDLE_SECONDS": str(IDLE_SECONDS),
+        "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9",  # for Telemetry, which nobody hears
     }
 
 
