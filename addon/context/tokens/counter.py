@@ -39,16 +39,14 @@ WAIT_SECONDS = 1.5
 LOAD_SECONDS = 10  # much more than loading takes, so that the worker can't wait for ever
 SAVE_SECONDS = 30
 STALE_SECONDS = 90 * 86_400
-VERSION = 3
-"""Version of the state file. 2: other digests for anchors; 3: other sizes, and without sums of several prompts."""
+VERSION = 2
+"""Version of the state file. 2: other digests for anchors."""
 ENCODING = "cl100k_base"
 
 # With less text, the ratio depends more on the framing than on the tokenizer.
 _LEAST_DELTA = 1_000
 _LEAST_WHOLE = 2_000
 _MOST_FIXED_SHARE = 0.2
-_UNSEEN = 1_000
-"""Tokens that may be in a prompt besides what was measured: a line of the subscription's, server tools."""
 
 type _Job = tuple[bytes, Callable[[CountText], Size], int]
 """Key in the cache, how to measure the part, and about how many characters it has."""
@@ -152,7 +150,7 @@ class TokenCounter:
         if not self._vocabulary.settled or None in self._cache.many(_keys(fingerprint)):
             return False
         sizes = self._sizes(request, model, fingerprint, [])
-        if not sure and true_total > sizes.most + _UNSEEN:
+        if not sure and not sizes.can_be(true_total):
             return False
         now = Anchor(true_total, sizes.text, sizes.fixed)
         self._calibrate(model, now, self._anchors.find(fingerprint, model.tokenizer))

@@ -62,9 +62,12 @@ class Anchors:
         return [[name.hex(), *anchor] for name, anchor in self._anchors.items()]
 
     def load(self, rows: list[Any]) -> None:
-        """Load the result of `dump`; raises ValueError or TypeError for anything else."""
-        for name, total, text, fixed in rows:
-            self._anchors.put(bytes.fromhex(name), Anchor(int(total), int(text), int(fixed)))
+        """Load the result of `dump`; raises ValueError or TypeError for anything else. Leaves out sums of several
+        prompts, which earlier versions took for one."""
+        for name, *numbers in rows:
+            anchor = Anchor(*map(int, numbers))
+            if anchor.total <= anchor.fixed + _PLAUSIBLE[1] * anchor.text + _UNSEEN:
+                self._anchors.put(bytes.fromhex(name), anchor)
 
 
 def _whole(fingerprint: Fingerprint, family: str) -> bytes:
@@ -84,6 +87,8 @@ PRIORS = {"old": 1.25, "new": 1.60}
 CLAMPS = {"old": (0.9, 2.2), "new": (1.0, 2.6)}
 
 _PLAUSIBLE = (0.6, 3.0)
+_UNSEEN = 1_000
+"""Tokens that may be in a prompt besides what was measured: a line of the subscription's, server tools."""
 _FULL_WEIGHT = 20_000
 _SLOWEST = 0.2
 _FIRST_SPREAD = 0.05
@@ -182,9 +187,13 @@ class Sizes:
 
     @cached_property
     def most(self) -> int:
-        """What the request can't exceed, so that no guess and no response that claims more is believed."""
+        """What the request can't exceed, so that no guess above it is believed."""
         parts = (self.system, self.tools, *self.messages)
         return self.overhead + sum(self.thinking) + sum(p.most_for(self.family) for p in parts)
+
+    def can_be(self, total: int) -> bool:
+        """Whether a response that claims so many tokens may be right."""
+        return total <= self.most + _UNSEEN
 
     @cached_property
     def fixed_each(self) -> list[int]:
