@@ -14,7 +14,7 @@ from addon.claude.catalogue import Catalogue
 from addon.claude.digest import fingerprint_of
 from addon.claude.pricing import Tokens
 from addon.context.summary_memory import SummaryMemory
-from addon.context.tokens.counter import TokenCounter
+from addon.context.tokens.counter import VERSION, TokenCounter
 from addon.context.tokens.vocabulary import Vocabulary
 from addon.core.environment import models_files
 from addon.core.secret import stored_secret
@@ -75,13 +75,15 @@ def test_usage_and_budget(home: Path) -> None:
         latency_ms=1200,
         ttft_ms=300,
     )
-    assert ledger.spent(PERIODS["all"]) == 19 * 1_234_567_890_123
+    # with the other provider's, which had no price then: this file's was made up
+    assert ledger.spent(PERIODS["all"]) == 35 * 1_234_567_890_123
 
 
-def test_what_was_learnt_of_tokens(home: Path) -> None:
+def test_what_was_learnt_of_tokens_is_learnt_anew(home: Path) -> None:
+    """It may hold sums of several prompts, which version 3 does not believe."""
     model = Catalogue.load(*models_files(home)).get("claude-opus-5-5")
     count = counter(home).count(REQUEST, model)
-    assert (count.total, count.source) == (5000, "anchored")
+    assert (count.total, count.source) == (5114, "prior")
 
 
 async def test_summaries(home: Path) -> None:
@@ -132,7 +134,7 @@ def test_tokens_of_a_newer_version_are_kept_and_told(
     counter(home).close()
     assert (home / "tokens.json.version-99").read_bytes() == content
     assert "newer ccproxy" in caplog.text
-    assert json.loads((home / "tokens.json").read_bytes())["version"] == 2
+    assert json.loads((home / "tokens.json").read_bytes())["version"] == VERSION
 
 
 async def test_a_summary_of_a_newer_version_is_kept_and_told(
