@@ -120,7 +120,8 @@ def _entry(flow: str, exchange: Exchange, received: Received, status: int | None
 
 def _title(request: JsonObject) -> str:
     """The first words of the person's first message; what clients put around them begins with a tag."""
-    first = next(iter(request.get("messages") or ()), None)
+    messages = request.get("messages")
+    first = messages[0] if isinstance(messages, list) and messages else None
     for block in blocks_of(first.get("content")) if isinstance(first, dict) else ():
         text = block.get("text") if isinstance(block, dict) else None
         if isinstance(text, str) and (words := text[:LONGEST_TITLE].split()) and words[0][0] != "<":

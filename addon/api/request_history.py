@@ -19,6 +19,7 @@ from addon.claude.pricing import FindModel
 from addon.context.anatomy import anatomy
 from addon.core.redaction import Hide, decoded, redact, redacted
 from addon.core.types import JsonObject
+from addon.translation.to_anthropic.native import is_readable
 
 KEPT = 1_000
 MOST_BYTES = 12 * 1024 * 1024
@@ -92,7 +93,7 @@ class Entry:
     def details(self, before: Entry | None, find: FindModel) -> JsonObject:
         """What `changes` and `anatomy` make of it. `before`: the turn before; `find`: a model by its id. Takes a while
         for a long conversation."""
-        sent, answer = self.sent(), decoded(self.answer.read()) if self.answer else {}
+        sent, answer = self.sent(), decoded(self.answer.read())
         changed = self.upstream[-1].head["changed"] if self.upstream else []
         return {
             "onTheWay": on_the_way(
@@ -105,9 +106,10 @@ class Entry:
             "anatomy": self._anatomy(sent, answer, find),
         }
 
-    def _anatomy(self, sent: Any, answer: JsonObject, find: FindModel) -> JsonObject | None:
-        if not isinstance(sent, dict) or self.head["model"] is None:
+    def _anatomy(self, sent: Any, answer: Any, find: FindModel) -> JsonObject | None:
+        if not isinstance(sent, dict) or self.head["model"] is None or not is_readable(sent):
             return None
+        answer = answer if isinstance(answer, dict) else {}  # there is none, or it was cut
         usage = answer.get("usage") or {}
         return anatomy(sent, find(str(answer.get("model") or self.head["model"])), usage).as_json()
 
@@ -205,9 +207,10 @@ class RequestHistory:
         }
 
     def newest(self) -> list[JsonObject]:
-        """A short row for each entry, newest first."""
+        """A short row for each entry, newest first, without secrets."""
         names = ("id", "time", "model", "status", "error", "conversation", "title")
-        return [{name: e.head[name] for name in names} for e in reversed(self._entries.values())]
+        rows = [{name: e.head[name] for name in names} for e in reversed(self._entries.values())]
+        return [redacted(row, self.hide) for row in rows]
 
 
 def as_text(entry: JsonObject) -> str:

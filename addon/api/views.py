@@ -104,7 +104,7 @@ class Views:
     def anatomy(self, entry: Entry) -> str:
         found = self.details(entry)["anatomy"]
         if found is None:
-            return "Nothing of this was sent to Claude.\n"
+            return "No conversation was sent to Claude.\n"
         counted = "as Anthropic counted" if found["exact"] else "estimated"
         total = sum(part["cost"] for part in found["parts"])
         lines = [

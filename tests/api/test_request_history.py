@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from addon.api.request_history import LARGE, SMALL, Body, Entry, RequestHistory, Sent, as_text
+from addon.claude.catalogue import Catalogue
+from tests.documents import text
 
 HEAD = {
     "time": 1, "dialect": "messages", "model": "m", "status": 200, "error": None, "notes": [], "ignored": [], "conversation": None, "title": "", "name": "",
@@ -106,6 +108,21 @@ def test_secrets_are_hidden_when_it_is_shown() -> None:
     kept.answer = Body(json.dumps([key]).encode())
     assert key in repr(kept.client.read())
     assert key not in json.dumps(kept.shown())
+
+
+def test_the_list_hides_secrets_too() -> None:
+    history = RequestHistory()
+    key = "sk-ant-api03-canary-canary"
+    history.put(entry("a", title=f"My key is {key}", error=f"bad {key}"))
+    assert key not in json.dumps(history.newest())
+
+
+def test_a_cut_answer_has_no_usage() -> None:
+    kept = entry("a", model="claude-opus-4-8")
+    kept.upstream.append(Sent(head={"changed": []}, body=Body(noise(100))))
+    kept.answer = Body(b'{"usage": {"inp')
+    found = kept.details(None, Catalogue.load(text("addon/claude/models.toml")).get)["anatomy"]
+    assert found["tokens"] > 0 and not found["exact"]
 
 
 def test_the_text_has_all_three_sides() -> None:

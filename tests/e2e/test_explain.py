@@ -16,7 +16,7 @@ from addon.stand_in.anthropic import FakeAnthropic
 from addon.stand_in.script import fail
 from tests.budget import thorough_after
 from tests.e2e.conftest import StartProxy
-from tests.e2e.proxy import API_KEY, OAUTH_TOKEN, ROOT, Proxy, chat, rejected
+from tests.e2e.proxy import API_KEY, OAUTH_TOKEN, ROOT, Proxy, chat, message, rejected
 
 CANARY = "sk-ant-api03-canary-in-the-text"
 
@@ -49,6 +49,18 @@ def test_a_refused_request_is_explained(start_proxy: StartProxy) -> None:
     entry = newest(proxy)
     assert (entry["status"], entry["upstream"]) == (400, [])
     assert "messages" in entry["error"]
+
+
+@pytest.mark.parametrize("name", ["messages", "system", "tools"])
+@pytest.mark.parametrize("value", [5, [5], {"a": 1}], ids=["number", "numbers", "object"])
+def test_a_request_of_no_known_shape_is_explained(
+    start_proxy: StartProxy, name: str, value: object
+) -> None:
+    proxy = start_proxy()
+    assert proxy.post("/v1/messages", message() | {name: value}).status_code == 400
+    entry = newest(proxy)
+    assert (entry["status"], entry["client"]["body"][name]) == (400, value)
+    assert "Traceback" not in proxy.output
 
 
 def test_no_secret_is_kept(start_proxy: StartProxy) -> None:

@@ -36,7 +36,7 @@ function table(head, rows) {
 }
 
 function anatomy(found) {
-  if (!found) return el("p", { class: "empty" }, "Nothing of this was sent to Claude.");
+  if (!found) return el("p", { class: "empty" }, "No conversation was sent to Claude.");
   const parts = [...found.parts].sort((a, b) => b.tokens - a.tokens);
   const words = [
     `${count(found.tokens)} tokens${found.exact ? ", as Anthropic counted them" : ", estimated"}. Each part is an estimate.`,
