@@ -25,7 +25,7 @@ from addon.claude.pricing import Tokens, cost
 from addon.claude.thinking_request import ThinkingRequest
 from addon.core.settings import Settings
 from addon.core.terminal import Terminal
-from addon.exchange.attempt import Attempt
+from addon.exchange.attempt import Attempt, Source
 from addon.exchange.claude_request import ClaudeRequest
 from addon.exchange.state import Exchanges
 from addon.stand_in.models import FakeModel, table
@@ -119,6 +119,7 @@ class World:
     ttl: str
     now: float = 1.79e9
     dollars: float = 0.0
+    source: Source = "api_key"
     after_pauses: float = 0.0
     """Dollars of the turns that came after a pause."""
 
@@ -139,13 +140,13 @@ class World:
             for at, turn in enumerate(turns):
                 self.now += turn.gap
                 self.oracle.next_gap = turns[at + 1].gap if at + 1 < len(turns) else 0.0
-                messages.append(_message("user", turn.new, f"{number} {at}"))
+                messages.append(message("user", turn.new, f"{number} {at}"))
                 tokens += turn.new
                 spent = self.ask(f"c{number}", messages, tokens, turn.output)
                 tokens += turn.output
                 self.dollars += spent
                 self.after_pauses += spent if turn.gap > SHORT else 0.0
-                messages.append(_message("assistant", turn.output, f"{number} {at}"))
+                messages.append(message("assistant", turn.output, f"{number} {at}"))
                 self.now += turn.output / 60  # while Claude writes
 
     def ask(
@@ -153,15 +154,15 @@ class World:
     ) -> float:
         """Dollars for one turn. `tokens`: of the prompt, as the proxy would estimate."""
         flow = tflow.tflow()
-        exchange = self.exchanges.begin(flow)
+        self.exchange = exchange = self.exchanges.begin(flow)
         exchange.arrived = self.now
         request = _request(messages)
         exchange.claude = _claude(self.model, request, conversation, tokens)
         self.addon.request(flow)
         sent = exchange.claude.request
-        used = self.cache.use(pieces(sent, self.fake, self.sizes), self.fake, "key")
+        used = self.cache.use(pieces(sent, self.fake, self.sizes), self.fake, self.source)
         usage = {**used.fields(), "output_tokens": output}
-        exchange.attempts.append(_attempt(sent))
+        exchange.attempts.append(_attempt(sent, self.source))
         exchange.answer = Answer(usage)  # type: ignore[assignment]
         self.addon.response(flow)
         return cost(self.model, Tokens.from_usage(usage))
@@ -175,7 +176,7 @@ class Answer:
     complete: bool = True
 
 
-def _message(role: str, tokens: int, words: str) -> JsonObject:
+def message(role: str, tokens: int, words: str) -> JsonObject:
     return {"role": role, "content": [{"type": "text", "text": f"{tokens} {words}"}]}
 
 
@@ -200,9 +201,9 @@ def _claude(model: Model, request: JsonObject, conversation: str, tokens: int) -
     )
 
 
-def _attempt(request: JsonObject) -> Attempt:
+def _attempt(request: JsonObject, source: Source) -> Attempt:
     return Attempt(
-        source="api_key",
+        source=source,
         credential="",
         scheme="https",
         host="api.example",

@@ -66,7 +66,8 @@ class SummaryCall:
             self.add(model.id, started, status=error.status, error=error.code or error.type)
             raise
         except asyncio.CancelledError:  # it took too long; Anthropic may bill it all the same
-            self.add(model.id, started, status=504, error="timeout")
+            spent = reservation.amount
+            self.add(model.id, started, status=504, error="timeout", cost=spent)
             raise
         finally:
             self.paid.budget.release(reservation, spent)

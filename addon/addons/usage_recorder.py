@@ -9,9 +9,12 @@ from dataclasses import KW_ONLY, dataclass, field
 from mitmproxy import http
 
 from addon.addons.request_line import CLIENT_CLOSED, comment, line, marker, tone
-from addon.claude.pricing import Bill, FindModel, Tokens, bill
+from addon.claude.pricing import Bill, FindModel, Tokens, bill, count
+from addon.core.json_codec import dumps
 from addon.core.redaction import excerpt
 from addon.core.terminal import Terminal, cents, short_count
+from addon.core.types import JsonObject
+from addon.exchange.answer import AnswerStream
 from addon.exchange.state import Exchange, Exchanges
 from addon.usage.budget import Budget, Reservation
 from addon.usage.conversations import RecentConversation
@@ -35,6 +38,8 @@ UNRECORDED = ("stored", "public", "page", "control")
 in."""
 OF_STRANGERS = ("public", "page")
 """Kinds whose errors get no line in the terminal: anybody can make them."""
+BYTES_PER_TOKEN = 3
+"""Of what Claude writes: prose has four, code three."""
 MESSAGE_SHOWN = 200
 """Characters of an error's message in the terminal."""
 
@@ -125,7 +130,7 @@ class UsageRecorder:
                 held = [r.amount for r in exchange.reservations if isinstance(r, Reservation)]
                 return [Bill(Tokens(), usd(sum(held)))]
         used = [
-            attempt.answer.usage
+            usage_of(attempt.answer)
             for attempt in exchange.attempts
             if attempt.answer is not None and attempt.source == exchange.source
         ]
@@ -189,6 +194,16 @@ class UsageRecorder:
             parent_agent=exchange.who.parent_agent,
             request_id=flow.response.headers.get("request-id") if flow.response else None,
         )
+
+
+def usage_of(answer: AnswerStream) -> JsonObject:
+    """The `usage` of a response. Only its end says how much was written; if it was broken off, what has come is billed
+    all the same, and estimated here."""
+    message = {} if answer.complete else answer.message
+    if not message.get("content") or message.get("stop_reason") is not None:
+        return answer.usage
+    written = len(dumps(message["content"])) // BYTES_PER_TOKEN
+    return {**answer.usage, "output_tokens": max(count(answer.usage, "output_tokens"), written)}
 
 
 def _model(exchange: Exchange) -> str:

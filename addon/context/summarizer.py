@@ -52,7 +52,7 @@ _AHEAD_SHARE = 0.05
 
 # Of the limit, from where a summary is made if it may be as deep as is cheapest: every turn at the limit reads all of
 # it, and the later the summary, the less is left of the conversation when it ends.
-_CHEAPEST_SHARE = 0.8
+_CHEAPEST_SHARE = 0.85
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

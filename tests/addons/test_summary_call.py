@@ -105,4 +105,5 @@ async def test_a_call_that_is_given_up_is_recorded_for_it_may_be_billed() -> Non
     found = world.record()
     assert (found.source, found.model, found.status) == ("summary", HAIKU.id, 504)
     assert found.error == "timeout"
+    assert found.cost >= picodollars(REQUEST["max_tokens"] * HAIKU.prices.output / 1e6)
     assert world.nothing_is_held()

@@ -9,7 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import astuple
+from dataclasses import astuple, replace
 from typing import Any
 
 import httpx
@@ -57,6 +57,7 @@ DIALECTS = {"thinks": "chat", "passed": "chat", "cached": "messages"}
 """Of the kinds that are asked in one dialect only."""
 MODELS = ("claude-opus-4-8", "claude-opus-4-8", "claude-sonnet-4-6", "claude-haiku-4-5")
 """The last one is refused to the subscription, so it is always paid."""
+BROKEN, MOST_GUESSED = ("cut", "short", "broken"), 60
 _NAME = re.compile(rb"kind=([a-z]+) ([0-9]+)")
 
 
@@ -160,11 +161,15 @@ def test_two_thousand_requests_are_counted_to_the_token(
     for source, requests in bills.items():
         shown = told["bySource"][source]
         bill = sum(map(used, requests), Used())
-        assert tokens_of(shown) == bill
-        assert shown["estimatedCost"] == pytest.approx(worth(requests), abs=1e-9)
+        # what was broken off does not say how much was written: the proxy estimates it
+        guessed = tokens_of(shown).output - bill.output
+        assert replace(tokens_of(shown), output=bill.output) == bill
+        assert 0 <= guessed <= MOST_GUESSED * sum(kind in BROKEN for kind in kinds)
+        assert 0 <= shown["estimatedCost"] - worth(requests) + 1e-9 <= guessed * 25e-6 + 2e-9
         assert all(astuple(bill))  # of every kind of token there were some
-    assert told["estimatedApiKeyCost"] == pytest.approx(worth(bills["api_key"]), abs=1e-9)
-    assert told["estimatedSavings"] == pytest.approx(worth(bills["claude_code"]), abs=1e-9)
+    paid, saved = told["bySource"]["api_key"], told["bySource"]["claude_code"]
+    assert told["estimatedApiKeyCost"] == paid["estimatedCost"]
+    assert told["estimatedSavings"] == saved["estimatedCost"]
 
     wanted = Counter(kinds)
     assert told["bySource"]["openai"]["requests"] == wanted["passed"]
