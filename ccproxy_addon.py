@@ -110,7 +110,7 @@ class Shared:
     """What lives as long as the process, whatever becomes of the settings. Raises CatalogueError."""
 
     tracing: Any = None
-    """OpenTelemetry's provider, once it is wanted."""
+    """The last Telemetry, once it is wanted."""
 
     def __init__(self, settings: Settings, outputs: Sequence[Output]) -> None:
         api_log = open_log(settings)
@@ -187,7 +187,7 @@ class Shared:
         if settings.otel_endpoint is None:
             return []
         try:
-            from addon.addons.telemetry import Telemetry, make_provider
+            from addon.addons.telemetry import Telemetry
         except ImportError as error:
             self.terminal.line(
                 f"OTEL_EXPORTER_OTLP_ENDPOINT has no effect without OpenTelemetry's SDK ({error}): {sys.executable}"
@@ -195,8 +195,8 @@ class Shared:
                 "odd",
             )
             return []
-        self.tracing = self.tracing or make_provider(settings.otel_endpoint)
-        return [Telemetry(settings, self.exchanges, self.tracing)]
+        self.tracing = Telemetry.after(self.tracing, settings, self.exchanges)
+        return [self.tracing]
 
     def health(self, settings: Settings, chain: FallbackChain) -> Health:
         health = Health(

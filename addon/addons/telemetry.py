@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from typing import Self
 from weakref import WeakKeyDictionary
 
 from mitmproxy import http
@@ -58,12 +59,21 @@ class Telemetry:
     settings: Settings
     exchanges: Exchanges
     provider: TracerProvider
+    spans: WeakKeyDictionary[http.HTTPFlow, Spans] = field(default_factory=WeakKeyDictionary)
     tracer: Tracer = field(init=False)
-    spans: WeakKeyDictionary[http.HTTPFlow, Spans] = field(init=False)
+
+    @classmethod
+    def after(cls, before: Self | None, settings: Settings, exchanges: Exchanges) -> Self:
+        """With the spans that have begun. `before`: what these settings replace. Needs `otel_endpoint`."""
+        endpoint = settings.otel_endpoint or ""
+        if before is None:
+            return cls(settings, exchanges, make_provider(endpoint))
+        same = before.settings.otel_endpoint == endpoint
+        provider = before.provider if same else make_provider(endpoint)
+        return cls(settings, exchanges, provider, before.spans)
 
     def __post_init__(self) -> None:
         self.tracer = self.provider.get_tracer("ccproxy", version())
-        self.spans = WeakKeyDictionary()
         self.hide = hider(self.settings.secret)
 
     def request(self, flow: http.HTTPFlow) -> None:

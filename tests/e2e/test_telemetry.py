@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
@@ -13,9 +16,11 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from addon.stand_in.access import kind_of
 from addon.stand_in.anthropic import FakeAnthropic
-from addon.stand_in.script import fail, say
+from addon.stand_in.delivery import Gate
+from addon.stand_in.script import delivered, fail, say
+from tests.e2e import live_options
 from tests.e2e.conftest import StartProxy
-from tests.e2e.proxy import chat, rejected
+from tests.e2e.proxy import OWN_PORT, chat, rejected
 
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 TRACEPARENT = f"00-{TRACE}-{PARENT}-01"
@@ -53,8 +58,8 @@ def value(any_value: Any) -> Any:
     return [value(item) for item in found.values] if hasattr(found, "values") else found
 
 
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
+@contextmanager
+def listening() -> Iterator[Receiver]:
     receiver = Receiver()
     thread = threading.Thread(target=receiver.server.serve_forever, args=(0.05,))
     thread.start()
@@ -62,6 +67,18 @@ def receiver() -> Iterator[Receiver]:
     receiver.server.shutdown()
     receiver.server.server_close()
     thread.join()
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with listening() as receiver:
+        yield receiver
+
+
+@pytest.fixture
+def other() -> Iterator[Receiver]:
+    with listening() as receiver:
+        yield receiver
 
 
 def test_a_span_for_the_request_and_one_for_each_attempt(
@@ -130,3 +147,29 @@ def test_without_an_endpoint_a_traceparent_goes_on_as_it_came(
 def test_a_receiver_that_is_gone_delays_nothing(start_proxy: StartProxy) -> None:
     proxy = start_proxy(OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:9")
     assert proxy.post("/v1/chat/completions", chat()).status_code == 200
+
+
+def test_a_changed_setting_loses_no_span_and_another_receiver_gets_the_next_ones(
+    start_proxy: StartProxy, fake: FakeAnthropic, receiver: Receiver, other: Receiver
+) -> None:
+    gate = Gate()
+    fake.script([delivered(hold=gate)])
+    proxy = start_proxy(
+        launch=False,
+        first=["-s", live_options.__file__],
+        mode=OWN_PORT,
+        OTEL_EXPORTER_OTLP_ENDPOINT=receiver.url,
+    )
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(proxy.post, "/@first/v1/chat/completions", chat())
+        assert gate.reached.wait(20)
+        proxy.get(f"/set/ccproxy_otel_endpoint/{quote(other.url, safe='')}")
+        gate.open()
+        assert running.result(20).status_code == 200
+    assert proxy.post("/@second/v1/chat/completions", chat()).status_code == 200
+    proxy.stop()
+    names = [
+        [told["ccproxy.name"] for _, told in to.named(Span.SPAN_KIND_SERVER)]
+        for to in (receiver, other)
+    ]
+    assert names == [["first"], ["second"]]
