@@ -22,12 +22,12 @@ def choose(*, everything: bool) -> None:
 
 def examples(count: int) -> int:
     """Of `count` cases, how many are tried in this run."""
-    return max(1, count * settings.default.max_examples // EXAMPLES["all"])
+    return max(1, count * settings().max_examples // EXAMPLES["all"])
 
 
 def some[T](cases: Sequence[T]) -> Sequence[T]:
     """Of `cases`, as many as are tried in this run, evenly spread."""
-    return cases[:: EXAMPLES["all"] // settings.default.max_examples]
+    return cases[:: EXAMPLES["all"] // settings().max_examples]
 
 
 def thorough_after(count: int, cases: Sequence[Any]) -> list[Any]:

@@ -17,6 +17,7 @@ HOW_TO_RUN = {
     "thorough": "./start.sh test --all",
     "node": ".ci/run",
     "browser": ".ci/run",
+    "faketime": ".ci/run",
     "long": "pytest -m long",
 }
 """The kinds of tests that are left out, see pyproject.toml."""

@@ -124,7 +124,7 @@ def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
         yield from places(item, (*path, key))
 
 
-def damaged(body: dict, path: tuple[Any, ...], how: str, junk: Any) -> dict:
+def damaged(body: dict[Any, Any], path: tuple[Any, ...], how: str, junk: Any) -> dict[Any, Any]:
     body = copy.deepcopy(body)
     *parents, last = path
     holder: Any = body

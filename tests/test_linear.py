@@ -27,6 +27,7 @@ from addon.translation.errors import from_upstream
 from addon.translation.sse import SSEDecoder
 from addon.translation.to_anthropic.native import Refused, mended
 from addon.translation.to_anthropic.tool_arguments import parse_arguments
+from bench.growth import all_cases, growth
 from tests.claude.support import CATALOGUE
 from tests.cpu import assert_linear
 
@@ -191,3 +192,13 @@ def test_references_to_stored_items(part: str) -> None:
             stored.resolve("me", {"input": references})
 
     assert_linear(work, 1_000)
+
+
+@pytest.mark.thorough
+@pytest.mark.timeout(600)
+def test_eight_times_the_size_costs_no_more_than_twelve_times_as_much() -> None:
+    """Through all addons of a request, and all renderers of a response; `python -m bench.growth` prints the table."""
+    with all_cases() as cases:
+        worse = [case for case in cases if not growth(case, 1).is_linear]
+        found = [growth(case) for case in worse]  # more exactly: it may have been the machine
+    assert [str(each) for each in found if not each.is_linear] == []

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from addon.core.environment import ROOT
 
 COMMAND = ("-m", "pytest", "-n", "auto", "--dist", "loadfile", "--random-order")
-LEFT_OUT = "not node and not browser and not long"
+LEFT_OUT = "not node and not browser and not faketime and not long"
 
 
 def main(arguments: Sequence[str]) -> int:

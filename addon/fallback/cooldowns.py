@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from addon.core.types import JsonObject
@@ -13,6 +13,9 @@ LIMITED = ("rate_limited", "plan_only")
 
 _FIRST_STRIKE, _LAST_STRIKE = 60.0, 300.0
 """Seconds of a cooldown when upstream names no end: it doubles from the first to the last value."""
+
+_DRIFT = 2.0
+"""Seconds by which the two clocks may differ without one being set."""
 
 _PROBE_SECONDS = 30.0
 """A probe that has not ended by then counts as lost (its client disconnected), and the next request may probe."""
@@ -45,14 +48,33 @@ class Cooldowns:
     """The cooldowns of all credentials. When one has ended, a single request is let through as a probe; the others wait
     until it succeeds.
 
-    `now` is in unix seconds everywhere, as Anthropic's reset headers are.
+    `now` is in unix seconds everywhere, as Anthropic's reset headers are. A clock that is set back moves the ends of
+    cooldowns with it; one that is set ahead ends them, as the end of a suspension does.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, monotonic: Callable[[], float] | None = None) -> None:
+        """`monotonic`: a clock that nobody sets; None: the other one is not set either."""
         self._entries: dict[tuple[str, str | None], _Cooldown] = {}
+        self._monotonic = monotonic
+        self._seen: tuple[float, float] | None = None
+        """Both clocks, when they were last looked at."""
+
+    def _keep_up(self, now: float) -> None:
+        if self._monotonic is None:
+            return
+        before, self._seen = self._seen, (now, self._monotonic())
+        if before is None:
+            return
+        set_back = (self._seen[1] - before[1]) - (now - before[0])
+        if set_back > _DRIFT:
+            for entry in self._entries.values():
+                entry.until -= set_back
+                entry.probed_until -= set_back
+                entry.began -= set_back
 
     def start(self, credential: str, limit: Limit, *, reason: str, now: float) -> float:
         """Don't use the credential for this limit; returns the unix time when the cooldown ends."""
+        self._keep_up(now)
         key = (credential, limit.family)
         before = self._entries.get(key)
         lasts = before is not None and before.until > now
@@ -85,6 +107,7 @@ class Cooldowns:
         self, credential: str, family: str, now: float, *, by: str | None = None
     ) -> Cooldown | None:
         """As `admit`, but nothing is sent."""
+        self._keep_up(now)
         entries = [entry for _, entry in self._of(credential, family)]
         active = [e for e in entries if now < e.until or e.probed_by_another(by, now)]
         if not active:
@@ -95,6 +118,7 @@ class Cooldowns:
 
     def succeeded(self, credential: str, family: str, now: float) -> None:
         """Upstream accepted a request for this family. A cooldown that began after it was sent remains."""
+        self._keep_up(now)
         for key, entry in self._of(credential, family):
             if entry.until <= now:
                 del self._entries[key]
@@ -114,6 +138,7 @@ class Cooldowns:
 
     def active(self, credential: str, now: float) -> list[Cooldown]:
         """Those that have not ended yet."""
+        self._keep_up(now)
         return [
             Cooldown(family=entry.family, until=entry.until, reason=entry.reason)
             for (name, _), entry in self._entries.items()
@@ -121,7 +146,8 @@ class Cooldowns:
         ]
 
     def snapshot(self, now: float) -> list[JsonObject]:
-        """All cooldowns, for `/health`; changes nothing."""
+        """All cooldowns, for `/health`; starts and ends none."""
+        self._keep_up(now)
         return [
             {
                 "credential": credential,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -52,7 +53,7 @@ LABELS = {"5h": "5 hours", "7d": "7 days", "7d_oi": "7 days, Fable", "7d_opus": 
 
 @dataclass(slots=True)
 class SubscriptionState:
-    cooldowns: Cooldowns = field(default_factory=Cooldowns)
+    cooldowns: Cooldowns = field(default_factory=lambda: Cooldowns(time.monotonic))
     windows: Windows | None = None
     """From the headers of the newest response."""
     seen_at: float | None = None

@@ -4,6 +4,7 @@ import pytest
 
 from addon.fallback.cooldowns import Cooldowns
 from addon.fallback.rate_limits import Limit
+from tests.clock import Clock
 
 NOW = 1_795_305_600.0
 PLAN = "subscription"
@@ -130,3 +131,21 @@ def test_a_rest_that_is_told_again_began_when_it_was_told_first() -> None:
     cooldowns.start(PLAN, Limit("opus", NOW + 7200), reason="plan_only", now=NOW + 60)
     cooldowns.ease(PLAN, {"opus"}, NOW + 30)
     assert cooldowns.admit(PLAN, "opus", NOW + 61) is None
+
+
+@pytest.mark.parametrize("days", [-400, -1, 1, 400])
+def test_a_clock_that_is_set_prolongs_no_cooldown(days: int) -> None:
+    steady = Clock()
+    cooldowns = Cooldowns(steady)
+    cooldowns.start("claude_code", Limit(None, 1_000_100.0), reason="rate_limited", now=1_000_000.0)
+    steady.now += 10
+    set_by = days * 86_400.0
+    blocked = cooldowns.admit("claude_code", "opus", 1_000_010.0 + set_by)
+    assert (blocked is not None) is (days < 0)
+    steady.now += 91
+    now = 1_000_101.0 + set_by
+    assert all(entry["seconds"] == 0 for entry in cooldowns.snapshot(now))
+    assert cooldowns.admit("claude_code", "opus", now, by="a") is None
+    if days > 0:  # back again, with a probe under way that is never answered
+        steady.now += 31
+        assert cooldowns.admit("claude_code", "opus", 1_000_132.0, by="b") is None

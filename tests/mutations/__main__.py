@@ -31,7 +31,7 @@ import coverage
 from tests.mutations.mutate import Mutation, applied, draw, find_again, of_tree
 
 HERE = Path(__file__).resolve().parent
-MARKED = "not node and not browser and not long"
+MARKED = "not node and not browser and not faketime and not long"
 TEST_SECONDS, RUN_SECONDS = 60, 1500
 NOT_COPIED = shutil.ignore_patterns(".git", ".venv", "__pycache__", ".hypothesis", ".*_cache")
 
