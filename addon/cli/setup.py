@@ -253,12 +253,13 @@ def write(client: Written, path: Path, values: Values) -> str:
         return f"{path} is set up already."
     backup = path.with_name(path.name + BACKUP)
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if path.exists() and not backup.exists():
+    existed = path.exists()
+    if existed and not backup.exists():
         shutil.copy2(path, backup)
     elif not backup.exists():  # empty, as the file was: `undo` then knows that nothing was there
         backup.touch(mode=0o600)
     write_atomically(path, made.encode())
-    return f"Written: {path} (as it was: {backup.name})"
+    return f"Written: {path}" + f" (as it was: {backup.name})" * existed
 
 
 def undo(client: Written, path: Path) -> str:
@@ -311,10 +312,13 @@ def main(arguments: Sequence[str]) -> int:
     if given.name is None:
         lines = overview(env, home)
     elif given.name not in NAMES:
-        sys.stderr.write(f"There is no client {given.name!r}.{did_you_mean(given.name, NAMES)}\n")
+        hint = did_you_mean(given.name, NAMES) or f" `{STARTED_AS} setup` lists them."
+        sys.stderr.write(f"There is no client {given.name!r}.{hint}\n")
         return 2
     elif given.name in WRITTEN:
         return _set_up(given, settings, WRITTEN[given.name], terminal)
+    elif given.undo:
+        lines = [f"Nothing was written for {given.name}: undo what you entered there."]
     else:
         known = catalogue(settings)
         lines = (

@@ -208,3 +208,21 @@ def test_cursor_gets_the_azure_way_too(
     said = " ".join(capsys.readouterr().out.split())
     assert "Override OpenAI Base URL https://mine.example/v1" in said
     assert "Base URL https://mine.example Deployment Name ak-claude-opus-5-5" in said
+
+
+def test_a_new_file_was_nothing_before(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert ccproxy(["setup", "aider"]) == 0
+    assert "as it was" not in capsys.readouterr().out
+
+
+def test_undo_says_that_nothing_was_written(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert ccproxy(["setup", "cursor", "--undo"]) == 0
+    said = capsys.readouterr().out
+    assert "Nothing was written for cursor" in said and BASE not in said
+
+
+def test_an_unknown_client_leads_to_the_list(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert ccproxy(["setup", "nonsense"]) == 2
+    assert "setup` lists them" in capsys.readouterr().err
