@@ -219,7 +219,7 @@ def _overview() -> str:
             "",
             *(f"  {name:<{width}}{command.summary}" for name, command in COMMANDS.items()),
             "",
-            f"`{STARTED_AS} COMMAND --help` says more about a command, `--version` which this is.",
+            f"`{STARTED_AS} COMMAND --help` says more about a command, `--version` prints the version.",
             "Settings: the environment, or a file .env; see "
             + (".env.example." if CHECKOUT else "docs/CONFIGURATION.md where ccproxy is from."),
         ]

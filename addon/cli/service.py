@@ -323,7 +323,7 @@ def main(arguments: Sequence[str]) -> int:
     match given.action:
         case "install":
             if not given.yes and not sys.stdin.isatty():
-                return _fail("There is nobody to ask here: add --yes.")
+                return _fail("This is not a terminal, so nothing can be asked: add --yes.")
             return install(settings, service, ask=None if given.yes else input)
         case "status":
             return status(settings, service)

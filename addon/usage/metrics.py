@@ -127,7 +127,7 @@ class Metrics:
             self._series(self._ttft, source).observe(record.ttft_ms / 1000)
 
     def _label(self, model: str) -> str:
-        # Each label value creates a time series for good, and clients choose the names of models.
+        # Each label value creates a time series that stays, and clients choose the names of models.
         model = _encodable(model)
         if model not in self._models and len(self._models) >= MAX_NAMES:
             return OTHER

@@ -119,7 +119,7 @@ def reject_unsupported(fields: Fields) -> None:
         raise cache.error("prewarm", "Claude can't be asked without a response")
     if fields.flag("background"):
         raise fields.error(
-            "background", "responses are not stored; send the request without background"
+            "background", "ccproxy runs nothing in the background; send the request without it"
         )
 
 
