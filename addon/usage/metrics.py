@@ -17,7 +17,7 @@ from prometheus_client.core import CounterMetricFamily
 from prometheus_client.registry import Collector
 
 from addon.claude.pricing import Tokens
-from addon.usage.ledger import MAX_NAMES, OTHER, PERIODS, UsageLedger, grouped
+from addon.usage.ledger import MAX_NAMES, OTHER, PERIODS, Key, Totals, UsageLedger, grouped
 from addon.usage.record import RequestRecord, usd
 from addon.usage.subscription import SubscriptionWindow
 
@@ -52,7 +52,23 @@ class _LedgerSums(Collector):
             cost.add_metric(labels, usd(totals.cost))
             for kind, count in zip(TOKEN_KINDS, token_counts(totals.tokens), strict=True):
                 tokens.add_metric((*labels, kind), count)
-        yield from (tokens, cost)
+        yield from (tokens, cost, *_by_client(sums))
+
+
+def _by_client(sums: Mapping[Key, Totals]) -> tuple[CounterMetricFamily, CounterMetricFamily]:
+    """The ledger bounds both names."""
+    labels = ("client", "name")
+    requests = CounterMetricFamily(
+        "ccproxy_client_requests", "Requests by who asked.", labels=labels
+    )
+    cost = CounterMetricFamily(
+        "ccproxy_client_cost_usd", "Their cost at API prices.", labels=labels
+    )
+    for (client, name), totals in grouped(sums, lambda key: (key.client, key.name)).items():
+        told = _encodable(client), _encodable(name)
+        requests.add_metric(told, totals.requests)
+        cost.add_metric(told, usd(totals.cost))
+    return requests, cost
 
 
 def _encodable(model: str) -> str:

@@ -12,7 +12,19 @@ from addon.usage.subscription import SubscriptionWindow
 from tests.clock import Clock
 from tests.usage.records import record
 
-LABELS = ("source", "model", "status", "error", "kind", "le", "credential", "scope", "window")
+LABELS = (
+    "source",
+    "model",
+    "status",
+    "error",
+    "kind",
+    "le",
+    "credential",
+    "scope",
+    "window",
+    "client",
+    "name",
+)
 
 
 def samples(metrics: Metrics) -> dict[tuple[str, ...], float]:
@@ -94,3 +106,14 @@ def test_two_instances_share_nothing() -> None:
     first, second = watched()[0], watched()[0]
     first.observe(record())
     assert not [key for key in samples(second) if key[0] == "ccproxy_requests_total"]
+
+
+def test_who_asked_is_counted_and_bounded() -> None:
+    metrics, ledger = watched()
+    for n in range(MAX_NAMES + 9):
+        ledger.add(record(dollars=1, client=f"client-{n}", name="work" if n else ""))
+    found = samples(metrics)
+    assert found["ccproxy_client_requests_total", "client-0", ""] == 1
+    assert found["ccproxy_client_cost_usd_total", "other", "work"] == 9
+    asked = [name for name in found if name[0] == "ccproxy_client_requests_total"]
+    assert len(asked) == MAX_NAMES + 1
