@@ -77,7 +77,9 @@ class Proxy:
         self.home = Path(tempfile.mkdtemp(prefix="ccproxy-test-"))
         shutil.copytree(preloaded.certificate_authority(), self.home / ".mitmproxy")
         (self.home / ".ccproxy").mkdir(mode=0o700)
-        (self.home / ".ccproxy" / "models.toml").write_text(NEVER_RETIRED)
+        models = self.home / ".ccproxy" / "models.toml"
+        models.write_text(NEVER_RETIRED)
+        models.chmod(0o600)
         defaults: dict[str, str | None] = {
             "HOME": str(self.home),
             "CCPROXY_HOME": str(self.home / ".ccproxy"),
