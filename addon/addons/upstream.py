@@ -200,14 +200,24 @@ class Upstream:
         if last is None or last.name != step.name:  # `wait` may be taken again
             exchange.failed.append((self.who(exchange), outcome.error))
         if STEP_SOURCES[step.kind] == SUBSCRIPTION:
-            # A refused attempt has cost nothing, and this one may wait for hours.
-            for held in exchange.reservations:
-                if isinstance(held, Reservation):
-                    self.paid.budget.release(held, 0)
-            exchange.reservations.clear()
+            self.give_back(exchange)
         exchange.asked = exchange.claude = exchange.asked or exchange.claude
         exchange.step, exchange.tried = step, Tried()
         return STEP_SOURCES[step.kind]
+
+    def give_back(self, exchange: Exchange) -> None:
+        """Reserve no more than what paid attempts have cost: a refused one nothing, the beginning of a paused turn
+        something. What serves next may wait for hours."""
+        held = next((r for r in exchange.reservations if isinstance(r, Reservation)), None)
+        asked = exchange.asked or exchange.claude
+        exchange.reservations.clear()
+        if held is None or asked is None:
+            return
+        if used := self.used(exchange, asked.model):
+            budget = self.paid.budget
+            exchange.reservations.append(budget.reserve(0, held.model, used=used, held=held))
+        else:
+            self.paid.budget.release(held, 0)
 
     def who(self, exchange: Exchange) -> str:
         """Who serves at present, for people."""
@@ -406,8 +416,7 @@ class Upstream:
 
     def reservation(self, exchange: Exchange, claude: ClaudeRequest, model: Model) -> Reservation:
         """For all paid attempts: what they used is billed, and the next one may be larger. Raises CCProxyError."""
-        usages = (a.answer.usage for a in exchange.attempts if a.answer and a.paid)
-        used = sum(picodollars(bill(u, model, self.paid.find).usd) for u in usages)
+        used = self.used(exchange, model)
         held = next((r for r in exchange.reservations if isinstance(r, Reservation)), None)
         return self.paid.reserve(
             claude.request,
@@ -417,6 +426,11 @@ class Upstream:
             used=used,
             held=held,
         )
+
+    def used(self, exchange: Exchange, model: Model) -> int:
+        """Pico-dollars that paid attempts have cost so far."""
+        usages = (a.answer.usage for a in exchange.attempts if a.answer and a.paid)
+        return sum(picodollars(bill(u, model, self.paid.find).usd) for u in usages)
 
     def api_key(self, exchange: Exchange) -> str | None:
         """The client's own key comes before ours; with CLAUDE_CODE_FIRST=false ours alone is used."""

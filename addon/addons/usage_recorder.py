@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import KW_ONLY, dataclass, field
+from dataclasses import KW_ONLY, dataclass, field, replace
 
 from mitmproxy import http
 
@@ -31,7 +31,7 @@ from addon.usage.record import (
     record_json,
     usd,
 )
-from addon.usage.subscription import SubscriptionState
+from addon.usage.subscription import SUBSCRIPTION, SubscriptionState
 
 UNRECORDED = ("stored", "public", "page", "control")
 """Kinds of routes whose requests are none for a model, and so take no place among those. Nor does whoever is not let
@@ -84,16 +84,19 @@ class UsageRecorder:
         exchange.finished = True
         if exchange.counted_open:
             self.metrics.open_streams.dec()
-        record = None
+        record = paid = None
         try:
             record = self.record(flow, exchange)
+            paid = self.paid_before(exchange, record)
             if exchange.route is None:
                 self.metrics.observe(record)  # `GET /security/blocked` lists it, too
             elif exchange.route.kind not in UNRECORDED:
                 record = self.ledger.add(record)
+                if paid is not None:
+                    self.ledger.add(paid)
                 self.note_conversation(exchange, record)
         finally:
-            self.release(exchange, record)
+            self.release(exchange, paid or record)
         flow.comment, flow.marked = comment(exchange, record), marker(exchange, record)
         kind = exchange.route.kind if exchange.route else "page"
         told = exchange.error and kind not in OF_STRANGERS
@@ -129,14 +132,21 @@ class UsageRecorder:
             ):  # it broke off before its usage came
                 held = [r.amount for r in exchange.reservations if isinstance(r, Reservation)]
                 return [Bill(Tokens(), usd(sum(held)))]
-        used = [
-            usage_of(attempt.answer)
-            for attempt in exchange.attempts
-            if attempt.answer is not None and attempt.source == exchange.source
-        ]
+        used = _used(exchange, exchange.source)
         if model is None:
             return [Bill(Tokens.from_usage(usage), 0.0) for usage in used]
         return [bill(usage, model, self.find) for usage in used]
+
+    def paid_before(self, exchange: Exchange, record: RequestRecord) -> RequestRecord | None:
+        """What the API key was paid for the beginning of a paused turn with which the subscription went on."""
+        asked = exchange.asked or exchange.claude
+        if asked is None or exchange.source != SUBSCRIPTION:
+            return None
+        bills = [bill(usage, asked.model, self.find) for usage in _used(exchange, "api_key")]
+        cost = sum(picodollars(each.usd) for each in bills)
+        tokens = sum((each.tokens for each in bills), Tokens())
+        paid = replace(record, source="api_key", model=asked.model.id, tokens=tokens, cost=cost)
+        return replace(paid, miss="", miss_cost=0) if cost else None
 
     def sum_up(self) -> str | None:
         """What has been used since the start, in one line; None: nothing."""
@@ -194,6 +204,15 @@ class UsageRecorder:
             parent_agent=exchange.who.parent_agent,
             request_id=flow.response.headers.get("request-id") if flow.response else None,
         )
+
+
+def _used(exchange: Exchange, source: str) -> list[JsonObject]:
+    """The usage of each attempt of this source."""
+    return [
+        usage_of(attempt.answer)
+        for attempt in exchange.attempts
+        if attempt.answer is not None and attempt.source == source
+    ]
 
 
 def usage_of(answer: AnswerStream) -> JsonObject:

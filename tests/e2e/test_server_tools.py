@@ -194,6 +194,22 @@ def test_the_rest_of_a_paused_turn_falls_back(fake: FakeAnthropic, start_proxy: 
     assert (row["source"], row["status"]) == ("api_key", 200)
 
 
+def test_what_the_key_was_paid_counts_when_the_subscription_goes_on(
+    fake: FakeAnthropic, start_proxy: StartProxy
+) -> None:
+    proxy = start_proxy(FALLBACK_CHAIN="api_key,wait", FIRST_BYTE_SECONDS="0.2")
+    proxy.post("/budget", {"dailyLimit": 5, "enabled": True})
+    fake.script([fail(429, headers=rejected(2 / 3600)), *PARTS[1:]], when="oauth")
+    fake.script([PARTS[0], fail(403, "Not for you")], when="api_key")
+    response = proxy.post("/v1/chat/completions", asked(stream=True))
+    assert "Three." in response.text
+    paid, served = requests_in(proxy)
+    assert [row["source"] for row in (paid, served)] == ["api_key", "claude_code"]
+    assert paid["inputTokens"] > 0 and paid["estimatedCost"] > 0
+    spent = proxy.get("/dashboard/data").json()["budget"]["spent"]["day"]
+    assert spent == pytest.approx(paid["estimatedCost"])
+
+
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/responses"])
 @pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
 def test_a_rest_that_fails_is_one_error(streamed: bool, path: str, world: World) -> None:
