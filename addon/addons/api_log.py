@@ -13,6 +13,7 @@ from typing import Any, Literal
 from mitmproxy import http
 
 from addon.core.background_writer import BackgroundWriter
+from addon.core.content_encoding import inflate_if_possible
 from addon.core.files import NO_WAITING
 from addon.core.redaction import decoded, hider, redacted
 from addon.core.settings import Settings
@@ -98,7 +99,9 @@ class ApiLog:
             return
         self.write(exchange.id, f"← {flow.request.method} {flow.request.path}")
         self.write(exchange.id, "← headers", dict(flow.request.headers))
-        self.write(exchange.id, "← body", decoded(flow.request.raw_content or b""))
+        encoding = flow.request.headers.get("content-encoding", "")
+        body = inflate_if_possible(flow.request.raw_content or b"", encoding)
+        self.write(exchange.id, "← body", decoded(body))
 
     def response(self, flow: http.HTTPFlow) -> None:
         exchange = self.exchanges.get(flow)

@@ -15,7 +15,8 @@ from mitmproxy.addonmanager import Loader
 
 from addon.api.readable import readable
 from addon.api.request_history import Entry, RequestHistory
-from addon.core.json_codec import JsonError, dumps, loads
+from addon.core.errors import BadRequest
+from addon.core.json_codec import dumps, loads, read_object
 from addon.core.own_http import async_client
 from addon.core.settings import Settings
 from addon.core.types import JsonObject
@@ -77,8 +78,8 @@ class FlowCommands:
         if unknown or given.get("against", "stand_in") != "stand_in":
             raise exceptions.CommandError("Changes are model=… and against=stand_in.")
         try:
-            body = loads(entry.client.read())
-        except JsonError:
+            body = read_object(entry.asked())
+        except BadRequest:
             raise exceptions.CommandError("This request had no JSON body, or was cut.") from None
         if "model" in given:
             body["model"] = given["model"]

@@ -17,6 +17,7 @@ from addon.api.changes import on_the_way, since_last_turn
 from addon.api.readable import readable
 from addon.claude.pricing import FindModel
 from addon.context.anatomy import anatomy
+from addon.core.content_encoding import inflate_if_possible
 from addon.core.redaction import Hide, decoded, redact, redacted
 from addon.core.types import JsonObject
 from addon.translation.to_anthropic.native import is_readable
@@ -86,6 +87,12 @@ class Entry:
     def __len__(self) -> int:
         return HEAD_BYTES + sum(map(len, self.bodies()))
 
+    def asked(self) -> bytes:
+        """The client's body without its content encoding; as it is kept, if it was cut or can't be read."""
+        headers = self.head["client"].get("headers", ())
+        encoding = next((v for n, v in headers if n.lower() == "content-encoding"), "")
+        return inflate_if_possible(self.client.read(), encoding)
+
     def sent(self) -> Any:
         """The body of the last attempt, with whatever secrets are in it; None if nothing was sent."""
         return decoded(self.upstream[-1].body.read()) if self.upstream else None
@@ -97,7 +104,7 @@ class Entry:
         changed = self.upstream[-1].head["changed"] if self.upstream else []
         return {
             "onTheWay": on_the_way(
-                decoded(self.client.read()),
+                decoded(self.asked()),
                 sent,
                 changed,
                 native=self.head["dialect"] == "messages",
@@ -116,16 +123,17 @@ class Entry:
     def shown(self, hide: Hide = redact) -> JsonObject:
         """As JSON, without secrets. Takes a while for a long conversation."""
         head = redacted(self.head, hide)
-        client = {**head["client"], "body": _read(self.client, hide)}
+        client = {**head["client"], "body": _shown_body(self.asked(), hide)}
         upstream = [
-            {**redacted(sent.head, hide), "body": _read(sent.body, hide)} for sent in self.upstream
+            {**redacted(sent.head, hide), "body": _shown_body(sent.body.read(), hide)}
+            for sent in self.upstream
         ]
-        answer = _read(self.answer, hide) if self.answer else {}
+        answer = _shown_body(self.answer.read(), hide) if self.answer else {}
         return {**head, "client": client, "upstream": upstream, "answer": answer}
 
 
-def _read(body: Body, hide: Hide) -> Any:
-    return redacted(decoded(body.read()), hide)
+def _shown_body(body: bytes, hide: Hide) -> Any:
+    return redacted(decoded(body), hide)
 
 
 class RequestHistory:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import brotli  # type: ignore[import-untyped]
 
-from addon.core.errors import BadRequest, TooLarge, UnsupportedMedia
+from addon.core.errors import BadRequest, CCProxyError, TooLarge, UnsupportedMedia
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -52,6 +52,14 @@ def inflate(raw: bytes, encoding: str, most: int = MAX_BODY) -> bytes:
     if not unpacked.complete:
         raise BadRequest(f"The request body is not valid {name}: it is incomplete.")
     return unpacked.body
+
+
+def inflate_if_possible(raw: bytes, encoding: str) -> bytes:
+    """The same for what is shown: a body that was cut or can't be decoded stays as it is."""
+    try:
+        return inflate(raw, encoding)
+    except CCProxyError:
+        return raw
 
 
 def _gunzip(raw: bytes, most: int) -> _Unpacked:

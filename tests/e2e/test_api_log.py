@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import stat
 from pathlib import Path
@@ -36,6 +37,15 @@ def test_the_log_tells_what_was_asked_sent_and_answered_and_no_secret(
     assert "the answer" in text and "claude_code http" in text and "api_key http" in text
     for secret in (CLIENT_KEY, API_KEY, OAUTH_TOKEN):
         assert secret not in text
+
+
+def test_a_compressed_request_is_logged_as_it_was_meant(start_proxy: StartProxy) -> None:
+    proxy = start_proxy(VERBOSE_LOGGING="true")
+    packed = gzip.compress(json.dumps(chat(f"packed with {CLIENT_KEY}")).encode())
+    headers = {"content-encoding": "gzip", "content-type": "application/json"}
+    proxy.post("/v1/chat/completions", content=packed, headers=headers)
+    proxy.stop()
+    assert "packed with [hidden]" in (proxy.home / ".ccproxy" / "api.log").read_text()
 
 
 def test_there_is_no_log_by_default(fake: FakeAnthropic, start_proxy: StartProxy) -> None:

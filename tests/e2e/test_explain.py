@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mitmproxy.net import encoding
 
 from addon.stand_in.access import kind_of
 from addon.stand_in.anthropic import FakeAnthropic
@@ -61,6 +62,22 @@ def test_a_request_of_no_known_shape_is_explained(
     entry = newest(proxy)
     assert (entry["status"], entry["client"]["body"][name]) == (400, value)
     assert "Traceback" not in proxy.output
+
+
+@pytest.mark.parametrize("coding", ["gzip", "zstd", "br"])
+def test_a_compressed_request_is_shown_as_it_was_meant(
+    start_proxy: StartProxy, tmp_path: Path, coding: str
+) -> None:
+    proxy, body = start_proxy(), chat(f"Packed, and my key is {CANARY}")
+    headers = {"content-encoding": coding, "content-type": "application/json"}
+    packed = encoding.encode(json.dumps(body).encode(), coding)
+    proxy.post("/v1/chat/completions", content=packed, headers=headers)
+    entry = newest(proxy)
+    assert entry["client"]["body"] == chat("Packed, and my key is [hidden]")
+    assert any(change["what"] == "max_tokens" for change in entry["onTheWay"])
+    saved = tmp_path / "request.json"
+    saved.write_text(json.dumps(entry))
+    assert rerun(saved).stdout.endswith("No difference.\n")
 
 
 def test_no_secret_is_kept(start_proxy: StartProxy) -> None:
