@@ -194,8 +194,8 @@ def test_references_to_stored_items(part: str) -> None:
     assert_linear(work, 1_000)
 
 
-@pytest.mark.thorough
-@pytest.mark.timeout(600)
+@pytest.mark.long
+@pytest.mark.timeout(900)
 def test_eight_times_the_size_costs_no_more_than_twelve_times_as_much() -> None:
     """Through all addons of a request, and all renderers of a response; `python -m bench.growth` prints the table."""
     with all_cases() as cases:
