@@ -16,9 +16,10 @@ from addon.context.summarizer import Summarizer, SummaryResponse, SummaryTasks
 from addon.context.summary_memory import SummaryMemory
 from addon.context.tokens.counter import TokenCounter
 from addon.context.window import ContextManager, KnownCuts
-from addon.core.errors import BadGateway, CCProxyError
+from addon.core.errors import BadGateway, BadRequest, CCProxyError, NotFound
 from addon.core.json_codec import dumps
 from addon.core.settings import Settings
+from addon.core.suggestions import did_you_mean
 from addon.core.types import JsonObject
 from addon.exchange.claude_request import ANTHROPIC_VERSION
 from addon.translation.errors import from_upstream
@@ -113,7 +114,15 @@ class Services(Protocol):
 
 
 def make_manager(settings: Settings, services: Services, paid: PaidCalls) -> ContextManager:
-    model = services.catalogue.get(settings.context_summarization_model)
+    """Raises BadRequest if the summaries' model is not known."""
+    name, catalogue = settings.context_summarization_model, services.catalogue
+    try:
+        model = catalogue.get(name)
+    except NotFound:
+        hint = did_you_mean(name, catalogue.ids)
+        raise BadRequest(
+            f"CONTEXT_SUMMARIZATION_MODEL: no Claude model {name} is known.{hint}"
+        ) from None
     call = make_summary_call(settings, services, paid)
     summarizer = Summarizer(
         call,

@@ -366,3 +366,10 @@ def test_with_limit_auto_nothing_is_summarized_below_the_window(
 def test_asks_for_summary_is_not_the_conversation_itself(world: World) -> None:
     ask(world.proxy, Talk("short").grow(1))
     assert not any(map(asks_for_summary, world.fake.messages()))
+
+
+def test_an_unknown_model_for_summaries_stops_the_start(start_proxy: StartProxy) -> None:
+    with pytest.raises(AssertionError) as caught:
+        start_proxy(CONTEXT_SUMMARIZATION_MODEL="cluade-opus-4-5")
+    said = "CONTEXT_SUMMARIZATION_MODEL: no Claude model cluade-opus-4-5 is known. Did you mean"
+    assert said in str(caught.value)
