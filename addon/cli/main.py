@@ -73,8 +73,8 @@ COMMANDS = {
     "setup": Command(
         usage="[NAME] [--model MODEL] [--undo]",
         summary="points a client at ccproxy: codex, claude, cursor and others",
-        details="Without a NAME it lists them. Writes the client's configuration file and keeps what stands there,"
-        " or shows what to enter where. --undo takes back what was written.",
+        details="Without a NAME it lists them. Writes the client's configuration file and keeps its other contents,"
+        " or shows what to enter where. --undo removes what was written.",
         module="setup",
         options=("--model", "--undo"),
     ),

@@ -230,7 +230,7 @@ def install(settings: Settings, service: Service, *, ask: Callable[[str], str] |
     steps = [*first, *service.start]
     _say(f"{service.file}:\n")
     _say(textwrap.indent(service.content.decode(_encoding(service)), "    "))
-    _say("This file is written, and then these commands are run:\n")
+    _say("This file will be written, and then these commands will be run:\n")
     _say("".join(f"    {shlex.join(step)}\n" for step in steps))
     for name in not_in_file(inherited(), from_env_file()):
         _say(

@@ -297,7 +297,7 @@ def overview(env: Mapping[str, str], home: Path) -> list[str]:
         f"{STARTED_AS} setup NAME points a client at ccproxy:",
         *(f"  {name:<{width}}writes {client.file(env, home)}" for name, client in WRITTEN.items()),
         *(f"  {name:<{width}}shows what to enter" for name in (CURSOR, *SHOWN)),
-        "--model MODEL chooses another model; --undo takes back what was written.",
+        "--model MODEL chooses another model; --undo removes what was written.",
     ]
 
 
@@ -305,7 +305,7 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog=f"{STARTED_AS} setup", description=__doc__)
     parser.add_argument("name", nargs="?", help=", ".join(NAMES))
     parser.add_argument("--model", help="in place of the newest Opus")
-    parser.add_argument("--undo", action="store_true", help="take back what was written")
+    parser.add_argument("--undo", action="store_true", help="remove what was written")
     given = parser.parse_args(arguments)
     settings, terminal = read_settings(), Terminal()
     env, home = environment(), Path.home()
