@@ -1,7 +1,7 @@
 """Whatever bytes come from outside, each reader gives a value or its own error: of HTTP heads, events, errors of upstream,
 logins, `.env` and state files. `--all` tries five times as many.
 
-An input that once did something else is kept as an `@example`.
+The worst that we could think of, and what was found, is kept as `@example`s.
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ from addon.core.background_writer import BackgroundWriter
 from addon.core.settings import Settings
 from addon.core.types import JsonObject
 from addon.credentials.login import CredentialStatus
+from addon.fallback.cooldowns import Cooldowns
 from addon.fallback.messages import local_time
 from addon.fallback.rate_limits import Limit, read_windows
 from addon.usage.budget import Budget, BudgetSettings, PaidCalls
@@ -34,7 +35,7 @@ class World:
     def __init__(self, env: dict[str, str] | None = None, login: CredentialStatus = GOOD) -> None:
         self.settings = Settings.from_env(KEY if env is None else env)
         self.login = login
-        self.subscription = SubscriptionState()
+        self.subscription = SubscriptionState(cooldowns=Cooldowns())  # NOW stands still
         self.budget = Budget(UsageLedger(lambda: NOW))
         self.problem: str | None = None
         self.counting_problem: str | None = None

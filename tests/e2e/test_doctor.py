@@ -97,9 +97,7 @@ def test_no_secret_is_shown_to_a_file(env: dict[str, str]) -> None:
 
 
 def scripted_tool_call(fake: FakeAnthropic) -> None:
-    fake.script(
-        [say(tool_use("toolu_1", "get_weather", {"city": "Oslo"})), say("Seventeen degrees.")]
-    )
+    fake.script([say(tool_use("get_weather", {"city": "Oslo"})), say("Seventeen degrees.")])
 
 
 @pytest.mark.thorough

@@ -113,9 +113,10 @@ def test_a_miss_is_explained(
     assert world.fake.wait_until(lambda: line in world.proxy.output[start:]), world.proxy.output
     (record,) = world.proxy.get("/analytics/requests?limit=1").json()["requests"]
     assert record["cacheMiss"] == f"{told} changed"
-    written = record["cacheWrite5mTokens"] / 1e6
     prices = CATALOGUE.get(record["model"]).prices
-    least = 0.5 * written * (prices.cache_write_5m - prices.cache_read)
+    five = record["cacheWrite5mTokens"] * (prices.cache_write_5m - prices.cache_read)
+    hour = record["cacheWrite1hTokens"] * (prices.cache_write_1h - prices.cache_read)
+    least = 0.5 * (five + hour) / 1e6
     assert least < record["cacheMissCost"] < 2 * least
 
 
