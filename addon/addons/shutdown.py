@@ -15,6 +15,8 @@ from addon.exchange.state import Exchanges
 
 GRACE_SECONDS = 20.0
 """For running requests to finish."""
+LAST_BYTES_SECONDS = 0.1
+"""A request counts as finished a moment before the end of its response is written."""
 ERROR_SECONDS = 5.5
 """For errors to be sent to the rest; a stream checks the time at least every five seconds."""
 
@@ -43,7 +45,8 @@ class Shutdown:
             self.terminal.line(
                 f"Waiting up to {GRACE_SECONDS:.0f} s for what is running. Ctrl+C again ends it now."
             )
-        await self.until_quiet(GRACE_SECONDS)
+            await self.until_quiet(GRACE_SECONDS)
+            await asyncio.sleep(LAST_BYTES_SECONDS)
         self.exchanges.closing = CCProxyError(
             "ccproxy was stopped while this response was in progress.", code="shutdown"
         )

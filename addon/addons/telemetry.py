@@ -30,6 +30,8 @@ from addon.exchange.attempt import Attempt
 from addon.exchange.state import Exchange, Exchanges
 
 PROVIDERS = {"claude_code": "anthropic", "api_key": "anthropic", "openai": "openai"}
+EXPORT_SECONDS = 2.0
+"""The longest that a receiver which is gone holds up the end of the proxy."""
 CONTEXT = TraceContextTextMapPropagator()
 type Value = str | int | float | bool | list[str]
 
@@ -47,7 +49,7 @@ def make_provider(endpoint: str) -> TracerProvider:
     """Exports to `endpoint`, an OTLP receiver's address, over HTTP."""
     resource = Resource.create({"service.name": "ccproxy", "service.version": version()})
     provider = TracerProvider(resource=resource)
-    exporter = OTLPSpanExporter(endpoint=f"{endpoint}/v1/traces")
+    exporter = OTLPSpanExporter(endpoint=f"{endpoint}/v1/traces", timeout=EXPORT_SECONDS)
     provider.add_span_processor(BatchSpanProcessor(exporter, schedule_delay_millis=1000))
     return provider
 
