@@ -6,7 +6,7 @@ import hashlib
 import hmac
 import ipaddress
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from urllib.parse import urlsplit
 
 from addon.core.errors import (
@@ -52,9 +52,10 @@ def is_this_machine(peer: str) -> bool:
     return ipaddress.ip_address(peer.partition("%")[0]).is_loopback
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Visitor:
-    """What is known of a request before its body is read. Header names are lower-case."""
+    """What is known of a request before its body is read. Header names are lower-case. Each step of the judgement asks
+    the same of it, so what takes a walk through the headers is kept; hence no slots."""
 
     peer: str
     at: str = "127.0.0.1"
@@ -66,7 +67,7 @@ class Visitor:
     """How many Host headers it has."""
     headers: dict[str, str] = field(repr=False)
 
-    @property
+    @cached_property
     def tunnel(self) -> bool:
         """Whether it comes from outside: a tunnel's header says so, whoever wrote it; or it came to this machine by a
         name that is none of this machine's."""
@@ -75,7 +76,7 @@ class Visitor:
             for name in self.headers
         ) or (is_this_machine(self.peer) and not self.names_this_machine)
 
-    @property
+    @cached_property
     def presented(self) -> list[str]:
         """The secrets that the request carries, as Bearer, x-api-key or Azure's api-key."""
         bearer = self.headers.get("authorization", "")
@@ -100,7 +101,7 @@ class Visitor:
         pairs = [pair.partition("=") for pair in self.headers.get("cookie", "").split(";")]
         return [value.strip() for found, _, value in pairs if found.strip() == name]
 
-    @property
+    @cached_property
     def host(self) -> str:
         """The name in the Host header; empty when it is none."""
         return _hostname("//" + self.headers.get("host", "").rpartition("@")[2]).removesuffix(".")
