@@ -117,12 +117,13 @@ class PromptCache:
             return
         used = Tokens.from_usage(exchange.answer.usage)
         cached = used.cache_read + used.cache_write_5m + used.cache_write_1h
-        before = self.last.get(claude.conversation)
-        digests = part_digests(exchange.attempts[-1].request, claude.digests)
-        if cached:
-            now = Sent(digests, cached, exchange.arrived, exchange.source)
-            self.last.put(claude.conversation, now)
-        changed = explain_miss(before.digests, digests) if before else None
+        before, changed = self.last.get(claude.conversation), None
+        if cached or before:  # else nothing is compared, now or later
+            digests = part_digests(exchange.attempts[-1].request, claude.digests)
+            changed = explain_miss(before.digests, digests) if before else None
+            if cached:
+                now = Sent(digests, cached, exchange.arrived, exchange.source)
+                self.last.put(claude.conversation, now)
         if claude.marked is not None:
             lifetime, here = claude.marked
             went_on = before is not None and not changed and before.source == exchange.source
