@@ -67,12 +67,14 @@ class DashboardApi(LocalEndpoints):
 
     def data(self, flow: http.HTTPFlow, exchange: Exchange) -> http.Response:
         notices = self.health.notices()
+        conversations = self.subscription.conversations.newest()
+        ids = {each.id for each in conversations}
         state = DashboardState(
             windows=self.subscription.shown_windows(),
-            conversations=self.subscription.conversations.newest(),
+            conversations=conversations,
             notices=[notice.text for notice in notices],
             ready=not any(notice.bad for notice in notices),
-            titles={} if exchange.tunnel else self.history.titles(self.history.hide),
+            titles={} if exchange.tunnel else self.history.titles(ids, self.history.hide),
         )
         return json_response(dashboard_data(self.ledger, self.budget, query(flow, "period"), state))
 

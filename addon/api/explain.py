@@ -75,7 +75,8 @@ class Explain(LocalEndpoints):
         return json_response(await asyncio.to_thread(self.everything, entry))
 
     def everything(self, entry: Entry) -> JsonObject:
-        details = entry.details(self.history.before(entry), self.find)
+        changes = entry.changes(self.history.before(entry))
+        details = {**changes, "anatomy": entry.anatomy(self.find)}
         return {**entry.shown(self.history.hide), **redacted(details, self.history.hide)}
 
     def check(self, flow: http.HTTPFlow, exchange: Exchange) -> None:

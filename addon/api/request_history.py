@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import zlib
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -97,23 +97,18 @@ class Entry:
         """The body of the last attempt, with whatever secrets are in it; None if nothing was sent."""
         return decoded(self.upstream[-1].body.read()) if self.upstream else None
 
-    def details(self, before: Entry | None, find: FindModel) -> JsonObject:
-        """What `changes` and `anatomy` make of it. `before`: the turn before; `find`: a model by its id. Takes a while
-        for a long conversation."""
-        sent, answer = self.sent(), decoded(self.answer.read())
+    def changes(self, before: Entry | None) -> JsonObject:
+        """{onTheWay, sinceLastTurn}; `before`: the turn before. Takes a while for a long conversation."""
+        sent, native = self.sent(), self.head["dialect"] == "messages"
         changed = self.upstream[-1].head["changed"] if self.upstream else []
         return {
-            "onTheWay": on_the_way(
-                decoded(self.asked()),
-                sent,
-                changed,
-                native=self.head["dialect"] == "messages",
-            ),
+            "onTheWay": on_the_way(decoded(self.asked()), sent, changed, native=native),
             "sinceLastTurn": since_last_turn(before.sent(), sent) if before else None,
-            "anatomy": self._anatomy(sent, answer, find),
         }
 
-    def _anatomy(self, sent: Any, answer: Any, find: FindModel) -> JsonObject | None:
+    def anatomy(self, find: FindModel) -> JsonObject | None:
+        """None if no conversation was sent. `find`: a model by its id. Takes a while for a long conversation."""
+        sent, answer = self.sent(), decoded(self.answer.read())
         if not isinstance(sent, dict) or self.head["model"] is None or not is_readable(sent):
             return None
         answer = answer if isinstance(answer, dict) else {}  # there is none, or it was cut
@@ -207,12 +202,12 @@ class RequestHistory:
         """The newest with this name of the user's."""
         return next((e for e in reversed(self._entries.values()) if e.head["name"] == name), None)
 
-    def titles(self, hide: Hide) -> dict[str, str]:
-        """Of conversations, by id; as their newest kept turn has it."""
+    def titles(self, wanted: Collection[str], hide: Hide) -> dict[str, str]:
+        """Of the `wanted` conversations, by id; as their newest kept turn has it."""
         heads = (entry.head for entry in self._entries.values())
-        return {
-            h["conversation"]: hide(h["title"]) for h in heads if h["conversation"] and h["title"]
-        }
+        named = (head for head in heads if head["title"] and head["conversation"] in wanted)
+        titles = {head["conversation"]: head["title"] for head in named}
+        return {name: hide(title) for name, title in titles.items()}
 
     def newest(self) -> list[JsonObject]:
         """A short row for each entry, newest first, without secrets."""

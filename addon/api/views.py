@@ -88,12 +88,8 @@ class Views:
     def explanation(self, entry: Entry) -> str:
         return as_text(entry.shown(self.history.hide))
 
-    def details(self, entry: Entry) -> JsonObject:
-        details = entry.details(self.history.before(entry), self.find)
-        return dict(redacted(details, self.history.hide))
-
     def changes(self, entry: Entry) -> str:
-        details = self.details(entry)
+        details = redacted(entry.changes(self.history.before(entry)), self.history.hide)
         lines = ["WHAT CCPROXY CHANGED", *_changes(details["onTheWay"]), ""]
         lines += [f"NOTE  {note}" for note in entry.head["notes"]]
         since = details["sinceLastTurn"]
@@ -102,7 +98,7 @@ class Views:
         return "\n".join([*lines, "SINCE THE LAST TURN", *_changes(since), ""])
 
     def anatomy(self, entry: Entry) -> str:
-        found = self.details(entry)["anatomy"]
+        found = redacted(entry.anatomy(self.find), self.history.hide)
         if found is None:
             return "No conversation was sent to Claude.\n"
         counted = "as Anthropic counted" if found["exact"] else "estimated"

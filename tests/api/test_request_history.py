@@ -121,7 +121,7 @@ def test_a_cut_answer_has_no_usage() -> None:
     kept = entry("a", model="claude-opus-4-8")
     kept.upstream.append(Sent(head={"changed": []}, body=Body(noise(100))))
     kept.answer = Body(b'{"usage": {"inp')
-    found = kept.details(None, Catalogue.load(text("addon/claude/models.toml")).get)["anatomy"]
+    found = kept.anatomy(Catalogue.load(text("addon/claude/models.toml")).get)
     assert found["tokens"] > 0 and not found["exact"]
 
 
@@ -160,4 +160,4 @@ def test_conversations_are_called_by_their_first_words() -> None:
         entry("c"),
     ):
         history.put(turn)
-    assert history.titles(str.upper) == {"x": "TWO"}
+    assert history.titles({"x"}, str.upper) == {"x": "TWO"}
