@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Literal
@@ -79,22 +79,32 @@ def _within_reach(messages: list[JsonObject]) -> bool:
 
 def has_cache_control(request: JsonObject) -> bool:
     """Whether the request has any `cache_control`."""
-    if "cache_control" in request or _any_marked(request.get("tools") or []):
-        return True
-    contents = [request.get("system"), *(m.get("content") for m in request.get("messages") or [])]
-    return any(_any_marked(content) for content in contents if isinstance(content, list))
+    return any(True for _ in cache_controls(request))
 
 
-def _any_marked(items: list[Any]) -> bool:
+def cache_controls(request: JsonObject) -> Iterator[Any]:
+    """Each `cache_control` in a request."""
+    if "cache_control" in request:
+        yield request["cache_control"]
+    messages = (m for m in request.get("messages") or [] if isinstance(m, dict))
+    for items in (
+        request.get("tools"),
+        request.get("system"),
+        *(m.get("content") for m in messages),
+    ):
+        if isinstance(items, list):
+            yield from _controls(items)
+
+
+def _controls(items: list[Any]) -> Iterator[Any]:
     for item in items:
         if not isinstance(item, dict):
             continue
         if "cache_control" in item:
-            return True
+            yield item["cache_control"]
         inner = item.get("content") if item.get("type") == "tool_result" else None
-        if isinstance(inner, list) and _any_marked(inner):
-            return True
-    return False
+        if isinstance(inner, list):
+            yield from _controls(inner)
 
 
 def _is_conversation(request: JsonObject) -> bool:

@@ -16,6 +16,7 @@ from typing import Any, Literal
 from addon.claude.blocks import blocks_of, is_thinking
 from addon.claude.model import Model
 from addon.claude.pricing import Tokens
+from addon.claude.prompt_cache import cache_controls
 from addon.context.tokens.images import visual_tokens
 from addon.context.tokens.measure import Size, measure_message, measure_tools
 from addon.context.tokens.vocabulary import weigh
@@ -92,7 +93,9 @@ def anatomy(request: JsonObject, model: Model, usage: JsonObject) -> Anatomy:
     total = tokens.prompt or sum(part.tokens for part in measured)
     scaled = _scaled(measured, total)
     caching = tokens.cache_read + tokens.cache_write_5m + tokens.cache_write_1h
-    hour = tokens.cache_write_1h or (caching and '"1h"' in repr(request.get("system")))
+    hour = tokens.cache_write_1h or any(
+        isinstance(mark, dict) and mark.get("ttl") == "1h" for mark in cache_controls(request)
+    )
     return Anatomy(
         parts=list(_priced(scaled, tokens, model)) if tokens.prompt else scaled,
         tokens=total,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import random
 from typing import Any
 
@@ -96,6 +97,16 @@ def test_the_parts_add_up_to_the_bill(read: int, written: int, hour: int, rest: 
         cost(MODEL, Tokens.from_usage(usage))
     )
     assert found.cached_for == (3600 if hour else 300 if read or written else None)
+
+
+@pytest.mark.parametrize("place", ["tools", "system", "messages"])
+def test_what_is_only_read_stays_as_long_as_its_marks_say(place: str) -> None:
+    request = json.loads(json.dumps(REQUEST))
+    marked = request[place][-1]["content"] if place == "messages" else request[place]
+    usage = {"input_tokens": 10, "cache_read_input_tokens": 5_000}
+    for ttl, seconds in ({"ttl": "1h"}, 3600), ({}, 300):
+        marked[-1]["cache_control"] = {"type": "ephemeral", **ttl}
+        assert anatomy(request, MODEL, usage).cached_for == seconds
 
 
 def test_the_beginning_is_what_was_read_from_the_cache() -> None:
