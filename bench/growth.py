@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import gc
 import io
 import itertools
 import json
@@ -18,13 +19,14 @@ import time
 import tracemalloc
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from mitmproxy import http
 
+from addon.addons.mitmproxy_tuning import COLLECT_AFTER
 from addon.core.settings import Settings
 from addon.core.types import Dialect
 from addon.exchange.access import Visitor, judge
@@ -54,6 +56,8 @@ class Case:
     name: str
     prepare: Callable[[int], Work]
     """The work for one size, each time with another input: what was seen before may be remembered."""
+    first: int = FIRST_SIZE
+    """The smallest size that is tried."""
 
 
 # ------------------------------------------------------------------------------------------------ requests
@@ -68,6 +72,10 @@ class Requests:
         self.runner = asyncio.Runner()
         self.path = RequestPath(home, CONTEXT_STRATEGY="none", QUIET="true")
 
+    def close(self) -> None:
+        self.runner.close()
+        self.path.counter.close()
+
     def case(self, name: str, path: str, body: Callable[[int, str], Json]) -> Case:
         return Case(name, lambda size: self.work(path, body(size, f"{next(NONCE)}")))
 
@@ -78,6 +86,8 @@ class Requests:
             flow, exchange = await self.path.take(sent)
             if flow.response is None and exchange.claude is not None:
                 self.path.attempts.subscription(exchange, exchange.claude, OAUTH_TOKEN, 1)
+            # what is counted behind the request is a part of its cost, and not of the next one's
+            await asyncio.wrap_future(self.path.counter._worker.submit(int))
 
         return lambda: self.runner.run(handle())
 
@@ -174,7 +184,8 @@ def request_cases(requests: Requests) -> Iterator[Case]:
     def in_chat(name: str, body: Callable[[int, str], Json]) -> Case:
         return requests.case(name, CHAT, body)
 
-    yield in_chat("messages", turns)
+    # fewer are counted at once; more by the worker, beside an estimate: that is a step
+    yield replace(in_chat("messages", turns), first=1_600)
     yield in_chat("tool loops", tool_loops)
     yield in_chat("parallel calls", parallel_calls)
     yield in_chat("tools", many_tools)
@@ -272,10 +283,13 @@ def head_cases() -> Iterator[Case]:
 def all_cases() -> Iterator[list[Case]]:
     with tempfile.TemporaryDirectory(prefix="growth-") as home:
         requests = Requests(Path(home))
+        threshold = gc.get_threshold()
+        gc.set_threshold(COLLECT_AFTER)  # as in the proxy
         try:
             yield [*request_cases(requests), *response_cases(), *head_cases()]
         finally:
-            requests.runner.close()
+            gc.set_threshold(*threshold)
+            requests.close()
 
 
 def seconds(case: Case, size: int, tries: int = TRIES) -> float:
@@ -327,7 +341,7 @@ class Growth:
 
 def growth(case: Case, tries: int = TRIES) -> Growth:
     with contextlib.redirect_stdout(io.StringIO()):  # a line for each request
-        size = FIRST_SIZE
+        size = case.first
         while seconds(case, size, 2) < LEAST_SECONDS and size < LARGEST_SIZE:
             size *= 2
         sizes = [size << doubled for doubled in range(DOUBLINGS + 1)]

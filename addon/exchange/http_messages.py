@@ -16,11 +16,16 @@ def lowered(headers: http.Headers) -> dict[str, str]:
 
     One pass: `Headers.items()` searches all of them again for each."""
     found: dict[str, str] = {}
+    repeated: dict[str, list[str]] = {}
     for raw_name, raw_value in headers.fields:
         name = raw_name.decode("utf-8", "surrogateescape").lower()
         value = raw_value.decode("utf-8", "surrogateescape")
-        joint = "; " if name == "cookie" else ", "
-        found[name] = f"{found[name]}{joint}{value}" if name in found else value
+        if name in found:
+            repeated.setdefault(name, [found[name]]).append(value)
+        else:
+            found[name] = value
+    for name, values in repeated.items():
+        found[name] = ("; " if name == "cookie" else ", ").join(values)
     return found
 
 
