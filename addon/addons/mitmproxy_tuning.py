@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio.selector_events
 import ctypes
 import gc
 import logging
@@ -57,6 +58,9 @@ GLIBC_MALLOC: Mapping[int, int] = {
 }
 """Options of mallopt(3), by their numbers in malloc.h. Without them a proxy that runs for days keeps the memory of its
 busiest minute."""
+READ_AT_ONCE = 64 * 1024
+"""Bytes that asyncio makes room for at each read of a socket, and all that mitmproxy takes at once. Its own 256 KiB
+are more than the heap keeps free, so that each read of a few bytes would ask the system for pages and return them."""
 ERROR, BOUGHT, RETRIED = MARKERS = (":red_circle:", ":orange_circle:", ":yellow_circle:")
 """What we mark flows with; a user's own mark keeps a flow."""
 MOST_FLOWS = 300
@@ -107,6 +111,7 @@ def settle_memory() -> None:
     gc.freeze()
     gc.set_threshold(COLLECT_AFTER)
     http.MessageData.__post_init__ = _unchecked  # type: ignore[method-assign]
+    asyncio.selector_events._SelectorTransport.max_size = READ_AT_ONCE  # type: ignore[attr-defined]
     if sys.platform == "linux":
         give_memory_back()
 

@@ -108,6 +108,37 @@ def test_large_blocks_go_back_to_the_system() -> None:
     assert left_behind("give_memory_back()") < 5 < left_behind("pass")
 
 
+READS = """
+import asyncio, resource
+from addon.addons.mitmproxy_tuning import settle_memory
+
+async def main():
+    async def echo(reader, writer):
+        while data := await reader.read(65535):
+            writer.write(data)
+
+    server = await asyncio.start_server(echo, "127.0.0.1", 0)
+    reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+    for warm in (True, False):
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        for _ in range(500):
+            writer.write(b"x" * 200)
+            await reader.readexactly(200)
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+    writer.close()
+
+settle_memory()
+asyncio.run(main())
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc is Linux's")
+def test_a_read_of_a_few_bytes_asks_the_system_for_no_memory() -> None:
+    """Page faults of a thousand small reads: there was one or more for each."""
+    command = [sys.executable, "-c", READS]
+    assert int(subprocess.run(command, capture_output=True, check=True, timeout=60).stdout) < 300
+
+
 async def test_mitmproxys_own_lines_go_the_same_way(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("stdout", "stderr"):
         stream = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
