@@ -43,6 +43,10 @@ class Body:
     def __len__(self) -> int:
         return len(self._kept[0])
 
+    @property
+    def packed(self) -> bool:
+        return self._kept[1]
+
     def pack(self) -> None:
         self._kept = zlib.compress(self._kept[0], 1), True
 
@@ -76,6 +80,8 @@ class Entry:
     client: Body
     upstream: list[Sent] = field(default_factory=list)
     answer: Body = field(default_factory=lambda: Body(b""))
+    counted: int = 0
+    """Its bytes as the history has counted them."""
 
     def bodies(self) -> Iterator[Body]:
         """Each once: a request that is passed on has the client's own body."""
@@ -140,20 +146,30 @@ class RequestHistory:
         self.hide: Hide = redact
         """What hides the proxy's own secret, too, once it is known."""
         self._entries: OrderedDict[str, Entry] = OrderedDict()
-        self._at_most = 0
-        """Bytes: the sizes that bodies had when they were put here."""
+        self._bytes = 0
+        """What all entries have been counted as."""
+        self._being_packed: dict[str, Entry] = {}
+        """Those that were counted before a thread compressed them."""
         self._packer: ThreadPoolExecutor | None = None
 
     def put(self, entry: Entry) -> None:
-        self._entries[entry.head["id"]] = entry
-        self._at_most += len(entry)
-        if self._at_most > self.most_bytes or len(self._entries) > self.kept:
+        ident = entry.head["id"]
+        self._entries[ident] = entry
+        for body in entry.bodies():
+            if SMALL < len(body) <= LARGE:
+                body.pack()
+        self._count(entry)
+        if self._bytes > self.most_bytes or len(self._entries) > self.kept:
             self._make_room(entry)  # first: what is being compressed can't be cut
         for body in entry.bodies():
             if len(body) > LARGE:
+                self._being_packed[ident] = entry
                 self._pack_beside(body)
-            elif len(body) > SMALL:
-                body.pack()
+
+    def _count(self, entry: Entry) -> None:
+        size = len(entry)
+        self._bytes += size - entry.counted
+        entry.counted = size
 
     def _pack_beside(self, body: Body) -> None:
         if self._packer is None:
@@ -161,15 +177,23 @@ class RequestHistory:
         self._packer.submit(body.pack)
 
     def _make_room(self, newest: Entry) -> None:
-        used = sum(map(len, self._entries.values()))
-        while len(self._entries) > 1 and (used > self.most_bytes or len(self._entries) > self.kept):
-            used -= len(self._entries.popitem(last=False)[1])
-        if used > self.most_bytes:
+        """Looks at the entries that changed or go, not at all of them: each request comes by here once it is full."""
+        for ident, entry in [*self._being_packed.items()]:
+            packed = all(body.packed for body in entry.bodies() if len(body) > LARGE)
+            self._count(entry)
+            if packed:
+                del self._being_packed[ident]
+        while len(self._entries) > 1 and (
+            self._bytes > self.most_bytes or len(self._entries) > self.kept
+        ):
+            ident, oldest = self._entries.popitem(last=False)
+            self._being_packed.pop(ident, None)
+            self._bytes -= oldest.counted
+        if self._bytes > self.most_bytes:
             bodies = list(newest.bodies())
             for body in bodies:
                 body.cut(self.most_bytes // len(bodies))
-            used = len(newest)
-        self._at_most = used
+            self._count(newest)
 
     def close(self) -> None:
         packer, self._packer = self._packer, None

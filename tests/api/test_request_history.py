@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cProfile
 import json
 import random
 from typing import Any
@@ -84,6 +85,17 @@ def test_memory_is_bounded_whatever_is_put_in() -> None:
         held = sum(len(history.get(ident) or b"") for ident in ids(history))
         assert held <= 200_000
     history.close()
+
+
+@pytest.mark.parametrize("size", [SMALL // 2, SMALL * 2])
+def test_a_request_costs_no_more_once_the_history_is_full(size: int) -> None:
+    body = noise(size)
+    history, calls = RequestHistory(kept=300, most_bytes=700_000), []
+    for number in range(1_000):
+        with cProfile.Profile() as profile:
+            history.put(entry(str(number), body))
+        calls.append(sum(each.callcount for each in profile.getstats()))
+    assert max(calls[900:]) <= max(calls[:100]) + 10
 
 
 def test_a_flow_finds_its_request_and_a_turn_the_one_before() -> None:
