@@ -7,7 +7,7 @@ if "%~1"=="" set "CCPROXY_OPENED_BY=%CMDCMDLINE%"
 set FITS="import sys; sys.exit(sys.version_info < (3, 12))"
 set PYTHON="%~dp0.venv\Scripts\python.exe"
 %PYTHON% -c %FITS% >nul 2>nul && goto found
-for %%P in ("py -3.13" "py -3.12" "py -3.14" "py -3" "python") do (
+for %%P in ("py -3.14" "py -3.13" "py -3.12" "py -3" "python") do (
   set "PYTHON=%%~P"
   %%~P -c %FITS% >nul 2>nul && goto found
 )

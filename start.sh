@@ -13,15 +13,20 @@ fits() { # mitmproxy 12.2.3 needs Python 3.12; older versions of mitmproxy have 
 }
 
 find_python() {
-  local candidate shim
+  local version candidate shim newest=""
   fits "$root/.venv/bin/python" && echo "$root/.venv/bin/python" && return
-  for candidate in python3.13 python3.12 python3.14 python3 python; do
-    candidate=$(command -v "$candidate" 2>/dev/null) && fits "$candidate" && echo "$candidate" && return
-  done
   # pyenv's, by pyenv itself or by where its shims are: with another HOME it does not find its own folder
   shim=$(command -v python3 2>/dev/null) || shim=""
-  for candidate in {"$(pyenv root 2>/dev/null)","${shim%/shims/*}"}/versions/3.1[2-9]*/bin/python; do
-    fits "$candidate" && echo "$candidate" && return
+  set -- "$(pyenv root 2>/dev/null)" "${shim%/shims/*}"
+  for version in 3.14 3.13 3.12; do # all packages have wheels for these: an older one is better than a newer one without
+    candidate=$(command -v "python$version" 2>/dev/null) && fits "$candidate" && echo "$candidate" && return
+    for candidate in {"$1","$2"}/versions/"$version".{[0-9],[0-9][0-9]}/bin/python; do
+      fits "$candidate" && newest=$candidate
+    done
+    [ -n "$newest" ] && echo "$newest" && return
+  done
+  for candidate in python3 python; do
+    candidate=$(command -v "$candidate" 2>/dev/null) && fits "$candidate" && echo "$candidate" && return
   done
   if command -v uv >/dev/null 2>&1; then # may find an interpreter, never download one
     candidate=$(uv python find --no-python-downloads '>=3.12' 2>/dev/null) && fits "$candidate" && echo "$candidate" && return

@@ -85,18 +85,43 @@ def test_a_python_that_is_too_old_is_not_taken(tree: Path) -> None:
     assert not (tree / ".venv").exists()
 
 
-def test_pyenvs_python_is_found_with_another_home(tree: Path) -> None:
-    """Its shim fails then, since it looks for the versions below HOME."""
+@pytest.mark.parametrize(
+    ("versions", "taken"),
+    [
+        (["3.12.1"], "3.12.1"),
+        (["3.12.1", "3.13.0"], "3.13.0"),
+        (["3.12.1", "3.13.9", "3.13.10"], "3.13.10"),
+        (["3.12.1", "3.13.0", "3.14.0 broken"], "3.13.0"),
+        (["3.13.0", "3.14.0"], "3.14.0"),
+        (["3.13.0", "3.14.0t", "3.15.0"], "3.13.0"),
+    ],
+    ids=str,
+)
+def test_pyenvs_newest_that_works_is_found_with_another_home(
+    tree: Path, versions: list[str], taken: str
+) -> None:
+    """Its shims fail then, since they look for the versions below HOME."""
     pyenv = tree.parent / "pyenv"
-    for folder, name, script in (
-        ("shims", "python3", OLD_PYTHON),
-        ("versions/3.12.1/bin", "python", THIS_PYTHON),
-    ):
-        (pyenv / folder).mkdir(parents=True)
-        (pyenv / folder / name).write_text(script)
-        (pyenv / folder / name).chmod(0o755)
+    (pyenv / "shims").mkdir(parents=True)
+    for name in ("python3", "python3.13"):
+        (pyenv / "shims" / name).write_text(OLD_PYTHON)
+        (pyenv / "shims" / name).chmod(0o755)
+    for version in versions:
+        python = pyenv / "versions" / version.removesuffix(" broken") / "bin" / "python"
+        python.parent.mkdir(parents=True)
+        said = THIS_PYTHON.replace("exec", f"echo taken {version} >&2\nexec")
+        python.write_text(OLD_PYTHON if "broken" in version else said)
+        python.chmod(0o755)
     ended = start(tree, "help", path=f"{pyenv / 'shims'}:{tree.parent / 'bin'}")
     assert "demo" in ended.stdout
+    assert ended.stderr == f"taken {taken}\n"
+
+
+def test_the_newest_python_on_the_path_is_taken(tree: Path) -> None:
+    for name in ("python3.12", "python3.13", "python3"):
+        add(tree, name, THIS_PYTHON.replace("exec", f"echo taken {name} >&2\nexec"))
+    add(tree, "python3.14", OLD_PYTHON)
+    assert start(tree, "help").stderr == "taken python3.13\n"
 
 
 def test_a_first_start_installs_and_a_second_does_not(tree: Path) -> None:
