@@ -247,7 +247,7 @@ def shown_for_cursor(settings: Settings, known: Catalogue, *, private: bool) -> 
 
 def write(client: Written, path: Path, values: Values) -> str:
     """Sets the client up; returns what was done. Raises CannotEdit and OSError."""
-    text = _read(path)
+    text, newline = _read(path)
     made = client.edited(text, values)
     if made == text:
         return f"{path} is set up already."
@@ -258,32 +258,33 @@ def write(client: Written, path: Path, values: Values) -> str:
         shutil.copy2(path, backup)
     elif not backup.exists():  # empty, as the file was: `undo` then knows that nothing was there
         backup.touch(mode=0o600)
-    write_atomically(path, made.encode())
+    write_atomically(path, made.replace("\n", newline).encode())
     return f"Written: {path}" + f" (as it was: {backup.name})" * existed
 
 
 def undo(client: Written, path: Path) -> str:
     """Takes back what `write` did, and nothing that was changed since. Raises CannotEdit and OSError."""
-    text = _read(path)
+    text, newline = _read(path)
     backup = path.with_name(path.name + BACKUP)
-    before = _read(backup)
+    before, _ = _read(backup)
     restored = client.restored(text, before)
     if restored == text:
         return f"{path} has nothing of ccproxy."
     if restored.strip():
-        write_atomically(path, restored.encode())
+        write_atomically(path, restored.replace("\n", newline).encode())
     else:
         path.unlink()
     backup.unlink(missing_ok=True)
     return f"Restored: {path}" if restored.strip() else f"Removed: {path}"
 
 
-def _read(path: Path) -> str:
-    """ "" if there is none."""
+def _read(path: Path) -> tuple[str, str]:
+    r"""Its text, "" if there is none, with "\n" at the end of each line; and what ends its lines."""
     try:
-        return path.read_text(encoding="utf-8")
+        text = path.read_bytes().decode("utf-8")
+        return text.replace("\r\n", "\n"), "\r\n" if "\r\n" in text else "\n"
     except FileNotFoundError:
-        return ""
+        return "", "\n"
     except UnicodeDecodeError:
         raise CannotEdit("it is not text in UTF-8") from None
 

@@ -107,6 +107,23 @@ def test_what_stands_there_stays_and_comes_back(name: str, before: str, home: Pa
     assert list(path.parent.glob("*ccproxy*")) == []
 
 
+@pytest.mark.parametrize(("name", "before"), EXISTING.values(), ids=EXISTING)
+def test_lines_end_as_they_did(name: str, before: str, home: Path) -> None:
+    path = file_of(name, home)
+    path.parent.mkdir(exist_ok=True, parents=True)
+    before = before.rstrip("\n") + "\n"
+    path.write_bytes(before.replace("\n", "\r\n").encode())
+
+    assert ccproxy(["setup", name]) == 0
+    after = path.read_bytes()
+    assert after.count(b"\n") == after.count(b"\r\n") > 0
+    assert ccproxy(["setup", name]) == 0
+    assert path.read_bytes() == after, "a second time changes nothing"
+    assert ccproxy(["setup", name, "--undo"]) == 0
+    assert path.read_bytes().replace(b"\r\n", b"\n") == before.encode()
+    assert path.read_bytes().count(b"\r\n") == before.count("\n")
+
+
 @pytest.mark.parametrize("name", WRITTEN)
 def test_a_new_file_is_the_owners_alone_and_goes_again(name: str, home: Path) -> None:
     path = file_of(name, home)
