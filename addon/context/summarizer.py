@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import Any, NamedTuple
 
+from addon.claude.digest import Fingerprint
 from addon.claude.model import Model
 from addon.context.depth import Depth, Outlook, cheapest
 from addon.context.selection import (
@@ -44,6 +45,9 @@ _LEAST_SHARE = 0.005
 # A summary that was sent remains in use while the estimate of the whole conversation is near the limit. Estimates
 # change, and to send the original messages again would be a miss in the prompt cache.
 STICKY_SHARE = 0.75
+
+# Up to here a conversation that was never shortened needs no exact count: no summary is made or prepared for it.
+QUIET_SHARE = 0.9
 
 # How long before the limit a summary is made: the call takes about as long as a few turns. It is used as soon as it is
 # there, since every turn until then reads more.
@@ -87,6 +91,11 @@ class Limits:
     def sticky(self) -> int:
         """Tokens of a whole conversation from which its summary remains in use."""
         return round(STICKY_SHARE * self.early)
+
+    @property
+    def quiet(self) -> int:
+        """Tokens up to which nothing is done with a conversation that was not shortened before."""
+        return round(QUIET_SHARE * self.early)
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +207,10 @@ class Summarizer:
         if near and known and known[0] != view.summary:
             view = await self._counted(conversation, known[0])
         return view
+
+    async def knows(self, fingerprint: Fingerprint) -> bool:
+        """Whether there is a summary that the conversation may be sent with."""
+        return bool(await self.memory.for_prefixes(fingerprint.prefix_digests))
 
     async def _known(self, conversation: Conversation) -> list[Summary]:
         return [

@@ -30,6 +30,11 @@ class Counted(NamedTuple):
     fingerprint: Fingerprint
 
 
+def conversation_key(fingerprint: Fingerprint) -> bytes:
+    """Identifies a conversation by its first messages, which are never replaced."""
+    return fingerprint.prefix_digests[min(FIRST_PROTECTED, len(fingerprint.messages))]
+
+
 @dataclass(frozen=True)
 class Conversation:
     """A complete request, as the client sent it."""
@@ -55,8 +60,7 @@ class Conversation:
 
     @property
     def key(self) -> bytes:
-        """Identifies the conversation by its first messages, which are never replaced."""
-        return self.prefix_digests[min(FIRST_PROTECTED, len(self.messages))]
+        return conversation_key(self.fingerprint)
 
     @property
     def turns(self) -> int:

@@ -19,7 +19,7 @@ from addon.context import trim
 from addon.context.summarizer import Limits, Summarizer
 from addon.context.tokens.count import Count, overflow, true_input
 from addon.context.tokens.counter import TokenCounter
-from addon.context.view import Conversation, Counted, SummarizedView
+from addon.context.view import Conversation, Counted, SummarizedView, conversation_key
 from addon.core.errors import BadRequest
 from addon.core.lru import Lru
 from addon.core.terminal import short_count
@@ -116,7 +116,11 @@ class ContextManager:
         if sent is not None:
             counted = Counted(sent, _fingerprint_of_sent(sent, request, fingerprint))
         count = await self.counter.count_soon(
-            counted.request, model, counted.fingerprint, threshold=limits.sticky
+            counted.request,
+            model,
+            counted.fingerprint,
+            threshold=await self._threshold(fingerprint, limits),
+            room=_room(request, model),
         )
         conversation = Conversation(request, model, fingerprint, count, whole_window, counted)
         whole = SummarizedView(request=request, fingerprint=fingerprint, count=count)
@@ -125,6 +129,16 @@ class ContextManager:
         if self.strategy == "trim":
             return await self._trimmed(self._fitted(conversation, whole, limits, "none"), limits)
         return await self._summarized(conversation, limits)
+
+    async def _threshold(self, fingerprint: Fingerprint, limits: Limits) -> int:
+        """Up to how many tokens it doesn't matter how many a request has exactly."""
+        if self.strategy == "none":
+            return limits.limit
+        # What is near the limit may have been cut or summarized before, and a summary be prepared for it.
+        cut = self.cuts.get((conversation_key(fingerprint), None, limits))
+        if cut or await self.summarizer.knows(fingerprint):
+            return limits.sticky
+        return limits.quiet
 
     def may_prepare(self, fitted: Fitted) -> bool:
         """Whether `prepare_ahead` may have something to do."""
@@ -273,6 +287,12 @@ def _fingerprint_of_sent(
     shared = zip(sent["messages"], request["messages"], fingerprint.messages, strict=True)
     digests = (known if a is b else message_digest(a) for a, b, known in shared)
     return replace(fingerprint, messages=tuple(digests))
+
+
+def _room(request: JsonObject, model: Model) -> int | None:
+    """The most tokens of a prompt for which `max_tokens` remains as it is."""
+    asked = request.get("max_tokens")
+    return model.context - asked if isinstance(asked, int) else None
 
 
 def _below(limit: int) -> int:

@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from addon.context.tokens.count import Count, CountSource
 from addon.context.tokens.estimate import Anchor, Anchors, Calibration, Found, Sizes, estimate
 from addon.context.tokens.measure import (
     CountText,
+    Sample,
     Size,
     measure_message,
     measure_system,
@@ -107,12 +109,14 @@ class TokenCounter:
         factor: float | None = None,
         wait: float = WAIT_SECONDS,
         threshold: int = 0,
+        room: int | None = None,
     ) -> Count:
         """Count without blocking the event loop.
 
         Long unknown text is counted in the worker thread. What it has not counted after `wait` seconds is estimated by
-        weights of character classes, and the worker continues for the next turn. If the request can't have more than
-        `threshold` tokens, there is no waiting.
+        weights of character classes, and the worker continues for the next turn. There is no waiting if a sample of
+        the text, or the number of its bytes, is sure that the request has not more than `threshold` tokens, and with
+        its margin not more than `room`.
         """
         fingerprint = fingerprint or fingerprint_of(request)
         jobs = list(self._missing(request, fingerprint))
@@ -120,7 +124,11 @@ class TokenCounter:
         if volume <= INLINE_BYTES and self._vocabulary.settled:
             self._measure(jobs)
         elif jobs:
+            sizes = self._sampled(request, model, fingerprint, jobs, volume) if threshold else None
+            count = self._estimate(model, sizes, fingerprint, factor) if sizes else None
             work = self._worker.submit(self._measure_later, jobs)
+            if sizes and count and _is_enough(count, sizes, threshold, room):
+                return count
             # For more text than that, no bound is needed; if it is base64, measuring takes no time.
             if volume > threshold or self.needs_count(request, model, threshold):
                 await asyncio.wait([asyncio.wrap_future(work)], timeout=wait)
@@ -187,11 +195,34 @@ class TokenCounter:
             if self._cache.get(key) is None:
                 self._cache.put(key, measure(self._vocabulary.count))
 
+    def _sampled(
+        self,
+        request: JsonObject,
+        model: Model,
+        fingerprint: Fingerprint,
+        jobs: list[_Job],
+        volume: int,
+    ) -> Sizes | None:
+        """The sizes from the cache; those that are missing are estimated by a sample of their texts."""
+        if not self._vocabulary.exact:
+            return None
+        sample = Sample(volume)
+        measured = [(key, work(sample)) for key, work, _ in jobs]
+        density, unsure = sample.density(self._vocabulary.count)
+        rough = {key: replace(s, text=round(density * s.text)) for key, s in measured}
+        return replace(self._put_together(request, model, fingerprint, rough), unsure=unsure)
+
     def _sizes(
         self, request: JsonObject, model: Model, fingerprint: Fingerprint, jobs: list[_Job]
     ) -> Sizes:
         """The sizes from the cache; estimated by weights if they are not there yet."""
         rough = {key: work(weigh) for key, work, _ in jobs if self._cache.get(key) is None}
+        sizes = self._put_together(request, model, fingerprint, rough)
+        return replace(sizes, rough=True) if rough or not self._vocabulary.exact else sizes
+
+    def _put_together(
+        self, request: JsonObject, model: Model, fingerprint: Fingerprint, rough: dict[bytes, Size]
+    ) -> Sizes:
         keys = _keys(fingerprint)
         sizes = [
             size or rough.get(key) or Size()
@@ -204,7 +235,6 @@ class TokenCounter:
             thinking=thinking_tokens(request["messages"], model),
             overhead=request_fixed(request, model),
             family=model.tokenizer,
-            rough=bool(rough) or not self._vocabulary.exact,
         )
 
     def _estimate(
@@ -256,6 +286,11 @@ class TokenCounter:
             path.replace(kept)
         made_by_us = (state["version"], state["encoding"]) == (VERSION, ENCODING)
         return made_by_us and self._clock() - state["saved"] < STALE_SECONDS
+
+
+def _is_enough(count: Count, sizes: Sizes, threshold: int, room: int | None) -> bool:
+    most = count.total + count.factor * sizes.unsure
+    return most <= threshold and (room is None or count.upper <= room)
 
 
 def _keys(fingerprint: Fingerprint) -> list[bytes]:

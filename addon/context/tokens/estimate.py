@@ -173,8 +173,10 @@ class Sizes:
     thinking: list[int]
     overhead: int
     family: str
-    rough: bool
+    rough: bool = False
     """Some sizes are estimates by weights."""
+    unsure: int = 0
+    """By how many tokens of the vocabulary a sample of texts may be too low."""
 
     @cached_property
     def text(self) -> int:
@@ -229,6 +231,7 @@ def _count(sizes: Sizes, total: int, margin: float, source: CountSource) -> Coun
     the total is less than what is fixed (an estimate, too), in proportion to the latter."""
     factor = (total - sizes.fixed) / sizes.text if sizes.text else 0.0
     share = min(1.0, total / max(sizes.fixed, 1))
+    sampling = max(0.0, factor) * sizes.unsure / max(total, 1)
 
     def price(size: Size, fixed: int) -> int:
         return round(fixed * share + max(0.0, factor) * size.text)
@@ -241,6 +244,6 @@ def _count(sizes: Sizes, total: int, margin: float, source: CountSource) -> Coun
         else 0,
         per_message=tuple(map(price, sizes.messages, sizes.fixed_each)),
         factor=factor,
-        margin=margin,
+        margin=math.hypot(margin, sampling),
         source=source,
     )

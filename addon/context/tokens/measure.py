@@ -7,8 +7,10 @@ fixed costs without the factor. Neither base64 nor the JSON text of the body is 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from random import Random
 from typing import Any, Literal
 
 from addon.claude.blocks import THINKING, blocks_of, is_thinking
@@ -29,6 +31,14 @@ from addon.core.types import JsonObject
 _dump = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 type CountText = Callable[[str], int]
+
+WINDOW = 256
+"""Characters."""
+WINDOWS = 192
+"""About how many are taken: 3 ms of counting."""
+LEAST_WINDOWS = 16
+_SURE = 4.5
+"""Standard deviations: more is once in 300,000 times."""
 
 MESSAGE_TOKENS = 3
 REQUEST_TOKENS = 7
@@ -223,6 +233,41 @@ def _thinking(message: JsonObject) -> int:
         if is_thinking(block)
     )
     return sum(opaque) // _OPAQUE_CHARS_PER_TOKEN
+
+
+class Sample:
+    """Takes windows out of texts at random, so that their tokens can be estimated by a twentieth of them.
+
+    Measure with it as with a counter: it returns characters. `density` says how many tokens one has. What the sender
+    wrote can't make the windows miss what is dense, since where they are depends on no text.
+    """
+
+    def __init__(self, characters: int) -> None:
+        """`characters`: about how many there are."""
+        self._stride = max(4 * WINDOW, characters // WINDOWS)
+        self._random = Random()  # noqa: S311 - nobody gains by guessing it
+        self._next = self._random.randrange(self._stride)
+        self._windows: list[str] = []
+        self._characters = 0
+
+    def __call__(self, text: str) -> int:
+        at, end = self._next - self._characters, len(text)
+        while at < end:
+            self._windows.append(text[max(0, at) : at + WINDOW])
+            at += self._random.randrange(self._stride // 2, self._stride * 3 // 2)
+        self._next = self._characters + at
+        self._characters += end
+        return end
+
+    def density(self, count: CountText) -> tuple[float, int]:
+        """Tokens of a character, and by how many tokens all texts together may have more, surely."""
+        sizes = [(count(window), len(window)) for window in self._windows]
+        read = sum(length for _, length in sizes)
+        if len(sizes) < LEAST_WINDOWS:
+            return 1.0, 3 * self._characters
+        density = sum(tokens for tokens, _ in sizes) / read
+        deviation = math.sqrt(sum((t - density * length) ** 2 for t, length in sizes)) / read
+        return density, round(_SURE * deviation * self._characters) + self._stride
 
 
 def upper_bound(request: JsonObject, model: Model) -> int:

@@ -161,6 +161,9 @@ def _encoding(packed: Path) -> tiktoken.Encoding:
     if hashlib.sha256(raw).hexdigest() != RAW_SHA256:
         raise ValueError(f"{packed.name} is damaged: its sha256 differs from the pinned one")
     ranks = {token: rank for rank, token in enumerate(unpack(raw))}
-    return tiktoken.Encoding(
+    encoding = tiktoken.Encoding(
         name="cl100k_ccproxy", pat_str=_PATTERN, mergeable_ranks=ranks, special_tokens={}
     )
+    # tiktoken has copied it; it keeps it only to be pickled. 10 MB.
+    encoding._mergeable_ranks = {}
+    return encoding

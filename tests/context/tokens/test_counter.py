@@ -7,10 +7,13 @@ from pathlib import Path
 from threading import Event
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from addon.context.tokens import counter as counter_module
 from addon.context.tokens.count import describe, overflow, true_input
 from addon.context.tokens.counter import TokenCounter
+from addon.context.tokens.measure import Sample
 from addon.context.tokens.vocabulary import Vocabulary
 from addon.core.files import write_json
 from tests.clock import Clock
@@ -25,6 +28,7 @@ from tests.context.builders import (
     text,
     vocabulary,
 )
+from tests.context.validator import unhurried
 
 
 def counter(
@@ -34,7 +38,7 @@ def counter(
 
 
 class Slow(Vocabulary):
-    """Counts nothing before it is released."""
+    """Counts nothing in the worker before it is released."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -42,7 +46,8 @@ class Slow(Vocabulary):
         self.load()
 
     def count(self, text: str) -> int:
-        self.release.wait(5)
+        if threading.current_thread() is not threading.main_thread():
+            self.release.wait(5)
         return super().count(text)
 
 
@@ -326,9 +331,53 @@ async def test_a_slow_worker_is_not_waited_for_and_finishes_for_the_next_turn():
 async def test_a_request_far_below_the_threshold_is_not_waited_for_and_fills_the_memo_behind():
     slow = Slow()
     subject, request = counter(words=slow), conversation(12).request()
-    assert (await subject.count_soon(request, NEW, threshold=900_000)).source == "weights"
+    exact = counter().count(request, NEW)
+    sampled = await subject.count_soon(request, NEW, threshold=round(1.5 * exact.total))
+    assert off(sampled.total, exact.total) < 0.05
+    assert sampled.margin > exact.margin
+    assert not subject.learn(request, NEW, exact.total), "what was only sampled teaches nothing"
     slow.release.set()
-    assert (await subject.count_soon(request, NEW)).source == "prior"
+    assert await subject.count_soon(request, NEW) == exact
+
+
+@pytest.mark.parametrize(("threshold", "room"), [(1.05, None), (1.5, 1.1)])
+async def test_what_a_sample_is_not_sure_of_is_counted(threshold: float, room: float | None):
+    """Near the threshold, and where a wider margin would leave less room for the response."""
+    request = conversation(12).request()
+    exact = counter().count(request, NEW)
+    count = await counter().count_soon(
+        request,
+        NEW,
+        threshold=round(threshold * exact.total),
+        room=round(room * exact.total) if room else None,
+    )
+    assert count == exact
+
+
+KINDS = {
+    "words": "the quick brown fox ",
+    "base64": "aGVsbG8gd29ybGQhIFRoaXMgaXM+/xQ9zKjqVbW1X",
+    "digits": "3.1415926535897932384626",
+    "chinese": "的一是在不了有和人这中大为上个国",
+    "emoji": "👩🏽‍🚀🦾",
+    "spaces": " " * 40,
+    "lines": "\n\t}\n",
+    "half": "\ud83d",
+}
+
+
+@unhurried
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(sorted(KINDS)), st.integers(1, 20_000)), min_size=1, max_size=30
+    )
+)
+def test_a_sample_is_surely_not_too_low(runs: list[tuple[str, int]]):
+    texts = [(KINDS[kind] * (size // len(KINDS[kind]) + 1))[:size] for kind, size in runs]
+    sample = Sample(sum(map(len, texts)))
+    characters = sum(map(sample, texts))
+    density, unsure = sample.density(vocabulary().count)
+    assert density * characters + unsure >= sum(map(vocabulary().count, texts))
 
 
 def test_needs_count_is_sure_when_it_says_no():
