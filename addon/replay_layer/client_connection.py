@@ -59,7 +59,7 @@ class ClientConnection(Http1Server):
         """What was read then: of which request, head or body."""
         self.timer: commands.RequestWakeup | None = None
         self.chunked = False
-        """The response's body is sent in chunks."""
+        """The response's body is sent in chunks: there is one, and the connection is no WebSocket."""
 
     def _handle_event(self, event: events.Event) -> Steps[None]:
         if self.socket is not None:
@@ -161,7 +161,7 @@ class ClientConnection(Http1Server):
         if isinstance(event, ResponseHeaders):
             self.fit(event.response)
             encoding = event.response.headers.get("transfer-encoding", "")
-            self.chunked = "chunked" in encoding.lower()
+            self.chunked = "chunked" in encoding.lower() and not self.head_only
         if isinstance(event, ResponseEndOfMessage) and self.switches_protocols:
             yield from self.become_socket()
             return

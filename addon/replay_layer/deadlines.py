@@ -11,6 +11,8 @@ LONGEST_TICK = 5.0
 SHORTEST_TICK = 0.02
 WAITING_TICK = 1.0
 """Until content flows, deadlines start between two ticks (a connection, a retry), so ticks are closer together."""
+LINGER_SECONDS = 2.0
+"""For upstream to end a response whose last event has come."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +57,11 @@ class StreamTimers:
     def upstream_silent_too_long(self, now: float) -> bool:
         last = self.last_received
         return last is not None and now >= last + self.timing.idle
+
+    def lingers(self, now: float) -> bool:
+        """Whether nothing has come for so long that a response which is complete may be ended."""
+        last = self.last_received
+        return last is not None and now >= last + LINGER_SECONDS
 
     def hook_hangs(self, hook: object, now: float) -> bool:
         """`hook`: the one that is waited for at this moment, or None."""

@@ -24,7 +24,7 @@ from mitmproxy.proxy.layers.http import (
     HttpStream,
     RegisterHttpConnection,
 )
-from mitmproxy.proxy.layers.http._events import ResponseEndOfMessage
+from mitmproxy.proxy.layers.http._events import ResponseData, ResponseEndOfMessage
 from mitmproxy.proxy.layers.http._http1 import Http1Client
 from mitmproxy.proxy.mode_specs import ReverseMode
 
@@ -33,7 +33,7 @@ from addon.exchange.state import Exchanges
 from addon.replay_layer.client_connection import ClientConnection
 from addon.replay_layer.deadlines import Timing
 from addon.replay_layer.events import GiveUp, Steps, Tick
-from addon.replay_layer.stream import ReplayStream
+from addon.replay_layer.stream import ReplayStream, Stage
 
 logger = logging.getLogger(__name__)
 
@@ -98,6 +98,16 @@ class ReplayLayer(HttpLayer):
             yield from super()._handle_event(event)
 
     def event_to_child(self, child: layer.Layer | HttpStream, event: events.Event) -> Steps[None]:
+        if isinstance(event, ResponseData) and isinstance(child, ReplayStream):
+            answer = child.exchange.answer
+            # The short way of nearly all events of a stream: neither stream nor client has more to do about one.
+            if child.stage is Stage.STREAMING and self.client_connection.chunked and answer:
+                data = child.pass_on(answer, event)
+                if data:
+                    yield self.client_connection.framed(data)
+                if answer.error is None:
+                    return
+                event = ResponseData(event.stream_id, b"")  # so that it looks at the error
         try:
             yield from super().event_to_child(child, event)
         except NotImplementedError:
@@ -207,11 +217,13 @@ class WriteCoalescer:
     def coalesce(self, steps: Steps[None]) -> Steps[None]:
         for command in steps:
             if not isinstance(command, commands.SendData):
-                yield from self.flush()
+                if self.pieces:
+                    yield from self.flush()
                 yield command
                 continue
             if command.connection is not self.connection:
-                yield from self.flush()
+                if self.pieces:
+                    yield from self.flush()
                 self.connection = command.connection
             self.pieces.append(command.data)
         yield from self.flush()

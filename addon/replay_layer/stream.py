@@ -138,8 +138,6 @@ logger = logging.getLogger(__name__)
 
 MAX_ANSWER = 64 << 20
 """Bytes of one response: Claude's longest is some MB, and it is kept whole until its end."""
-LINGER_SECONDS = 2.0
-"""For upstream to end a response whose last event has come."""
 MAX_ERROR_BODY = 1 << 20
 """Bytes of an upstream error that are read; Anthropic's are a few hundred."""
 UNREAD_BODY = 64 * 1024
@@ -304,9 +302,8 @@ class ReplayStream(HttpStream):
         try:
             validate_headers(self.flow.response)
         except ValueError:
-            yield from self.attempt_failed(
-                "before_headers", BadGateway("Anthropic's response has malformed headers.")
-            )
+            error = BadGateway("Anthropic's response has malformed headers.")
+            yield from self.attempt_failed("before_headers", error)
             return True
         return False
 
@@ -315,9 +312,8 @@ class ReplayStream(HttpStream):
             return (yield from self.ended_if(super().check_body_size(True)))
         if len(self.response_body_buf) <= MAX_ERROR_BODY:
             return False
-        yield from self.attempt_failed(
-            "before_headers", BadGateway("Anthropic's response is too large.")
-        )
+        error = BadGateway("Anthropic's response is too large.")
+        yield from self.attempt_failed("before_headers", error)
         return True
 
     def check_killed(self, emit_error_hook: bool) -> Steps[bool]:
@@ -368,9 +364,7 @@ class ReplayStream(HttpStream):
             return False
         self.exchange.attempts.append(attempt)
         attempt.show_on(self.flow.request)
-        if (
-            self.flow.server_conn.via != attempt.via
-        ):  # the base class connects through what it names
+        if self.flow.server_conn.via != attempt.via:  # it connects through what that names
             self.flow.server_conn = Server(address=(attempt.host, attempt.port), via=attempt.via)
         self.enter(Stage.CONNECTING)
         connected = yield from super().make_server_connection()
@@ -413,6 +407,12 @@ class ReplayStream(HttpStream):
         else:
             yield from self.write(data)
             yield from self.after_data(answer, at_end)
+
+    def pass_on(self, answer: AnswerStream, event: ResponseData) -> bytes:
+        """What `take_content` does in STREAMING, but for errors: the short way of nearly all events of a stream."""
+        data = self.translate(answer, event)
+        self.note_written(data)
+        return data
 
     def translate(self, answer: AnswerStream, event: events.Event) -> bytes:
         """The client's bytes for an upstream event."""
@@ -585,10 +585,14 @@ class ReplayStream(HttpStream):
 
     def write(self, data: bytes) -> Steps[None]:
         if data:
+            self.note_written(data)
+            yield SendHttp(ResponseData(self.stream_id, data), self.context.client)
+
+    def note_written(self, data: bytes) -> None:
+        if data:
             self.timers.last_sent = self.clock()
             if self.keeps_body:
                 self.response_body_buf += data
-            yield SendHttp(ResponseData(self.stream_id, data), self.context.client)
 
     def fail(self, error: CCProxyError) -> Steps[None]:
         """Tell the client, once: with a status where nothing was sent yet, else with one event."""
@@ -649,7 +653,8 @@ class ReplayStream(HttpStream):
 
     def give_up(self, error: CCProxyError) -> Steps[None]:
         """End it from outside, whatever it waits for: a hook that hangs, or this layer's own failure."""
-        client, in_last_hook = self.context.client, _is_last(self.hook)
+        client = self.context.client
+        in_last_hook = isinstance(self.hook, HttpErrorHook | HttpResponseHook)
         all_written = self.stage is Stage.ENDED
         self.enter(Stage.GIVEN_UP)
         self._paused = None
@@ -736,15 +741,9 @@ class ReplayStream(HttpStream):
 
     def lingers(self, now: float) -> bool:
         """Whether all of the response is here, but upstream does not end it."""
-        answer, last = self.exchange.answer, self.timers.last_received
-        if last is None or answer is None or not answer.complete:
-            return False
-        return now >= last + LINGER_SECONDS
+        answer = self.exchange.answer
+        return answer is not None and answer.complete and self.timers.lingers(now)
 
 
 def _ignore(event: events.Event) -> Steps[None]:
     yield from ()
-
-
-def _is_last(hook: commands.StartHook | None) -> bool:
-    return isinstance(hook, HttpErrorHook | HttpResponseHook)

@@ -42,6 +42,8 @@ class SSEDecoder:
 
     def feed(self, chunk: bytes) -> list[ServerSentEvent]:
         """The events that `chunk` completes, often none or many."""
+        if self._started and not self._tail and not self._pieces and (only := _common(chunk)):
+            return [only]  # nearly all chunks are one event
         window = self._tail + chunk
         events = []
         start = 0
@@ -108,10 +110,17 @@ def _blank_lines(window: bytes) -> Iterator[int]:
         yield end
 
 
-def _parse(raw: bytes) -> ServerSentEvent | None:
+def _common(raw: bytes) -> ServerSentEvent | None:
+    """`raw`, if it is one event as Anthropic writes them."""
     common = _COMMON.fullmatch(raw)
-    if common and b"\r" not in raw:
-        return ServerSentEvent(common[1].decode("utf-8", "replace"), common[2], raw)
+    if common is None or b"\r" in raw:
+        return None
+    return ServerSentEvent(common[1].decode("utf-8", "replace"), common[2], raw)
+
+
+def _parse(raw: bytes) -> ServerSentEvent | None:
+    if common := _common(raw):
+        return common
     name = b""
     data = []
     for line in _LINE_END.split(raw):

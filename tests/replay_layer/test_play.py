@@ -167,6 +167,40 @@ def test_what_comes_after_a_failure_in_the_stream_is_dropped() -> None:
     assert errors_in(body) == 1 and not ended_well(body) and not play.failures
 
 
+def in_chunks(*pieces: bytes) -> bytes:
+    return b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces)
+
+
+CONTENT = STREAM[: STREAM.index(b"event: content_block_stop")]
+
+
+def test_an_error_in_the_stream_is_told_when_it_comes() -> None:
+    """Not when upstream ends the response, which it may leave open."""
+    play = Play()
+    server = play.begin()
+    play.upstream_sends(server, stream_head(b"Transfer-Encoding: chunked"))
+    play.complete_hooks()
+    for piece in (CONTENT, ERROR_EVENT):
+        play.upstream_sends(server, in_chunks(piece))
+    play.complete_hooks()
+    assert errors_in(body_of(play)) == 1 and not play.failures
+
+
+def test_content_needs_no_keepalive_beside_it_and_is_kept_where_wanted() -> None:
+    play = Play()
+    server = play.begin()
+    play.layer.streams[1].keeps_body = True  # the option of mitmweb
+    play.upstream_sends(server, stream_head(b"Transfer-Encoding: chunked") + in_chunks(CONTENT))
+    play.complete_hooks()
+    for _ in range(6):
+        play.wait(QUICK.keepalive * 0.8)
+        play.upstream_sends(server, in_chunks(CONTENT[CONTENT.rindex(b"event: ") :]))
+    play.upstream_sends(server, in_chunks(STREAM[len(CONTENT) :]) + b"0\r\n\r\n")
+    play.complete_hooks()
+    assert ended_well(body_of(play)) and b"keepalive" not in play.sent
+    assert play.flows[0].response and play.flows[0].response.raw_content == body_of(play)
+
+
 def test_an_answer_without_end_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stream, "MAX_ANSWER", 10_000)
     for streaming in (True, False):
