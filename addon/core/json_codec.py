@@ -28,6 +28,9 @@ _MOST_DIGITS = 308
 """Of an integer, so that each number that is read can be converted to a float without an OverflowError."""
 
 
+_MOST_LEVELS = 1024
+
+
 class JsonError(ValueError):
     """The text is not JSON, or not JSON that is accepted (see `loads`)."""
 
@@ -44,12 +47,14 @@ def loads(text: bytes | str) -> Any:
         except orjson.JSONDecodeError:
             pass  # only the standard library accepts escaped lone surrogates
     try:
-        return json.loads(
+        value = json.loads(
             data.decode("utf-8-sig"),
             parse_constant=_refuse,
             parse_float=_finite,
             parse_int=_integer,
         )
+        _check_depth(value)
+        return value
     except RecursionError:
         raise JsonError("is nested too deeply") from None
     except ValueError as error:
@@ -60,6 +65,17 @@ def _may_hold_long_number(data: bytes) -> bool:
     if _SAMPLED not in data[::_STRIDE].translate(_DIGITS_ALIKE):
         return False
     return _LONG_NUMBER in data.translate(_DIGITS_ALIKE)
+
+
+def _check_depth(value: Any) -> None:
+    """As orjson does: how deep the standard library reads differs by Python's version, up to 10,000 levels."""
+    level = [value] if isinstance(value, dict | list) else []
+    for _ in range(_MOST_LEVELS):
+        nested = [one.values() if isinstance(one, dict) else one for one in level]
+        level = [inner for one in nested for inner in one if isinstance(inner, dict | list)]
+        if not level:
+            return
+    raise RecursionError
 
 
 def _refuse(constant: str) -> NoReturn:
