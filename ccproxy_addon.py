@@ -10,7 +10,7 @@ import functools
 import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -51,7 +51,7 @@ from addon.addons.translate import Translate
 from addon.addons.upstream import Upstream
 from addon.addons.upstream_request import UpstreamRequestBuilder
 from addon.addons.usage_recorder import UsageRecorder
-from addon.api.commands import Commands
+from addon.api.commands import Commands, Finding
 from addon.api.compact import CompactApi
 from addon.api.control import ControlApi
 from addon.api.dashboard import DashboardApi
@@ -67,8 +67,6 @@ from addon.claude.catalogue import Catalogue
 from addon.claude.models_file import CatalogueError
 from addon.claude.refused_features import RefusedFeatures
 from addon.claude.thinking_store import ThinkingStore
-from addon.cli.doctor import examine
-from addon.cli.rerun import rerun
 from addon.cli.setting_checks import doubts
 from addon.context.summarizer import SummaryTasks
 from addon.context.summary_memory import SummaryMemory
@@ -82,6 +80,7 @@ from addon.core.own_http import async_client
 from addon.core.secret import with_stored_secret
 from addon.core.settings import Settings, SettingsError
 from addon.core.terminal import EventLog, Terminal
+from addon.core.types import JsonObject
 from addon.credentials.open import make_login
 from addon.exchange.refusals import Blocked, Guesses
 from addon.exchange.state import Exchanges
@@ -211,6 +210,19 @@ class Shared:
         )
         self.notices.current = health.notices
         return health
+
+
+def examine(settings: Settings) -> AsyncIterator[Finding]:
+    """Loads the doctor when it is asked, and `rerun` the stand-in: they are a quarter of what the start would load."""
+    from addon.cli.doctor import examine
+
+    return examine(settings)
+
+
+def rerun(saved: JsonObject) -> JsonObject:
+    from addon.cli.rerun import rerun
+
+    return rerun(saved)
 
 
 def build(settings: Settings, environ: Mapping[str, str], outputs: Sequence[Output]) -> list[Any]:

@@ -38,6 +38,8 @@ log = logging.getLogger(__name__)
 CACHE_ENTRIES = 10_000
 INLINE_BYTES = 16 * 1024  # 2 ms of encoding, which is cheaper than using the worker thread
 WAIT_SECONDS = 1.5
+START_SECONDS = 0.3
+"""Before the vocabulary is loaded: much of that holds the GIL, which the start and a first response need."""
 LOAD_SECONDS = 10  # much more than loading takes, so that the worker can't wait for ever
 SAVE_SECONDS = 30
 STALE_SECONDS = 90 * 86_400
@@ -321,5 +323,5 @@ def _volume(content: Any) -> int:
 
 def make_counter(settings: Settings) -> TokenCounter:
     vocabulary = Vocabulary()
-    vocabulary.start()
+    vocabulary.start(START_SECONDS)
     return TokenCounter(vocabulary, clock=time.time, state=settings.home / "tokens.json")

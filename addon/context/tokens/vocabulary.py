@@ -106,9 +106,11 @@ class Vocabulary:
         self.problem: str | None = None
         """Why counts come from `weigh`, for `/health` and the doctor."""
 
-    def start(self) -> None:
-        """Load in a daemon thread, which does not keep the process from ending."""
-        threading.Thread(target=self.load, name="vocabulary", daemon=True).start()
+    def start(self, after: float = 0.0) -> None:
+        """Load in a daemon thread, which does not keep the process from ending, `after` so many seconds."""
+        timer = threading.Timer(after, self.load)
+        timer.name, timer.daemon = "vocabulary", True
+        timer.start()
 
     def load(self) -> None:
         """Load now (blocks). The result is in `exact` and `problem`; nothing is raised if something is missing."""
