@@ -113,8 +113,11 @@ def bill(usage: JsonObject, model: Model, find: FindModel) -> Bill:
     """
     told, everywhere = Tokens.from_usage(usage), _factor(usage)
     fast = model.fast_factor if usage.get("speed") == "fast" else 1.0
+    searched = count(usage.get("server_tool_use"), "web_search_requests") * WEB_SEARCH_USD
+    if not (iterations := _objects(usage.get("iterations"))):
+        return Bill(told, cost(model, told, everywhere * fast) + searched)
     parts: dict[str, list[tuple[Model, Tokens]]] = {"": [(model, told)]}
-    for entry in _objects(usage.get("iterations")):
+    for entry in iterations:
         by = _model_of(entry, model, find)
         parts.setdefault(str(entry.get("type")), []).append((by, Tokens.from_usage(entry)))
     sampled = parts.pop("message", []) + (other := parts.pop("fallback_message", []))
@@ -127,8 +130,7 @@ def bill(usage: JsonObject, model: Model, find: FindModel) -> Bill:
         for kind, each in parts.items()
         for by, used in each
     )
-    searches = count(usage.get("server_tool_use"), "web_search_requests")
-    return Bill(tokens, usd + searches * WEB_SEARCH_USD)
+    return Bill(tokens, usd + searched)
 
 
 def _sum(parts: Iterable[tuple[Model, Tokens]]) -> Tokens:

@@ -66,6 +66,8 @@ length, have sums of their own; the sums of all others have this name."""
 BUCKETS_KEPT = {MINUTE: 1_500, HOUR: 750, DAY: 1_100}
 """How many, by width in seconds: a little over a day, a month, three years."""
 CHART_POINTS = 62
+MOST_UNSUMMED = 64
+"""Records whose sums may wait until somebody reads any: so many at once take a fraction of the time."""
 
 
 class Key(NamedTuple):
@@ -215,6 +217,7 @@ class UsageLedger:
 
     def _clear(self) -> None:
         self._ring.clear()
+        self._unsummed: list[RequestRecord] = []
         self._last_id = 0
         self._evicted_until: float | None = None
         self._words: tuple[set[str], ...] = (set(), set(), set())
@@ -232,14 +235,23 @@ class UsageLedger:
         """Add `record`; returns it with its `id`."""
         self._last_id += 1
         record = replace(record, id=self._last_id, model=record.model[:MAX_NAME])
-        key, totals = self._key(record), Totals.of(record)
-        for buckets in self._buckets.values():
-            buckets.add(record.time, {key: totals})
+        self._unsummed.append(record)
+        if len(self._unsummed) >= MOST_UNSUMMED:
+            self._sum_up()
         self._push(record)
         self.version += 1
         for watcher in self._watchers:
             watcher(record)
         return record
+
+    def _sum_up(self) -> None:
+        records, self._unsummed = self._unsummed, []
+        by_minute: defaultdict[float, TotalsByKey] = defaultdict(dict)
+        for record in records:
+            add(by_minute[record.time // MINUTE * MINUTE], self._key(record), Totals.of(record))
+        for at, sums in by_minute.items():
+            for buckets in self._buckets.values():
+                buckets.add(at, sums)
 
     def _key(self, record: RequestRecord) -> Key:
         words = (record.model, record.client, record.name)
@@ -265,6 +277,7 @@ class UsageLedger:
 
     def _slices(self, period: Period, now: float | None) -> Iterator[tuple[int, TotalsByKey]]:
         """Start of a bucket, and what of it is in the period."""
+        self._sum_up()
         buckets = self._buckets[period.bucket]
         if period.seconds is None:
             yield from buckets.since(-math.inf)
@@ -323,6 +336,7 @@ class UsageLedger:
         return count
 
     def state(self) -> LedgerState:
+        self._sum_up()
         return LedgerState(
             records=tuple(self._ring),
             last_id=self._last_id,

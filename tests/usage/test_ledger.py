@@ -13,6 +13,8 @@ from addon.usage.ledger import (
     DAY,
     HOUR,
     MAX_NAMES,
+    MINUTE,
+    MOST_UNSUMMED,
     OTHER,
     PERIODS,
     ZERO,
@@ -48,6 +50,18 @@ def test_two_thousand_requests_with_wraps_and_resets_reconcile() -> None:
     assert whole(ledger, "all") == sum(map(Totals.of, kept), ZERO)
     assert [each.id for each in kept] == [*range(1, len(kept) + 1)]
     assert ledger.recent() == kept[:-101:-1]
+
+
+def test_sums_wait_until_they_are_read_and_not_without_end() -> None:
+    ledger = UsageLedger(Clock())
+    for number in range(1, 3 * MOST_UNSUMMED):
+        ledger.add(record())
+        assert len(ledger._unsummed) == number % MOST_UNSUMMED
+    assert whole(ledger, "day").requests == number
+    ledger.add(record())
+    assert dict(ledger.state().buckets[MINUTE])[int(NOW) // MINUTE * MINUTE] == ledger.sums(
+        PERIODS["day"]
+    )
 
 
 @given(
