@@ -97,12 +97,12 @@ class UpstreamRequestBuilder:
     ) -> JsonObject | None:
         """The request as the first choice of credentials will send it, for counting; None if nothing is put back."""
         request, account = claude.request, "ANTHROPIC_API_KEY"
+        if claude.opaque or not any(m.get("role") == "assistant" for m in request["messages"]):
+            return None
         if self.settings.claude_code_first:
             account = "subscription"
             if not claude.passes:
                 request = for_subscription(request, self.settings.extra_instruction)
-        if claude.opaque:
-            return None
         scope = Scope(exchange.principal, account, claude.model.id)
         sent = self.continuity.preview(scope, request, claude.model, known)
         return None if sent is None else {**claude.request, "messages": sent["messages"]}

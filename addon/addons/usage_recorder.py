@@ -142,7 +142,10 @@ class UsageRecorder:
         asked = exchange.asked or exchange.claude
         if asked is None or exchange.source != SUBSCRIPTION:
             return None
-        bills = [bill(usage, asked.model, self.find) for usage in _used(exchange, "api_key")]
+        used = _used(exchange, "api_key")
+        if not used:
+            return None
+        bills = [bill(usage, asked.model, self.find) for usage in used]
         cost = sum(picodollars(each.usd) for each in bills)
         tokens = sum((each.tokens for each in bills), Tokens())
         paid = replace(record, source="api_key", model=asked.model.id, tokens=tokens, cost=cost)

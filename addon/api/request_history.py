@@ -155,13 +155,14 @@ class RequestHistory:
     def put(self, entry: Entry) -> None:
         ident = entry.head["id"]
         self._entries[ident] = entry
-        for body in entry.bodies():
+        bodies = list(entry.bodies())
+        for body in bodies:
             if SMALL < len(body) <= LARGE:
                 body.pack()
         self._count(entry)
         if self._bytes > self.most_bytes or len(self._entries) > self.kept:
             self._make_room(entry)  # first: what is being compressed can't be cut
-        for body in entry.bodies():
+        for body in bodies:
             if len(body) > LARGE:
                 self._being_packed[ident] = entry
                 self._pack_beside(body)
