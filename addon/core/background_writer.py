@@ -17,6 +17,8 @@ CLOSE_SECONDS = 1.0
 """Time to write the waiting lines at exit."""
 PAUSE = 0.05
 """Seconds between two attempts to write to an output that would block."""
+REST = 0.05
+"""Seconds after each write: lines that come meanwhile go out together, and each would wake the thread."""
 NOT_READ = "nobody reads it"
 
 type Write = Callable[[memoryview], int | None]
@@ -89,6 +91,7 @@ class BackgroundWriter:
     def _run(self) -> None:
         while (lines := self._next()) is not None:
             self._write_all(lines)
+            time.sleep(REST)
         self._finish()
 
     def _next(self) -> bytes | None:

@@ -22,6 +22,7 @@ class Disk:
         self.content = b""
         self.room: int | None = None
         """Bytes; None: without end."""
+        self.writes = 0
         self.busy = 0
         """So many calls would have to wait."""
         self.go = threading.Event()
@@ -30,6 +31,7 @@ class Disk:
 
     def write(self, data: memoryview) -> int | None:
         self.entered.set()
+        self.writes += 1
         assert self.go.wait(10)
         if self.busy:
             self.busy -= 1
@@ -167,6 +169,14 @@ def test_an_output_that_must_not_wait_is_tried_again(start: Start, disk: Disk) -
     writer.put(b"late\n")
     writer.close()
     assert disk.lines == ["late"]
+
+
+def test_lines_in_quick_succession_are_written_together(start: Start, disk: Disk) -> None:
+    writer = start()
+    for number in range(1_000):
+        writer.put(b"%d\n" % number)
+    wait_for(lambda: len(disk.lines) == 1_000)
+    assert disk.writes <= 5
 
 
 def test_the_end_is_not_held_up(start: Start, disk: Disk) -> None:

@@ -20,6 +20,7 @@ import httpx
 from anthropic import Anthropic, AsyncAnthropic
 from openai import AsyncOpenAI, OpenAI
 
+from addon.core.background_writer import REST
 from tests.e2e import preloaded
 from tests.ports import free_port
 
@@ -168,6 +169,8 @@ class Proxy:
 
     @property
     def output(self) -> str:
+        """All that it has written, lines that were waiting for each other included."""
+        time.sleep(REST * 1.5)
         return self.log.read_text(errors="replace")
 
     def openai(self, **options: Any) -> OpenAI:
