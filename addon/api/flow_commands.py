@@ -8,23 +8,23 @@ import json
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import httpx
 from mitmproxy import ctx, exceptions, flow, types
 from mitmproxy.addonmanager import Loader
 
 from addon.api.readable import readable
-from addon.api.request_history import Entry, RequestHistory
+from addon.api.request_history import KEPT_HEADERS, Entry, RequestHistory
 from addon.core.errors import BadRequest
-from addon.core.json_codec import dumps, loads, read_object
+from addon.core.json_codec import dumps, read_object
 from addon.core.own_http import async_client
+from addon.core.redaction import decoded
 from addon.core.settings import Settings
 from addon.core.types import JsonObject
 
 logger = logging.getLogger(__name__)
 
-KEPT_HEADERS = ("anthropic-version", "anthropic-beta", "x-claude-code-session-id")
-"""Of the client's headers, those that say how its body is meant."""
 SECONDS = 600.0
 
 
@@ -111,11 +111,11 @@ class FlowCommands:
         except (httpx.HTTPError, OSError, RuntimeError) as error:
             logger.error("It could not be sent again: %s", error)
             return
-        before = loads(entry.answer.read()) if entry.answer else {}
+        before = decoded(entry.answer.read()) if entry.answer else {}
         logger.info("BEFORE\n%s\nNOW\n%s", _text(before), _text(told))
 
-    async def _through_here(self, entry: Entry, body: JsonObject) -> JsonObject:
-        """Claude's message. Found by a name of its own."""
+    async def _through_here(self, entry: Entry, body: JsonObject) -> Any:
+        """Claude's message, or what of it was kept. Found by a name of its own."""
         name = f"resend-{next(self.numbers)}"
         head = entry.head["client"]
         headers = {n: v for n, v in head["headers"] if n.lower() in KEPT_HEADERS}
@@ -129,14 +129,16 @@ class FlowCommands:
         again = self.history.named(name)
         if again is None or not again.answer:
             return {"error": {"message": response.text}}
-        return dict(loads(again.answer.read()))
+        return decoded(again.answer.read())
 
 
 def _many(things: Sequence[object], word: str) -> str:
     return f"{len(things)} {word}{'s' * (len(things) != 1)}"
 
 
-def _text(message: JsonObject) -> str:
+def _text(message: Any) -> str:
+    if isinstance(message, str):
+        return f"(This response was cut when it was kept.)\n{message}"
     try:
         return readable(message).rstrip()
     except (ValueError, AttributeError, TypeError):  # an error, or nothing

@@ -22,6 +22,8 @@ from addon.core.redaction import Hide, decoded, redact, redacted
 from addon.core.types import JsonObject
 from addon.translation.to_anthropic.native import is_readable
 
+KEPT_HEADERS = ("anthropic-version", "anthropic-beta", "x-claude-code-session-id")
+"""Of the client's headers, those that say how its body is meant: it is sent again with them."""
 KEPT = 1_000
 MOST_BYTES = 12 * 1024 * 1024
 """Of all bodies together, compressed."""

@@ -18,15 +18,13 @@ from typing import Any
 
 import httpx
 
-from addon.api.request_history import as_text
+from addon.api.request_history import KEPT_HEADERS, as_text
 from addon.cli.own_proxy import DidNotStart, proxy
 from addon.core.json_codec import JsonError, loads
 from addon.core.own_http import sync_client
 from addon.core.types import JsonObject
 from addon.core.version import STARTED_AS
 from addon.stand_in.anthropic import FakeAnthropic
-
-KEPT_HEADERS = ("content-type", "anthropic-version", "anthropic-beta")
 
 
 class Unusable(Exception):

@@ -13,6 +13,8 @@ from mitmproxy import exceptions
 from mitmproxy.test import taddons
 
 from addon.api.commands import Commands
+from addon.api.flow_commands import FlowCommands
+from addon.api.request_history import Body, Entry, RequestHistory
 from addon.cli.doctor import examine
 from addon.core.settings import Settings
 from addon.stand_in.anthropic import FakeAnthropic
@@ -77,3 +79,15 @@ async def test_the_doctor_reports_to_the_log(
     await asyncio.wait_for(examining, 60)
     assert "ok Python: 3." in caplog.text
     assert "ok round trip: a streamed tool call" in caplog.text
+
+
+async def test_a_response_that_was_cut_is_compared_as_what_is_left(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    entry = Entry(head={"client": {"headers": []}}, client=Body(b"{}"), answer=Body(b'{"id": "m'))
+    again = FlowCommands(
+        Settings.from_env({}), RequestHistory(), lambda _: {"answer": {"id": "msg_2"}}
+    )
+    with caplog.at_level("INFO"):
+        await again._again(entry, {}, stand_in=True)
+    assert "cut when it was kept" in caplog.text and "msg_2" in caplog.text
