@@ -316,7 +316,7 @@ def request_path(shared: Shared, settings: Settings) -> list[Any]:
         # what is counted and cut is what will be sent
         window,
         # marks the prefix that the window has made stable
-        PromptCache(settings, exchanges, terminal, shared.cache_memory),
+        PromptCache(settings, exchanges, shared.cache_memory),
         # last: its approval is what lets a request go upstream
         Upstream(settings, exchanges, builder, shared.login, chain=chain, window=window),
         # the same as spans, for who wants them

@@ -7,7 +7,6 @@ that the bench moves. A day begins with a proxy that knows nothing, and the prox
 from __future__ import annotations
 
 import argparse
-import io
 import random
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,7 +23,6 @@ from addon.claude.names import ModelChoice
 from addon.claude.pricing import Tokens, cost
 from addon.claude.thinking_request import ThinkingRequest
 from addon.core.settings import Settings
-from addon.core.terminal import Terminal
 from addon.exchange.attempt import Attempt, Source
 from addon.exchange.claude_request import ClaudeRequest
 from addon.exchange.state import Exchanges
@@ -127,7 +125,7 @@ class World:
         self.exchanges, memory, self.oracle = Exchanges(), CacheMemory(), Oracle()
         setting = "auto" if self.ttl == "oracle" else self.ttl
         settings = Settings.from_env({"CACHE_TTL": setting})
-        self.addon = PromptCache(settings, self.exchanges, Terminal(io.StringIO()), memory)
+        self.addon = PromptCache(settings, self.exchanges, memory)
         if self.ttl == "oracle":
             self.addon.lifetimes = self.oracle  # type: ignore[assignment]
         self.cache, self.sizes = FakeCache(lambda: self.now), Sizes()

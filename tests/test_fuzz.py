@@ -97,7 +97,7 @@ class RequestPath:
             ),
             Thinking(settings, self.exchanges, continuity),
             ContextWindow(settings, self.exchanges, manager, Terminal(None)),
-            PromptCache(settings, self.exchanges, Terminal(None), CacheMemory()),
+            PromptCache(settings, self.exchanges, CacheMemory()),
         ]
         self.chain: Any = Chain(members)
         self.attempts = UpstreamRequestBuilder(settings, continuity, RefusedFeatures())

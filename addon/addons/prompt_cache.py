@@ -27,7 +27,7 @@ from addon.claude.prompt_cache import (
 )
 from addon.core.lru import Lru
 from addon.core.settings import Settings
-from addon.core.terminal import Terminal, dollars
+from addon.core.terminal import cents
 from addon.core.types import JsonObject
 from addon.exchange.claude_request import ClaudeRequest
 from addon.exchange.state import Exchange, Exchanges
@@ -58,13 +58,10 @@ class CacheMemory:
 
 
 class PromptCache:
-    def __init__(
-        self, settings: Settings, exchanges: Exchanges, terminal: Terminal, memory: CacheMemory
-    ) -> None:
+    def __init__(self, settings: Settings, exchanges: Exchanges, memory: CacheMemory) -> None:
         self.on = settings.prompt_cache == "auto"
         self.ttl = settings.cache_ttl
         self.exchanges = exchanges
-        self.terminal = terminal
         self.last, self.lifetimes = memory.last, memory.lifetimes
 
     def request(self, flow: http.HTTPFlow) -> None:
@@ -136,9 +133,7 @@ class PromptCache:
         usage: JsonObject = exchange.answer.usage if exchange.answer else {}
         price = costs_more(model, Tokens.from_usage(usage), missed)
         exchange.cache_miss = reason, picodollars(price)
-        told = f"prompt cache missed: {reason}, {dollars(price)} more than a hit"
-        exchange.note(told)
-        self.terminal.line(f"   {told}")
+        exchange.note(f"cache missed: {reason}, {cents(price)} more than a hit")
 
 
 def _digest(claude: ClaudeRequest, index: int) -> bytes:

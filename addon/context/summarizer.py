@@ -27,7 +27,7 @@ from addon.context.transcript import summary_request
 from addon.context.view import Conversation, SummarizedView, apply_summary
 from addon.core.errors import CCProxyError
 from addon.core.lru import Lru
-from addon.core.terminal import dollars, short_count
+from addon.core.terminal import cents, short_count
 from addon.core.types import JsonObject
 
 log = logging.getLogger(__name__)
@@ -344,7 +344,7 @@ def _check(response: SummaryResponse, body: JsonObject) -> None:
 def _log_line(summary: Summary, depth: Depth | None) -> str:
     line = (
         f"🔄 {summary.end - summary.start} messages summarized: {short_count(summary.tokens_before)} → "
-        f"{short_count(summary.tokens_after)} tokens for {dollars(summary.cost)} · /context/{summary.id}"
+        f"{short_count(summary.tokens_after)} tokens for {cents(summary.cost)} · /context/{summary.id}"
     )
     if depth is None:
         return line

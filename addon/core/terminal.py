@@ -98,7 +98,3 @@ def short_count(tokens: int) -> str:
 def cents(usd: float) -> str:
     """`$0.21`, and what is less than a cent `$0.0012`, so that it does not look free."""
     return f"${usd:.2f}" if usd >= 0.01 or not usd else f"${usd:.4f}"
-
-
-def dollars(usd: float) -> str:
-    return f"${usd:.4f}" if usd < 1 else f"${usd:.2f}"

@@ -162,7 +162,7 @@ async def test_log_line_says_what_it_cost_and_where_to_look(start: Start):
     (note,) = fitted.notes
     assert note.startswith("🔄 ")
     assert "messages summarized" in note
-    assert f"$0.0100 · /context/{fitted.summary}" in note
+    assert f"$0.01 · /context/{fitted.summary}" in note
 
 
 async def test_every_replaced_message_is_in_the_prompt(start: Start):

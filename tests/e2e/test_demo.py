@@ -29,7 +29,7 @@ def test_the_traffic_shows_a_fallback_a_cache_miss_and_a_summary(
     assert statuses.count(("oauth", 429)) == 1
     assert all(status in (200, 429) for _, status in statuses)
     assert any(is_summary(r) for r in fake.messages())
-    assert "prompt cache missed: system changed" in proxy.output
+    assert "cache missed: system changed ($" in proxy.output
     assert "summarized" in proxy.output and "(rate_limited)" in proxy.output
 
 
