@@ -6,7 +6,7 @@ import io
 
 import pytest
 
-from addon.core.terminal import Terminal, dollars, short_count
+from addon.core.terminal import Terminal, cents, short_count
 
 
 class Screen(io.StringIO):
@@ -79,6 +79,8 @@ def test_counts_are_short(tokens: int, shown: str) -> None:
     assert short_count(tokens) == shown
 
 
-@pytest.mark.parametrize(("usd", "shown"), [(0.0421, "$0.0421"), (12.3, "$12.30")])
+@pytest.mark.parametrize(
+    ("usd", "shown"), [(0.0042, "$0.0042"), (0.0421, "$0.04"), (12.3, "$12.30")]
+)
 def test_money_has_the_digits_that_matter(usd: float, shown: str) -> None:
-    assert dollars(usd) == shown
+    assert cents(usd) == shown
