@@ -13,12 +13,13 @@ import asyncio
 import json
 import os
 import random
+import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,14 +30,15 @@ from addon.stand_in.access import OAUTH_TOKEN, REFRESH_TOKEN, kind_of
 from addon.stand_in.anthropic import FakeAnthropic
 from bench.plateau import ask
 from bench.run import RESULTS
-from bench.soak_judge import MOST_GROWTH, Evidence, Sample, judge, slope
-from bench.soak_load import LONGEST, Clients, exhaust, fate, script
+from bench.soak_judge import MOST_GROWTH, Evidence, Sample, growth, judge, slope, slowness
+from bench.soak_load import LONG_STREAMS, LONGEST, MOST_SHORT, Clients, exhaust, fate, script
 from bench.strangers import PAUSE, SECRET, sent_against
 from bench.target import memory_of
 from tests.credentials.samples import document, write
 from tests.e2e.proxy import Proxy
 
 STRANGERS = 50
+LOOK_SECONDS = 5
 EXHAUST_EVERY, EXHAUST_SECONDS = 45.0, 5.0
 FILL = 12_000
 """Conversations before the trouble begins. What the proxy remembers is bounded by number (10,000 measured texts, 5,000
@@ -79,6 +81,7 @@ class Soak:
     held_file: Path
     seed: int
     samples: list[Sample] = field(default_factory=list)
+    failed_looks: list[str] = field(default_factory=list)
     records: dict[int, dict[str, Any]] = field(default_factory=dict)
     """The proxy's own records by id: it keeps two thousand."""
     newest_before: int = -1
@@ -91,12 +94,16 @@ class Soak:
         assert self.proxy.process
         process = Path("/proc") / str(self.proxy.process.pid)
         tasks, requests = self.held_file.read_text().split()
+        cpu = [cpu_of(pid) for pid in (self.proxy.process.pid, os.getpid())]
         sample = Sample(
             at=time.monotonic() - self.started,
             rss=memory_of(self.proxy.process.pid),
             descriptors=sum(1 for _ in (process / "fd").iterdir()),
             tasks=int(tasks),
             requests=int(requests),
+            threads=sum(1 for _ in (process / "task").iterdir()),
+            ran=tuple(ran for ran, _ in cpu),
+            waited=tuple(waited for _, waited in cpu),
         )
         self.samples.append(sample)
         return sample
@@ -113,31 +120,49 @@ class Soak:
         self.started = time.monotonic()
 
     async def run(self, minutes: float) -> Clients:
-        crowd = await sent_against(self.proxy.port, minutes, STRANGERS, PAUSE)
-        limits = httpx.Limits(max_connections=200, max_keepalive_connections=20)
-        async with httpx.AsyncClient(
-            base_url=self.proxy.url, timeout=LONGEST, limits=limits
-        ) as http:
+        limits = httpx.Limits(
+            max_connections=LONG_STREAMS + MOST_SHORT, max_keepalive_connections=20
+        )
+        async with (
+            self.crowd(minutes) as crowd,
+            httpx.AsyncClient(base_url=self.proxy.url, timeout=LONGEST, limits=limits) as http,
+            httpx.AsyncClient(base_url=self.proxy.url, timeout=LONGEST) as own,
+        ):
             clients = Clients(http, random.Random(self.seed))
             async with asyncio.TaskGroup() as group:
-                watching = group.create_task(self.watch(http))
+                watching = group.create_task(self.watch(own))
                 await clients.keep_asking(minutes)
                 watching.cancel()
             did, _ = await crowd.communicate()
             self.strangers = json.loads(did)["deeds"]
             return clients
 
+    @asynccontextmanager
+    async def crowd(self, minutes: float) -> AsyncIterator[asyncio.subprocess.Process]:
+        crowd = await sent_against(self.proxy.port, minutes, STRANGERS, PAUSE)
+        try:
+            yield crowd
+        finally:
+            if crowd.returncode is None:  # something else has failed
+                crowd.kill()
+
     async def watch(self, http: httpx.AsyncClient) -> None:
         for beat in range(1_000_000):
-            await asyncio.sleep(5)
-            self.look()
+            await asyncio.sleep(LOOK_SECONDS)
+            sample = self.look()
+            if beat % (60 // LOOK_SECONDS) == 0:
+                print(row(sample), flush=True)
             if beat % 6 == 0:
                 await self.note_records(http)
-            if beat % (EXHAUST_EVERY // 5) == 0:
+            if beat % (EXHAUST_EVERY // LOOK_SECONDS) == 0:
                 exhaust(self.fake, EXHAUST_SECONDS)
 
     async def note_records(self, http: httpx.AsyncClient) -> None:
-        told = (await http.get("/analytics/requests?limit=1000")).json()
+        try:
+            told = (await http.get("/analytics/requests?limit=1000")).json()
+        except (httpx.HTTPError, ValueError) as error:
+            self.failed_looks.append(f"/analytics/requests: {error!r}")
+            return
         self.records |= {
             record["id"]: record for record in told["requests"] if record["id"] > self.newest_before
         }
@@ -153,6 +178,33 @@ class Soak:
                     break
         await asyncio.sleep(6)
         return self.look()
+
+    def end(self) -> str:
+        """What was wrong with the proxy's end; "" if nothing was."""
+        try:
+            status = self.proxy.stop()
+        except subprocess.TimeoutExpired as error:
+            return f"the proxy did not end within {error.timeout:.0f} s"
+        return f"the proxy ended with {status}" if status else ""
+
+
+def cpu_of(pid: int) -> tuple[float, float]:
+    """Seconds for which a process's threads ran, and for which they waited for a CPU (proc_pid_schedstat(5))."""
+    ran = waited = 0
+    for file in Path(f"/proc/{pid}/task").glob("*/schedstat"):
+        with suppress(OSError):  # the thread has ended
+            so_far, queued, _ = map(int, file.read_text().split())
+            ran, waited = ran + so_far, waited + queued
+    return ran / 1e9, waited / 1e9
+
+
+HEADINGS = ("minute", "MiB", "files", "threads", "tasks", "requests")
+
+
+def row(sample: Sample) -> str:
+    minute, mib = f"{sample.at / 60:.1f}", f"{sample.rss / 1024:.1f}"
+    held = sample.descriptors, sample.threads, sample.tasks, sample.requests
+    return "".join(f"{cell:>9}" for cell in (minute, mib, *held))
 
 
 # ------------------------------------------------------------------------------------------------ running
@@ -185,9 +237,15 @@ async def perform(soak: Soak, minutes: float, fill: int) -> dict[str, Any]:
     await soak.fill(fill)
     await asyncio.sleep(5)
     first = soak.look()
+    print("".join(f"{name:>9}" for name in HEADINGS))
+    print(row(first), flush=True)
+    begun = len(soak.samples)
     clients = await soak.run(minutes)
+    amid = soak.samples[begun:]
     last = await soak.settle(first, sum(result.sent for result in clients.results))
     results = clients.results
+    print(row(last))
+    ended = soak.end()
     upstream = soak.fake.messages()
     evidence = Evidence(
         results=results,
@@ -197,6 +255,9 @@ async def perform(soak: Soak, minutes: float, fill: int) -> dict[str, Any]:
         last=last,
         log=soak.proxy.output,
         reused_tokens=soak.fake.oauth.revocations,
+        samples=amid,
+        failed_looks=soak.failed_looks,
+        ended=ended,
     )
     return {
         "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
@@ -213,9 +274,12 @@ async def perform(soak: Soak, minutes: float, fill: int) -> dict[str, Any]:
         "longest_seconds": max(result.seconds for result in results),
         "longest_silence": max(result.gap for result in results if result.stream),
         "rss_mib": {"first": first.rss / 1024, "last": last.rss / 1024},
-        "rss_slope_mib_per_hour": slope([(sample.at, sample.rss) for sample in soak.samples]),
-        "rss_mib_by_minute": [round(sample.rss / 1024, 1) for sample in soak.samples[::12]],
+        "rss_slope_mib_per_hour": slope([(sample.at, sample.rss) for sample in amid]),
+        "rss_growth_mib": growth(amid),
+        "rss_mib_by_minute": [round(sample.rss / 1024, 1) for sample in amid[::12]],
+        "slowness": slowness(amid),
         "descriptors": {"first": first.descriptors, "last": last.descriptors},
+        "threads": {"first": first.threads, "last": last.threads},
         "tasks": {"first": first.tasks, "last": last.tasks},
         "requests_held": {"first": first.requests, "last": last.requests},
         "load": os.getloadavg(),
