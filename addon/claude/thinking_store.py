@@ -194,7 +194,7 @@ class ThinkingStore:
             message, bare = given, None
             if message.get("role") == "assistant":
                 seen = self._seen(message, known.get(id(message)))
-                turns.append(self._turn(scope, index, seen, hasher.digest()))
+                turns.append(self._turn(scope, index, message, seen, hasher.digest()))
                 record = turns[-1].record
                 bare = record.bare if record else None
                 theirs = record.key[1] if record else seen.tool_ids
@@ -214,12 +214,28 @@ class ThinkingStore:
                 self._visible.put(known, found)
         return found
 
-    def _turn(self, scope: Scope, index: int, seen: Visible, prefix: bytes) -> _Turn:
+    def _turn(
+        self, scope: Scope, index: int, message: JsonObject, seen: Visible, prefix: bytes
+    ) -> _Turn:
         record = self._records.find(record_key(scope, seen, prefix))
         if record is None and seen.tool_ids and not any(map(_is_claudes, seen.tool_ids)):
             record = self._records.find_by_place(place_key(scope, seen, prefix))
-        equal = record is not None and record.visible == seen.digest
-        return _Turn(index, prefix, record if equal else None)
+        if record and (record.visible != seen.digest or _has_more(message, record)):
+            record = None
+        return _Turn(index, prefix, record)
+
+
+def _has_more(message: JsonObject, record: Record) -> bool:
+    """Whether a client's turn has blocks of server tools that the recorded one lacks, which would be lost with it."""
+    given = message.get("content")
+    if record.content is None or not isinstance(given, list):
+        return False
+    hidden = {_hidden(block) for block in given if block.get("type") not in _SHOWN}
+    return bool(hidden) and not hidden <= set(map(_hidden, record.content))
+
+
+def _hidden(block: JsonObject) -> tuple[str, str]:
+    return str(block.get("type")), str(block.get("id") or block.get("tool_use_id"))
 
 
 def _is_claudes(tool_id: str) -> bool:

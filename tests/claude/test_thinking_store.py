@@ -326,6 +326,15 @@ def test_server_tool_blocks_come_back_between_the_thinking_that_the_client_sends
     assert talk.restore().request["messages"][1] is talk.messages[1]
 
 
+def test_server_tool_blocks_that_only_the_client_has_are_not_lost(store: ThinkingStore) -> None:
+    """Another conversation's turn looks the same, by an id that a client uses again."""
+    talk = Conversation(store)
+    talk.ask(user("go"), thought("1"), call("a"))
+    talk.messages[1]["content"] = [*SEARCHED, call("a")]
+    talk.messages.append(results("a"))
+    assert talk.restore().request["messages"][1]["content"] == [*SEARCHED, call("a")]
+
+
 @pytest.mark.parametrize("model", ["claude-opus-4-5", "claude-opus-4-8", "claude-opus-5-5"])
 def test_ids_that_a_client_writes_itself_are_put_back(model: str, store: ThinkingStore) -> None:
     talk = Conversation(store, model)
