@@ -16,7 +16,8 @@ from addon.stand_in.limits import windows
 from addon.stand_in.record import Received
 from addon.stand_in.script import Answer, delivered, exhausted, fail, say
 from tests.e2e.conftest import StartProxy
-from tests.e2e.proxy import Proxy, chat, message, rejected
+from tests.e2e.hurry import HURRY
+from tests.e2e.proxy import OWN_PORT, Proxy, chat, message, rejected
 
 OPENAI = {"OPENAI_API_KEY": "sk-openai-test", "OPENAI_BASE_URL": "UPSTREAM"}
 OF_CLAUDE_CODE = {
@@ -283,7 +284,8 @@ def test_a_stream_is_held_until_the_reset_and_told_until_when(
 
 
 def test_a_held_stream_ends_with_the_proxy(fake: FakeAnthropic, start_proxy: StartProxy) -> None:
-    proxy = start_proxy(FALLBACK_CHAIN="wait", FIRST_BYTE_SECONDS="0.2", KEEPALIVE_SECONDS="0.3")
+    waiting = {"FALLBACK_CHAIN": "wait", "FIRST_BYTE_SECONDS": "0.2", "KEEPALIVE_SECONDS": "0.3"}
+    proxy = start_proxy(launch=False, first=HURRY, mode=OWN_PORT, **waiting)
     fake.script(fail(429, headers=rejected(1)), when="oauth")
     with ThreadPoolExecutor(1) as pool:
         held = pool.submit(reads, proxy, chat(stream=True))

@@ -14,12 +14,12 @@ import httpx
 import pytest
 
 from addon.stand_in.anthropic import FakeAnthropic
-from tests.e2e import hurry, raw
+from tests.e2e import raw
 from tests.e2e.conftest import StartProxy, World
+from tests.e2e.hurry import HURRY
 from tests.e2e.proxy import OWN_PORT, chat, message
 from tests.ports import free_port
 
-HURRY = ["-s", str(Path(hurry.__file__))]
 BODY = json.dumps(chat()).encode()
 JSON = "Content-Type: application/json"
 EVIL = {"origin": "https://evil.example", "content-type": "application/json"}

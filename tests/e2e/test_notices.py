@@ -12,7 +12,8 @@ from addon.stand_in.anthropic import FakeAnthropic
 from addon.stand_in.limits import windows
 from addon.stand_in.script import Answer, exhausted, fail
 from tests.e2e.conftest import StartProxy
-from tests.e2e.proxy import Proxy, chat, rejected
+from tests.e2e.hurry import HURRY, LOOK_SECONDS
+from tests.e2e.proxy import OWN_PORT, Proxy, chat, rejected
 
 
 def says(proxy: Proxy, text: str) -> bool:
@@ -62,6 +63,10 @@ def test_the_banner_says_that_nothing_can_serve(start_proxy: StartProxy, key: st
     assert ("NOT READY" in proxy.output) is (key is None)
 
 
+def out_of(file: Path) -> str:
+    return file.read_text() if file.exists() else ""
+
+
 def test_the_users_program_is_told_at_80_and_95_percent(
     fake: FakeAnthropic, start_proxy: StartProxy, tmp_path: Path
 ) -> None:
@@ -69,13 +74,16 @@ def test_the_users_program_is_told_at_80_and_95_percent(
     script.write_text(
         f"import os, sys\nopen({str(out)!r}, 'a').write(sys.stdin.read() + repr(dict(os.environ)))\n"
     )
-    proxy = start_proxy(NOTIFY_COMMAND=f"{sys.executable} {script}")
-    for share in (0.5, 0.81, 0.82, 0.96, 0.97):
+    proxy = start_proxy(
+        launch=False, first=HURRY, mode=OWN_PORT, NOTIFY_COMMAND=f"{sys.executable} {script}"
+    )
+    for share, times in ((0.5, 0), (0.81, 1), (0.82, 1), (0.96, 2), (0.97, 2)):
         used = windows({"5h": time.time() + 3600}, utilization=share)
         fake.api.script.clear()
         fake.script(Answer(headers=used), when="oauth")
         assert proxy.post("/v1/chat/completions", chat()).status_code == 200
-        time.sleep(2.3)  # two looks
+        assert fake.wait_until(lambda n=times: out_of(out).count("ccproxy: ") == n, 20)
+        time.sleep(3 * LOOK_SECONDS)  # it would tell more
     told = out.read_text()
     assert told.count("ccproxy: ") == 2
     assert "ccproxy: 81% of the plan's limit of 5 hours is used; it resets at " in told

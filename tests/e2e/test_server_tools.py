@@ -252,5 +252,6 @@ def test_what_is_put_back_is_counted(fake: FakeAnthropic, start_proxy: StartProx
     assert kinds(fake.messages()[1]) == [
         *("text", "server_tool_use", "web_fetch_tool_result", "text")
     ]
+    assert fake.wait_until(lambda: "limit 20K" in proxy.output)
     [shown] = [line for line in proxy.output.splitlines() if "limit 20K" in line]
     assert "3 messages" in shown

@@ -22,8 +22,9 @@ from addon.stand_in.script import delivered, fail, say, sse
 from tests.budget import thorough_after
 from tests.e2e import hurry, lossy, raw
 from tests.e2e.conftest import StartProxy, World
+from tests.e2e.hurry import HURRY
 from tests.e2e.proxy import OWN_PORT, Proxy, chat, message, rejected
-from tests.e2e.test_door import HURRY, memory
+from tests.e2e.test_door import memory
 from tests.translation.upstream import message as claude_message
 from tests.translation.upstream import stream_of, text
 
@@ -236,7 +237,7 @@ def test_r24_without_file_descriptors_it_waits_and_recovers(
 def test_r21_a_full_disk_costs_files_and_no_request(
     fake: FakeAnthropic, start_proxy: StartProxy
 ) -> None:
-    proxy = start_proxy(VERBOSE_LOGGING="true")
+    proxy = start_proxy(launch=False, first=HURRY, mode=OWN_PORT, VERBOSE_LOGGING="true")
     proxy.post("/v1/messages", message())
     state = proxy.home / ".ccproxy" / "usage.json"
     assert fake.wait_until(state.exists, 12)
