@@ -8,6 +8,7 @@ span.
 from __future__ import annotations
 
 import json
+import logging
 from dataclasses import dataclass, field
 from typing import Self
 from weakref import WeakKeyDictionary
@@ -22,6 +23,7 @@ from opentelemetry.trace import Span, SpanKind, StatusCode, Tracer
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from addon.claude.pricing import Tokens
+from addon.core.clock import OnceAMinute
 from addon.core.redaction import hider, redacted
 from addon.core.settings import Settings
 from addon.core.version import version
@@ -43,6 +45,20 @@ class Spans:
     server: Span
     client: Span | None = None
     attempt: Attempt | None = None
+
+
+class SaidOnceAMinute(logging.Filter):
+    """For the exporter's lines, of which each attempt at a receiver that is gone makes one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.once = OnceAMinute()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return self.once.others() is not None
+
+
+logging.getLogger(OTLPSpanExporter.__module__).addFilter(SaidOnceAMinute())
 
 
 def make_provider(endpoint: str) -> TracerProvider:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -144,9 +145,12 @@ def test_without_an_endpoint_a_traceparent_goes_on_as_it_came(
     assert fake.messages()[0].header("traceparent") == TRACEPARENT
 
 
-def test_a_receiver_that_is_gone_delays_nothing(start_proxy: StartProxy) -> None:
+def test_a_receiver_that_is_gone_delays_nothing_and_is_told_once(start_proxy: StartProxy) -> None:
     proxy = start_proxy(OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:9")
-    assert proxy.post("/v1/chat/completions", chat()).status_code == 200
+    for _ in range(2):
+        assert proxy.post("/v1/chat/completions", chat()).status_code == 200
+        time.sleep(2.5)  # a batch is sent after a second, and tried again after another
+    assert proxy.output.count("spans batch") == 1
 
 
 def test_a_changed_setting_loses_no_span_and_another_receiver_gets_the_next_ones(
