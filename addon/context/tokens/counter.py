@@ -38,8 +38,6 @@ log = logging.getLogger(__name__)
 CACHE_ENTRIES = 10_000
 INLINE_BYTES = 16 * 1024  # 2 ms of encoding, which is cheaper than using the worker thread
 WAIT_SECONDS = 1.5
-START_SECONDS = 0.3
-"""Before the vocabulary is loaded: much of that holds the GIL, which the start and a first response need."""
 LOAD_SECONDS = 10  # much more than loading takes, so that the worker can't wait for ever
 SAVE_SECONDS = 30
 STALE_SECONDS = 90 * 86_400
@@ -59,7 +57,8 @@ type _Job = tuple[bytes, Callable[[CountText], Size], int]
 class TokenCounter:
     """Counts requests for a model and learns from the true counts in the responses.
 
-    `vocabulary`: started by the caller; `clock`: unix seconds; `state`: JSON file for what was learnt (None: it is not
+    `vocabulary`: started when the first long text comes (many users never send one); until then, `weigh` is good
+    enough. `clock`: unix seconds; `state`: JSON file for what was learnt (None: it is not
     saved). Use from one event loop; the file is written in a thread. `close()` saves and waits for it.
     """
 
@@ -125,7 +124,8 @@ class TokenCounter:
         volume = sum(size for _, _, size in jobs)
         if volume <= INLINE_BYTES and self._vocabulary.settled:
             self._measure(jobs)
-        elif jobs:
+        elif volume > INLINE_BYTES or (jobs and self._vocabulary.begun):
+            self._vocabulary.start()
             sizes = self._sampled(request, model, fingerprint, jobs, volume) if threshold else None
             count = self._estimate(model, sizes, fingerprint, factor) if sizes else None
             work = self._worker.submit(self._measure_later, jobs)
@@ -322,6 +322,4 @@ def _volume(content: Any) -> int:
 
 
 def make_counter(settings: Settings) -> TokenCounter:
-    vocabulary = Vocabulary()
-    vocabulary.start(START_SECONDS)
-    return TokenCounter(vocabulary, clock=time.time, state=settings.home / "tokens.json")
+    return TokenCounter(Vocabulary(), clock=time.time, state=settings.home / "tokens.json")

@@ -103,14 +103,17 @@ class Vocabulary:
         self._packed = packed
         self._encoding: tiktoken.Encoding | None = None
         self._settled = threading.Event()
+        self.begun = False
+        """`start` was called."""
         self.problem: str | None = None
         """Why counts come from `weigh`, for `/health` and the doctor."""
 
-    def start(self, after: float = 0.0) -> None:
-        """Load in a daemon thread, which does not keep the process from ending, `after` so many seconds."""
-        timer = threading.Timer(after, self.load)
-        timer.name, timer.daemon = "vocabulary", True
-        timer.start()
+    def start(self) -> None:
+        """Load in a daemon thread, which does not keep the process from ending. Does nothing if that was begun."""
+        if self.begun or self.settled:
+            return
+        self.begun = True
+        threading.Thread(target=self.load, name="vocabulary", daemon=True).start()
 
     def load(self) -> None:
         """Load now (blocks). The result is in `exact` and `problem`; nothing is raised if something is missing."""

@@ -8,10 +8,10 @@ from collections.abc import Callable, Hashable
 from hashlib import sha256
 from typing import Any
 
-ROOM = 32 * 1024 * 1024
-"""Bytes: about forty conversations of 200,000 tokens."""
-OVERHEAD = 1024
-"""Bytes of an entry besides its JSON."""
+ROOM = 8 * 1024 * 1024
+"""Bytes: about ten conversations of 200,000 tokens."""
+OVERHEAD = 1536
+"""Bytes of an entry besides its JSON: measured with calls, which are short and need the most."""
 
 # JSON encoders write infinity as null and a lone surrogate as "?", so that different messages would share a key. This
 # old marshal version distinguishes all values, and unlike newer ones does not depend on which strings are the same

@@ -311,6 +311,16 @@ def test_while_the_vocabulary_loads_weights_answer_but_are_not_remembered(tmp_pa
     assert subject.count(request, NEW) == counter().count(request, NEW)
 
 
+async def test_the_vocabulary_is_loaded_for_the_first_long_text():
+    words = Vocabulary()
+    subject = counter(words=words)
+    short = await subject.count_soon({"messages": [text("user", "Hello.")]}, NEW)
+    assert (short.source, words.begun) == ("weights", False)
+    request = conversation(12).request()
+    assert await subject.count_soon(request, NEW, wait=10) == counter().count(request, NEW)
+    assert words.begun
+
+
 async def test_cold_work_goes_to_the_worker_and_gives_the_same_count():
     request = conversation(12).request()
     assert await counter().count_soon(request, NEW) == counter().count(request, NEW)
