@@ -56,7 +56,7 @@ SCENARIO = Scenario(
     "conversation",
     "300 messages, 150,000 tokens: time to first content, cold and on a later turn",
     measure,
-    claims=(Claim("cold_ms", "added", at_most=60), Claim("warm_ms", "added", at_most=15)),
+    claims=(Claim("cold_ms", "added", at_most=20), Claim("warm_ms", "added", at_most=8)),
 )
 
 if __name__ == "__main__":

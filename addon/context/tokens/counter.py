@@ -211,7 +211,10 @@ class TokenCounter:
         sample = Sample(volume)
         measured = [(key, work(sample)) for key, work, _ in jobs]
         density, unsure = sample.density(self._vocabulary.count)
-        rough = {key: replace(s, text=round(density * s.text)) for key, s in measured}
+        rough = {
+            key: Size(round(density * s.text), s.fixed, s.images, s.pages, s.bytes, s.documents)
+            for key, s in measured
+        }
         return replace(self._put_together(request, model, fingerprint, rough), unsure=unsure)
 
     def _sizes(
