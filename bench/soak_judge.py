@@ -23,7 +23,7 @@ WARM_UP = 0.3
 """Share of the run before memory is looked at."""
 MOST_GROWTH = 5
 """File descriptors, threads, tasks and requests that may be left over."""
-MOST_MIB = 8.0
+MOST_MIB = 12.0
 """That memory may grow by from the second quarter to the last: a leak of 10 KiB a request is more in ten minutes."""
 BAD_WORDS = ("Traceback", "has crashed", "Addon error", "never retrieved")
 """What the log of a sound proxy does not say."""

@@ -51,7 +51,7 @@ def test_faults_are_told(sound: Evidence) -> None:
     (record,) = sound.records
     miscounted = {**record, "outputTokens": record["outputTokens"] + 1}
     faults = {
-        "memory grew": replace(sound, samples=samples(leak=200)),
+        "memory grew": replace(sound, samples=samples(leak=300)),
         "took": replace(sound, results=[replace(WHOLE, seconds=100.0)]),
         "of silence": replace(sound, results=[replace(WHOLE, gap=5.0)]),
         "ended wrongly": replace(sound, results=[replace(WHOLE, end="wrong")]),
