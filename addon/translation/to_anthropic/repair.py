@@ -47,7 +47,7 @@ def _repaired(request: JsonObject, model: Model, pairing: Pairing) -> list[str]:
         messages = [_user(OPENING), *messages]
     ended = _with_end(messages, request, model, notes)
     # A user turn at the end leaves no server tool's call open before it.
-    request["messages"] = _with_server_pairs(ended, notes)
+    request["messages"] = ended if ended is messages else _with_server_pairs(ended, notes)
     return notes
 
 
