@@ -100,7 +100,8 @@ def _is_in_place(run: Messages, before: Messages, model: Model) -> bool:
     if "system" not in roles:
         return True
     users = roles.index("system")
-    follows_tool = bool(before) and _is_paused(before[-1])
+    # without its result, a call is refused there
+    follows_tool = bool(before) and is_server_result(blocks_of(before[-1]["content"])[-1])
     return model.mid_system and "user" not in roles[users:] and (users > 0 or follows_tool)
 
 

@@ -76,7 +76,7 @@ ACCEPTED: dict[str, tuple[str, list]] = {
         OPUS,
         [
             user("a"),
-            assistant(SEARCH),
+            assistant(SEARCH, FOUND),
             system("s"),
         ],
     ),
@@ -280,6 +280,14 @@ def native_messages(draw: st.DrawFn) -> dict:
         "role": role,
         "content": draw(st.sampled_from(["", "t"]) | st.lists(allowed, max_size=4)),
     }
+
+
+def test_a_system_message_behind_a_call_without_its_result_becomes_a_reminder() -> None:
+    call = {"type": "server_tool_use", "id": "srvtoolu_1", "name": "web_search", "input": {}}
+    turns = [{"role": "assistant", "content": [call]}, {"role": "system", "content": "t"}]
+    after, _ = repaired(turns, OPUS)
+    judge({"model": OPUS, "max_tokens": 9, "messages": after})
+    assert "<system-reminder>t" in str(after[-1])
 
 
 @given(
