@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Self
 
-from addon.core.files import read_json, write_json
+from addon.core.files import read_json, sweep_orphans, write_json
 from addon.core.lru import Lru
 from addon.core.types import JsonObject
 
@@ -84,6 +84,8 @@ class SummaryMemory:
         self._directory = directory
         self._clock = clock
         self._known: Lru[str, Summary] = Lru(_IN_MEMORY)
+        if directory is not None:
+            sweep_orphans(directory / "*.json", clock())
         self._on_disk = {path.stem for path in self._files()}
         self._disk = ThreadPoolExecutor(max_workers=1, thread_name_prefix="summaries")
 

@@ -58,7 +58,8 @@ def check_writable(path: Path, size: int) -> None:
 
 
 def sweep_orphans(path: Path, now: float) -> None:
-    """Remove temporary files that a killed writer left beside `path`, and which may hold tokens."""
+    """Remove temporary files that a killed writer left beside `path`, whose name may be a pattern. They may hold tokens
+    or prompts, and nobody else removes them."""
     target = path.resolve()
     for orphan in target.parent.glob(f"{_prefix(target)}*"):
         with contextlib.suppress(OSError):

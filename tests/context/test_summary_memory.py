@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -71,6 +72,15 @@ async def test_files_are_for_the_owner_only_and_hold_no_base64(tmp_path: Path):
     assert file.stat().st_mode & 0o777 == 0o600
     assert "iVBOR" not in file.read_text()
     assert "[500 characters left out]" in file.read_text()
+
+
+async def test_what_a_killed_process_was_writing_is_removed(tmp_path: Path):
+    old, new = (tmp_path / f"{name * 64}.json.ccproxy-x1" for name in "ab")
+    old.touch()
+    new.touch()
+    os.utime(old, (time.time() - 61,) * 2)
+    SummaryMemory(tmp_path, time.time).close()
+    assert (old.exists(), new.exists()) == (False, True)
 
 
 async def test_without_a_directory_it_lasts_as_long_as_the_process():

@@ -28,7 +28,7 @@ from addon.context.tokens.measure import (
     upper_bound,
 )
 from addon.context.tokens.vocabulary import Vocabulary, weigh
-from addon.core.files import read_json, write_json
+from addon.core.files import read_json, sweep_orphans, write_json
 from addon.core.lru import Lru
 from addon.core.settings import Settings
 from addon.core.types import JsonObject
@@ -273,6 +273,7 @@ class TokenCounter:
         name."""
         if self._state is None:
             return
+        sweep_orphans(self._state, self._clock())
         state = read_json(self._state)
         anchors, calibration = Anchors(), Calibration()
         try:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import statistics
 import threading
 from pathlib import Path
@@ -184,6 +185,14 @@ def test_a_restart_keeps_what_was_learnt(tmp_path: Path):
     assert counter(state).count(request, NEW).total == 34_321
     assert state.stat().st_mode & 0o777 == 0o600
     assert "parser" not in state.read_text()
+
+
+def test_what_a_killed_process_was_writing_is_removed(tmp_path: Path):
+    orphan = tmp_path / "counting.json.ccproxy-x1"
+    orphan.touch()
+    os.utime(orphan, (Clock().now - 61,) * 2)
+    counter(tmp_path / "counting.json").close()
+    assert not orphan.exists()
 
 
 def test_a_sum_of_prompts_that_an_earlier_version_saved_is_left_out(tmp_path: Path):
