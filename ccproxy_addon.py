@@ -82,7 +82,7 @@ from addon.core.settings import Settings, SettingsError
 from addon.core.terminal import EventLog, Terminal
 from addon.core.types import JsonObject
 from addon.credentials.open import make_login
-from addon.exchange.refusals import Blocked, Guesses
+from addon.exchange.refusals import Blocked, Guesses, LineAMinute
 from addon.exchange.state import Exchanges
 from addon.exchange.stored_responses import StoredResponses
 from addon.replay_layer import Connections, Gate, ReverseLayer, Timing
@@ -143,8 +143,8 @@ class Shared:
         self.responses = StoredResponses(time.monotonic)
         self.refused = RefusedFeatures()
         self.cache_memory = CacheMemory()
-        self.blocked = Blocked()
-        self.guesses = Guesses(time.monotonic)
+        self.blocked, self.lines = Blocked(), LineAMinute()
+        self.guesses = Guesses(time.monotonic, self.lines)
         self.api_log = ApiLog(settings, self.exchanges, api_log)
         self.continuity = Continuity(ThinkingStore(time.monotonic))
         self.counter = make_counter(settings)
@@ -233,7 +233,7 @@ def build(settings: Settings, environ: Mapping[str, str], outputs: Sequence[Outp
         # at the end: lets running answers finish before anything behind it is closed
         Shutdown(exchanges, terminal, shared.recorder.sum_up),
         # caps what clients can hold open
-        Connections(exchanges),
+        Connections(exchanges, shared.lines),
         # forces safe options and moves the listener to this machine
         SafeOptions(settings.port, Gate(exchanges)),
         # shows flows as conversations
@@ -286,7 +286,7 @@ def request_path(shared: Shared, settings: Settings) -> list[Any]:
         # puts our upstream leg under every connection
         ReverseLayer(exchanges, Timing.from_settings(settings)),
         # first of the request's: nobody is served before this, and credentials come off the flow
-        AccessControl(settings, exchanges, shared.blocked, shared.guesses),
+        AccessControl(settings, exchanges, shared.blocked, shared.guesses, shared.lines),
         # what was asked, before anything changes it
         shared.api_log,
         # the same for /explain and mitmweb

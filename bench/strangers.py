@@ -197,7 +197,7 @@ def told(alone: Owner, beset: Owner, after: Owner, lines: float) -> dict[str, An
             ("times as long", during / before, MOST_SLOWER),
             ("MiB grown", growth, MOST_GROWTH),
             ("MiB left", left, MOST_GROWTH / 4),
-            ("lines a minute", lines, 2 * MOST_LINES),  # one of rejections, one of guesses
+            ("lines a minute", lines, MOST_LINES),
             ("failed requests", len(failed), 0),
         )
         if value > most

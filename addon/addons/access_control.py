@@ -19,7 +19,7 @@ from addon.exchange.access import (
     origin_allowed,
 )
 from addon.exchange.http_messages import lowered
-from addon.exchange.refusals import Blocked, Guesses, line_that_allows
+from addon.exchange.refusals import Blocked, Guesses, LineAMinute, line_that_allows
 from addon.exchange.routes import SIGN_IN, find
 from addon.exchange.state import Exchange, Exchanges
 
@@ -35,6 +35,8 @@ class AccessControl:
     exchanges: Exchanges
     blocked: Blocked
     guesses: Guesses
+    lines: LineAMinute
+    """For callers from outside."""
 
     def requestheaders(self, flow: http.HTTPFlow) -> None:
         exchange = self.exchanges.get(flow)
@@ -72,9 +74,11 @@ class AccessControl:
         allow = line_that_allows(address, error, self.settings)
         self.blocked.note(visitor.method, visitor.path, address, error, allow)
         from_outside = visitor.tunnel or visitor.from_browser or not is_this_machine(visitor.peer)
-        others = self.blocked.lines.others() if from_outside else 0
-        if others is not None:
-            _log(visitor, error, allow, others)
+        line = _line(visitor, error, allow)
+        if from_outside:
+            self.lines.say("rejected requests", line)
+        else:
+            logger.warning("%s", line)
 
     def request(self, flow: http.HTTPFlow) -> None:
         """A sign-in's body is a credential, as the headers are: off the flow before it is shown or saved."""
@@ -84,14 +88,12 @@ class AccessControl:
             flow.request.raw_content = HIDDEN.encode()
 
 
-def _log(visitor: Visitor, error: CCProxyError, allow: str | None, others: int) -> None:
-    """`others`: how many were rejected before it without a line."""
+def _line(visitor: Visitor, error: CCProxyError, allow: str | None) -> str:
     said = f"{visitor.method} {visitor.path.partition('?')[0]} rejected: {error}"
     hint = f" This line in .env would allow it: {allow}" if allow else ""
     # Most of this comes from the caller: an escape sequence in it would control the terminal.
     shown = "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in said[:LONGEST_LINE])
-    before = f" {others} others were rejected before it." if others else ""
-    logger.warning("%s%s%s", shown, hint, before)
+    return shown + hint
 
 
 def _address(visitor: Visitor) -> str | None:

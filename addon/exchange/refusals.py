@@ -8,8 +8,9 @@ from __future__ import annotations
 import ipaddress
 import logging
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
+from typing import Literal
 
 from addon.core.clock import OnceAMinute
 from addon.core.errors import CCProxyError, RateLimited
@@ -28,12 +29,37 @@ TOO_MANY = "too_many_wrong_secrets"
 BLOCKED_KEPT = 100
 
 
+type Kind = Literal[
+    "rejected requests",
+    "wrong secrets beyond the limit",
+    "connections of unknown callers closed",
+    "connections closed whose client read nothing",
+]
+
+
+class LineAMinute:
+    """What the log says of what anybody can do from outside: one line a minute, of whatever kind. It has the first of
+    them, and counts by kind what came since the last line."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._minute = OnceAMinute(clock)
+        self._counts: Counter[Kind] = Counter()
+
+    def say(self, kind: Kind, line: str) -> None:
+        if self._minute.others() is None:
+            self._counts[kind] += 1
+            return
+        counted = ", ".join(f"{kind}: {count}" for kind, count in self._counts.items())
+        self._counts.clear()
+        logger.warning("%s%s", line, f" Since the last such line, {counted}." if counted else "")
+
+
 class Guesses:
     """Counts wrong secrets by caller. `clock`: seconds that only grow."""
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(self, clock: Callable[[], float], lines: LineAMinute) -> None:
         self._clock = clock
-        self._lines = OnceAMinute(clock)
+        self._lines = lines
         self._wrong: Lru[bytes, deque[float]] = Lru(CALLERS)
 
     def wrong[E: CCProxyError](self, caller: str, error: E) -> E | RateLimited:
@@ -45,8 +71,10 @@ class Guesses:
             times = deque(maxlen=WRONG_ALLOWED)
             self._wrong.put(known, times)
         if len(times) == WRONG_ALLOWED and (wait := times[0] + SECONDS - now) > 0:
-            if self._lines.others() is not None:
-                logger.warning("Somebody guesses the secret: more than %d in a minute.", len(times))
+            self._lines.say(
+                "wrong secrets beyond the limit",
+                f"Somebody guesses the secret: more than {WRONG_ALLOWED} in a minute.",
+            )
             return RateLimited(
                 f"Too many wrong secrets. The right one, which {STARTED_AS} tunnel shows, works at once as the"
                 " API key.",
@@ -72,8 +100,6 @@ class Blocked:
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self.clock = clock
-        self.lines = OnceAMinute()
-        """Of the log, for callers from outside."""
         self.entries: deque[JsonObject] = deque(maxlen=BLOCKED_KEPT)
 
     def note(

@@ -21,6 +21,7 @@ from mitmproxy.proxy import events, server_hooks
 from mitmproxy.proxy.server import ConnectionHandler, ConnectionIO
 
 from addon.core.clock import OnceAMinute, Ticker
+from addon.exchange.refusals import LineAMinute
 from addon.exchange.state import Exchanges
 
 if sys.platform != "win32":
@@ -124,11 +125,13 @@ class Connections:
     def __init__(
         self,
         exchanges: Exchanges,
+        lines: LineAMinute,
         most: int | None = None,
         unread_seconds: float = UNREAD_SECONDS,
     ) -> None:
         """`most`: connections at once; None: as many as there are descriptors for, up to MOST."""
         self.exchanges = exchanges
+        self.lines = lines
         self.most = room_for_connections() if most is None else most
         self.most_unknown = self.most // 4
         self.unread_seconds = unread_seconds
@@ -138,7 +141,6 @@ class Connections:
         self.ticker = Ticker(LOOK_EVERY, self.look)
         self.peak = 0
         """Connections that were open at once, since memory was last given back."""
-        self.full, self.unread = OnceAMinute(), OnceAMinute()
 
     def running(self) -> None:
         logging.getLogger("mitmproxy.master").addFilter(RateLimitedLog())
@@ -174,8 +176,10 @@ class Connections:
             self.closed[oldest].abort()
         elif not full:
             return
-        if self.full.others() is not None:
-            logger.warning("%d connections are open; unknown callers are closed.", len(self.open))
+        self.lines.say(
+            "connections of unknown callers closed",
+            f"{len(self.open)} connections are open; unknown callers are closed.",
+        )
 
     def client_disconnected(self, client: connection.Client) -> None:
         held = self.closed.pop(client.id, None) or self.open.get(client.id)
@@ -208,9 +212,10 @@ class Connections:
         now = time.monotonic()
         for client_id, held in list(self.open.items()):
             if held.stuck_for(now) >= self.unread_seconds:
-                if self.unread.others() is not None:
-                    seconds = self.unread_seconds
-                    logger.warning("A client has read nothing for %d s; closed.", seconds)
+                self.lines.say(
+                    "connections closed whose client read nothing",
+                    f"A client has read nothing for {self.unread_seconds:.0f} s; closed.",
+                )
                 held.abort()
             self.forget_drained(client_id, held)
         self.peak = max(self.peak, len(self.open))

@@ -9,7 +9,7 @@ from mitmproxy.test import tflow, tutils
 
 from addon.addons.access_control import AccessControl
 from addon.core.settings import Settings
-from addon.exchange.refusals import Blocked, Guesses
+from addon.exchange.refusals import Blocked, Guesses, LineAMinute
 from addon.exchange.state import Exchanges
 
 SECRET = "hush-hush"
@@ -19,8 +19,9 @@ WITH_SECRET = {"PROXY_SECRET_KEY": SECRET}
 
 
 def made(env: dict[str, str], exchanges: Exchanges) -> AccessControl:
-    guesses = Guesses(lambda: 5.0)
-    return AccessControl(Settings.from_env(env), exchanges, Blocked(), guesses)
+    lines = LineAMinute(lambda: 5.0)
+    guesses = Guesses(lambda: 5.0, lines)
+    return AccessControl(Settings.from_env(env), exchanges, Blocked(), guesses, lines)
 
 
 class TestTheAddon:

@@ -13,6 +13,7 @@ from addon.exchange.refusals import (
     WRONG_ALLOWED,
     Blocked,
     Guesses,
+    LineAMinute,
     line_that_allows,
 )
 from tests.clock import Clock
@@ -27,7 +28,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def guesses(clock: Clock) -> Guesses:
-    return Guesses(clock)
+    return Guesses(clock, LineAMinute(clock))
 
 
 def spend(guesses: Guesses, caller: str) -> None:
@@ -113,3 +114,20 @@ def test_only_the_newest_are_kept() -> None:
         list_.note("GET", f"/{number}", None, Forbidden("no"), None)
     assert len(list_.entries) == BLOCKED_KEPT
     assert list_.entries[0]["path"] == f"/{BLOCKED_KEPT + 4}"
+
+
+def test_whatever_strangers_do_they_share_a_line_a_minute(
+    clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    lines = LineAMinute(clock)
+    for _ in range(3):
+        lines.say("rejected requests", "Rejected.")
+        lines.say("wrong secrets beyond the limit", "Guessed.")
+    assert caplog.messages == ["Rejected."]
+    clock.now += 60
+    lines.say("connections of unknown callers closed", "Closed.")
+    told = "Since the last such line, wrong secrets beyond the limit: 3, rejected requests: 2."
+    assert caplog.messages[1:] == [f"Closed. {told}"]
+    clock.now += 60
+    lines.say("rejected requests", "Again.")
+    assert caplog.messages[2:] == ["Again."]
