@@ -99,14 +99,13 @@ class Lives:
         assert told["estimatedApiKeyCost"] >= paid - 1e-6
         self.known = told["totalRequests"]
         assert "Traceback" not in proxy.output
-        left = [file for file in self.folder.rglob("*") if file.is_file()]
-        assert not [file.name for file in left if "corrupt" in file.name]
-        for file in left:
-            if ".ccproxy-" in file.name:
+        assert not list(self.folder.rglob("*corrupt*"))
+        unfinished = list(self.folder.rglob("*.ccproxy-*"))
+        for file in unfinished:
+            with contextlib.suppress(FileNotFoundError):  # one that is being written now
                 os.utime(
                     file, (time.time() - 120,) * 2
                 )  # a minute later, the next start removes it
-        unfinished = [file.name for file in left if ".ccproxy-" in file.name]
         assert len(unfinished) < TEMPORARY, unfinished
 
     def work_until_killed(self, proxy: Proxy, seconds: float) -> None:
