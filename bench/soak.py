@@ -13,6 +13,7 @@ import asyncio
 import json
 import os
 import random
+import re
 import subprocess
 import sys
 import tempfile
@@ -28,10 +29,20 @@ import httpx
 
 from addon.stand_in.access import OAUTH_TOKEN, REFRESH_TOKEN, kind_of
 from addon.stand_in.anthropic import FakeAnthropic
+from addon.stand_in.script import delivered, say
 from bench.plateau import ask
 from bench.run import RESULTS
 from bench.soak_judge import MOST_GROWTH, Evidence, Sample, growth, judge, slope, slowness
-from bench.soak_load import LONG_STREAMS, LONGEST, MOST_SHORT, Clients, exhaust, fate, script
+from bench.soak_load import (
+    LONG_STREAMS,
+    LONG_TEXT,
+    LONGEST,
+    MOST_SHORT,
+    Clients,
+    exhaust,
+    fate,
+    script,
+)
 from bench.strangers import PAUSE, SECRET, sent_against
 from bench.target import memory_of
 from tests.credentials.samples import document, write
@@ -45,6 +56,8 @@ FILL = 12_000
 answers), and while it fills up, memory would seem to leak."""
 FILL_NAMES = 900_000
 """The number of the first; none of the trouble's is as high."""
+_LONG = re.compile(rb"soak-9[0-9]*[0-5]\b")
+"""Those of the filling that get a long answer."""
 TIMING = {
     "FIRST_BYTE_SECONDS": "1",
     "KEEPALIVE_SECONDS": "1",
@@ -109,7 +122,8 @@ class Soak:
         return sample
 
     async def fill(self, conversations: int) -> None:
-        """Everything goes well, as fast as it can."""
+        """Everything goes well, as fast as it can, with as many long answers as the trouble has."""
+        self.fake.script(delivered(say(LONG_TEXT)), when=lambda r: _LONG.search(r.body) is not None)
         await ask(self.proxy.url, FILL_NAMES, conversations)
         async with httpx.AsyncClient(base_url=self.proxy.url) as http:
             await self.note_records(http)
