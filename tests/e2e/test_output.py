@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
+from addon.stand_in.anthropic import FakeAnthropic
 from tests.e2e.conftest import StartProxy
 from tests.e2e.proxy import Proxy, chat
 
@@ -44,14 +45,17 @@ def assert_it_serves(proxy: Proxy) -> None:
     assert proxy.process is not None and proxy.process.poll() is None
 
 
-def test_a_full_disk_under_the_output_ends_nothing_and_is_told(start_proxy: StartProxy) -> None:
+def test_a_full_disk_under_the_output_ends_nothing_and_is_told(
+    fake: FakeAnthropic, start_proxy: StartProxy
+) -> None:
     with open("/dev/full", "wb") as full:  # noqa: PTH123
         proxy = start_proxy(fork=False, stdout=full.fileno())
         say_much(proxy)
         assert_it_serves(proxy)
+        # the lines are written behind the responses
+        assert fake.wait_until(lambda: proxy.get("/health").json()["dropped"]["stdout"] > LINES)
         health = proxy.get("/health").json()
         assert health["status"] == "degraded"
-        assert health["dropped"]["stdout"] > LINES
         assert any("stdout" in p and "No space left" in p for p in health["problems"])
         assert proxy.stop() == 0
 
