@@ -60,27 +60,28 @@ def _tell(called: list[Callable[..., None]], *arguments: Any) -> None:
 
 async def _run(called: list[Hook], flow: http.HTTPFlow) -> None:
     for hook in called:
-        await _call(hook, flow)
+        try:
+            pending = hook(flow)
+            if pending is not None:
+                await pending
+        except (asyncio.CancelledError, SystemExit) as error:
+            raise _failure(hook, error) from error
 
 
 async def _run_all(called: list[Hook], flow: http.HTTPFlow) -> None:
     for hook in called:
         try:
-            await _call(hook, flow)
+            await _run([hook], flow)
         except Exception:
             logger.exception("%s failed", _name(hook))
 
 
-async def _call(hook: Hook, flow: http.HTTPFlow) -> None:
-    try:
-        pending = hook(flow)
-        if pending is not None:
-            await pending
-    except (asyncio.CancelledError, SystemExit) as error:
-        task = asyncio.current_task()
-        if task is not None and task.cancelling():
-            raise  # the proxy is being stopped
-        raise RuntimeError(f"{_name(hook)} ended with {type(error).__name__}") from error
+def _failure(hook: Hook, error: BaseException) -> Exception:
+    """In place of what mitmproxy does not catch. Raises `error` itself if the proxy is being stopped."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise error
+    return RuntimeError(f"{_name(hook)} ended with {type(error).__name__}")
 
 
 def _name(hook: Hook) -> str:

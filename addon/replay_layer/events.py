@@ -5,6 +5,7 @@ They are apart from the stream and the layer, so that neither imports the other.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -41,6 +42,21 @@ class LiveDataHook(commands.StartHook):
     """A local response goes on: an addon puts its next bytes into the exchange's outbox, or none to end it."""
 
     flow: http.HTTPFlow
+
+
+@dataclass
+class Unfinished:
+    """A hook that was run at once up to its first wait, and the task that goes on with it."""
+
+    hook: commands.StartHook
+    task: asyncio.Task[None]
+
+
+@dataclass
+class UnfinishedHook(commands.StartHook):
+    """Asks mitmproxy to wait for a hook: it completes when the task has ended."""
+
+    unfinished: Unfinished
 
 
 @dataclass

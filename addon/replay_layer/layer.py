@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import time
+from collections import deque
 from collections.abc import Callable
 from math import inf
 from weakref import WeakSet
@@ -32,7 +33,8 @@ from addon.core.errors import CCProxyError
 from addon.exchange.state import Exchanges
 from addon.replay_layer.client_connection import ClientConnection
 from addon.replay_layer.deadlines import Timing
-from addon.replay_layer.events import GiveUp, Steps, Tick
+from addon.replay_layer.events import GiveUp, Steps, Tick, Unfinished, UnfinishedHook
+from addon.replay_layer.hooks import Begin, FlowHooks
 from addon.replay_layer.stream import ReplayStream, Stage
 
 logger = logging.getLogger(__name__)
@@ -52,9 +54,11 @@ class ReplayLayer(HttpLayer):
         context: Context,
         exchanges: Exchanges,
         timing: Timing,
+        begin: Begin,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         super().__init__(context, HTTPMode.transparent)
+        self.begin = begin
         self.exchanges = exchanges
         self.timing = timing
         self.clock = clock
@@ -68,12 +72,37 @@ class ReplayLayer(HttpLayer):
         writes = WriteCoalescer()
         try:
             # Not through Layer.handle_event, which makes a layer wait for its own blocking commands: this one has none.
-            yield from writes.coalesce(self._handle_event(event))
+            yield from writes.coalesce(self.with_hooks(event))
         except Exception:
             # mitmproxy would log it, forget the event, and leave the client waiting.
             logger.exception("ccproxy's replay layer failed")
             yield from writes.flush()
             yield from self.collapse()
+
+    def with_hooks(self, event: events.Event) -> Steps[None]:
+        """Handles an event, and runs the hooks of streams that it led to. Not before all of it is handled: what comes
+        of a hook may be meant for the connection that is still being read."""
+        following = deque([event])
+        while following:
+            hooks = []
+            for command in self._handle_event(following.popleft()):
+                if isinstance(command, commands.StartHook) and self.waited_for(command):
+                    hooks.append(command)
+                else:
+                    yield command
+            for hook in hooks:
+                if task := self.begin(hook):
+                    unfinished = UnfinishedHook(Unfinished(hook, task))
+                    unfinished.blocking = (
+                        hook.blocking
+                    )  # the stream, which waits; the layers around it don't
+                    yield unfinished
+                else:
+                    following.append(events.HookCompleted(hook))
+
+    def waited_for(self, hook: commands.StartHook) -> bool:
+        """Whether a stream waits for its end. Those of TLS wait too; the one of a stream given up does not."""
+        return isinstance(self.command_sources.get(hook), ReplayStream)
 
     def collapse(self) -> Steps[None]:
         """End every stream with an error, as far as possible, and close the client's connection, and so all others."""
@@ -92,6 +121,8 @@ class ReplayLayer(HttpLayer):
             yield from self.wake(event.command)
         elif isinstance(event, events.ConnectionEvent) and self.left_behind(event.connection):
             return
+        elif isinstance(event, events.HookCompleted) and isinstance(event.command, UnfinishedHook):
+            yield from super()._handle_event(events.HookCompleted(event.command.unfinished.hook))
         else:
             if isinstance(event, events.Start):
                 self.connections[self.context.client] = self.client_connection
@@ -250,6 +281,7 @@ class ReverseLayer:
     def __init__(self, exchanges: Exchanges, timing: Timing) -> None:
         self.exchanges = exchanges
         self.timing = timing
+        self.hooks = FlowHooks()
 
     def next_layer(self, nextlayer: layer.NextLayer) -> None:
         context = nextlayer.context
@@ -262,7 +294,7 @@ class ReverseLayer:
         mode = context.client.proxy_mode
         if isinstance(mode, ReverseMode) and mode.scheme == "https":
             stack /= layers.ServerTLSLayer(context)
-        stack /= ReplayLayer(context, self.exchanges, self.timing)
+        stack /= ReplayLayer(context, self.exchanges, self.timing, self.hooks.begin)
         nextlayer.layer = stack[0]
 
 
@@ -285,6 +317,10 @@ class Gate:
         # after the last `running` (`ErrorCheck.shutdown_if_errored`). This is called in that turn, before the check;
         # waiting clients go on in the next one, so that no request's error is mistaken for one of the startup.
         asyncio.get_running_loop().call_soon(self.opened.set)
+
+    async def unfinished(self, unfinished: Unfinished) -> None:
+        """mitmproxy waits for this, and then tells the layer that the hook is complete."""
+        await unfinished.task
 
     async def client_connected(self, client: Client) -> None:
         """mitmproxy reads nothing from a client before this returns. Its ports are open before its addons run: until

@@ -33,7 +33,7 @@ from addon.exchange.answer import BufferedAnswer, StreamedAnswer
 from addon.exchange.attempt import Attempt
 from addon.exchange.state import Exchange, Exchanges
 from addon.replay_layer import ReplayLayer, Timing, UpstreamFailedHook
-from addon.replay_layer.events import UpstreamPausedHook
+from addon.replay_layer.events import UnfinishedHook, UpstreamPausedHook
 from addon.translation.from_anthropic.by_dialect import renderer_for, whole_response
 from addon.translation.types import Reply
 
@@ -167,8 +167,10 @@ class Script:
 class Play:
     """One client connection."""
 
-    def __init__(self, timing: Timing = QUICK, **script: Any) -> None:
+    def __init__(self, timing: Timing = QUICK, *, at_once: bool = False, **script: Any) -> None:
         self.now = 1000.0
+        self.at_once = at_once
+        """Whether hooks are complete when they have begun; else each waits for the test to complete it."""
         self.exchanges = Exchanges()
         self.script = Script(self.exchanges, **script)
         self.client = Client(
@@ -180,12 +182,13 @@ class Play:
         )
         context = Context(self.client, _options())
         context.server = Server(address=UPSTREAM)
-        self.layer = ReplayLayer(context, self.exchanges, timing, lambda: self.now)
+        self.layer = ReplayLayer(context, self.exchanges, timing, self.run_hook, lambda: self.now)
         self.sent = b""
         self.sent_after_close = b""
         self.upstream: dict[Connection, bytes] = {}
         """What each upstream connection was sent."""
         self.hooks: list[commands.StartHook] = []
+        self.waiting: dict[commands.StartHook, UnfinishedHook] = {}
         self.opening: list[commands.OpenConnection] = []
         self.closing: list[Connection] = []
         self.closed: list[Connection] = []
@@ -227,12 +230,26 @@ class Play:
             case commands.CloseConnection(connection=c) if c not in self.closing + self.closed:
                 c.state = ConnectionState.CLOSED
                 self.closing.append(c)
+            case UnfinishedHook(unfinished=unfinished):
+                assert command.blocking is not True  # the layers around it would wait, too
+                self.waiting[unfinished.hook] = command
             case commands.StartHook():
-                if not self.flows or all(flow is not command.args()[0] for flow in self.flows):
-                    self.flows.append(command.args()[0])
-                self.hooks.append(command)
+                self.notice(command)
             case commands.RequestWakeup():
                 self.timers.append((self.now + command.delay, command))
+
+    def run_hook(self, hook: commands.StartHook) -> Any:
+        self.notice(hook)
+        if not self.at_once:
+            return self  # for the task that would go on with it
+        self.script.run(hook)
+        return self.hooks.remove(hook)
+
+    def notice(self, hook: commands.StartHook) -> None:
+        (flow,) = hook.args()
+        if all(flow is not known for known in self.flows):
+            self.flows.append(flow)
+        self.hooks.append(hook)
 
     # -- what a test lets happen --------------------------------------------------------------------------------
 
@@ -250,7 +267,7 @@ class Play:
         self.wait(after)
         self.hooks.remove(hook)
         if hook.blocking:
-            self.do(events.HookCompleted(hook))
+            self.do(events.HookCompleted(self.waiting.pop(hook)))
 
     def complete_hooks(self) -> None:
         while self.hooks:

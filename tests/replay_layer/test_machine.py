@@ -54,6 +54,7 @@ class Anything(RuleBasedStateMachine):
         answers=st.lists(st.sampled_from(ANSWERS), max_size=4),
         may_leave=st.booleans(),
         may_stop=st.booleans(),
+        at_once=st.booleans(),
     )
     def connect_client(
         self,
@@ -65,9 +66,10 @@ class Anything(RuleBasedStateMachine):
         answers: list[bytes],
         may_leave: bool,
         may_stop: bool,
+        at_once: bool,
     ) -> None:
         self.answers, self.may_leave, self.may_stop = answers, may_leave, may_stop
-        self.play = Play(dialect=dialect, streaming=streaming, again=again)
+        self.play = Play(dialect=dialect, streaming=streaming, again=again, at_once=at_once)
         self.requests = requests
         self.unsent = client_request(dialect) * requests
         self.coming: dict[Connection, bytes] = {}
@@ -93,13 +95,18 @@ class Anything(RuleBasedStateMachine):
         script.approve, script.refuse = True, None
 
     @precondition(lambda self: self.play.opening)
-    @rule(works=st.booleans())
-    def connection_made(self, works: bool) -> None:
+    @rule(works=st.booleans(), at_once=st.booleans())
+    def connection_made(self, works: bool, at_once: bool) -> None:
+        self.play.at_once = at_once
         self.play.connect(None if works else "refused")
 
     @precondition(lambda self: self.asked())
-    @rule()
-    def upstream_decides(self) -> None:
+    @rule(at_once=st.booleans())
+    def upstream_decides(self, at_once: bool) -> None:
+        self.play.at_once = at_once
+        self.decide()
+
+    def decide(self) -> None:
         server = self.asked()[0]
         self.answered[server] = self.answered.get(server, 0) + 1
         self.coming[server] = self.answers.pop() if self.answers else ANSWERS[0]
@@ -211,7 +218,7 @@ class Anything(RuleBasedStateMachine):
         elif play.opening:
             play.connect()
         elif self.asked():
-            self.upstream_decides()
+            self.decide()
         elif self.sending():
             self.upstream_sends(10_000)
         elif play.closing:
