@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, Self
 from weakref import WeakSet
 
 from mitmproxy import http
@@ -57,6 +57,12 @@ class UnfinishedHook(commands.StartHook):
     """Asks mitmproxy to wait for a hook: it completes when the task has ended."""
 
     unfinished: Unfinished
+
+    @classmethod
+    def of(cls, hook: commands.StartHook, task: asyncio.Task[None]) -> Self:
+        made = cls(Unfinished(hook, task))
+        made.blocking = hook.blocking  # the stream, which waits; the layers around it don't
+        return made
 
 
 @dataclass

@@ -12,7 +12,7 @@ from math import inf
 from weakref import WeakSet
 
 from mitmproxy import ctx, http
-from mitmproxy.connection import Client, Connection, Server
+from mitmproxy.connection import Client, Connection, ConnectionState, Server
 from mitmproxy.proxy import commands, events, layer, layers, tunnel
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layers import modes
@@ -92,11 +92,7 @@ class ReplayLayer(HttpLayer):
                     yield command
             for hook in hooks:
                 if task := self.begin(hook):
-                    unfinished = UnfinishedHook(Unfinished(hook, task))
-                    unfinished.blocking = (
-                        hook.blocking
-                    )  # the stream, which waits; the layers around it don't
-                    yield unfinished
+                    yield UnfinishedHook.of(hook, task)
                 else:
                     following.append(events.HookCompleted(hook))
 
@@ -252,6 +248,8 @@ class WriteCoalescer:
                     yield from self.flush()
                 yield command
                 continue
+            if command.connection.state is ConnectionState.CLOSED:
+                continue  # mitmproxy closes the socket itself a little later, and would still write to it
             if command.connection is not self.connection:
                 if self.pieces:
                     yield from self.flush()

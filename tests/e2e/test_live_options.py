@@ -93,7 +93,11 @@ def test_the_log_is_open_once(world: World) -> None:
     assert world.proxy.process
     opened = [file.name for file in open_files(world.proxy.process.pid)]
     assert opened.count("api.log") == 1
-    assert "after the change" in (world.proxy.home / ".ccproxy" / "api.log").read_text()
+    log = world.proxy.home / ".ccproxy" / "api.log"
+    until = time.monotonic() + 10  # its writer collects lines for a moment
+    while "after the change" not in log.read_text() and time.monotonic() < until:
+        time.sleep(0.02)
+    assert "after the change" in log.read_text()
 
 
 def test_a_summary_under_way_is_waited_for_rather_than_paid_twice(world: World) -> None:

@@ -276,6 +276,16 @@ def test_a_connection_whose_fate_is_never_told_is_given_up() -> None:
     assert ended_well(body_of(play)) and play.upstream_requests == 1 and not play.failures
 
 
+@pytest.mark.parametrize("at_once", [True, False], ids=["at once", "later"])
+def test_a_malformed_head_gets_one_answer(at_once: bool) -> None:
+    play = Play(at_once=at_once)
+    play.client_sends(
+        b"POST /v1/messages HTTP/1.1\r\nHost: localhost\r\nContent-Length: -1\r\n\r\n"
+    )
+    play.complete_hooks()
+    assert play.sent.count(b"HTTP/1.1 400") == 1 and not play.sent_after_close
+
+
 @pytest.mark.parametrize("streaming", [True, False], ids=["streamed", "whole"])
 def test_an_answer_that_is_killed_in_mitmweb_ends(streaming: bool) -> None:
     play = Play(streaming=streaming)
