@@ -58,9 +58,9 @@ GLIBC_MALLOC: Mapping[int, int] = {
 }
 """Options of mallopt(3), by their numbers in malloc.h. Without them a proxy that runs for days keeps the memory of its
 busiest minute."""
-READ_AT_ONCE = 64 * 1024
-"""Bytes that asyncio makes room for at each read of a socket, and all that mitmproxy takes at once. Its own 256 KiB
-are more than the heap keeps free, so that each read of a few bytes would ask the system for pages and return them."""
+READ_AT_ONCE = 31 * 1024
+"""Bytes that asyncio makes room for at each read of a socket. Its own 256 KiB, like any block over the 32 KiB above,
+may be mapped by itself: each read of a few bytes would ask the system for pages and return them."""
 ERROR, BOUGHT, RETRIED = MARKERS = (":red_circle:", ":orange_circle:", ":yellow_circle:")
 """What we mark flows with; a user's own mark keeps a flow."""
 MOST_FLOWS = 300
