@@ -1,17 +1,20 @@
 """Keeps the last requests and their outcome in memory, compressed, and formats them as text.
 
-What is kept is what was sent, byte for byte: it is read, and secrets in it are hidden, when somebody looks.
+What is kept is what was sent, byte for byte: it is read, and secrets in it are hidden, when somebody looks. A client
+sends its whole conversation with each turn, so of a turn that has a next one only what differs is kept.
 """
 
 from __future__ import annotations
 
 import json
+import sys
 import zlib
 from collections import OrderedDict
 from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 from addon.api.changes import on_the_way, since_last_turn
 from addon.api.readable import readable
@@ -31,6 +34,18 @@ HEAD_BYTES = 2_000
 """What an entry takes beside its bodies, about."""
 SMALL, LARGE = 2 * 1024, 32 * 1024
 """Bytes. A small body is kept as it is; a large one is compressed beside the event loop."""
+WAITING = 4 * 1024 * 1024
+"""Bytes of large bodies that wait for the next turn of their conversation, and are not compressed until then."""
+BLOCK = 64 * 1024
+
+
+class _Kept(NamedTuple):
+    data: bytes
+    packed: bool = False
+    """`data` is compressed."""
+    start: int = 0
+    newer: Body | None = None
+    """Another body, whose first `start` bytes come before `data`."""
 
 
 class Body:
@@ -39,26 +54,56 @@ class Body:
     __slots__ = ("_kept",)
 
     def __init__(self, data: bytes) -> None:
-        self._kept = data, False
-        """The bytes, and whether they are compressed: one value, which another thread replaces."""
+        self._kept = _Kept(data)
+        """One value, which another thread replaces."""
 
     def __len__(self) -> int:
-        return len(self._kept[0])
+        return len(self._kept.data)
 
     @property
     def packed(self) -> bool:
-        return self._kept[1]
+        return self._kept.packed
 
     def pack(self) -> None:
-        self._kept = zlib.compress(self._kept[0], 1), True
+        kept = self._kept
+        if not kept.packed:
+            self._kept = kept._replace(data=zlib.compress(kept.data, 1), packed=True)
+
+    def follow(self, newer: Body) -> None:
+        """Keep what differs from `newer`, if most is the same. `newer` must not be cut from then on."""
+        mine, theirs = self._kept, newer._kept
+        if self is newer or mine.packed or theirs.packed:
+            return self.pack()
+        same = _same_beginning(mine.data, theirs.data)
+        if same > len(mine.data) // 2:
+            self._kept = _Kept(mine.data[same:], start=same, newer=newer)
+        self.pack()
 
     def read(self) -> bytes:
-        data, packed = self._kept
-        return zlib.decompress(data) if packed else data
+        pieces: list[bytes] = []
+        body: Body | None = self
+        size = sys.maxsize
+        while body is not None:
+            kept = body._kept
+            if kept.start < size:
+                data = zlib.decompress(kept.data) if kept.packed else kept.data
+                pieces.append(data[: size - kept.start])
+            size, body = min(size, kept.start), kept.newer
+        return b"".join(reversed(pieces))
 
     def cut(self, size: int) -> None:
         """Keep the beginning only; what is left is no JSON any more."""
-        self._kept = self.read()[:size], False
+        self._kept = _Kept(self.read()[:size])
+
+
+def _same_beginning(a: bytes, b: bytes) -> int:
+    """How many bytes."""
+    most, same, step = min(len(a), len(b)), 0, BLOCK
+    while step:
+        while same < most and a[same : same + step] == b[same : same + step]:
+            same += step
+        step //= 2
+    return min(same, most)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -142,14 +187,19 @@ def _shown_body(body: bytes, hide: Hide) -> Any:
 class RequestHistory:
     """Entries by id, the newest last. The newest is always kept, cut if it must be."""
 
-    def __init__(self, kept: int = KEPT, most_bytes: int = MOST_BYTES) -> None:
+    def __init__(
+        self, kept: int = KEPT, most_bytes: int = MOST_BYTES, waiting: int = WAITING
+    ) -> None:
         self.kept = kept
         self.most_bytes = most_bytes
+        self.waiting = waiting
         self.hide: Hide = redact
         """What hides the proxy's own secret, too, once it is known."""
         self._entries: OrderedDict[str, Entry] = OrderedDict()
         self._bytes = 0
         """What all entries have been counted as."""
+        self._waiting: OrderedDict[str, Entry] = OrderedDict()
+        """Large ones that are not compressed yet."""
         self._being_packed: dict[str, Entry] = {}
         """Those that were counted before a thread compressed them."""
         self._packer: ThreadPoolExecutor | None = None
@@ -164,20 +214,38 @@ class RequestHistory:
         self._count(entry)
         if self._bytes > self.most_bytes or len(self._entries) > self.kept:
             self._make_room(entry)  # first: what is being compressed can't be cut
-        for body in bodies:
-            if len(body) > LARGE:
-                self._being_packed[ident] = entry
-                self._pack_beside(body)
+        if any(len(body) > LARGE for body in bodies):
+            self._wait(ident, entry)
+
+    def _wait(self, ident: str, entry: Entry) -> None:
+        """For the next turn of its conversation, as the turn before it does."""
+        name = entry.head["conversation"]
+        before = next(
+            (i for i, e in self._waiting.items() if e.head["conversation"] == name is not None),
+            None,
+        )
+        if before is not None:
+            self._pack_beside(before, entry)
+        self._waiting[ident] = entry
+        size = sum(map(len, self._waiting.values()))
+        while size > self.waiting:
+            oldest, waiting = next(iter(self._waiting.items()))
+            size -= len(waiting)
+            self._pack_beside(oldest)
 
     def _count(self, entry: Entry) -> None:
         size = len(entry)
         self._bytes += size - entry.counted
         entry.counted = size
 
-    def _pack_beside(self, body: Body) -> None:
+    def _pack_beside(self, ident: str, next_turn: Entry | None = None) -> None:
         if self._packer is None:
             self._packer = ThreadPoolExecutor(1, "request-history")
-        self._packer.submit(body.pack)
+        entry = self._being_packed[ident] = self._waiting.pop(ident)
+        for body in entry.bodies():
+            newer = next_turn and _counterpart(entry, body, next_turn)
+            if len(body) > LARGE:
+                self._packer.submit(partial(body.follow, newer) if newer else body.pack)
 
     def _make_room(self, newest: Entry) -> None:
         """Looks at the entries that changed or go, not at all of them: each request comes by here once it is full."""
@@ -191,6 +259,7 @@ class RequestHistory:
         ):
             ident, oldest = self._entries.popitem(last=False)
             self._being_packed.pop(ident, None)
+            self._waiting.pop(ident, None)
             self._bytes -= oldest.counted
         if self._bytes > self.most_bytes:
             bodies = list(newest.bodies())
@@ -241,6 +310,14 @@ class RequestHistory:
         names = ("id", "time", "model", "status", "error", "conversation", "title")
         rows = [{name: e.head[name] for name in names} for e in reversed(self._entries.values())]
         return [redacted(row, self.hide) for row in rows]
+
+
+def _counterpart(entry: Entry, body: Body, other: Entry) -> Body | None:
+    """What is in `other` as `body` is in `entry`."""
+    if body is entry.client:
+        return other.client
+    sent = any(body is attempt.body for attempt in entry.upstream)
+    return other.upstream[-1].body if sent and other.upstream else None
 
 
 def as_text(entry: JsonObject) -> str:

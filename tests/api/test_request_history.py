@@ -50,7 +50,7 @@ def test_large_ones_push_older_ones_out() -> None:
 
 @pytest.mark.parametrize("size", [SMALL // 2, SMALL * 2, LARGE * 10])
 def test_what_is_kept_is_what_was_sent(size: int) -> None:
-    history = RequestHistory()
+    history = RequestHistory(waiting=0)
     body = json.dumps({"messages": [{"role": "user", "content": "word " * (size // 5)}]}).encode()
     history.put(entry("a", body))
     history.close()
@@ -76,6 +76,40 @@ def test_the_newest_is_kept_and_cut_if_it_must_be() -> None:
     newest = history.get("b")
     assert newest is not None and len(newest) <= 5_000
     assert newest.shown()["client"]["body"].startswith('{"messages"')
+
+
+def grown(turns: int, tail: bytes = b"]") -> bytes:
+    return b"[" + b",".join(noise(5_000 + turn) for turn in range(turns)) + tail
+
+
+def test_of_a_turn_only_what_the_next_one_lacks_is_kept() -> None:
+    history = RequestHistory()
+    bodies = {f"{turn}": grown(turn, b'], "tools": []') for turn in range(10, 40)}
+    bodies["branch"] = grown(20, b', "again"]')
+    for ident, body in bodies.items():
+        turn = entry(ident, body, conversation="x")
+        turn.upstream = [Sent(head={}, body=Body(b"first try")), Sent(head={}, body=Body(b"{" + body))]  # fmt: skip
+        history.put(turn)
+    history.close()
+    for ident, body in bodies.items():
+        found = history.get(ident)
+        assert found is not None and found.client.read() == body
+        assert [sent.body.read() for sent in found.upstream] == [b"first try", b"{" + body]
+        if ident not in ("39", "branch"):  # the branch has too little of the one before
+            assert len(found.client) < 100
+
+
+def test_other_conversations_between_two_turns_change_nothing() -> None:
+    history = RequestHistory(waiting=300_000)
+    bodies = {}
+    for turn in range(10, 20):
+        for name in "abcd":
+            ident = f"{name}{turn}"
+            bodies[ident] = name.encode() + grown(turn)
+            history.put(entry(ident, bodies[ident], conversation=name))
+    history.close()
+    assert {i: found.client.read() for i in ids(history) if (found := history.get(i))} == bodies
+    assert all(len(history.get(ident) or b"") < 60_000 for ident in list(bodies)[:-4])
 
 
 def test_memory_is_bounded_whatever_is_put_in() -> None:
