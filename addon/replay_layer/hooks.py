@@ -13,6 +13,8 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Callable, Iterator
+from itertools import chain
+from operator import attrgetter, is_
 from typing import Any
 
 from mitmproxy import ctx, exceptions, http
@@ -29,6 +31,9 @@ class FlowHooks:
 
     def __init__(self) -> None:
         self.addons: list[object] = []
+        """mitmproxy's, and those below `parents`."""
+        self.parents: list[object] = []
+        """Those that have others below themselves."""
         self.known: dict[str, list[list[Callable[..., Any]]]] = {}
 
     def begin(self, hook: commands.StartHook) -> asyncio.Task[None] | None:
@@ -61,13 +66,19 @@ class FlowHooks:
 
     def callables(self, name: str) -> list[list[Callable[..., Any]]]:
         """Those that have the hook, by the addon of mitmproxy's list that they belong to."""
-        addons = list(traverse(ctx.master.addons.chain))
-        if list(map(id, addons)) != list(map(id, self.addons)):
-            self.addons, self.known = addons, {}
+        top = ctx.master.addons.chain
+        addons = [*top, *chain.from_iterable(map(_BELOW, self.parents))]
+        if len(addons) != len(self.addons) or not all(map(is_, addons, self.addons)):
+            self.parents = [addon for addon in traverse(top) if hasattr(addon, "addons")]
+            self.addons = [*top, *chain.from_iterable(map(_BELOW, self.parents))]
+            self.known = {}
         if name not in self.known:
-            entries = (_having(name, entry) for entry in ctx.master.addons.chain)
+            entries = (_having(name, entry) for entry in top)
             self.known[name] = [entry for entry in entries if entry]
         return self.known[name]
+
+
+_BELOW = attrgetter("addons")
 
 
 def _having(name: str, entry: object) -> list[Callable[..., Any]]:
