@@ -163,8 +163,9 @@ async def test_it_fits_every_size_and_theme(
 HOSTILE = "<img src=x onerror=alert(1)>"
 
 
-def turns(world: World) -> None:
-    """A conversation whose second turn misses the cache, because its tools changed; every word of it is hostile."""
+def turns(world: World, key: str) -> None:
+    """A conversation whose last turn misses the cache, because its tools changed; every word of it is hostile. `key`:
+    of its own in each test, since the proxy remembers the conversations of the last one."""
     system = {"role": "system", "content": "Be brief. " * 4_000}
     said = [system, {"role": "user", "content": f"first words {HOSTILE}"}]
     headers = {"user-agent": f"Cursor/1.0 {HOSTILE}"}
@@ -176,7 +177,7 @@ def turns(world: World) -> None:
             "parameters": {"type": "object"},
         }
         body = {
-            **chat(prompt_cache_key="k"),
+            **chat(prompt_cache_key=key),
             "messages": said,
             "tools": [{"type": "function", "function": tool}],
         }
@@ -190,7 +191,7 @@ def turns(world: World) -> None:
 async def test_the_cause_and_the_price_of_a_cache_miss_are_three_clicks_away(
     chromium: Browser, world: World
 ) -> None:
-    turns(world)
+    turns(world, "near")
     async with visiting(chromium, world.proxy) as visit:
         page = await visit.open()
         await live(page)
@@ -221,7 +222,7 @@ async def test_the_cause_and_the_price_of_a_cache_miss_are_three_clicks_away(
 
 
 async def test_through_a_tunnel_there_are_numbers_only(chromium: Browser, world: World) -> None:
-    turns(world)
+    turns(world, "tunnel")
     async with visiting(chromium, world.proxy) as visit:
         page = await visit.open(extra_http_headers=TUNNEL)
         await sign_in(page, SECRET)
