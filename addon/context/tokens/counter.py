@@ -295,7 +295,7 @@ class TokenCounter:
 
 
 def _is_enough(count: Count, sizes: Sizes, threshold: int, room: int | None) -> bool:
-    most = count.total + count.factor * sizes.unsure
+    most = count.total + sizes.unsure_for(count.factor)
     return most <= threshold and (room is None or count.upper <= room)
 
 

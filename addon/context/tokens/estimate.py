@@ -193,6 +193,11 @@ class Sizes:
         parts = (self.system, self.tools, *self.messages)
         return self.overhead + sum(self.thinking) + sum(p.most_for(self.family) for p in parts)
 
+    def unsure_for(self, factor: float) -> float:
+        """`unsure` in Claude's tokens. A `factor` of all parts is too low for text where images were smaller than
+        estimated."""
+        return max(factor, PRIORS[self.family]) * self.unsure
+
     def can_be(self, total: int) -> bool:
         """Whether a response that claims so many tokens may be right."""
         return total <= self.most + _UNSEEN
@@ -231,7 +236,7 @@ def _count(sizes: Sizes, total: int, margin: float, source: CountSource) -> Coun
     the total is less than what is fixed (an estimate, too), in proportion to the latter."""
     factor = (total - sizes.fixed) / sizes.text if sizes.text else 0.0
     share = min(1.0, total / max(sizes.fixed, 1))
-    sampling = max(0.0, factor) * sizes.unsure / max(total, 1)
+    sampling = sizes.unsure_for(factor) / max(total, 1)
 
     def price(size: Size, fixed: int) -> int:
         return round(fixed * share + max(0.0, factor) * size.text)

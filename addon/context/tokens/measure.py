@@ -39,6 +39,8 @@ WINDOWS = 192
 LEAST_WINDOWS = 16
 _SURE = 4.5
 """Standard deviations: more is once in 300,000 times."""
+_UNSEEN = 12.6
+"""Windows that would have been expected in what none has hit: the same, as e^-12.6 is one in 300,000."""
 
 MESSAGE_TOKENS = 3
 REQUEST_TOKENS = 7
@@ -248,26 +250,33 @@ class Sample:
         self._random = Random()  # noqa: S311 - nobody gains by guessing it
         self._next = self._random.randrange(self._stride)
         self._windows: list[str] = []
-        self._characters = 0
+        self._characters = self._bytes = 0
 
     def __call__(self, text: str) -> int:
         at, end = self._next - self._characters, len(text)
         while at < end:
-            self._windows.append(text[max(0, at) : at + WINDOW])
+            # Whole even near the text's end, and each counts the same: else short texts would count for little.
+            start = max(0, min(at, end - WINDOW))
+            self._windows.append(text[start : start + WINDOW])
             at += self._random.randrange(self._stride // 2, self._stride * 3 // 2)
         self._next = self._characters + at
         self._characters += end
+        self._bytes += _bytes(text)
         return end
 
     def density(self, count: CountText) -> tuple[float, int]:
         """Tokens of a character, and by how many tokens all texts together may have more, surely."""
-        sizes = [(count(window), len(window)) for window in self._windows]
-        read = sum(length for _, length in sizes)
-        if len(sizes) < LEAST_WINDOWS:
+        found = [count(window) / len(window) for window in self._windows]
+        if len(found) < LEAST_WINDOWS:
             return 1.0, 3 * self._characters
-        density = sum(tokens for tokens, _ in sizes) / read
-        deviation = math.sqrt(sum((t - density * length) ** 2 for t, length in sizes)) / read
-        return density, round(_SURE * deviation * self._characters) + self._stride
+        density = sum(found) / len(found)
+        deviation = math.sqrt(sum((each - density) ** 2 for each in found)) / len(found)
+        return density, round(_SURE * deviation * self._characters) + self._most_unseen()
+
+    def _most_unseen(self) -> int:
+        """Tokens of what no window shows, surely: a token has one byte at least."""
+        characters = round(_UNSEEN * self._stride)
+        return characters + min(3 * characters, self._bytes - self._characters)
 
 
 def upper_bound(request: JsonObject, model: Model) -> int:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import statistics
 import threading
@@ -397,6 +398,47 @@ def test_a_sample_is_surely_not_too_low(runs: list[tuple[str, int]]):
     characters = sum(map(sample, texts))
     density, unsure = sample.density(vocabulary().count)
     assert density * characters + unsure >= sum(map(vocabulary().count, texts))
+
+
+def sprinkled(text: str, piece: str, times: int) -> str:
+    """`text` with `piece` in it so often that it counts, and so rarely that a sample may not see it."""
+    for at in range(0, len(text), len(text) // times):
+        text = text[:at] + piece + text[at + len(piece) :]
+    return text
+
+
+DENSE = "".join(map(chr, range(0x20000, 0x20190)))
+"""Rare characters: four tokens each."""
+HOSTILE = {
+    "a few dense spots in blanks": [sprinkled(" " * 400_000, DENSE, 3)],
+    "dense spots in words": [sprinkled(KINDS["words"] * 20_000, DENSE[:100], 30)],
+    "secrets in blanks": [sprinkled(" " * 400_000, KINDS["base64"] * 20, 6)],
+    "words, and thousands of short dense texts": [KINDS["words"] * 5_000, *[DENSE[:20]] * 5_000],
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_sample_is_not_too_low_wherever_its_windows_fall(name: str):
+    texts, count = HOSTILE[name], functools.cache(vocabulary().count)
+    exact, volume = sum(map(count, texts)), sum(map(len, texts))
+    for _ in range(200):
+        sample = Sample(volume)
+        characters = sum(map(sample, texts))
+        density, unsure = sample.density(count)
+        assert density * characters + unsure >= exact
+
+
+async def test_a_sample_is_as_unsure_beside_images_that_were_smaller_than_estimated():
+    image = {"type": "image", "source": {"type": "url", "url": "https://x/y.png"}}
+    seen = {"messages": [{"role": "user", "content": [image] * 60}, text("assistant", "b")]}
+    subject = counter()
+    subject.count(seen, NEW)
+    assert subject.learn(seen, NEW, 3_000)
+    more = text("user", HOSTILE["a few dense spots in blanks"][0])
+    request = {"messages": [*seen["messages"], more]}
+    found = await subject.count_soon(request, NEW, threshold=12_000)
+    assert found == subject.count(request, NEW)
+    subject.close()
 
 
 def test_needs_count_is_sure_when_it_says_no():
