@@ -8,14 +8,14 @@ from collections.abc import Callable, Coroutine, Mapping
 
 from mitmproxy import http
 
-from addon.claude.digest import message_digest
+from addon.claude.digest import DigestMemory
 from addon.context.tokens.count import describe, overflow
 from addon.context.window import ContextManager, Fitted
 from addon.core.errors import CCProxyError
 from addon.core.settings import Settings
 from addon.core.terminal import Terminal
 from addon.core.types import JsonObject
-from addon.exchange.claude_request import ClaudeRequest, yield_if_large
+from addon.exchange.claude_request import LARGE, ClaudeRequest, yield_if_large
 from addon.exchange.state import Exchange, Exchanges
 
 logger = logging.getLogger(__name__)
@@ -44,6 +44,7 @@ class ContextWindow:
         self.manager = manager
         self.terminal = terminal
         self.with_blocks_put_back = with_blocks_put_back
+        self.digests = DigestMemory()
 
     async def request(self, flow: http.HTTPFlow) -> None:
         exchange = self.exchanges.open(flow)
@@ -53,7 +54,7 @@ class ContextWindow:
         exchange.doing = "bringing the conversation within its limit"
         await yield_if_large(claude.size)
         messages = claude.request["messages"]
-        digests = [message_digest(message) for message in messages]
+        digests = self.digests.of(messages, keep=claude.size <= LARGE)
         known = dict(zip(map(id, messages), digests, strict=True))
         put_back = self.with_blocks_put_back
         try:

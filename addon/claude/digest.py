@@ -11,6 +11,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
+from itertools import islice
+from operator import is_
 from typing import Any
 
 import orjson
@@ -19,6 +21,9 @@ from addon.claude.blocks import blocks_of, is_thinking
 from addon.core.types import JsonObject
 
 SIZE = 16
+LONG = 16
+"""Messages of a request whose digests are remembered."""
+REQUESTS = 4
 
 _ENCODE = json.JSONEncoder(sort_keys=True, separators=(",", ":"), check_circular=False).encode
 
@@ -74,6 +79,39 @@ def message_digest(message: JsonObject, *, thinking: bool = False) -> bytes:
             if thinking or not is_thinking(block):
                 state.update(_block(block))
     return state.digest()[:SIZE]
+
+
+class DigestMemory:
+    """The `message_digest`s of the last long requests, which hold for messages of the same blocks, object for object:
+    the translation shares the blocks of what a client sends again."""
+
+    def __init__(self) -> None:
+        self._last: list[tuple[list[JsonObject], list[bytes]]] = []
+        """Messages and their digests; the newest first."""
+
+    def of(self, messages: list[JsonObject], *, keep: bool = True) -> list[bytes]:
+        """`keep`: the messages are kept until newer ones come."""
+        if len(messages) < LONG:
+            return [message_digest(message) for message in messages]
+        before = next(
+            (each for each in self._last if _is_shared(each[0][0], messages[0])), ([], [])
+        )
+        digests = [
+            digest if _is_shared(old, message) else message_digest(message)
+            for message, old, digest in zip(messages, *before, strict=False)
+        ]
+        digests += map(message_digest, islice(messages, len(digests), None))
+        if keep:
+            others = [each for each in self._last if each is not before]
+            self._last = [(messages, digests), *others[: REQUESTS - 1]]
+        return digests
+
+
+def _is_shared(old: JsonObject, message: JsonObject) -> bool:
+    a, b = old.get("content"), message.get("content")
+    if not isinstance(a, list) or not isinstance(b, list) or len(a) != len(b):
+        return False
+    return old.get("role") == message.get("role") and all(map(is_, a, b))
 
 
 def _block(block: Any) -> bytes:

@@ -1,10 +1,18 @@
 from __future__ import annotations
 
+import cProfile
 from typing import Any
 
 import pytest
 
-from addon.claude.digest import chain, digest_json, fingerprint_of, message_digest
+from addon.claude.digest import (
+    LONG,
+    DigestMemory,
+    chain,
+    digest_json,
+    fingerprint_of,
+    message_digest,
+)
 from tests.context.builders import call, result, text
 
 IMAGE = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "AAAA"}}
@@ -78,3 +86,27 @@ def test_chain_names_every_prefix():
 def test_json_digest_ignores_cache_control_of_tools():
     tool = {"name": "a", "input_schema": {}}
     assert digest_json([tool]) == digest_json([{**tool, **CACHED}])
+
+
+def test_messages_of_the_same_blocks_are_hashed_once() -> None:
+    blocks = [{"type": "text", "text": f"{n}"} for n in range(2 * LONG)]
+    messages = [user(block) for block in blocks]
+    memory = DigestMemory()
+    memory.of([user(block) for block in blocks])
+    with cProfile.Profile() as profile:
+        grown = memory.of([*messages, text("user", "new")])
+    hashed = sum(each.callcount for each in profile.getstats() if each.code is message_digest.__code__)  # fmt: skip
+    assert hashed == 1
+    assert grown == [message_digest(message) for message in [*messages, text("user", "new")]]
+
+
+@pytest.mark.parametrize("at", [0, LONG, 2 * LONG - 1])
+@pytest.mark.parametrize(
+    "other", [text("user", "0"), user(TEXT), user(), user(TEXT, TEXT), text("assistant", "a"), {"role": "assistant", "content": [TEXT]}]
+)  # fmt: skip
+def test_another_message_is_hashed_anew(at: int, other: dict[str, Any]) -> None:
+    messages = [user({"type": "text", "text": f"{n}"}) for n in range(2 * LONG)]
+    messages[at] = user(TEXT)
+    memory = DigestMemory()
+    for changed in (messages, [*messages[:at], other, *messages[at + 1 :]], messages[: at + 1]):
+        assert memory.of(changed) == [message_digest(message) for message in changed]

@@ -85,7 +85,12 @@ def convert_turns(
         ignored = tuple(ignored_in(field, message))
         return turn._replace(ignored=ignored) if ignored else turn
 
+    history = cache.beginning(messages, scope)
     for index, message in enumerate(messages):
+        known = history.values[index] if index < len(history.values) else None
+        if known is not None:
+            turns.append(known)
+            continue
         try:
             plain = _is_plain(message)
             turns.append(turn_of(message) if plain else cache.recall(turn_of, message, scope))
@@ -94,6 +99,10 @@ def convert_turns(
                 raise within(f"{field}[{index}]", error) from None
             tell = partial(_told_in_part, turn_of)
             turns.append(cache.recall(tell, message, (scope, _told_in_part)))
+            plain = False  # where it is new, it is refused again
+        if index >= len(history.values):
+            history.add(message if plain else None, turns[-1])
+    cache.remember(history)
     return turns
 
 

@@ -14,7 +14,12 @@ from addon.claude.prompt_cache import place_breakpoints
 from addon.claude.subscription_request import for_subscription
 from addon.core.errors import BadRequest
 from addon.translation.to_anthropic.content import Turn
-from addon.translation.to_anthropic.conversion_cache import OVERHEAD, ConversionCache
+from addon.translation.to_anthropic.conversion_cache import (
+    HISTORIES,
+    LONGEST_HISTORY,
+    OVERHEAD,
+    ConversionCache,
+)
 from addon.translation.to_anthropic.messages import convert_turns, message_turn
 from addon.translation.to_anthropic.repair import repair
 from addon.translation.to_anthropic.request import translate_chat, translate_responses
@@ -144,6 +149,69 @@ def test_of_a_grown_conversation_only_what_is_new_is_converted() -> None:
     assert turns == convert_turns(
         [*history, new], message_turn, context(), "messages", ConversionCache()
     )
+
+
+class Asked:
+    """Conversations with one cache."""
+
+    def __init__(self) -> None:
+        self.cache, self.convert = ConversionCache(), Converter()
+
+    def converted(self, *messages: Any) -> list[Any]:
+        """What had to be converted of a request, which is as it is without the cache."""
+        self.convert.seen.clear()
+        given = copy.deepcopy([*messages])
+        turns = convert_turns(given, self.convert, context(), "messages", self.cache)
+        alone = convert_turns([*messages], message_turn, context(), "messages", ConversionCache())
+        assert turns == alone
+        return [*self.convert.seen]
+
+
+def test_strings_are_converted_once_where_they_stood_on_the_last_turn() -> None:
+    asked = Asked()
+    history = [S("be brief"), U("a"), A("b"), A("c", TC("c1")), T("c1", "d")]
+    other = [S("be brief"), U("else"), A("b")]
+    assert asked.converted(*history) == history
+    assert asked.converted(*other) == other[1:]
+    assert asked.converted(*history, A("e"), U("f")) == [A("e"), U("f")]
+    assert asked.converted(*other, U("g")) == [U("g")]
+    branch = [*history[:4], T("c1", "another")]
+    assert asked.converted(*branch) == branch[-1:]
+    assert asked.converted(*branch, A("h")) == [A("h")]
+
+
+ALIKE = {
+    "order-of-keys": ({**U("a"), "x": "1", "y": "2"}, {**U("a"), "y": "2", "x": "1"}),
+    "kinds-of-one": ({**U("a"), "x": 1}, {**U("a"), "x": True}),
+    "null-and-nothing": ({**U("a"), "name": None}, U("a")),
+    "a-list-in-between": ({**U("a"), "x": ["b"]}, {**U("a"), "x": ["c"]}),
+}
+
+
+@pytest.mark.parametrize(("before", "after"), ALIKE.values(), ids=ALIKE)
+def test_messages_that_could_be_taken_for_each_other(before: Any, after: Any) -> None:
+    asked = Asked()
+    asked.converted(before, A("b"))
+    assert asked.converted(after, A("b"))[0] == after
+
+
+def test_what_is_left_out_of_the_history_is_refused_where_it_is_new() -> None:
+    cache, wrong = ConversionCache(), {"role": "robot", "content": "x"}
+    convert_turns([U("a"), wrong, A("b"), U("c")], message_turn, context(), "messages", cache)
+    with pytest.raises(BadRequest, match="unknown role"):
+        convert_turns([U("a"), wrong], message_turn, context(), "messages", cache)
+
+
+def test_histories_are_few_and_not_long() -> None:
+    asked = Asked()
+    first = [U("a"), A("b")]
+    asked.converted(*first)
+    for number in range(HISTORIES):
+        asked.converted(U(f"{number}"), A("b"))
+    assert asked.converted(*first) == first
+    long = [U("a" * LONGEST_HISTORY), A("b")]
+    asked.converted(*long)
+    assert asked.converted(*long) == long
 
 
 CONTEXTS = {
