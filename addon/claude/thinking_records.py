@@ -110,6 +110,8 @@ class Records:
         self._by_place: dict[Key, Record] = {}
         self._groups: OrderedDict[ConversationKey, _Group] = OrderedDict()
         self.size = 0
+        self.changes = 0
+        """Grows whenever a record comes or goes."""
 
     def __len__(self) -> int:
         return len(self._by_key)
@@ -133,6 +135,7 @@ class Records:
         self._groups[record.conversation] = group  # it may have been emptied
         group.records[record.key] = self._by_key[record.key] = record
         self._by_place[record.place] = record
+        self.changes += 1
         group.size += record.size
         self.size += record.size
         self.touch([record])
@@ -163,6 +166,7 @@ class Records:
             self._remove(record)
 
     def _remove(self, record: Record) -> None:
+        self.changes += 1
         group = self._groups[record.conversation]
         del group.records[record.key], self._by_key[record.key]
         if self._by_place.get(record.place) is record:

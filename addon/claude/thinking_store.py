@@ -101,6 +101,8 @@ class ThinkingStore:
         self._records = Records(clock, limits or StoreLimits())
         self._serial = 0
         self._visible: Lru[bytes, Visible] = Lru(TURNS_REMEMBERED)
+        self._last_survey: tuple[object, _Survey] = (None, _Survey([], b"", []))
+        """A request is previewed before it is sent. Without its messages."""
 
     @property
     def size(self) -> int:
@@ -186,14 +188,19 @@ class ThinkingStore:
     def _survey(
         self, scope: Scope, request: JsonObject, known: Mapping[int, bytes] = _NONE_KNOWN
     ) -> _Survey:
-        hasher = blake2b(head_digest(request), digest_size=SIZE)
-        turns: list[_Turn] = []
         messages: list[JsonObject] = request.get("messages") or []
+        digests = [known.get(id(message)) or message_digest(message) for message in messages]
+        head = head_digest(request)
+        asked = (scope, head, digests, self._records.changes)
+        if self._last_survey[0] == asked:
+            return self._last_survey[1]._replace(messages=messages)
+        hasher = blake2b(head, digest_size=SIZE)
+        turns: list[_Turn] = []
         ids: dict[str, str] = {}
         for index, given in enumerate(messages):
             message, bare = given, None
             if message.get("role") == "assistant":
-                seen = self._seen(message, known.get(id(message)))
+                seen = self._seen(message, digests[index])
                 turns.append(self._turn(scope, index, message, seen, hasher.digest()))
                 record = turns[-1].record
                 bare = record.bare if record else None
@@ -202,16 +209,19 @@ class ThinkingStore:
             message = with_call_ids(message, ids)
             if message is not given:
                 messages = [*messages[:index], message, *messages[index + 1 :]]
-            hasher.update(bare or known.get(id(message)) or message_digest(message))
-        return _Survey(turns, hasher.digest(), messages)
+            own = digests[index] if message is given else message_digest(message)
+            hasher.update(bare or own)
+        survey = _Survey(turns, hasher.digest(), messages)
+        if not ids:
+            self._last_survey = asked, survey._replace(messages=[])
+        return survey
 
-    def _seen(self, message: JsonObject, known: bytes | None) -> Visible:
+    def _seen(self, message: JsonObject, digest: bytes) -> Visible:
         """The visible part of a message; cached by its digest, since each request contains all turns again."""
-        found = self._visible.get(known) if known else None
+        found = self._visible.get(digest)
         if found is None:
             found = visible(message.get("content"))
-            if known:
-                self._visible.put(known, found)
+            self._visible.put(digest, found)
         return found
 
     def _turn(

@@ -1,11 +1,13 @@
 """A conversation as it goes through the proxy: restored, sent, answered, recorded, sent back without thinking."""
 
 import copy
+import cProfile
 from typing import Any
 
 import pytest
 
 from addon.claude.digest import message_digest
+from addon.claude.thinking_records import Records
 from addon.claude.thinking_store import Restored, Scope, StoreLimits, ThinkingStore
 from addon.claude.turns import strip_thinking
 from tests.claude.support import (
@@ -92,6 +94,25 @@ def three_steps(store: ThinkingStore, model: str = "claude-opus-4-8") -> Convers
     talk.ask(results("b"), thought("3"), call("c"))
     talk.messages.append(results("c"))
     return talk
+
+
+def test_a_request_is_surveyed_once_until_a_record_comes(store: ThinkingStore) -> None:
+    """It is previewed before it is sent."""
+    talk = three_steps(store)
+    assert talk.thoughts() == ["1", "2", "3"]
+    known = {id(message): message_digest(message) for message in talk.messages}
+
+    def looked_up() -> int:
+        with cProfile.Profile() as profile:
+            store.restore(talk.scope, talk.request(), talk.model, known)
+        return sum(each.callcount for each in profile.getstats() if each.code is Records.find.__code__)  # fmt: skip
+
+    assert looked_up() == 0
+    talk.ask(user("more"), thought("4"), text("so"))
+    known |= {id(message): message_digest(message) for message in talk.messages}
+    assert (looked_up(), looked_up()) == (4, 0)
+    talk.system = "be long"
+    assert looked_up() == 4
 
 
 def test_thinking_is_put_back_at_the_head_unchanged(store: ThinkingStore) -> None:
