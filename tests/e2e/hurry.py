@@ -11,6 +11,7 @@ import asyncio
 import functools
 
 from mitmproxy import connection
+from mitmproxy.addonmanager import Loader
 
 import addon.addons.notifications
 import addon.addons.shutdown
@@ -24,14 +25,17 @@ LOOK_SECONDS = 0.2
 HURRY = ["-s", __file__]
 """For a `Proxy`'s `first`."""
 
-client_connection.HEAD_SECONDS, client_connection.BODY_SECONDS = HEAD_SECONDS, BODY_SECONDS
-connections.LOOK_EVERY = 0.2
-addon.addons.shutdown.GRACE_SECONDS = GRACE_SECONDS
-addon.addons.notifications.LOOK_EVERY = LOOK_SECONDS
-UsageStore.__init__.__kwdefaults__["interval"] = LOOK_SECONDS
-addon.replay_layer.Connections = functools.partial(  # type: ignore[misc, assignment]
-    connections.Connections, unread_seconds=UNREAD_SECONDS
-)
+
+def load(loader: Loader) -> None:
+    """Here, since tests import this for its figures, and must not be changed by it themselves."""
+    client_connection.HEAD_SECONDS, client_connection.BODY_SECONDS = HEAD_SECONDS, BODY_SECONDS
+    connections.LOOK_EVERY = 0.2
+    addon.addons.shutdown.GRACE_SECONDS = GRACE_SECONDS
+    addon.addons.notifications.LOOK_EVERY = LOOK_SECONDS
+    UsageStore.__init__.__kwdefaults__["interval"] = LOOK_SECONDS
+    addon.replay_layer.Connections = functools.partial(  # type: ignore[misc, assignment]
+        connections.Connections, unread_seconds=UNREAD_SECONDS
+    )
 
 
 async def client_disconnected(client: connection.Client) -> None:

@@ -16,7 +16,7 @@ from addon.stand_in.anthropic import FakeAnthropic
 from addon.stand_in.script import say
 from addon.stand_in.stream import tool_use
 from tests.e2e.conftest import StartProxy
-from tests.e2e.proxy import API_KEY, OAUTH_TOKEN, ROOT
+from tests.e2e.proxy import API_KEY, OAUTH_TOKEN, ROOT, chat
 from tests.ports import free_port
 
 
@@ -69,6 +69,7 @@ def test_counts_without_a_vocabulary_are_told_by_log_health_and_doctor(
     (tmp_path / "tiktoken.py").write_text("raise ImportError('no wheel for this platform')")
     path = f"{tmp_path}:{ROOT}"
     proxy = start_proxy(fork=False, PYTHONPATH=path)
+    proxy.post("/v1/chat/completions", chat("A long text, which is counted. " * 1_000))
     (problem,) = proxy.get("/health").json()["problems"]
     assert "no wheel for this platform" in problem and problem in proxy.output
     ended = doctor({**env, "PYTHONPATH": path, "PORT": str(proxy.port)}, "--json")
