@@ -22,6 +22,8 @@ from addon.usage.record import RecordSource, RequestRecord
 FORMAT = "ccproxy-usage"
 VERSION = 3
 READABLE = (1, 2, VERSION)
+AT_ONCE = 8
+"""Rows that are encoded without a break: some 20 µs. A break after each took five times as long as the encoding."""
 
 RECORD_TYPES: dict[str, tuple[type, ...]] = {
     "id": (int,),
@@ -105,12 +107,13 @@ def encode(snapshot: Snapshot, *, saved_at: float) -> bytes:
 
 
 def _array(rows: Iterable[list[Any]]) -> orjson.Fragment:
-    # Row by row, and the GIL is released after each row: otherwise other threads, the one that serves streams among
-    # them, would wait for Python's switch interval of 5 ms at a time.
+    # Row by row, and the GIL is released after a few: otherwise other threads, the one that serves streams among them,
+    # would wait for Python's switch interval of 5 ms at a time.
     texts = []
     for row in rows:
         texts.append(_dumps(row))
-        time.sleep(0)
+        if len(texts) % AT_ONCE == 0:
+            time.sleep(0)
     return orjson.Fragment(b"[%b]" % b",".join(texts))
 
 
