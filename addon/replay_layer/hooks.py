@@ -45,6 +45,7 @@ class FlowHooks:
     async def run(self, hook: commands.StartHook) -> None:
         """What `ProxyConnectionHandler.handle_hook` does, but for its watchdog: that looks at hooks that wait."""
         flow: http.HTTPFlow = hook.flow  # type: ignore[attr-defined]
+        self.look()
         await self.call(hook.name, flow)
         if self.callables(UpdateHook.name):
             await self.call(UpdateHook.name, [flow])
@@ -64,16 +65,19 @@ class FlowHooks:
                 with safecall():
                     raise
 
-    def callables(self, name: str) -> list[list[Callable[..., Any]]]:
-        """Those that have the hook, by the addon of mitmproxy's list that they belong to."""
+    def look(self) -> None:
+        """Whether addons have come or gone."""
         top = ctx.master.addons.chain
         addons = [*top, *chain.from_iterable(map(_BELOW, self.parents))]
         if len(addons) != len(self.addons) or not all(map(is_, addons, self.addons)):
             self.parents = [addon for addon in traverse(top) if hasattr(addon, "addons")]
             self.addons = [*top, *chain.from_iterable(map(_BELOW, self.parents))]
             self.known = {}
+
+    def callables(self, name: str) -> list[list[Callable[..., Any]]]:
+        """Those that have the hook, by the addon of mitmproxy's list that they belong to."""
         if name not in self.known:
-            entries = (_having(name, entry) for entry in top)
+            entries = (_having(name, entry) for entry in ctx.master.addons.chain)
             self.known[name] = [entry for entry in entries if entry]
         return self.known[name]
 
