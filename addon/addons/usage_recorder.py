@@ -5,8 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass, field, replace
+from functools import partial
+from typing import NamedTuple
 
-from mitmproxy import http
+from mitmproxy import ctx, http
 
 from addon.addons.request_line import CLIENT_CLOSED, comment, line, marker, tone
 from addon.claude.pricing import Bill, FindModel, Tokens, bill, count
@@ -38,10 +40,17 @@ UNRECORDED = ("stored", "public", "page", "control")
 in."""
 OF_STRANGERS = ("public", "page")
 """Kinds whose errors get no line in the terminal: anybody can make them."""
+READERS = ("view", "save", "savehar", "dumper")
+"""Addons of mitmproxy that show or save flows, and so their comments."""
 BYTES_PER_TOKEN = 3
 """Of what Claude writes: prose has four, code three."""
 MESSAGE_SHOWN = 200
 """Characters of an error's message in the terminal."""
+
+
+class Moment(NamedTuple):
+    wall: float
+    monotonic: float
 
 
 @dataclass(eq=False, repr=False)
@@ -61,6 +70,13 @@ class UsageRecorder:
 
     def __post_init__(self) -> None:
         self.ledger.watch(self.publish)
+
+    def running(self) -> None:
+        addons = ctx.master.addons
+        self.exchanges.ended.waits = not any(map(addons.get, READERS))
+
+    def done(self) -> None:
+        self.exchanges.ended.catch_up()
 
     def responseheaders(self, flow: http.HTTPFlow) -> None:
         exchange = self.exchanges.get(flow)
@@ -84,9 +100,18 @@ class UsageRecorder:
         exchange.finished = True
         if exchange.counted_open:
             self.metrics.open_streams.dec()
+        tag = self.exchanges.tag(exchange)
+        self.exchanges.running.discard(exchange)
+        keep = partial(self.keep, flow, exchange, Moment(self.clock(), time.monotonic()), tag)
+        # money that was set aside is free for others at once
+        now, body = bool(exchange.reservations), flow.request.raw_content or b""
+        self.exchanges.ended.add(keep, holds=len(body), now=now)
+
+    def keep(self, flow: http.HTTPFlow, exchange: Exchange, ended: Moment, tag: str) -> None:
+        """`tag`: see `Exchanges.tag`."""
         record = paid = None
         try:
-            record = self.record(flow, exchange)
+            record = self.record(flow, exchange, ended)
             paid = self.paid_before(exchange, record)
             if exchange.route is None:
                 self.metrics.observe(record)  # `GET /security/blocked` lists it, too
@@ -101,10 +126,10 @@ class UsageRecorder:
         kind = exchange.route.kind if exchange.route else "page"
         told = exchange.error and kind not in OF_STRANGERS
         if exchange.claude or exchange.passthrough or told:
-            shown = line(exchange, record, time.strftime("%H:%M:%S"), self.exchanges.tag(exchange))
+            clock = time.strftime("%H:%M:%S", time.localtime(ended.wall))
+            shown = line(exchange, record, clock, tag)
             why = f": {excerpt(exchange.error.message, MESSAGE_SHOWN)}" if exchange.error else ""
             self.terminal.line(shown + why, tone(exchange, record))
-        self.exchanges.running.discard(exchange)
         exchange.forget()
 
     def release(self, exchange: Exchange, record: RequestRecord | None) -> None:
@@ -153,6 +178,7 @@ class UsageRecorder:
 
     def sum_up(self) -> str | None:
         """What has been used since the start, in one line; None: nothing."""
+        self.exchanges.ended.catch_up()
         sums = self.since_start
         requests = sum(t.requests for key, t in sums.items() if key.source in COUNTED)
         if not requests:
@@ -180,11 +206,11 @@ class UsageRecorder:
         )
         self.subscription.conversations.note(conversation)
 
-    def record(self, flow: http.HTTPFlow, exchange: Exchange) -> RequestRecord:
-        now, first = time.monotonic(), exchange.first_content
+    def record(self, flow: http.HTTPFlow, exchange: Exchange, ended: Moment) -> RequestRecord:
+        first = exchange.first_content
         billed = self.billed(exchange)
         return RequestRecord(
-            time=self.clock(),
+            time=ended.wall,
             model=_model(exchange),
             source=_source(exchange),
             dialect=exchange.dialect,
@@ -193,7 +219,7 @@ class UsageRecorder:
             reason=exchange.attempts[-1].reason if exchange.attempts else None,
             tokens=sum((each.tokens for each in billed), Tokens()),
             cost=sum(picodollars(each.usd) for each in billed),
-            latency_ms=round((now - exchange.clock) * 1000),
+            latency_ms=round((ended.monotonic - exchange.clock) * 1000),
             ttft_ms=None if first is None else round((first - exchange.clock) * 1000),
             miss=exchange.cache_miss[0],
             miss_cost=exchange.cache_miss[1],

@@ -28,6 +28,7 @@ class LocalEndpoints:
         endpoint = self.endpoints.get(exchange.route.name) if exchange and exchange.route else None
         if exchange is None or endpoint is None:
             return
+        self.exchanges.ended.catch_up()
         try:
             response = endpoint(flow, exchange)
             flow.response = await response if isinstance(response, Awaitable) else response

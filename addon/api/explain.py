@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
 from mitmproxy import http
 
@@ -50,8 +51,12 @@ class Explain(LocalEndpoints):
         exchange = self.exchanges.get(flow)
         if exchange is not None and exchange.received is not None:
             status = flow.response.status_code if flow.response else None
-            self.history.put(_entry(flow.id, exchange, exchange.received, status))
+            keep = partial(self.keep, flow.id, exchange, exchange.received, status)
+            self.exchanges.ended.add(keep, holds=len(exchange.received.body))
             exchange.received = None
+
+    def keep(self, flow: str, exchange: Exchange, received: Received, status: int | None) -> None:
+        self.history.put(_entry(flow, exchange, received, status))
 
     def error(self, flow: http.HTTPFlow) -> None:
         self.response(flow)

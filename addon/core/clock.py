@@ -6,6 +6,7 @@ import asyncio
 import math
 import random
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
@@ -65,3 +66,49 @@ class Ticker:
     def _tick(self) -> None:
         self.start()
         self.work()
+
+
+class Batch:
+    """Does small pieces of work many at a time, in order. Each by itself would find neither its code nor its objects
+    in the processor's caches, and push out what others use. Whoever reads what the work leaves calls `catch_up`."""
+
+    MOST = 32
+    MOST_BYTES = 256 * 1024
+    """What waits may hold so much."""
+    SECONDS = 0.1
+    """The longest that a piece waits."""
+    TURN = 0.001
+    """Seconds after which others have their turn."""
+
+    def __init__(self) -> None:
+        self.waits = False
+        """Whether work may wait; else it is done as it comes."""
+        self.waiting: deque[Callable[[], None]] = deque()
+        self.held = 0
+
+    def add(self, work: Callable[[], None], *, holds: int = 0, now: bool = False) -> None:
+        """`holds`: bytes that it keeps in memory; `now`: what waits is done, and then this."""
+        self.waiting.append(work)
+        self.held += holds
+        if now or not self.waits or self.held > self.MOST_BYTES:
+            self.catch_up()
+        elif len(self.waiting) == 1:
+            asyncio.get_running_loop().call_later(self.SECONDS, self._go_on)
+        elif len(self.waiting) == self.MOST:
+            asyncio.get_running_loop().call_soon(self._go_on)
+
+    def catch_up(self) -> None:
+        self._work(math.inf)
+
+    def _go_on(self) -> None:
+        self._work(time.monotonic() + self.TURN)
+
+    def _work(self, until: float) -> None:
+        try:
+            while self.waiting and time.monotonic() < until:
+                self.waiting.popleft()()
+        finally:  # also if one has failed
+            if self.waiting:
+                asyncio.get_running_loop().call_soon(self._go_on)
+            else:
+                self.held = 0

@@ -19,6 +19,7 @@ from weakref import WeakKeyDictionary, WeakSet
 
 from mitmproxy import http
 
+from addon.core.clock import Batch
 from addon.core.errors import CCProxyError, MethodNotAllowed
 from addon.core.types import Dialect, JsonObject, Tried
 from addon.exchange.answer import AnswerStream
@@ -294,6 +295,8 @@ class Exchanges:
         """Those that are not recorded yet."""
         self.background: set[asyncio.Task[Any]] = set()
         """Work behind an answer that may cost money, so the proxy does not end before it."""
+        self.ended = Batch()
+        """What is to be kept of requests that have ended."""
 
     def begin(self, flow: http.HTTPFlow) -> Exchange:
         request, headers = flow.request, lowered(flow.request.headers)
@@ -317,7 +320,7 @@ class Exchanges:
 
     def tag(self, exchange: Exchange) -> str:
         """What links the terminal's lines about a request, if others run at the same time; else ""."""
-        for other in self.running:
+        for other in self.running if len(self.running) > 1 else ():
             if other is not exchange and (other.claude or other.passthrough):
                 exchange.tagged = other.tagged = True
         return f"#{exchange.id[:3]}" if exchange.tagged else ""
