@@ -39,6 +39,9 @@ from addon.replay_layer.stream import ReplayStream, Stage
 
 logger = logging.getLogger(__name__)
 
+MOST_AT_ONCE = 32
+"""Hooks that are run for one event. A client may send hundreds of requests in one packet; others wait meanwhile."""
+
 
 class LayerWakeup(commands.RequestWakeup):
     """A wake-up for the layer itself, not for one of its streams or connections."""
@@ -82,7 +85,7 @@ class ReplayLayer(HttpLayer):
     def with_hooks(self, event: events.Event) -> Steps[None]:
         """Handles an event, and runs the hooks of streams that it led to. Not before all of it is handled: what comes
         of a hook may be meant for the connection that is still being read."""
-        following = deque([event])
+        following, left = deque([event]), MOST_AT_ONCE
         while following:
             hooks = []
             for command in self._handle_event(following.popleft()):
@@ -91,7 +94,10 @@ class ReplayLayer(HttpLayer):
                 else:
                     yield command
             for hook in hooks:
-                if task := self.begin(hook):
+                left -= 1
+                if left < 0:
+                    yield hook  # mitmproxy runs it, and comes back when it was others' turn
+                elif task := self.begin(hook):
                     yield UnfinishedHook.of(hook, task)
                 else:
                     following.append(events.HookCompleted(hook))

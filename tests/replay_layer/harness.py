@@ -188,7 +188,7 @@ class Play:
         self.upstream: dict[Connection, bytes] = {}
         """What each upstream connection was sent."""
         self.hooks: list[commands.StartHook] = []
-        self.waiting: dict[commands.StartHook, UnfinishedHook] = {}
+        self.waiting: dict[commands.StartHook, commands.StartHook] = {}
         self.opening: list[commands.OpenConnection] = []
         self.closing: list[Connection] = []
         self.closed: list[Connection] = []
@@ -267,7 +267,7 @@ class Play:
         self.wait(after)
         self.hooks.remove(hook)
         if hook.blocking:
-            self.do(events.HookCompleted(self.waiting.pop(hook)))
+            self.do(events.HookCompleted(self.waiting.pop(hook, hook)))
 
     def complete_hooks(self) -> None:
         while self.hooks:

@@ -286,6 +286,16 @@ def test_a_malformed_head_gets_one_answer(at_once: bool) -> None:
     assert play.sent.count(b"HTTP/1.1 400") == 1 and not play.sent_after_close
 
 
+def test_hundreds_of_requests_in_one_packet_let_others_have_their_turn() -> None:
+    play = Play(at_once=True, refuse=CCProxyError("no"))
+    play.client_sends(client_request("chat") * 200)
+    turns = 0
+    while play.hooks:
+        turns += 1
+        play.complete_hook()
+    assert turns > 10 and len(play.answers(200)) == 200 and not play.failures
+
+
 @pytest.mark.parametrize("streaming", [True, False], ids=["streamed", "whole"])
 def test_an_answer_that_is_killed_in_mitmweb_ends(streaming: bool) -> None:
     play = Play(streaming=streaming)
