@@ -91,6 +91,8 @@ class SummaryMemory:
 
     async def for_prefixes(self, prefix_digests: Sequence[bytes]) -> list[Summary]:
         """The stored summaries of a conversation's prefixes, longest first."""
+        if not self._on_disk and not len(self._known):
+            return []
         idents = [digest.hex() for digest in reversed(prefix_digests)]
         unread = [
             ident for ident in self._on_disk.intersection(idents) if not self._known.get(ident)
