@@ -42,7 +42,9 @@ class History[V](NamedTuple):
         """Its beginning that `messages` has as well. Strings are equal to nothing else."""
         size = 0
         for old, new in zip(self.messages, messages, strict=False):
-            if _is_flat(new) if old is None else old != new or [*old] != [*new]:
+            if old is not new and (
+                _is_flat(new) if old is None else old != new or [*old] != [*new]
+            ):
                 break
             size += 1
         return History(self.messages[:size], self.values[:size], self.scope)
