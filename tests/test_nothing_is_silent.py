@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from base64 import b64decode
 from hashlib import sha256
 
 from hypothesis import given
@@ -12,7 +13,7 @@ from addon.core.errors import BadRequest
 from addon.translation.decisions import FIELDS
 from addon.translation.to_anthropic.request import translate_chat, translate_responses
 from addon.translation.types import RequestOptions, Translation
-from tests.requests_from_types import Built, Leaf, requests
+from tests.requests_from_types import At, Built, Leaf, requests
 from tests.sdk_names import CHAT, MESSAGES, RESPONSES
 from tests.translation.asking import CATALOGUE, OPUS
 
@@ -75,7 +76,23 @@ def everything(translation: Translation) -> str:
 
 
 def is_found(leaf: Leaf, sent: str) -> bool:
+    if leaf.at.names[-1].endswith("source.data") and text_of(leaf.text) in sent:
+        return True  # a document that holds text is sent as text
     return leaf.text in sent or sha256(leaf.text.encode()).hexdigest() in sent
+
+
+def text_of(encoded: str) -> str:
+    """What base64 without its padding stands for, if that is text."""
+    try:
+        return b64decode(encoded + "=" * (-len(encoded) % 4)).decode()
+    except ValueError:
+        return encoded
+
+
+def test_a_document_of_text_is_found() -> None:
+    """`w4w` is the base64 of an Ì."""
+    at = At(("messages", "content.document.source.data"), "messages.0.content.0.source.data")
+    assert is_found(Leaf("w4w", at), '"data": "Ì"') and not is_found(Leaf("w4w", at), '"data": "I"')
 
 
 def is_told(leaf: Leaf, translation: Translation) -> bool:
