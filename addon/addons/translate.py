@@ -220,7 +220,8 @@ class Translate:
             case "messages":
                 return native_translation(body, model_id)
         translation.request["model"] = model_id  # a pinned snapshot has the row of its alias
-        translation.reply = replace(translation.reply, model=asked)
+        if translation.reply.model != asked:
+            translation.reply = replace(translation.reply, model=asked)
         return translation
 
     def responseheaders(self, flow: http.HTTPFlow) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import reduce
 from typing import Literal
 
@@ -75,6 +75,8 @@ class ThinkingSource:
     def or_else(self, lower: ThinkingSource) -> ThinkingSource:
         """This source, completed by a weaker one. A level and a budget exclude each other, so they are taken
         together."""
+        if lower is NOTHING:
+            return self
         silent = self.level is None and self.budget is None and self.on is not False
         return ThinkingSource(
             on=lower.on if self.on is None else self.on,
@@ -84,6 +86,9 @@ class ThinkingSource:
         )
 
 
+NOTHING = ThinkingSource()
+
+
 def merge_sources(
     request: JsonObject,
     thinking_request: ThinkingRequest,
@@ -91,10 +96,8 @@ def merge_sources(
     default_effort: str | None,
 ) -> ThinkingSource:
     """All sources merged, the strongest first. Raises BadRequest for invalid values."""
-    explicit = replace(
-        _from_thinking(thinking_request.thinking),
-        level=(request.get("output_config") or {}).get("effort"),
-    )
+    effort = (request.get("output_config") or {}).get("effort")
+    explicit = _from_thinking(thinking_request.thinking, effort)
     on = (
         True
         if thinking_request.enabled is None and thinking_request.budget is not None
@@ -110,9 +113,9 @@ def merge_sources(
     return reduce(ThinkingSource.or_else, sources)
 
 
-def _from_thinking(thinking: JsonObject | None) -> ThinkingSource:
+def _from_thinking(thinking: JsonObject | None, level: str | None) -> ThinkingSource:
     if thinking is None:
-        return ThinkingSource()
+        return ThinkingSource(level=level)
     kind = thinking.get("type")
     if kind not in THINKING_TYPES:
         raise BadRequest(
@@ -123,13 +126,14 @@ def _from_thinking(thinking: JsonObject | None) -> ThinkingSource:
         raise BadRequest(
             "thinking.budget_tokens must be a whole number", param="thinking.budget_tokens"
         )
-    return ThinkingSource(on=kind not in OFF_TYPES, budget=budget, display=thinking.get("display"))
+    on, display = kind not in OFF_TYPES, thinking.get("display")
+    return ThinkingSource(on=on, level=level, budget=budget, display=display)
 
 
 def from_level(level: str | None) -> ThinkingSource:
     """What a level asks for: `none` is off, any other is on."""
     if level is None:
-        return ThinkingSource()
+        return NOTHING
     level = check_level(level)
     return ThinkingSource(on=False) if level == "none" else ThinkingSource(on=True, level=level)
 

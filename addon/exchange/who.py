@@ -74,11 +74,10 @@ class Who:
         the conversation in their metadata (github.com/archestra-ai/archestra#7375, from captured traffic)."""
         metadata = body.get("metadata")
         cursors = _id(metadata.get("cursorConversationId")) if isinstance(metadata, dict) else ""
-        return replace(
-            self,
-            client="cursor" if cursors else self.client,
-            session=self.session or cursors or _id(body.get("prompt_cache_key")),
-        )
+        session = self.session or cursors or _id(body.get("prompt_cache_key"))
+        if not cursors and session == self.session:
+            return self
+        return replace(self, client="cursor" if cursors else self.client, session=session)
 
 
 def client_in(user_agent: str) -> str:

@@ -215,15 +215,15 @@ class TokenCounter:
             key: Size(round(density * s.text), s.fixed, s.images, s.pages, s.bytes, s.documents)
             for key, s in measured
         }
-        return replace(self._put_together(request, model, fingerprint, rough), unsure=unsure)
+        sizes = self._put_together(request, model, fingerprint, rough)
+        return replace(sizes, rough=False, unsure=unsure)
 
     def _sizes(
         self, request: JsonObject, model: Model, fingerprint: Fingerprint, jobs: list[_Job]
     ) -> Sizes:
         """The sizes from the cache; estimated by weights if they are not there yet."""
         rough = {key: work(weigh) for key, work, _ in jobs if self._cache.get(key) is None}
-        sizes = self._put_together(request, model, fingerprint, rough)
-        return replace(sizes, rough=True) if rough or not self._vocabulary.exact else sizes
+        return self._put_together(request, model, fingerprint, rough)
 
     def _put_together(
         self, request: JsonObject, model: Model, fingerprint: Fingerprint, rough: dict[bytes, Size]
@@ -240,6 +240,7 @@ class TokenCounter:
             thinking=thinking_tokens(request["messages"], model),
             overhead=request_fixed(request, model),
             family=model.tokenizer,
+            rough=bool(rough) or not self._vocabulary.exact,
         )
 
     def _estimate(
