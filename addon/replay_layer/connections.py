@@ -144,6 +144,8 @@ class Connections:
 
     def running(self) -> None:
         logging.getLogger("mitmproxy.master").addFilter(RateLimitedLog())
+        ctx.master.addons.get("proxyserver").servers.changed.connect(accept_more)
+        accept_more()
         self.ticker.start()
 
     async def done(self) -> None:
@@ -223,7 +225,6 @@ class Connections:
             self.peak = len(self.open)
             gc.collect()
             give_memory_back()
-        accept_more()
 
     def forget_drained(self, client_id: str, held: ClientSocket) -> None:
         if held.gone and held.is_drained():

@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 import gzip
 import os
+import signal
 import socket
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -229,6 +231,19 @@ def test_beyond_all_connections_of_the_owner_further_ones_are_closed(
 
 
 CLOSING = raw.head("GET", "/health", "Connection: close")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="others limit the queue by other rules")
+def test_a_crowd_fits_into_the_queue_of_connections_from_the_first_moment(proxy: Proxy) -> None:
+    """The kernel drops who finds it full, and he tries again only after a second."""
+    assert proxy.process
+    os.kill(proxy.process.pid, signal.SIGSTOP)
+    try:
+        with ExitStack() as stack:
+            for _ in range(300):
+                stack.enter_context(raw.connected(proxy))
+    finally:
+        os.kill(proxy.process.pid, signal.SIGCONT)
 
 
 def test_a_new_request_is_not_measured_by_the_time_of_the_last(
