@@ -17,7 +17,9 @@ import traceback
 from dataclasses import dataclass, field
 
 from mitmproxy import connection, ctx
-from mitmproxy.proxy import events, server_hooks
+from mitmproxy.proxy import events, layer, server_hooks
+from mitmproxy.proxy.context import Context
+from mitmproxy.proxy.layers.http import HttpLayer
 from mitmproxy.proxy.server import ConnectionHandler, ConnectionIO
 
 from addon.core.clock import OnceAMinute, Ticker
@@ -163,10 +165,12 @@ class Connections:
             self.close_oldest_unknown()
         if len(self.open) >= self.most:
             client.error = "too many connections"  # mitmproxy closes it at once
-        else:
-            handler = ctx.master.addons.get("proxyserver").connections[client.id]
-            io, task = handler.transports[client], asyncio.current_task()
-            assert task
+        handler, task = handler_of(client), asyncio.current_task()
+        assert task
+        task.add_done_callback(lambda _: forget_layers(handler))
+        if client.error is None:
+            io = handler.transports[client]
+            assert isinstance(io.writer, asyncio.StreamWriter)
             self.open[client.id] = ClientSocket(handler, io, io.writer, task)
 
     def close_oldest_unknown(self) -> None:
@@ -230,6 +234,32 @@ class Connections:
         if held.gone and held.is_drained():
             self.open.pop(client_id, None)
             self.exchanges.known_clients.discard(client_id)
+
+
+def handler_of(client: connection.Client) -> ConnectionHandler:
+    handler: ConnectionHandler = ctx.master.addons.get("proxyserver").connections[client.id]
+    return handler
+
+
+def forget_layers(handler: ConnectionHandler) -> None:
+    """Cut the cycles of a connection that is closed on both sides. A crowd's would fill memory until a garbage
+    collection, and that one would keep everybody waiting."""
+    del handler.timeout_watchdog.callback  # the handler's own method
+    layers: list[layer.Layer] = [handler.layer]
+    if any(isinstance(each, HttpLayer) and each.streams for each in handler.layer.context.layers):
+        return  # a hook of one is still running
+    while layers:
+        state = vars(layers.pop())
+        held = list(state.values())
+        state.clear()
+        for value in held:
+            if isinstance(value, layer.Layer):
+                layers.append(value)
+            elif isinstance(value, Context):
+                layers += value.layers
+                value.layers.clear()
+            elif isinstance(value, dict):
+                layers += [each for each in value.values() if isinstance(each, layer.Layer)]
 
 
 def accept_more() -> None:

@@ -125,9 +125,11 @@ class ReplayLayer(HttpLayer):
             return
         elif isinstance(event, events.HookCompleted) and isinstance(event.command, UnfinishedHook):
             yield from super()._handle_event(events.HookCompleted(event.command.unfinished.hook))
+        elif isinstance(event, events.Start):
+            # The base class would make a connection of its own first, which is a cycle.
+            self.connections[self.context.client] = self.client_connection
+            yield from self.event_to_child(self.client_connection, event)
         else:
-            if isinstance(event, events.Start):
-                self.connections[self.context.client] = self.client_connection
             yield from super()._handle_event(event)
 
     def event_to_child(self, child: layer.Layer | HttpStream, event: events.Event) -> Steps[None]:

@@ -84,6 +84,30 @@ def test_memory_of_a_large_body_comes_back_without_a_collection(
     assert grown(proxy, turn) < 16, "each of the twelve has 4 MB"
 
 
+VISITS = {
+    "silent": b"",
+    "amid a head": b"GET / HT",
+    "amid a body": raw.head("POST", "/dashboard/login", "Content-Length: 999", host=FOREIGN) + b"x",
+    "refused": raw.head("GET", "/v1/models", "x-api-key: guess", host=FOREIGN),
+    "refused unread": raw.head("POST", "/v1/messages", "Content-Length: 99999999", host=FOREIGN),
+}
+
+
+@pytest.mark.parametrize("visit", VISITS)
+def test_memory_of_a_connection_comes_back_without_a_collection(visit: str, proxy: Proxy) -> None:
+    """One for what a crowd leaves behind would keep everybody waiting."""
+
+    def visits() -> None:
+        for _ in range(150):
+            with raw.connected(proxy) as client:
+                client.sendall(VISITS[visit])
+                if visit.startswith("refused"):
+                    client.recv(100_000)
+        assert proxy.get("/health").status_code == 200, "it has come to all of them"
+
+    assert grown(proxy, visits) < 5, "each of the 1,800 took 5 to 20 KiB"
+
+
 def sent_on(proxy: Proxy, head: bytes, data: bytes) -> bytes:
     """What is answered to a body that may be refused while it is sent."""
     with raw.connected(proxy) as client:
