@@ -21,6 +21,7 @@ from anthropic import Anthropic, AsyncAnthropic
 from openai import AsyncOpenAI, OpenAI
 
 from addon.core.background_writer import REST
+from addon.core.clock import Batch
 from tests.e2e import preloaded
 from tests.ports import free_port
 
@@ -170,7 +171,7 @@ class Proxy:
     @property
     def output(self) -> str:
         """All that it has written, lines that were waiting for each other included."""
-        time.sleep(REST * 1.5)
+        time.sleep((Batch.SECONDS + REST) * 1.5)
         return self.log.read_text(errors="replace")
 
     def openai(self, **options: Any) -> OpenAI:
