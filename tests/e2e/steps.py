@@ -26,7 +26,7 @@ BEFORE = [
     "addon.addons.translate.translate_chat",
     "addon.claude.catalogue.Catalogue.resolve",
     "addon.context.window.ContextManager.fit",
-    "addon.addons.context_window.message_digest",
+    "addon.claude.digest.DigestMemory.of",
     "addon.addons.upstream.first",
     "addon.fallback.cooldowns.Cooldowns.admit",
     "addon.credentials.login.StaticLogin.access_token",

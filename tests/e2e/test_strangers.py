@@ -246,9 +246,12 @@ def test_strangers_can_not_take_the_owners_connections(
 def test_beyond_all_connections_of_the_owner_further_ones_are_closed(
     small: Proxy, opened: Callable[[bytes], socket.socket], fake: FakeAnthropic
 ) -> None:
-    own = [opened(raw.head("GET", "/v1/models")) for _ in range(MOST)]
-    for client in own:
-        assert raw.read_response(client)[0] == 200
+    own = []
+    for _ in range(
+        MOST
+    ):  # one by one: before its request is read, nobody knows whose a connection is
+        own.append(opened(raw.head("GET", "/v1/models")))
+        assert raw.read_response(own[-1])[0] == 200
     assert raw.read_all(opened(b"")) == b""
     own[0].close()
     assert fake.wait_until(lambda: raw.read_all(opened(CLOSING)).startswith(b"HTTP/1.1 200"))
