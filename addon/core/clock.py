@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 import random
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,11 +107,14 @@ class Batch:
         self._work(time.monotonic() + self.TURN)
 
     def _work(self, until: float) -> None:
-        try:
-            while self.waiting and time.monotonic() < until:
-                self.waiting.popleft()()
-        finally:  # also if one has failed
-            if self.waiting:
-                asyncio.get_running_loop().call_soon(self._go_on)
-            else:
-                self.held = 0
+        while self.waiting and time.monotonic() < until:
+            work = self.waiting.popleft()
+            try:
+                work()
+            except (Exception, asyncio.CancelledError, SystemExit):
+                # It may run beside any request, or in the loop itself, which an exit would end, and with it the proxy.
+                logger.exception("%r failed", work)
+        if self.waiting:
+            asyncio.get_running_loop().call_soon(self._go_on)
+        else:
+            self.held = 0

@@ -55,15 +55,13 @@ class FlowHooks:
         """As `AddonManager.trigger_event`: an addon's error is logged, and skips what it has below itself."""
         for callables in self.callables(name):
             try:
-                for call in callables:
-                    pending = call(argument)
-                    if pending is not None and inspect.isawaitable(pending):
-                        await pending
+                with safecall():
+                    for call in callables:
+                        pending = call(argument)
+                        if pending is not None and inspect.isawaitable(pending):
+                            await pending
             except exceptions.AddonHalt:
                 return
-            except Exception:
-                with safecall():
-                    raise
 
     def look(self) -> None:
         """Whether addons have come or gone."""
