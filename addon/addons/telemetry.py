@@ -55,7 +55,7 @@ class SaidOnceAMinute(logging.Filter):
         self.once = OnceAMinute()
 
     def filter(self, record: logging.LogRecord) -> bool:
-        return self.once.others() is not None
+        return self.once.may_say()
 
 
 logging.getLogger(OTLPSpanExporter.__module__).addFilter(SaidOnceAMinute())

@@ -30,21 +30,19 @@ SYSTEM = Clock()
 
 
 class OnceAMinute:
-    """For log lines that others can cause: one a minute, which says how many were left out."""
+    """For log lines that others can cause."""
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         self.monotonic = monotonic
         self.due = -math.inf
-        self.left_out = 0
 
-    def others(self) -> int | None:
-        """How many were left out since the last line, if there may be one now; None: this one is left out, too."""
+    def may_say(self) -> bool:
+        """Whether there may be a line now; if so, there may be no other for a minute."""
         now = self.monotonic()
         if now < self.due:
-            self.left_out += 1
-            return None
-        others, self.left_out, self.due = self.left_out, 0, now + 60.0
-        return others
+            return False
+        self.due = now + 60.0
+        return True
 
 
 class Ticker:

@@ -46,7 +46,7 @@ class LineAMinute:
         self._counts: Counter[Kind] = Counter()
 
     def say(self, kind: Kind, line: str) -> None:
-        if self._minute.others() is None:
+        if not self._minute.may_say():
             self._counts[kind] += 1
             return
         counted = ", ".join(f"{kind}: {count}" for kind, count in self._counts.items())

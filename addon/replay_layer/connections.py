@@ -63,7 +63,7 @@ class RateLimitedLog(logging.Filter):
             return True
         record.msg, record.args = "No file descriptors are left; new connections wait.", ()
         record.exc_info = None
-        return self.lines.others() is not None
+        return self.lines.may_say()
 
 
 def descriptors(wanted: int) -> int:
