@@ -21,7 +21,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from addon.claude.blocks import THINKING, is_thinking
 from addon.claude.digest import SIZE, head_digest, message_digest
@@ -236,15 +236,17 @@ class ThinkingStore:
 
 
 def _has_more(message: JsonObject, record: Record) -> bool:
-    """Whether a client's turn has blocks of server tools that the recorded one lacks, which would be lost with it."""
+    """Whether a client's turn has what the recorded one lacks, of server tools for instance: it would be lost."""
     given = message.get("content")
     if record.content is None or not isinstance(given, list):
         return False
-    hidden = {_hidden(block) for block in given if block.get("type") not in _SHOWN}
+    hidden = {_hidden(b) for b in given if not isinstance(b, dict) or b.get("type") not in _SHOWN}
     return bool(hidden) and not hidden <= set(map(_hidden, record.content))
 
 
-def _hidden(block: JsonObject) -> tuple[str, str]:
+def _hidden(block: Any) -> tuple[str, str]:
+    if not isinstance(block, dict):
+        return "", repr(block)
     return str(block.get("type")), str(block.get("id") or block.get("tool_use_id"))
 
 

@@ -356,6 +356,14 @@ def test_server_tool_blocks_that_only_the_client_has_are_not_lost(store: Thinkin
     assert talk.restore().request["messages"][1]["content"] == [*SEARCHED, call("a")]
 
 
+def test_a_turn_with_what_is_no_block_is_left_for_anthropic_to_judge(store: ThinkingStore) -> None:
+    talk = Conversation(store)
+    talk.ask(user("go"), thought("1"), call("a"))
+    talk.messages[1]["content"] = [call("a"), "no block"]
+    talk.messages.append(results("a"))
+    assert talk.restore().request["messages"][1]["content"] == [call("a"), "no block"]
+
+
 @pytest.mark.parametrize("model", ["claude-opus-4-5", "claude-opus-4-8", "claude-opus-5-5"])
 def test_ids_that_a_client_writes_itself_are_put_back(model: str, store: ThinkingStore) -> None:
     talk = Conversation(store, model)
