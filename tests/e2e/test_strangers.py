@@ -240,16 +240,20 @@ def test_strangers_can_not_take_the_owners_connections(
             assert response.status_code == 200
         own.sendall(raw.post(chat()))
         assert raw.read_response(own)[0] == 200
-    assert small.output.count("unknown callers are closed") == 1
+    # one line in this minute: what is refused on its head may be refused before there are too many
+    refused = " rejected: " if data == SLOW_REFUSED else "unknown callers are closed"
+    told = [
+        line for line in small.output.splitlines() if "unknown callers" in line or refused in line
+    ]
+    assert len(told) == 1
 
 
 def test_beyond_all_connections_of_the_owner_further_ones_are_closed(
     small: Proxy, opened: Callable[[bytes], socket.socket], fake: FakeAnthropic
 ) -> None:
     own = []
-    for _ in range(
-        MOST
-    ):  # one by one: before its request is read, nobody knows whose a connection is
+    # one by one: before its request is read, nobody knows whose a connection is
+    for _ in range(MOST):
         own.append(opened(raw.head("GET", "/v1/models")))
         assert raw.read_response(own[-1])[0] == 200
     assert raw.read_all(opened(b"")) == b""
