@@ -352,8 +352,9 @@ async def test_a_request_far_below_the_threshold_is_not_waited_for_and_fills_the
     slow = Slow()
     subject, request = counter(words=slow), conversation(12).request()
     exact = counter().count(request, NEW)
-    sampled = await subject.count_soon(request, NEW, threshold=round(1.5 * exact.total))
-    assert off(sampled.total, exact.total) < 0.05
+    # Far enough: of so short a text, a sample is sure only that there is not half as much again.
+    sampled = await subject.count_soon(request, NEW, threshold=2 * exact.total)
+    assert off(sampled.total, exact.total) < 0.1
     assert sampled.margin > exact.margin
     assert not subject.learn(request, NEW, exact.total), "what was only sampled teaches nothing"
     slow.release.set()
