@@ -136,8 +136,7 @@ async def test_looking_waits_for_nobody(tmp_path: Path) -> None:
     out = tmp_path / "out"
     world = World(NOTIFY_COMMAND=f"{sys.executable} -c 'import time; time.sleep(0.5)' {out}")
     world.subscription.note_windows(Windows(windows=(Window("5h", "allowed", 0.9),)), NOW)
-    began = time.monotonic()
     world.notifications.look()
-    assert time.monotonic() - began < 0.3
+    assert world.notifications.tasks, "the program runs, and was not waited for"
     await asyncio.gather(*world.notifications.tasks)
     assert world.notifications.tasks == set()
