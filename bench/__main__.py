@@ -8,6 +8,7 @@ from bench.run import main
 main(
     [
         tiny.SCENARIO,
+        tiny.NATIVE,
         first_content.SCENARIO,
         *streams.SCENARIOS,
         burst.SCENARIO,

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from bench.run import write
 from bench.target import Name, Target, start_upstream
-from bench.workload import Order, short_request
+from bench.workload import Dialect, Order, short_request
 
 ORDER = Order(deltas=3)
 REQUESTS = 200
@@ -41,13 +41,16 @@ addons = [Profiler()]
 """A script in the process: it counts while the file `going` is there."""
 
 
-def measure(name: Name, upstream: int, folder: Path) -> pstats.Stats:
+def measure(
+    name: Name, upstream: int, folder: Path, dialect: Dialect | None = None
+) -> pstats.Stats:
+    """`dialect`: if given, a stream is asked for in it."""
     going, found, script = folder / "going", folder / f"{name}.found", folder / "profiler.py"
     script.write_text(PROFILER.format(going=str(going), found=str(found)))
     with Target(name, upstream, scripts=[script]) as target:
         target.settle()
-        body = short_request(target.dialect, ORDER, stream=False)
-        connection = target.connect()
+        body = short_request(dialect or target.dialect, ORDER, stream=dialect is not None)
+        connection = target.connect(dialect)
         for _ in range(30):
             connection.ask(body)
         going.touch()
@@ -80,12 +83,14 @@ def _origin(file: str) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Python calls for each tiny request.")
     parser.add_argument("--list", type=int, default=0, help="show so many functions as well")
+    parser.add_argument("--native", action="store_true", help="streams in Anthropic's dialect")
     options = parser.parse_args()
+    dialect: Dialect | None = "messages" if options.native else None
     calls = {}
     with tempfile.TemporaryDirectory(prefix="bench-") as home, start_upstream(Path(home)) as up:
         up.wait_until_up()
         for name in ("mitmdump", "ccproxy"):
-            stats = measure(name, up.port, Path(home))
+            stats = measure(name, up.port, Path(home), dialect)
             calls[name] = by_origin(stats)
             print(f"{name}: {sum(calls[name].values()):.0f} calls a request")
             for origin, count in calls[name].items():
@@ -94,7 +99,7 @@ def main() -> None:
                 stats.sort_stats("ncalls").print_stats(options.list)
     ratio = sum(calls["ccproxy"].values()) / sum(calls["mitmdump"].values())
     print(f"ratio: {ratio:.2f}")
-    write("calls", {"calls": calls, "ratio": ratio})
+    write("calls", {"native": options.native, "calls": calls, "ratio": ratio})
 
 
 if __name__ == "__main__":

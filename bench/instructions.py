@@ -15,7 +15,7 @@ from pathlib import Path
 
 from bench.run import write
 from bench.target import Name, Target, start_upstream
-from bench.workload import Order, short_request
+from bench.workload import Dialect, Order, short_request
 
 ORDER = Order(deltas=3)
 WARM_UP = 30
@@ -32,16 +32,18 @@ class Counts:
     second_cache_misses: float
 
 
-def measure(name: Name, upstream: int, folder: Path, cache: int) -> Counts:
-    """`cache`: bytes of the second cache."""
+def measure(
+    name: Name, upstream: int, folder: Path, cache: int, dialect: Dialect | None = None
+) -> Counts:
+    """`cache`: bytes of the second cache. `dialect`: if given, a stream is asked for in it."""
     found = folder / f"{name}.callgrind"
     callgrind = ["valgrind", "-q", "--tool=callgrind", "--instr-atstart=no", "--cache-sim=yes"]
     sizes = [f"--LL={cache},8,64", f"--callgrind-out-file={found}"]
     with Target(name, upstream, under=[*callgrind, *sizes, sys.executable]) as target:
         assert target.process
         target.settle()
-        body = short_request(target.dialect, ORDER, stream=False)
-        connection = target.connect()
+        body = short_request(dialect or target.dialect, ORDER, stream=dialect is not None)
+        connection = target.connect(dialect)
         for _ in range(WARM_UP):
             connection.ask(body)
         _tell(target.process.child.pid, "--instr=on")
@@ -73,17 +75,23 @@ def read(profile: str) -> Counts:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Instructions for each tiny request.")
     parser.add_argument("--cache", type=int, default=MIB, help="bytes of the second cache")
+    parser.add_argument("--native", action="store_true", help="streams in Anthropic's dialect")
     options = parser.parse_args()
+    dialect: Dialect | None = "messages" if options.native else None
     counts = {}
     with tempfile.TemporaryDirectory(prefix="bench-") as home, start_upstream(Path(home)) as up:
         up.wait_until_up()
         for name in ("mitmdump", "ccproxy"):
-            counts[name] = asdict(measure(name, up.port, Path(home), options.cache))
+            counted = measure(name, up.port, Path(home), options.cache, dialect)
+            counts[name] = asdict(counted)
             for what, count in counts[name].items():
                 print(f"{name:<10} {what.replace('_', ' '):<22}{count:>12,.0f}", flush=True)
     ratios = {what: counts["ccproxy"][what] / count for what, count in counts["mitmdump"].items()}
     print("ratios: " + ", ".join(f"{ratio:.2f} {what}" for what, ratio in ratios.items()))
-    write("instructions", {"cache": options.cache, "counts": counts, "ratios": ratios})
+    write(
+        "instructions",
+        {"native": options.native, "cache": options.cache, "counts": counts, "ratios": ratios},
+    )
 
 
 if __name__ == "__main__":

@@ -118,8 +118,8 @@ class Target:
         """`source`: where ccproxy is; `scripts`: mitmproxy loads them as well; `under`: the command that runs it."""
         self.name = name
         self.source = source
-        self.translates = name in ("ccproxy", "beside")
-        self.dialect: Dialect = "chat" if self.translates else "messages"
+        self.ours = name in ("ccproxy", "beside")
+        self.dialect: Dialect = "chat" if self.ours else "messages"
         self.home = Path(tempfile.mkdtemp(prefix=f"bench-{name}-"))
         self.port = upstream if name == "direct" else free_port()
         self.process: Process | None = None
@@ -137,7 +137,7 @@ class Target:
 
     def arguments(self, upstream: int) -> list[str]:
         mode = ["--mode", f"reverse:http://127.0.0.1:{upstream}@127.0.0.1:{self.port}"]
-        if self.translates:
+        if self.ours:
             return [*mode, "-s", str(self.source / "ccproxy_addon.py")]
         script = self.home / "pass_on.py"
         script.write_text(PASS_ON)
@@ -180,8 +180,8 @@ class Target:
             if used - before < SETTLE_STEP * IDLE_SHARE:
                 return
 
-    def connect(self) -> Connection:
-        return Connection(self.port, self.dialect)
+    def connect(self, dialect: Dialect | None = None) -> Connection:
+        return Connection(self.port, dialect or self.dialect)
 
     @property
     def cpu(self) -> float:
