@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import re
 import time
 from collections import deque
 from collections.abc import Callable
 from math import inf
 from weakref import WeakSet
 
+from h11._readers import ChunkedReader
+from h11._receivebuffer import ReceiveBuffer
 from mitmproxy import ctx, http
 from mitmproxy.connection import Client, Connection, ConnectionState, Server
 from mitmproxy.proxy import commands, events, layer, layers, tunnel
@@ -25,6 +28,7 @@ from mitmproxy.proxy.layers.http import (
     HttpStream,
     RegisterHttpConnection,
 )
+from mitmproxy.proxy.layers.http._base import ReceiveHttp
 from mitmproxy.proxy.layers.http._events import ResponseData, ResponseEndOfMessage
 from mitmproxy.proxy.layers.http._http1 import Http1Client
 from mitmproxy.proxy.mode_specs import ReverseMode
@@ -41,6 +45,9 @@ logger = logging.getLogger(__name__)
 
 MOST_AT_ONCE = 32
 """Hooks that are run for one event. A client may send hundreds of requests in one packet; others wait meanwhile."""
+
+
+_CHUNK = re.compile(rb"([0-9A-Fa-f]{1,8})\r\n")
 
 
 class LayerWakeup(commands.RequestWakeup):
@@ -238,7 +245,52 @@ class ReplayLayer(HttpLayer):
 
     def register_connection(self, command: RegisterHttpConnection) -> Steps[None]:
         if command.connection in self.waiting_for_establishment:  # else it was given up
+            if not command.err:
+                read_chunks_together(self.connections[command.connection])
             yield from super().register_connection(command)
+
+
+class UpstreamConnection(Http1Client):
+    """mitmproxy's HTTP/1 client, but the chunks of one packet are one piece: it would take each through all layers by
+    itself, and even a tiny response of Anthropic's is eight events, each in a chunk of its own."""
+
+    def read_body(self, event: events.Event) -> Steps[None]:
+        if isinstance(event, events.DataReceived) and between_chunks(self.body_reader):
+            if data := take_chunks(self.buf):
+                assert self.stream_id is not None
+                yield ReceiveHttp(ResponseData(self.stream_id, data))
+            if not self.buf:
+                return
+        yield from super().read_body(event)
+
+
+def between_chunks(reader: object) -> bool:
+    return isinstance(reader, ChunkedReader) and not (
+        reader._bytes_in_chunk or reader._bytes_to_discard or reader._reading_trailer
+    )
+
+
+def take_chunks(received: ReceiveBuffer) -> bytes:
+    """The data of all complete chunks but the last one, which is empty. Others than plain ones are left to h11."""
+    raw, end, pieces = bytes(received), 0, []
+    while head := _CHUNK.match(raw, end):
+        start = head.end()
+        after = start + int(head[1], 16)
+        if after == start or raw[after : after + 2] != b"\r\n":
+            break
+        pieces.append(raw[start:after])
+        end = after + 2
+    if end:
+        received.maybe_extract_at_most(end)
+    return b"".join(pieces)
+
+
+def read_chunks_together(connected: layer.Layer) -> None:
+    """`connected`: the layers of a new connection to upstream, outermost first."""
+    while isinstance(connected, tunnel.TunnelLayer):
+        connected = connected.child_layer
+    if isinstance(connected, HttpClient) and type(connected.child_layer) is Http1Client:
+        connected.child_layer.__class__ = UpstreamConnection
 
 
 class WriteCoalescer:
