@@ -29,7 +29,7 @@ from addon.exchange.claude_request import (
     NativeRequest,
     yield_if_large,
 )
-from addon.exchange.http_messages import lowered
+from addon.exchange.http_messages import QuickHeaders, lowered
 from addon.exchange.routes import COMPLETIONS, COUNT_TOKENS, EMBEDDINGS, INPUT_TOKENS, deployment
 from addon.exchange.state import Exchange, Exchanges
 from addon.exchange.stored_responses import ROOM, ResolvedRequest, StoredResponses
@@ -233,7 +233,7 @@ class Translate:
         headers = lowered(flow.response.headers)
         exchange.attempts[-1].response_headers = headers
         exchange.answer = self.answer(exchange, headers)
-        flow.response.headers = http.Headers(
+        flow.response.headers = QuickHeaders(
             [(name.encode(), value.encode()) for name, value in self.head(exchange, headers)]
         )
         flow.response.stream = True

@@ -13,7 +13,7 @@ from addon.core.errors import CCProxyError
 from addon.core.outbound_proxy import OutboundProxy
 from addon.core.types import JsonObject, Phase
 from addon.exchange.answer import AnswerStream
-from addon.exchange.http_messages import encoded, without_unknown_values
+from addon.exchange.http_messages import QuickHeaders, encoded, without_unknown_values
 
 if TYPE_CHECKING:
     from addon.claude.model import Model
@@ -86,7 +86,7 @@ class Attempt:
         data.scheme, data.host, data.port = self.scheme.encode(), self.host, self.port
         data.authority, data.path, data.http_version = b"", encoded(shown), b"HTTP/1.1"
         headers = [(encoded(name), encoded(value)) for name, value in self.headers]
-        data.headers = http.Headers(headers)
+        data.headers = QuickHeaders(headers)
         data.content, data.trailers = self.body, None
         request.headers["content-length"] = str(len(self.body))
 

@@ -11,6 +11,31 @@ from mitmproxy import http
 from addon.core.redaction import HIDDEN
 
 
+class QuickHeaders(http.Headers):
+    """Headers that are searched in one pass: mitmproxy's `get` takes each name and value through four functions, and
+    raises where there is none. It asks for two dozen headers in each request."""
+
+    def get_all(self, name: str | bytes) -> list[str]:
+        wanted = (encoded(name) if isinstance(name, str) else name).lower()
+        return [
+            value.decode("utf-8", "surrogateescape")
+            for field, value in self.fields
+            if field.lower() == wanted
+        ]
+
+    def get(self, name: Any, default: Any = None) -> Any:
+        found = self.get_all(name)
+        return ", ".join(found) if found else default
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str | bytes) and bool(self.get_all(name))
+
+
+def quicken(message: http.Message) -> None:
+    """Give it headers that are searched quickly."""
+    message.data.headers = _alike(message.headers, QuickHeaders)
+
+
 def lowered(headers: http.Headers) -> dict[str, str]:
     """The headers by lower-case name; repeated ones are joined (RFC 9110 5.3, cookies by RFC 9113 8.2.3).
 
@@ -74,12 +99,12 @@ def copy_head[M: (http.Request, http.Response)](message: M) -> M:
     `Message.copy` serializes and parses the message, a tenth of the time that a tiny request takes."""
     made: M = _alike(message)
     made.data = _alike(message.data)
-    made.data.headers = _alike(message.headers)
+    made.data.headers = _alike(message.headers, QuickHeaders)
     return made
 
 
-def _alike(thing: Any) -> Any:
+def _alike(thing: Any, kind: type[Any] | None = None) -> Any:
     """The same as `copy.copy` for an object without slots, in a third of the time."""
-    made = object.__new__(type(thing))
+    made: Any = object.__new__(kind or type(thing))
     vars(made).update(vars(thing))
     return made

@@ -23,7 +23,7 @@ from mitmproxy.proxy.layers.http._http1 import Http1Server
 
 from addon.core.errors import CCProxyError
 from addon.exchange.client import plain_error
-from addon.exchange.http_messages import copy_head
+from addon.exchange.http_messages import copy_head, quicken
 from addon.replay_layer.events import Steps
 from addon.replay_layer.websocket import ResponsesSocket
 
@@ -206,6 +206,7 @@ class ClientConnection(Http1Server):
                 )
             elif not isinstance(command, commands.Log):  # it has the raw head, with credentials
                 if isinstance(command, ReceiveHttp) and isinstance(command.event, RequestHeaders):
+                    quicken(command.event.request)
                     self.request = copy_head(command.event.request)
                 yield command
         if self.state == self.read_headers and len(self.buf) > MAX_HEAD:

@@ -113,7 +113,7 @@ from addon.core.errors import BadGateway, CCProxyError, TooLarge
 from addon.core.types import Phase
 from addon.exchange.answer import AnswerStream
 from addon.exchange.attempt import Attempt, Failure
-from addon.exchange.http_messages import copy_head, encoded, lowered
+from addon.exchange.http_messages import copy_head, encoded, lowered, quicken
 from addon.exchange.state import Exchange, LocalStream
 from addon.replay_layer.deadlines import StreamTimers
 from addon.replay_layer.errors import (
@@ -390,6 +390,7 @@ class ReplayStream(HttpStream):
     def state_wait_for_response_headers(self, event: ResponseHeaders) -> Steps[None]:
         # The head becomes ours, while the connection reads from its own when the body ends and whether it can serve
         # the next request: with one object for both, every response that isn't streamed cost a new connection.
+        quicken(event.response)
         event.response = copy_head(event.response)
         yield from super().state_wait_for_response_headers(event)
 

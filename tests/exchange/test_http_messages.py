@@ -1,7 +1,8 @@
 import pytest
+from mitmproxy import http
 from mitmproxy.test import tutils
 
-from addon.exchange.http_messages import copy_head, without_unknown_values
+from addon.exchange.http_messages import QuickHeaders, copy_head, without_unknown_values
 
 
 def test_a_twin_is_equal_and_changes_alone() -> None:
@@ -33,3 +34,19 @@ def test_a_twin_is_equal_and_changes_alone() -> None:
 )
 def test_the_values_of_a_query_are_hidden_unless_they_are_known(path: str, shown: object) -> None:
     assert without_unknown_values(path) == (path if shown is ... else shown)
+
+
+NAMES = ["Set-Cookie", "set-cookie", "SET-COOKIE", b"x-One", "x-one", "missing", "é", "\udce9", ""]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_quick_headers_find_what_mitmproxys_do(name: str | bytes) -> None:
+    fields = [(b"Set-Cookie", b"a"), (b"x-one", b"\xe9"), (b"set-cookie", b"b"), (b"\xe9", b"")]
+    slow, quick = http.Headers(fields), QuickHeaders(fields)
+    assert quick.get_all(name) == slow.get_all(name)
+    assert quick.get(name) == slow.get(name)
+    assert quick.get(name, "") == slow.get(name, "")
+    assert (name in quick) == (name in slow)
+    quick["x-one"] = slow["x-one"] = "two"
+    assert quick == slow
+    assert quick.copy().get_state() == slow.get_state()
