@@ -14,9 +14,12 @@ import struct
 import sys
 import time
 import traceback
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import SupportsIndex
 
 from mitmproxy import connection, ctx
+from mitmproxy.connection import Connection, ConnectionState
 from mitmproxy.proxy import events, layer, server_hooks
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layers.http import HttpLayer
@@ -84,6 +87,52 @@ def descriptors(wanted: int) -> int:
 def room_for_connections() -> int:
     """Each takes two descriptors: the client's, and the one to Anthropic."""
     return max(FEWEST, (descriptors(2 * MOST + RESERVED) - RESERVED) // 2)
+
+
+class DirectReader(asyncio.StreamReader):
+    """Hands over at once what comes in while mitmproxy's task waits for it (`ConnectionHandler.handle_connection`). To
+    wake the task, asyncio would take another turn of the event loop for each packet, with a system call of its own."""
+
+    handler: ConnectionHandler
+    connection: Connection
+    waits = False
+
+    @classmethod
+    def take_over(cls, handler: ConnectionHandler, of: Connection) -> None:
+        """Before mitmproxy first reads from the connection."""
+        reader = handler.transports[of].reader
+        if type(reader) is asyncio.StreamReader:
+            reader.__class__ = cls
+            assert isinstance(reader, cls)
+            reader.handler, reader.connection = handler, of
+
+    async def read(self, n: int = -1) -> bytes:
+        self.waits = True
+        try:
+            return await super().read(n)
+        finally:
+            self.waits = False
+
+    def feed_data(self, data: Iterable[SupportsIndex]) -> None:
+        if self.waits and self.undisturbed():
+            event = events.DataReceived(self.connection, bytes(data))
+            asyncio.eager_task_factory(asyncio.get_running_loop(), self.handler.server_event(event))
+        else:
+            self.waits = False
+            super().feed_data(data)
+
+    def undisturbed(self) -> bool:
+        """Whether the connection is open both ways, and mitmproxy has nothing to wait for before it reads on."""
+        if self.connection.state is not ConnectionState.OPEN:
+            return False
+        for io in self.handler.transports.values():
+            writer = io.writer
+            if (
+                isinstance(writer, asyncio.StreamWriter)
+                and writer.transport.get_write_buffer_size()
+            ):
+                return False
+        return True
 
 
 @dataclass(slots=True)
@@ -169,6 +218,7 @@ class Connections:
         assert task
         task.add_done_callback(lambda _: forget_layers(handler))
         if client.error is None:
+            DirectReader.take_over(handler, client)
             io = handler.transports[client]
             assert isinstance(io.writer, asyncio.StreamWriter)
             self.open[client.id] = ClientSocket(handler, io, io.writer, task)
@@ -201,6 +251,7 @@ class Connections:
 
     def server_connected(self, data: server_hooks.ServerConnectionHookData) -> None:
         if held := self.open.get(data.client.id):
+            DirectReader.take_over(held.handler, data.server)
             io = held.handler.transports[data.server]
             writer, reading = io.writer, io.handler
             assert isinstance(writer, asyncio.StreamWriter) and reading  # it is TCP
