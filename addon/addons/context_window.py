@@ -105,10 +105,11 @@ class ContextWindow:
         counted = overflow(message)
         if claude is None or claude.fitted is None or counted is None:
             return False
-        fitted = await self.manager.after_refusal(claude.fitted, message)
+        refused = await self.manager.recounted(claude.fitted)
+        fitted = await self.manager.after_refusal(refused, message)
         if fitted is None:
             return False
-        too_low = counted.tokens / max(1, claude.fitted.count.total)
+        too_low = counted.tokens / max(1, refused.count.total)
         self.take(exchange, fitted)
         claude.prompt_tokens = round(claude.prompt_tokens * max(1.0, too_low))
         return True

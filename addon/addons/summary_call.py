@@ -132,13 +132,16 @@ def make_manager(settings: Settings, services: Services, paid: PaidCalls) -> Con
         clock=time.time,
         tasks=services.summary_tasks,
     )
+    limit = settings.context_max_tokens
+    limited = limit != "auto" and "CONTEXT_MAX_TOKENS" not in settings.defaulted
     return ContextManager(
         services.counter,
         summarizer,
         strategy=settings.context_strategy,
-        limit=settings.context_max_tokens,
+        limit=limit,
         target=settings.context_target_tokens or "auto",
         cuts=services.cuts,
+        strict=lambda: limited or paid.budget.settings.enabled,
     )
 
 

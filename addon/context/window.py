@@ -9,7 +9,7 @@ failed) or it does not suffice, the request is trimmed.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import Literal
 
@@ -78,7 +78,9 @@ class ContextManager:
 
     `limit`: tokens, or "auto" for the model's whole window; `target`: tokens to shorten to, or "auto" for the lowest
     cost (then trimming shortens to 0.9 of the limit). Raises ValueError if the target is not below the limit. `cuts`:
-    shared with other managers, so that a changed setting doesn't change a prompt that Anthropic has cached.
+    shared with other managers, so that a changed setting doesn't change a prompt that Anthropic has cached. `strict`:
+    whether a request beyond the limit costs what the user has forbidden. Else, text that was made to deceive a sample
+    may be sent: beyond its window Anthropic refuses it, at no cost, and says how long it is.
     """
 
     counter: TokenCounter
@@ -88,6 +90,7 @@ class ContextManager:
     limit: int | Literal["auto"] = 200_000
     target: int | Literal["auto"] = 180_000
     cuts: KnownCuts = field(default_factory=lambda: Lru(CUTS_KEPT))
+    strict: Callable[[], bool] = lambda: True
 
     def __post_init__(self) -> None:
         limit, target = self.limit, self.target
@@ -115,12 +118,14 @@ class ContextManager:
         counted = Counted(request, fingerprint)
         if sent is not None:
             counted = Counted(sent, _fingerprint_of_sent(sent, request, fingerprint))
+        threshold = await self._threshold(fingerprint, limits)
         count = await self.counter.count_soon(
             counted.request,
             model,
             counted.fingerprint,
-            threshold=await self._threshold(fingerprint, limits),
+            threshold=threshold,
             room=_room(request, model),
+            sure=threshold == limits.sticky or self.strict(),
         )
         conversation = Conversation(request, model, fingerprint, count, whole_window, counted)
         whole = SummarizedView(request=request, fingerprint=fingerprint, count=count)
@@ -165,6 +170,14 @@ class ContextManager:
         if total := true_input(message.get("usage") or {}, message.get("content")):
             request, fingerprint = fitted.counted
             self.counter.learn(request, fitted.conversation.model, total, fingerprint)
+
+    async def recounted(self, fitted: Fitted) -> Fitted:
+        """`fitted` with its exact count, where it was estimated by a sample."""
+        request, fingerprint = fitted.counted
+        count = await self.counter.count_soon(
+            request, fitted.conversation.model, fingerprint, factor=fitted.count.factor
+        )
+        return replace(fitted, count=count)
 
     async def after_refusal(self, fitted: Fitted, message: str) -> Fitted | None:
         """The request to send after Anthropic has rejected this one with a 400; None if that was not about its length.

@@ -15,6 +15,7 @@ from addon.stand_in.anthropic import FakeAnthropic
 from addon.stand_in.delivery import Gate
 from addon.stand_in.script import delivered, fail, say
 from tests.e2e.conftest import StartProxy, World
+from tests.e2e.evenly import EVENLY
 from tests.e2e.proxy import API_KEY, Proxy
 from tests.e2e.talk import (
     PIXEL,
@@ -317,6 +318,48 @@ def test_a_prompt_that_upstream_finds_too_long_is_trimmed_and_sent_once_more(
     assert len(cut.body) < 0.8 * len(whole.body)
     assert "✂️ trimmed" in proxy.output
     assert not fake.messages("api_key")
+
+
+def deceiving(messages: int = 54, size: int = 9_000) -> list[dict[str, Any]]:
+    """Words of 120,000 tokens, and 100,000 more in rare characters where the windows of `evenly` don't look."""
+    dense, stride = "".join(map(chr, range(0x20000, 0x200AA))), messages * size // 192
+    text = ("one word of the file " * (messages * size // 21 + 1))[: messages * size]
+    for at in range(stride // 2, len(text) - stride, stride):
+        text = text[:at] + dense + text[at + len(dense) :]
+    texts = (text[at : at + size] for at in range(0, len(text), size))
+    return [{"role": ("user", "assistant")[n % 2], "content": t} for n, t in enumerate(texts)]
+
+
+@pytest.mark.parametrize(
+    ("settings", "budget", "tries"),
+    [
+        pytest.param({}, False, 2, id="learns from the refusal"),
+        pytest.param({"CONTEXT_MAX_TOKENS": "200000"}, False, 1, id="keeps the user's limit"),
+        pytest.param({}, True, 1, id="keeps the budget"),
+    ],
+)
+def test_text_that_deceives_a_sample(
+    settings: dict[str, str],
+    budget: bool,
+    tries: int,
+    fake: FakeAnthropic,
+    start_proxy: StartProxy,
+) -> None:
+    """Anthropic's refusal costs nothing and says how long the prompt is; what the user has forbidden is not tried."""
+    proxy = start_proxy(launch=False, first=EVENLY, CONTEXT_STRATEGY="trim", **settings)
+    if budget:
+        proxy.post("/budget", {"dailyLimit": 100, "enabled": True}).raise_for_status()
+    body = {"model": "claude-sonnet-4-5", "max_tokens": 1000}
+    ask_for = [{"role": "user", "content": "Hello. " * 5_000}]
+    proxy.post(CHAT, {**body, "messages": ask_for}).raise_for_status()  # loads the vocabulary
+    fake.log.clear()
+    talk = [*deceiving(), {"role": "user", "content": "Go on."}]
+    answer = proxy.post(CHAT, {**body, "messages": talk})
+    assert answer.status_code == 200 and answer.json()["choices"][0]["message"]["content"]
+    assert len(fake.messages()) == tries and "✂️ trimmed" in proxy.output
+    assert 120_000 < answer.json()["usage"]["prompt_tokens"] < 200_000
+    proxy.post(CHAT, {**body, "messages": talk}).raise_for_status()
+    assert len(fake.messages()) == tries + 1, "the second time it is known"
 
 
 def test_the_reservation_fits_the_request_that_is_sent_once_more(

@@ -111,13 +111,14 @@ class TokenCounter:
         wait: float = WAIT_SECONDS,
         threshold: int = 0,
         room: int | None = None,
+        sure: bool = True,
     ) -> Count:
         """Count without blocking the event loop.
 
         Long unknown text is counted in the worker thread. What it has not counted after `wait` seconds is estimated by
         weights of character classes, and the worker continues for the next turn. There is no waiting if a sample of
         the text, or the number of its bytes, is sure that the request has not more than `threshold` tokens, and with
-        its margin not more than `room`.
+        its margin not more than `room`. Without `sure`, texts that were made to deceive a sample may do so.
         """
         fingerprint = fingerprint or fingerprint_of(request)
         jobs = list(self._missing(request, fingerprint))
@@ -126,7 +127,11 @@ class TokenCounter:
             self._measure(jobs)
         elif volume > INLINE_BYTES or (jobs and self._vocabulary.begun):
             self._vocabulary.start()
-            sizes = self._sampled(request, model, fingerprint, jobs, volume) if threshold else None
+            sizes = (
+                self._sampled(request, model, fingerprint, jobs, volume, sure)
+                if threshold
+                else None
+            )
             count = self._estimate(model, sizes, fingerprint, factor) if sizes else None
             work = self._worker.submit(self._measure_later, jobs)
             if sizes and count and _is_enough(count, sizes, threshold, room):
@@ -204,13 +209,14 @@ class TokenCounter:
         fingerprint: Fingerprint,
         jobs: list[_Job],
         volume: int,
+        sure: bool,
     ) -> Sizes | None:
         """The sizes from the cache; those that are missing are estimated by a sample of their texts."""
         if not self._vocabulary.exact:
             return None
         sample = Sample(volume)
         measured = [(key, work(sample)) for key, work, _ in jobs]
-        density, unsure = sample.density(self._vocabulary.count)
+        density, unsure = sample.density(self._vocabulary.count, sure=sure)
         rough = {
             key: Size(round(density * s.text), s.fixed, s.images, s.pages, s.bytes, s.documents)
             for key, s in measured

@@ -264,14 +264,16 @@ class Sample:
         self._bytes += _bytes(text)
         return end
 
-    def density(self, count: CountText) -> tuple[float, int]:
-        """Tokens of a character, and by how many tokens all texts together may have more, surely."""
+    def density(self, count: CountText, *, sure: bool = True) -> tuple[float, int]:
+        """Tokens of a character, and by how many tokens all texts together may have more: surely, or, if not `sure`,
+        unless somebody has hidden dense text in others."""
         found = [count(window) / len(window) for window in self._windows]
         if len(found) < LEAST_WINDOWS:
             return 1.0, 3 * self._characters
         density = sum(found) / len(found)
         deviation = math.sqrt(sum((each - density) ** 2 for each in found)) / len(found)
-        return density, round(_SURE * deviation * self._characters) + self._most_unseen()
+        unsure = round(_SURE * deviation * self._characters)
+        return density, unsure + (self._most_unseen() if sure else 0)
 
     def _most_unseen(self) -> int:
         """Tokens of what no window shows, surely: a token has one byte at least."""
