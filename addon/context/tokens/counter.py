@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from addon.claude.digest import Fingerprint, fingerprint_of
 from addon.claude.model import Model
@@ -52,6 +52,16 @@ _MOST_FIXED_SHARE = 0.2
 
 type _Job = tuple[bytes, Callable[[CountText], Size], int]
 """Key in the cache, how to measure the part, and about how many characters it has."""
+type _Measured = dict[bytes, Size]
+
+
+class _Parts(NamedTuple):
+    """A request's system, tools and messages."""
+
+    known: dict[bytes, Size]
+    """By their keys; taken from the cache once, since counting others may displace them there."""
+    jobs: list[_Job]
+    """For those that are not known."""
 
 
 class TokenCounter:
@@ -94,12 +104,10 @@ class TokenCounter:
         `factor`: that of the conversation from which the request was made, if there is one.
         """
         fingerprint = fingerprint or fingerprint_of(request)
-        jobs = list(self._missing(request, fingerprint))
-        if self._vocabulary.settled:
-            self._measure(jobs)
-        return self._estimate(
-            model, self._sizes(request, model, fingerprint, jobs), fingerprint, factor
-        )
+        parts = self._parts(request, fingerprint)
+        measured = self._measure(parts.jobs) if self._vocabulary.settled else None
+        sizes = self._sizes(request, model, fingerprint, parts, measured)
+        return self._estimate(model, sizes, fingerprint, factor)
 
     async def count_soon(
         self,
@@ -121,14 +129,16 @@ class TokenCounter:
         its margin not more than `room`. Without `sure`, texts that were made to deceive a sample may do so.
         """
         fingerprint = fingerprint or fingerprint_of(request)
-        jobs = list(self._missing(request, fingerprint))
+        parts = self._parts(request, fingerprint)
+        jobs = parts.jobs
         volume = sum(size for _, _, size in jobs)
+        measured = None
         if volume <= INLINE_BYTES and self._vocabulary.settled:
-            self._measure(jobs)
+            measured = self._measure(jobs)
         elif volume > INLINE_BYTES or (jobs and self._vocabulary.begun):
             self._vocabulary.start()
             sizes = (
-                self._sampled(request, model, fingerprint, jobs, volume, sure)
+                self._sampled(request, model, fingerprint, parts, volume, sure)
                 if threshold
                 else None
             )
@@ -139,9 +149,9 @@ class TokenCounter:
             # For more text than that, no bound is needed; if it is base64, measuring takes no time.
             if volume > threshold or self.needs_count(request, model, threshold):
                 await asyncio.wait([asyncio.wrap_future(work)], timeout=wait)
-        return self._estimate(
-            model, self._sizes(request, model, fingerprint, jobs), fingerprint, factor
-        )
+                measured = work.result() if _has_succeeded(work) else None
+        sizes = self._sizes(request, model, fingerprint, parts, measured)
+        return self._estimate(model, sizes, fingerprint, factor)
 
     def needs_count(self, request: JsonObject, model: Model, threshold: int) -> bool:
         """Whether the request could have more than `threshold` tokens, by its number of bytes."""
@@ -162,9 +172,10 @@ class TokenCounter:
         have that many tokens: then several prompts were summed up.
         """
         fingerprint = fingerprint or fingerprint_of(request)
-        if not self._vocabulary.settled or None in self._cache.many(_keys(fingerprint)):
+        parts = self._parts(request, fingerprint)
+        if not self._vocabulary.settled or parts.jobs:
             return False
-        sizes = self._sizes(request, model, fingerprint, [])
+        sizes = self._sizes(request, model, fingerprint, parts, {})
         if not sure and not sizes.can_be(true_total):
             return False
         now = Anchor(true_total, sizes.text, sizes.fixed)
@@ -186,28 +197,38 @@ class TokenCounter:
         self.save()
         self._disk.shutdown()
 
-    def _missing(self, request: JsonObject, fingerprint: Fingerprint) -> Iterator[_Job]:
-        """The parts that are not in the cache."""
+    def _parts(self, request: JsonObject, fingerprint: Fingerprint) -> _Parts:
         keys = _keys(fingerprint)
-        for at, size in enumerate(self._cache.many(keys)):
+        known: dict[bytes, Size] = {}
+        jobs: list[_Job] = []
+        for at, (key, size) in enumerate(zip(keys, self._cache.many(keys), strict=True)):
             if size is None:
-                yield keys[at], *_part(request, at)
+                jobs.append((key, *_part(request, at)))
+            else:
+                known[key] = size
+        return _Parts(known, jobs)
 
-    def _measure_later(self, jobs: list[_Job]) -> None:
+    def _measure_later(self, jobs: list[_Job]) -> _Measured:
         self._vocabulary.wait(LOAD_SECONDS)
-        self._measure(jobs)
+        return self._measure(jobs)
 
-    def _measure(self, jobs: list[_Job]) -> None:
+    def _measure(self, jobs: list[_Job]) -> _Measured:
+        """All of them, also where they are more than the cache holds."""
+        measured: _Measured = {}
         for key, measure, _ in jobs:
-            if self._cache.get(key) is None:
-                self._cache.put(key, measure(self._vocabulary.count))
+            size = measured.get(key) or self._cache.get(key)
+            if size is None:
+                size = measure(self._vocabulary.count)
+                self._cache.put(key, size)
+            measured[key] = size
+        return measured
 
     def _sampled(
         self,
         request: JsonObject,
         model: Model,
         fingerprint: Fingerprint,
-        jobs: list[_Job],
+        parts: _Parts,
         volume: int,
         sure: bool,
     ) -> Sizes | None:
@@ -215,38 +236,45 @@ class TokenCounter:
         if not self._vocabulary.exact:
             return None
         sample = Sample(volume)
-        measured = [(key, work(sample)) for key, work, _ in jobs]
+        measured = [(key, work(sample)) for key, work, _ in parts.jobs]
         density, unsure = sample.density(self._vocabulary.count, sure=sure)
         rough = {
             key: Size(round(density * s.text), s.fixed, s.images, s.pages, s.bytes, s.documents)
             for key, s in measured
         }
-        sizes = self._put_together(request, model, fingerprint, rough)
-        return replace(sizes, rough=False, unsure=unsure)
+        sizes = self._put_together(request, model, fingerprint, parts.known | rough)
+        return replace(sizes, unsure=unsure)
 
     def _sizes(
-        self, request: JsonObject, model: Model, fingerprint: Fingerprint, jobs: list[_Job]
+        self,
+        request: JsonObject,
+        model: Model,
+        fingerprint: Fingerprint,
+        parts: _Parts,
+        measured: _Measured | None,
     ) -> Sizes:
-        """The sizes from the cache; estimated by weights if they are not there yet."""
-        rough = {key: work(weigh) for key, work, _ in jobs if self._cache.get(key) is None}
-        return self._put_together(request, model, fingerprint, rough)
+        """`measured`: what was not known; None: it is estimated by weights, but for what is in the cache by now."""
+        if measured is None:
+            found = {key: self._cache.get(key) for key, _, _ in parts.jobs}
+            measured = {key: found[key] or work(weigh) for key, work, _ in parts.jobs}
+            rough = None in found.values()
+        else:
+            rough = False
+        sizes = self._put_together(request, model, fingerprint, parts.known | measured)
+        return replace(sizes, rough=True) if rough else sizes
 
     def _put_together(
-        self, request: JsonObject, model: Model, fingerprint: Fingerprint, rough: dict[bytes, Size]
+        self, request: JsonObject, model: Model, fingerprint: Fingerprint, sizes: _Measured
     ) -> Sizes:
-        keys = _keys(fingerprint)
-        sizes = [
-            size or rough.get(key) or Size()
-            for key, size in zip(keys, self._cache.many(keys), strict=True)
-        ]
+        system, tools, *messages = [sizes[key] for key in _keys(fingerprint)]
         return Sizes(
-            system=sizes[0],
-            tools=sizes[1],
-            messages=sizes[2:],
+            system=system,
+            tools=tools,
+            messages=messages,
             thinking=thinking_tokens(request["messages"], model),
             overhead=request_fixed(request, model),
             family=model.tokenizer,
-            rough=bool(rough) or not self._vocabulary.exact,
+            rough=not self._vocabulary.exact,
         )
 
     def _estimate(
@@ -299,6 +327,10 @@ class TokenCounter:
             path.replace(kept)
         made_by_us = (state["version"], state["encoding"]) == (VERSION, ENCODING)
         return made_by_us and self._clock() - state["saved"] < STALE_SECONDS
+
+
+def _has_succeeded(work: Future[_Measured]) -> bool:
+    return work.done() and not work.cancelled() and work.exception() is None
 
 
 def _is_enough(count: Count, sizes: Sizes, threshold: int, room: int | None) -> bool:

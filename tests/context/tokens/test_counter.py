@@ -336,6 +336,15 @@ async def test_cold_work_goes_to_the_worker_and_gives_the_same_count():
     assert await counter().count_soon(request, NEW) == counter().count(request, NEW)
 
 
+async def test_more_parts_than_the_cache_holds_are_counted_once(monkeypatch: pytest.MonkeyPatch):
+    request = conversation(12).request()
+    exact = counter().count(request, NEW)
+    monkeypatch.setattr(counter_module, "CACHE_ENTRIES", 4)
+    subject = counter()
+    assert await subject.count_soon(request, NEW, wait=10) == exact
+    assert subject.count(request, NEW) == exact
+
+
 async def test_a_slow_worker_is_not_waited_for_and_finishes_for_the_next_turn():
     slow = Slow()
     subject, request = counter(words=slow), conversation(12).request()
