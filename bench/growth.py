@@ -108,7 +108,7 @@ def turns(size: int, nonce: str) -> Json:
     said = [
         each
         for n in range(size)
-        for each in (user(f"{nonce} {n}"), {"role": "assistant", "content": f"so {n}"})
+        for each in (user(f"{nonce} {n}"), {"role": "assistant", "content": f"{nonce} so {n}"})
     ]
     return chat(*said, user("end"))
 
@@ -123,7 +123,7 @@ def tool_loops(size: int, nonce: str) -> Json:
         each
         for n in range(size)
         for each in (
-            {"role": "assistant", "content": None, "tool_calls": [call(n, f'{{"a": {n}}}')]},
+            {"role": "assistant", "content": None, "tool_calls": [call(n, f'{{"{nonce}": {n}}}')]},
             {"role": "tool", "tool_call_id": f"call_{n}", "content": f"{nonce} {n}"},
         )
     ]
