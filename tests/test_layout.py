@@ -26,7 +26,7 @@ FLOORS = (
 """The packages in `addon/`. An import names a lower floor: packages of one floor don't know each other."""
 PURE = ("claude", "fallback", "translation")
 """No clock, no I/O, no logging, no random: time and ids are arguments."""
-PURE_CORE = ("content_encoding", "errors", "json_codec", "lru", "retry_after", "types")
+PURE_CORE = ("content_encoding", "errors", "frozen", "json_codec", "lru", "retry_after", "types")
 ACTING = {"asyncio", "logging", "os", "pathlib", "random", "secrets", "socket", "subprocess"}
 ACTING |= {"threading", "time"}
 MITMPROXY = ("exchange", "replay_layer", "addons", "api", "ccproxy_addon")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from hashlib import blake2b
 from operator import is_
 from urllib.parse import SplitResult, urlsplit
@@ -20,6 +20,7 @@ from addon.claude.subscription_request import (
 )
 from addon.claude.thinking_records import Scope
 from addon.claude.turns import resumed, strip_thinking
+from addon.core.frozen import frozen
 from addon.core.json_codec import dumps
 from addon.core.json_splice import spliced
 from addon.core.outbound_proxy import OutboundProxies, OutboundProxy
@@ -41,7 +42,7 @@ OPENAI_ENDPOINTS: dict[Route | None, str] = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class UpstreamCredential:
     """Who pays, and how that is told to upstream."""
 

@@ -24,9 +24,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from addon.api.analytics import ANTHROPIC, summary, total
+from addon.core.frozen import frozen
 from addon.core.types import JsonObject
 from addon.usage.budget import Budget
 from addon.usage.conversations import RecentConversation
@@ -42,7 +43,7 @@ TURNS_SHOWN = 40
 BARS_MS = (250, 500, 1_000, 2_000, 4_000, 8_000, 15_000, 30_000, 60_000)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DashboardState:
     """What the page shows in addition to the ledger and the budget."""
 

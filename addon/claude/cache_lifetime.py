@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 
 from addon.claude.model import Model, Prices
 from addon.claude.pricing import Tokens
+from addon.core.frozen import frozen
 from addon.core.lru import Lru
 
 SHORT, LONG = 300.0, 3600.0
@@ -44,7 +45,7 @@ class Pauses:
         self.pauses += pause
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class HourMark:
     """Where a conversation was last marked for an hour."""
 
@@ -77,7 +78,7 @@ class Known:
     pauses: Pauses = field(default_factory=Pauses)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Lifetime:
     """For the marks of one request."""
 

@@ -9,20 +9,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import lru_cache
 from typing import Any, Self
 
 from addon.claude.model import Model, Prices
 from addon.claude.models_file import CatalogueError, build_row, other_prices, parse_models_file
 from addon.core.errors import NotFound
+from addon.core.frozen import frozen
 from addon.core.types import JsonObject
 
 EFFORTS = ("low", "medium", "high", "xhigh", "max")
 DATE_SUFFIX = re.compile(r"-20\d{6}$")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Catalogue:
     """Immutable; the `with_…` methods return a new one."""
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
+from addon.core.frozen import frozen
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+
+@frozen(kw_only=True)
 class Prices:
     """USD per million tokens. Prompts of more than `step_tokens` tokens (including cached ones) cost `step`."""
 
@@ -19,7 +20,7 @@ class Prices:
     step: Prices | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Model:
     """One row of the catalogue (`models.toml`). Every rule that depends on the model reads one of its fields."""
 

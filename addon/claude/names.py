@@ -7,8 +7,9 @@ Routers put the provider in front (`anthropic/`, `us.anthropic.`), and Claude Co
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from functools import lru_cache
+
+from addon.core.frozen import frozen
 
 LEVELS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 _FLAGS = frozenset((*LEVELS, "thinking", "fast"))
@@ -34,7 +35,7 @@ _OLD_ORDER_IDS_UNTIL = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class ModelChoice:
     """What a model name asks for; `None` if it says nothing."""
 

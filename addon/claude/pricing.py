@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Self
 
 from addon.claude.model import Model, Prices
 from addon.core.errors import NotFound
+from addon.core.frozen import frozen
 from addon.core.types import JsonObject
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Tokens:
     """Tokens by how they are billed: `input` excludes the three kinds of cached tokens, `output` includes
     `thinking`."""
@@ -96,7 +97,7 @@ def cost(model: Model, tokens: Tokens, factor: float = 1.0) -> float:
     return total * factor / MILLION
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Bill:
     """What a response used and costs, with everything that was sampled for it."""
 

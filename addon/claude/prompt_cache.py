@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -11,6 +10,7 @@ from addon.claude.blocks import blocks_of, is_thinking
 from addon.claude.digest import digest, digest_json, message_digest
 from addon.claude.model import Model
 from addon.claude.turns import has_thinking
+from addon.core.frozen import frozen
 from addon.core.types import JsonObject
 
 _NONE_KNOWN: Mapping[int, bytes] = MappingProxyType({})
@@ -143,7 +143,7 @@ def _markable(item: Any) -> bool:
 # ----------------------------------------------------------------------------------------------------- explaining
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PartDigests:
     """What the cache compares, part by part. A change of one part is a miss for all later parts."""
 

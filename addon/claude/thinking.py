@@ -6,7 +6,7 @@ Models from 4.6 on think adaptively and accept an effort; Opus, Sonnet and Haiku
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, NamedTuple
 
 from addon.claude.blocks import blocks_of
@@ -26,6 +26,7 @@ from addon.claude.thinking_request import (
     merge_sources,
 )
 from addon.claude.turns import goes_on_without_thinking
+from addon.core.frozen import frozen
 from addon.core.types import JsonObject
 
 NUDGE_ANY = "You must call one of the tools."
@@ -69,7 +70,7 @@ MIN_OUTPUT = 2048
 """max_tokens includes thinking: with less than this, a model that always thinks stops before it writes any text."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class ThinkingOptions:
     """The operator's settings."""
 

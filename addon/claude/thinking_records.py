@@ -10,6 +10,7 @@ from typing import NamedTuple
 from addon.claude.blocks import is_thinking
 from addon.claude.digest import canonical, message_digest
 from addon.claude.turns import Visible, sendable
+from addon.core.frozen import frozen
 from addon.core.types import JsonObject
 
 OVERHEAD_BYTES = 512  # of a record without content, roughly
@@ -45,7 +46,7 @@ def place_key(scope: Scope, seen: Visible, prefix: bytes) -> Key:
     return (scope, (), prefix + seen.digest)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class StoreLimits:
     """The limits of the memory."""
 

@@ -9,6 +9,7 @@ from typing import Literal
 
 from addon.claude.names import LEVELS, ModelChoice
 from addon.core.errors import BadRequest
+from addon.core.frozen import frozen
 from addon.core.types import JsonObject
 
 MIN_BUDGET = 1024
@@ -17,7 +18,7 @@ FULL_OUTPUT = 64_000
 """The default for max_tokens: the maximum of the 4.5 models; newer ones have 128K."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Budgets:
     """Thinking tokens for each level, on models with manual budgets. `max`: max_tokens - 1."""
 
@@ -63,7 +64,7 @@ OFF_TYPES = ("disabled", "between_tools")
 THINKING_TYPES = ("enabled", "adaptive", *OFF_TYPES)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class ThinkingSource:
     """What one source says about thinking; None: it says nothing."""
 

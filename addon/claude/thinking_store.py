@@ -18,7 +18,6 @@ The third rule needs no record of past requests: a record knows the oldest think
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from hashlib import blake2b
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -45,6 +44,7 @@ from addon.claude.turns import (
     visible,
     with_call_ids,
 )
+from addon.core.frozen import frozen
 from addon.core.lru import Lru
 from addon.core.types import JsonObject
 
@@ -340,7 +340,7 @@ def _thought(record: Record) -> bool:
     return any(is_thinking(block) for block in record.content or ())
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ThinkingTicket:
     """What is needed to record the response to an attempt."""
 

@@ -8,7 +8,7 @@ import shlex
 import stat
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import partial
 from importlib import metadata
 from pathlib import Path
@@ -20,6 +20,7 @@ from addon.cli.cursor import ADVICE, collides
 from addon.cli.launch import OURS, who_listens
 from addon.cli.tunnel_check import check_from_outside
 from addon.context.tokens.vocabulary import Vocabulary
+from addon.core.frozen import frozen
 from addon.core.outbound_proxy import OutboundProxies, OutboundProxy
 from addon.core.own_http import async_client
 from addon.core.retry_after import http_date
@@ -46,7 +47,7 @@ SETUP = "`claude setup-token` creates one that needs no file: CLAUDE_CODE_OAUTH_
 LOGIN = "Run `claude /login`, or set CLAUDE_CODE_OAUTH_TOKEN (from `claude setup-token`)."
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Finding:
     check: str
     state: Severity

@@ -10,7 +10,7 @@ import json
 import platform
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
 import httpx
@@ -21,6 +21,7 @@ from addon.cli.doctor_checks import Finding
 from addon.cli.main import versions
 from addon.core.environment import environment
 from addon.core.files import write_atomically
+from addon.core.frozen import frozen
 from addon.core.own_http import async_client
 from addon.core.redaction import HIDDEN, excerpt, hider, redacted
 from addon.core.settings import Settings, described
@@ -37,7 +38,7 @@ IDENTIFYING = re.compile(r"\b(req|msg|org)_\w+|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9
 HOUR = {"type": "ephemeral", "ttl": "1h"}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Probe:
     """One request."""
 

@@ -15,7 +15,7 @@ import sys
 import textwrap
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -24,6 +24,7 @@ from addon.cli.launch import port_taken, read_settings, who_listens
 from addon.cli.main import ROOT
 from addon.core.environment import env_file, from_env_file, inherited
 from addon.core.files import write_atomically
+from addon.core.frozen import frozen
 from addon.core.settings import Settings, described
 from addon.core.version import CHECKOUT, STARTED_AS
 
@@ -36,7 +37,7 @@ START_SECONDS = 30.0
 TASK_NAMESPACE = "http://schemas.microsoft.com/windows/2004/02/mit/task"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Job:
     """What is to be run."""
 
@@ -48,7 +49,7 @@ class Job:
     variables: dict[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Service:
     """One system's way to run a Job."""
 

@@ -6,7 +6,6 @@ import argparse
 import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ from addon.cli.doctor import catalogue, tunnel_url
 from addon.cli.launch import read_settings
 from addon.core.environment import environment
 from addon.core.files import write_atomically
+from addon.core.frozen import frozen
 from addon.core.secret import secret_file
 from addon.core.settings import Settings
 from addon.core.suggestions import did_you_mean
@@ -37,7 +37,7 @@ VARIABLE = "CCPROXY_SECRET"
 ANY = "anything"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Values:
     """What a client has to know."""
 
@@ -53,7 +53,7 @@ class Values:
         return f"{self.base}/v1"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Written:
     """A client whose configuration file is written."""
 

@@ -9,7 +9,6 @@ import shutil
 import signal
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -25,6 +24,7 @@ from addon.cli.tunnel_check import check_from_outside
 from addon.core.background_writer import in_background
 from addon.core.environment import for_cloudflared, inherited, models_files, users_file
 from addon.core.files import read_file
+from addon.core.frozen import frozen
 from addon.core.own_http import async_client
 from addon.core.secret import keep_secret, secret_file
 from addon.core.settings import Settings, SettingsError
@@ -52,7 +52,7 @@ class TunnelError(Exception):
     """The tunnel can't be started; the message says what to do."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Plan:
     url: str | None
     """The tunnel's address; None: cloudflared will print it."""

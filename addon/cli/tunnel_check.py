@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 
 import httpx
 
+from addon.core.frozen import frozen
 from addon.core.own_http import async_client
 
 TRIES, PAUSE_SECONDS = 10, 2.0
 """A new address takes some seconds until its name resolves everywhere."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Seen:
     ok: bool
     text: str

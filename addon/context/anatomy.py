@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Literal
 
 from addon.claude.blocks import blocks_of, is_thinking
@@ -20,6 +20,7 @@ from addon.claude.prompt_cache import cache_controls
 from addon.context.tokens.images import visual_tokens
 from addon.context.tokens.measure import Size, measure_message, measure_tools
 from addon.context.tokens.vocabulary import weigh
+from addon.core.frozen import frozen
 from addon.core.types import JsonObject
 
 type Kind = Literal[
@@ -42,7 +43,7 @@ SIGNATURE_CHARACTERS = 5
 """Of a thinking block's signature to one token; see `measure`."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Part:
     kind: Kind
     name: str
@@ -64,7 +65,7 @@ class Part:
         return shown if self.calls is None else {**shown, "calls": self.calls}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Anatomy:
     parts: list[Part]
     """In the order of the prompt."""

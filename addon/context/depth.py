@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from addon.claude.model import Prices
 from addon.context.selection import SUMMARY_TOKENS
+from addon.core.frozen import frozen
 
 # Candidate targets, as shares of the limit. Below a quarter, too little of the conversation itself would be left.
 _SHARES = tuple(share / 100 for share in range(25, 95, 5))
@@ -13,7 +12,7 @@ _SHARES = tuple(share / 100 for share in range(25, 95, 5))
 _FEWEST_TURNS, _MOST_TURNS = 20, 400
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Outlook:
     """What is known about a conversation when it reaches its limit."""
 
@@ -30,7 +29,7 @@ class Outlook:
     summarizer: Prices
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Depth:
     target: int
     """Tokens after summarizing."""

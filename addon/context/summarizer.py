@@ -26,6 +26,7 @@ from addon.context.tokens.counter import TokenCounter
 from addon.context.transcript import summary_request
 from addon.context.view import Conversation, SummarizedView, apply_summary
 from addon.core.errors import CCProxyError
+from addon.core.frozen import frozen
 from addon.core.lru import Lru
 from addon.core.terminal import cents, short_count
 from addon.core.types import JsonObject
@@ -59,7 +60,7 @@ _AHEAD_SHARE = 0.05
 _CHEAPEST_SHARE = 0.85
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class SummaryResponse:
     """The result of a call."""
 
@@ -76,7 +77,7 @@ type Call = Callable[[JsonObject], Awaitable[SummaryResponse]]
 """POSTs the body to `/v1/messages` with the API key. Raises CCProxyError (budget exceeded, upstream failed)."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Limits:
     limit: int
     target: int | None
@@ -98,7 +99,7 @@ class Limits:
         return round(QUIET_SHARE * self.early)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Plan:
     call: Call
     span: Span

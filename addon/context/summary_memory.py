@@ -12,11 +12,12 @@ import logging
 import re
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any, Self
 
 from addon.core.files import read_json, sweep_orphans, write_json
+from addon.core.frozen import frozen
 from addon.core.lru import Lru
 from addon.core.types import JsonObject
 
@@ -29,7 +30,7 @@ _IN_MEMORY = 200
 _ID = re.compile(r"[0-9a-f]{32}")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Summary:
     """The summary of the messages from `start` up to, not including, `end` of a conversation."""
 

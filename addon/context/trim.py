@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from addon.context.selection import LAST_PROTECTED, Span, choose, pinned, repair, safe_cuts
 from addon.context.view import dropped, replacement, without_thinking
+from addon.core.frozen import frozen
 from addon.core.types import JsonObject
 
 DESCRIPTION_CHARS = 500
@@ -20,7 +21,7 @@ type Tokens = Callable[[JsonObject], list[int]]
 """Counts a request: the tokens of each message, and as the last number those of everything else."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Cuts:
     """What to remove from a request. The same cuts produce the same bytes while the conversation grows, so they are
     kept from turn to turn: new cuts in each turn would be misses in the prompt cache."""

@@ -20,6 +20,7 @@ from addon.context.selection import (
 )
 from addon.context.summary_memory import Summary
 from addon.context.tokens.count import Count
+from addon.core.frozen import frozen
 from addon.core.types import JsonObject
 
 
@@ -83,7 +84,7 @@ class Conversation:
         return summary.end <= last and {summary.start, summary.end} <= self.cuts
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class SummarizedView:
     """A conversation with a summary in place of its older messages, or as it is."""
 

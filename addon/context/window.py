@@ -21,6 +21,7 @@ from addon.context.tokens.count import Count, overflow, true_input
 from addon.context.tokens.counter import TokenCounter
 from addon.context.view import Conversation, Counted, SummarizedView, conversation_key
 from addon.core.errors import BadRequest
+from addon.core.frozen import frozen
 from addon.core.lru import Lru
 from addon.core.terminal import short_count
 from addon.core.types import JsonObject
@@ -34,7 +35,7 @@ LEAST_OUTPUT = 4_096
 _TARGET_SHARE = 0.9
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Fitted:
     """A request that fits, and what was changed for that."""
 

@@ -9,12 +9,13 @@ import random
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+
+from addon.core.frozen import frozen
 
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Clock:
     wall: Callable[[], float] = time.time
     """Unix seconds, for comparison with times from other programs. It may jump."""

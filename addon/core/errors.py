@@ -21,10 +21,11 @@ errors in a client's dialect, and turns upstream's errors into them. Any other e
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from addon.core.frozen import frozen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class UpstreamError:
     """Upstream's error response, for clients that get it unchanged."""
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 import base64
 import ipaddress
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal, Self
 from urllib.parse import SplitResult, unquote, urlsplit
+
+from addon.core.frozen import frozen
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class OutboundProxy:
     """A proxy that takes CONNECT. Its credentials are in no repr."""
 
@@ -59,7 +61,7 @@ def _basic(parts: SplitResult) -> str:
     return f"Basic {base64.b64encode(pair.encode()).decode()}"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class OutboundProxies:
     """Which proxy a URL is asked for through: UPSTREAM_PROXY for all of them, or else the environment's, as httpx
     takes it for the login, except that this machine is never asked through it."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Literal
 
+from addon.core.frozen import frozen
 from addon.core.types import JsonObject
 
 type CredentialErrorKind = Literal[
@@ -48,7 +49,7 @@ class CredentialError(Exception):
         self.retry_after = retry_after
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Credential:
     """A login. Times are in unix seconds; None: unknown."""
 
@@ -70,7 +71,7 @@ class Credential:
         return ends is not None and ends <= now
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Grant:
     """The new tokens from the token endpoint."""
 

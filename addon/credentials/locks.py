@@ -15,7 +15,6 @@ import os
 import stat
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -23,6 +22,7 @@ from filelock import FileLock, Timeout
 
 from addon.core.clock import SYSTEM, Clock
 from addon.core.files import NoFileOfOurs, read_file
+from addon.core.frozen import frozen
 from addon.credentials.credential import CredentialError
 
 
@@ -34,7 +34,7 @@ class TryLock(Protocol):
         """Release the lock if it is still ours."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class LockTiming:
     """Seconds. The defaults are those of Claude Code's lock."""
 

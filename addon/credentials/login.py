@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Protocol
 
 from addon.core.clock import SYSTEM, Clock
+from addon.core.frozen import frozen
 from addon.credentials.credential import (
     Credential,
     CredentialError,
@@ -18,7 +18,7 @@ FRESH_SECONDS = 60.0
 """How long a rejected token is not sent again, and a new one is not refreshed again."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class CredentialStatus:
     """The login's state for `/health`, without secrets. Times are in unix seconds."""
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import getpass
 import sys
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
 import httpx
 
 from addon.core.clock import SYSTEM, Clock
+from addon.core.frozen import frozen
 from addon.core.settings import Settings
 from addon.credentials.keychain import SECURITY, KeychainStore, service_name
 from addon.credentials.locks import refresh_locks, write_lock
@@ -22,7 +23,7 @@ from addon.credentials.token_endpoint import TokenEndpoint
 CREDENTIALS_FILE = ".credentials.json"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class LoginLocations:
     """Where this machine may have a login."""
 

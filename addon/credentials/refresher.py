@@ -11,6 +11,7 @@ from pathlib import Path
 
 from addon.core.clock import SYSTEM, Clock
 from addon.core.files import write_atomically
+from addon.core.frozen import frozen
 from addon.credentials.credential import (
     LOGIN_AGAIN,
     Credential,
@@ -34,7 +35,7 @@ _WRITE_LOCK_PAUSE = 0.1
 type Good = Callable[[Credential], bool]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Unsaved:
     """New tokens that are not saved in a store yet, and the login that they renew."""
 
@@ -44,7 +45,7 @@ class Unsaved:
     """Unix seconds."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Refreshed:
     """The login to use from now on."""
 

@@ -19,6 +19,7 @@ from addon.core.files import (
     sweep_orphans,
     write_atomically,
 )
+from addon.core.frozen import frozen
 from addon.core.json_codec import JsonError, loads
 from addon.core.types import JsonObject
 from addon.credentials.credential import (
@@ -144,7 +145,7 @@ def encoded(document: JsonObject) -> bytes:
     return json.dumps(document, separators=(",", ":")).encode("ascii")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class StoredLogin:
     """A login, and the store and the document from which it was read and to which it must be written back."""
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from addon.core.clock import SYSTEM, Clock
+from addon.core.frozen import frozen
 from addon.credentials.credential import (
     LOGIN_AGAIN,
     Credential,
@@ -38,7 +39,7 @@ BLOCK_SECONDS: Mapping[CredentialErrorKind, float] = {
 """How long a failed refresh is not repeated, unless the stored login changes."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Held:
     """The login in memory. `ends` (monotonic) is only known for a token that we have refreshed."""
 
@@ -63,7 +64,7 @@ class _Held:
         return other.access_token != self.token and _by_wall(other, clock) > self.margin
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Block:
     """A failed refresh that must not be repeated for a while."""
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import httpx
 
 from addon.core.clock import SYSTEM, Clock
+from addon.core.frozen import frozen
 from addon.core.json_codec import JsonError, loads
 from addon.core.retry_after import read_retry_after
 from addon.core.types import JsonObject
@@ -30,7 +31,7 @@ _REFUSALS = frozenset({400, 401, 403, 404})
 _NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Response:
     status: int
     headers: httpx.Headers

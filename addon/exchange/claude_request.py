@@ -12,6 +12,7 @@ from addon.claude.names import ModelChoice
 from addon.claude.subscription_request import Headers
 from addon.claude.thinking_request import ThinkingRequest
 from addon.context.window import Fitted
+from addon.core.frozen import frozen
 from addon.core.types import JsonObject
 from addon.translation.types import Reply
 
@@ -31,7 +32,7 @@ async def yield_if_large(size: int) -> None:
         await asyncio.sleep(PAUSE)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class NativeRequest:
     """A request of an Anthropic client, as it came."""
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from mitmproxy import http
 
+from addon.core.frozen import frozen
 from addon.core.redaction import HIDDEN
 
 
@@ -59,7 +60,7 @@ def encoded(text: str) -> bytes:
     return text.encode("utf-8", "surrogateescape")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Received:
     """A request as it came, but for the credentials in its headers."""
 

@@ -7,11 +7,11 @@ real clients send (a doubled or missing `/v1`, a trailing slash) are rows of the
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import unquote
 
 from addon.core.content_encoding import MAX_BODY
+from addon.core.frozen import frozen
 from addon.core.types import Dialect
 
 type Kind = Literal["model", "count_tokens", "stored", "public", "page", "control"]
@@ -23,7 +23,7 @@ SMALL_BODY = 4096
 """Bytes; a secret or a budget has a few hundred, and some clients send `{}` with a GET."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Route:
     name: str
     kind: Kind

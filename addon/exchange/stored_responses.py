@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from addon.core.content_encoding import MAX_BODY
 from addon.core.errors import BadRequest, NotFound, TooLarge
+from addon.core.frozen import frozen
 from addon.core.json_codec import dumps, loads
 from addon.core.types import JsonObject
 
@@ -37,7 +38,7 @@ _INPUT = "in"
 """Marks ids of input items: `msg_<response>_in0` is the first item of that response's input."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Stored:
     owner: str
     response: bytes
@@ -50,7 +51,7 @@ class _Stored:
         return len(self.response) + len(self.items)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ResolvedRequest:
     """A request with everything in it that it referred to."""
 

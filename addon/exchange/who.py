@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Self
 
 from addon.claude.subscription_request import SESSION_HEADER
+from addon.core.frozen import frozen
 
 CLIENTS = (
     ("claude-cli", "claude-code"),
@@ -48,7 +49,7 @@ _PATH = re.compile(r"/@([\w.-]{1,32})(?=/)")
 _KEY = re.compile(r"(.*)@([\w.-]{1,32})", re.DOTALL)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Who:
     """ "" where it is not known."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from addon.core.frozen import frozen
 from addon.core.types import JsonObject
 from addon.fallback.rate_limits import Limit
 
@@ -21,7 +22,7 @@ _PROBE_SECONDS = 30.0
 """A probe that has not ended by then counts as lost (its client disconnected), and the next request may probe."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Cooldown:
     """Why a credential must not be used at present."""
 

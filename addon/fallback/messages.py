@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 
 from addon.core.errors import CCProxyError, Forbidden, RateLimited, UpstreamError
+from addon.core.frozen import frozen
 from addon.fallback.cooldowns import Cooldown
 from addon.fallback.policy import ChainStep, Decision
 
@@ -47,7 +47,7 @@ def local_time(unix: float, now: float) -> str:
     return f"{moment:%H:%M}" if moment.date() == today else f"{moment:%a %d %b %H:%M}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Notice:
     """Something that a person should know for as long as it lasts."""
 

@@ -8,10 +8,11 @@ The rule `_fall_back` takes the first step of FALLBACK_CHAIN that `HELPS` with t
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal, get_args
 
 from addon.core.errors import CCProxyError
+from addon.core.frozen import frozen
 from addon.core.types import Phase, Tried
 from addon.fallback.causes import LOGIN_REASONS, Cause, CredentialKind, cause_of_response
 from addon.fallback.cooldowns import Cooldown
@@ -45,7 +46,7 @@ type Action = Literal[
 ]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class ChainStep:
     """One step of FALLBACK_CHAIN, as it is for one request."""
 
@@ -60,7 +61,7 @@ class ChainStep:
     """Of `wait`: unix seconds when the subscription's limit ends; None: there is none to wait for."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Outcome:
     """How an attempt failed, or why none could be made (`login`, `blocked`)."""
 
@@ -83,7 +84,7 @@ class Outcome:
     """A paid attempt was not made because the budget has no room for it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class RetryState:
     """What was tried so far, and what is allowed."""
 
@@ -104,7 +105,7 @@ class RetryState:
     """The one that was taken last."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Decision:
     """The next step. `relay`: the client gets upstream's error; `refuse`: the client gets an error of our own."""
 

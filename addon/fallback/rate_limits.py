@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
+from addon.core.frozen import frozen
 from addon.core.retry_after import finite, latest, lowered, read_reset, read_retry_after
 from addon.core.types import JsonObject
 
@@ -24,7 +24,7 @@ FAMILY_OF_WINDOW = {"7d_oi": "fable", "7d_opus": "opus", "7d_sonnet": "sonnet"}
 """Windows that count one model family only."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Limit:
     """A credential's limit: of one model family, or of the whole account when `family` is None."""
 
@@ -33,7 +33,7 @@ class Limit:
     """Unix seconds; None if unknown."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Window:
     """One window of a plan: `5h`, `7d`, `7d_oi` (one family's week)."""
 
@@ -58,7 +58,7 @@ class Window:
         return _ACCOUNT_WINDOW.fullmatch(self.name) is not None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Windows:
     """The state of a plan, from the headers of the last response."""
 
@@ -108,7 +108,7 @@ class Windows:
         }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class RateLimit:
     """What a 429 means."""
 

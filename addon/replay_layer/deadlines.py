@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from addon.core.frozen import frozen
 from addon.core.settings import Settings
 
 LONGEST_TICK = 5.0
@@ -15,7 +16,7 @@ LINGER_SECONDS = 2.0
 """For upstream to end a response whose last event has come."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Timing:
     """Deadlines, in seconds."""
 

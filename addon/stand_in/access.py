@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from addon.core.frozen import frozen
 from addon.stand_in.record import JsonObject, Received
 from addon.stand_in.refusal import Refusal, invalid
 
@@ -15,7 +16,7 @@ API_KEY = "sk-ant-api03-test"
 REFRESH_TOKEN = "sk-ant-ort01-test"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Credential:
     kind: Kind
     secret: str

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import threading
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal
+
+from addon.core.frozen import frozen
 
 
 class Gate:
@@ -40,7 +42,7 @@ async def wait(how_long: Wait) -> None:
         await asyncio.sleep(how_long)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Delivery:
     """An "event" is one SSE event of a stream; a JSON body counts as a single one."""
 
@@ -64,7 +66,7 @@ class Delivery:
     """Close the connection after this answer, without saying so before: a stale keep-alive connection."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Response:
     status: int = 200
     headers: tuple[tuple[str, str], ...] = ()

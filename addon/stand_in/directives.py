@@ -16,16 +16,17 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
+from addon.core.frozen import frozen
 from addon.stand_in.record import JsonObject
 from addon.stand_in.stream import Turn, text, thinking, tool_use
 
 _DIRECTIVE = re.compile(r"\[\[(text|tool|loop|think|deltas|stop|fail)\s+")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Directives:
     """What the client wrote into its last message."""
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from itertools import count
 
+from addon.core.frozen import frozen
 from addon.stand_in.access import Access, Credential, credential_of
 from addon.stand_in.directives import made_turn
 from addon.stand_in.models import FakeModel, table
@@ -23,7 +24,7 @@ from addon.stand_in.tokens import Counter, thought_tokens
 MOST_BYTES = 32 * 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Accepted:
     """A request that passed every check, as it came and as the model sees it: without the thinking it may not read."""
 

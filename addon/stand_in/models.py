@@ -5,15 +5,15 @@ From Anthropic's model overview, migration guides and "what's new" pages, as of 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
+from addon.core.frozen import frozen
 from addon.stand_in.record import JsonObject
 
 ALL_EFFORTS = ("low", "medium", "high", "xhigh", "max")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class FakeModel:
     id: str
     context: int = 1_000_000

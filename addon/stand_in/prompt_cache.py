@@ -9,8 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 
+from addon.core.frozen import frozen
 from addon.stand_in.models import FakeModel
 from addon.stand_in.record import JsonObject
 from addon.stand_in.tokens import BASE, PER_MESSAGE, TOOL_PROMPT, Counter, parts_of
@@ -19,7 +19,7 @@ LOOK_BACK = 20
 SECONDS = {"5m": 300.0, "1h": 3600.0}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Piece:
     """One block of the prompt: its bytes as far as the cache compares them, its tokens, its mark's ttl."""
 
@@ -28,7 +28,7 @@ class Piece:
     ttl: str | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class InputUsage:
     fresh: int
     read: int

@@ -8,6 +8,8 @@ from dataclasses import astuple, dataclass, field
 from itertools import count
 from typing import Any, Literal
 
+from addon.core.frozen import frozen
+
 type JsonObject = dict[str, Any]
 
 type Outcome = Literal["open", "answered", "cut", "client_closed"]
@@ -108,7 +110,7 @@ class Log:
         self.connections.clear()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Used:
     """Tokens, each in one field only; thinking is a part of output."""
 

@@ -7,9 +7,9 @@ each model for sampling, thinking and prefill ("what's new" and migration guides
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
+from addon.core.frozen import frozen
 from addon.stand_in.models import FakeModel
 from addon.stand_in.prompt_cache import is_thought
 from addon.stand_in.record import JsonObject
@@ -112,7 +112,7 @@ NULLABLE = {
 """Fields that may be null."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Asked:
     """A request, as far as the rules look at it."""
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from addon.core.frozen import frozen
 from addon.stand_in.access import Kind, kind_of
 from addon.stand_in.delivery import Delivery
 from addon.stand_in.limits import windows
@@ -29,7 +30,7 @@ ERROR_TYPES = {
 """Error type of a status, as the API documents them."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Answer:
     """One scripted answer. The default is the one the fake makes from the request by itself.
 

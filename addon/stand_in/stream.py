@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
+from addon.core.frozen import frozen
 from addon.stand_in.record import JsonObject
 
 PIECE = 24
@@ -33,7 +33,7 @@ def redacted(data: str) -> JsonObject:
     return {"type": "redacted_thinking", "data": data}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Turn:
     """What the model says. Blocks have the API's own shape, so unknown ones can be given as they are."""
 
@@ -58,7 +58,7 @@ class Turn:
         return "tool_use" if any(b["type"] == "tool_use" for b in self.blocks) else "end_turn"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Reply:
     """A turn that became an answer: with its id, its usage, and what the API noted on the input."""
 

@@ -7,9 +7,10 @@ import hashlib
 import hmac
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import astuple, fields, replace
 from itertools import groupby
 
+from addon.core.frozen import frozen
 from addon.stand_in.models import FakeModel, thinks
 from addon.stand_in.prompt_cache import is_thought, last_turn
 from addon.stand_in.record import JsonObject
@@ -20,7 +21,7 @@ from addon.stand_in.tokens import parts_of
 _KEY = b"only this fake knows it"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Seal:
     """What a signature says."""
 
@@ -44,8 +45,7 @@ class Seal:
         return short(self.message + str(self.place))
 
     def sign(self) -> str:
-        fields = [getattr(self, name) for name in self.__slots__]
-        data = json.dumps(fields, separators=(",", ":")).encode()
+        data = json.dumps(astuple(self), separators=(",", ":")).encode()
         mac = hmac.new(_KEY, data, hashlib.sha256).digest()
         return base64.b64encode(mac + data).decode()
 
@@ -59,8 +59,8 @@ def unseal(signature: object) -> Seal | None:
     mac, data = raw[:32], raw[32:]
     if not hmac.compare_digest(mac, hmac.new(_KEY, data, hashlib.sha256).digest()):
         return None
-    fields = dict(zip(Seal.__slots__, json.loads(data), strict=True))
-    return Seal(**fields | {"before": tuple(fields["before"])})
+    named = dict(zip((each.name for each in fields(Seal)), json.loads(data), strict=True))
+    return Seal(**named | {"before": tuple(named["before"])})
 
 
 def short(content: str) -> str:
@@ -119,7 +119,7 @@ OTHER_CONVERSATION = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Found:
     """A thinking block of a request: where it stands, after what, and what its signature says."""
 
@@ -130,7 +130,7 @@ class Found:
     seal: Seal
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Checked:
     """The request as the model sees it, and what the API reports that it took away."""
 

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from addon.claude.thinking_request import ThinkingRequest
+from addon.core.frozen import frozen
 from addon.core.types import JsonObject
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class RequestOptions:
     """The operator's settings; the defaults are lenient and never cost more."""
 
@@ -42,7 +43,7 @@ class Translation:
     """Nothing is to be cached but where the client has set a mark."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Reply:
     """How the client wants its response; set by the request translation, used by the response translation."""
 
@@ -62,7 +63,7 @@ class Reply:
     """Responses only: request fields that the response object repeats (instructions, tools, ...)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class ToolReply:
     """How calls of one upstream tool are returned to the client."""
 

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from addon.claude.model import Model
 from addon.claude.pricing import FindModel, most
 from addon.core.errors import BadRequest, Forbidden, RateLimited
+from addon.core.frozen import frozen
 from addon.core.settings import Settings
 from addon.core.types import JsonObject
 from addon.fallback.policy import Hindrance
@@ -33,7 +34,7 @@ BYTES_PER_TOKEN = 2.0
 low."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class BudgetSettings:
     """Limits in USD. None: no limit; 0: nothing is allowed."""
 
@@ -88,7 +89,7 @@ def _is_limit(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= MAX_USD
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Reservation:
     """What one running request may cost, in pico-dollars."""
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from addon.core.frozen import frozen
 from addon.core.lru import Lru
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class RecentConversation:
     """A conversation, and how much of the model's context it fills."""
 

@@ -13,19 +13,20 @@ from __future__ import annotations
 import math
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import field, fields, replace
 from itertools import islice
 from operator import attrgetter
 from typing import NamedTuple
 
 from addon.claude.pricing import Tokens
 from addon.core.errors import BadRequest
+from addon.core.frozen import frozen
 from addon.usage.record import PAID, RequestRecord
 
 MINUTE, HOUR, DAY = 60, 3600, 86_400
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Period:
     name: str
     seconds: int | None
@@ -80,7 +81,7 @@ class Key(NamedTuple):
     """The user's: see `RequestRecord`."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Totals:
     """A sum over requests. Money is in pico-dollars; `failed` counts incomplete responses and errors."""
 
@@ -192,7 +193,7 @@ class Buckets:
         return tuple(self._sums.items())
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LedgerState:
     """The complete state of a ledger, for the snapshot. Shares nothing mutable with the ledger."""
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal
 
 from addon.claude.pricing import Tokens
+from addon.core.frozen import frozen
 from addon.core.types import Dialect, JsonObject
 from addon.usage.subscription import milliseconds
 
@@ -49,7 +50,7 @@ def picodollars(usd: float) -> int:
     return round(usd * PICO)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class RequestRecord:
     """One request that has ended, successfully or not."""
 

@@ -12,19 +12,20 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from addon.core.files import NoFileOfOurs, read_file, sweep_orphans, write_atomically
+from addon.core.frozen import frozen
 from addon.usage.snapshot_format import Snapshot, Unreadable, decode, encode
 
 MAX_BYTES = 64 * 1024 * 1024
 """Twenty times the size of a full ledger. A bigger file is not ours, and reading it could use up the memory."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Loaded:
     snapshot: Snapshot | None
     problems: list[str] = field(default_factory=list)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterable
-from dataclasses import astuple, dataclass, fields
+from dataclasses import astuple, fields
 from operator import attrgetter
 from typing import Any, get_args
 
@@ -13,6 +13,7 @@ import orjson
 
 from addon.claude.pricing import Tokens
 from addon.core.errors import BadRequest
+from addon.core.frozen import frozen
 from addon.core.json_codec import JsonError, loads
 from addon.core.types import Dialect, JsonObject
 from addon.usage.budget import BudgetSettings, Reservation
@@ -67,7 +68,7 @@ class Unreadable(Exception):
     """This version can't read the snapshot; the message says why."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Snapshot:
     """What survives a restart."""
 

@@ -6,13 +6,14 @@ import time
 from dataclasses import dataclass, field
 from typing import Final
 
+from addon.core.frozen import frozen
 from addon.core.types import JsonObject
 from addon.fallback.cooldowns import LIMITED, Cooldowns
 from addon.fallback.rate_limits import Windows, windows_of
 from addon.usage.conversations import RecentConversations
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class SubscriptionWindow:
     """One limit of the subscription, from the `anthropic-ratelimit-unified-*` headers of the newest response."""
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from addon.claude.pricing import Tokens
+from addon.core.frozen import frozen
 from addon.core.terminal import short_count
 from addon.core.types import JsonObject
 
@@ -15,7 +15,7 @@ SERVER_CALLS = ("server_tool_use", "mcp_tool_use")
 type CountSource = Literal["anchored", "calibrated", "prior", "weights"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Count:
     """The estimated input tokens of a request. The parts add up to `total`, except for rounding and the few tokens of a
     request without tools that belong to none."""

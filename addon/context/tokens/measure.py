@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from random import Random
 from typing import Any, Literal
 
@@ -26,6 +25,7 @@ from addon.context.tokens.images import (
     source_dimensions,
     visual_tokens,
 )
+from addon.core.frozen import frozen
 from addon.core.types import JsonObject
 
 _dump = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
@@ -56,7 +56,7 @@ _OPAQUE = ("encrypted_", "signature")
 """How the names of such fields begin (SDK `WebSearchResultBlock`, `EncryptedCodeExecutionResultBlock`, …)."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Size:
     """The content of a part of a request, independent of the model."""
 
@@ -89,7 +89,7 @@ class Size:
         return self.bytes + self.fixed + visual + documents
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Visual:
     """An image or a PDF that is not measured yet."""
 
@@ -97,7 +97,7 @@ class Visual:
     source: JsonObject
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Opaque:
     """Encrypted content in base64: Claude reads what is in it, not its characters."""
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator
 from copy import deepcopy
-from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
 from operator import itemgetter
 from typing import Any
 
 from addon.core.errors import BadRequest
+from addon.core.frozen import frozen
 from addon.core.types import JsonObject
 from addon.translation.decisions import ignored_in
 from addon.translation.sealed_thinking import THINKING, is_complete_thinking
@@ -54,7 +54,7 @@ OPENING = "Begin."
 """The first user turn where the client sent none: Anthropic requires one, and rejects empty text."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class AssembledMessages:
     system: Blocks
     messages: list[JsonObject]

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from addon.claude.model import Model
 from addon.claude.thinking_request import ThinkingRequest
 from addon.core.errors import BadRequest
+from addon.core.frozen import frozen
 from addon.core.types import JsonObject
 from addon.translation.to_anthropic import parameters
 from addon.translation.to_anthropic.cache_marks import limit_cache_marks, native_mark
@@ -80,7 +81,7 @@ _LISTS = ("messages", "input", "tools", "functions")
 """Long fields, sanitized item by item when they are converted."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Source:
     """Where the body holds the conversation, and how its items are converted."""
 
@@ -144,7 +145,7 @@ def _input_source(given: Any) -> _Source:
     return _Source("input", given, item_turn)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _ParsedBody:
     """A body that was read and validated, except its conversation."""
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from typing import Any, NamedTuple
 
 from addon.claude.model import Model
+from addon.core.frozen import frozen
 from addon.core.types import JsonObject
 from addon.translation.to_anthropic.fields import Fields
 from addon.translation.to_anthropic.tool_schema import DEFINITIONS
@@ -29,7 +29,7 @@ _HANDLED = ("type", "anyOf", "oneOf", "allOf", "$ref", "$schema", "$id", *DEFINI
 _KEPT = ("description", "title", "default")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class OutputFormat:
     """At most one of the two is set. `loose`: the model may put a code fence around its JSON anyway."""
 

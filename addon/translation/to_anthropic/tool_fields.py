@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from addon.core.errors import BadRequest
+from addon.core.frozen import frozen
 from addon.core.types import JsonObject
 from addon.translation.to_anthropic.conversion_cache import ConversionCache
 from addon.translation.to_anthropic.fields import Fields, expect_object, located
@@ -16,7 +16,7 @@ _NATIVE = ("auto", "any", "none")
 _NAMED = ("function", "custom", "tool")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ToolChoice:
     """`type` and `name` as at Anthropic; `allowed`: upstream names to which the tools are limited; `single`: no
     parallel calls."""
