@@ -34,6 +34,7 @@ LABEL = "com.github.ccproxy"
 CARRIED = ("CCPROXY_HOME", "CCPROXY_ENV_FILE", "PATH")
 """Variables that the service gets from the shell: where its files are, and where cloudflared is."""
 START_SECONDS = 30.0
+STOP_SECONDS = 10.0
 TASK_NAMESPACE = "http://schemas.microsoft.com/windows/2004/02/mit/task"
 
 
@@ -242,6 +243,7 @@ def install(settings: Settings, service: Service, *, ask: Callable[[str], str] |
         return 1
     if service.file.exists():
         _run_all(service.stop, quiet=True)
+        _wait_until_stopped(settings.port)
     taken = port_taken(settings.port)
     if taken:
         return _fail(taken)
@@ -252,6 +254,13 @@ def install(settings: Settings, service: Service, *, ask: Callable[[str], str] |
     if failed:
         return _fail(failed)
     return _wait_for(settings, service)
+
+
+def _wait_until_stopped(port: int) -> None:
+    """`launchctl bootout` returns while the proxy still ends its streams."""
+    until = time.monotonic() + STOP_SECONDS
+    while who_listens(port) != "nobody" and time.monotonic() < until:
+        time.sleep(0.2)
 
 
 def _wait_for(settings: Settings, service: Service) -> int:

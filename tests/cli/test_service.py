@@ -118,8 +118,10 @@ if verb == "restart":
     started = subprocess.Popen(shlex.split(value("ExecStart")[0]), cwd=value("WorkingDirectory")[0],
                                env=env | {{"HOME": str(home)}}, stdout=log, stderr=log)
     pid.write_text(str(started.pid))
-elif verb == "disable" and pid.exists():
-    os.kill(int(pid.read_text()), signal.SIGTERM)
+elif verb == "disable" and pid.exists():  # like launchctl, it does not wait for the end
+    os.kill(int(pid.read_text()), signal.SIGSTOP)
+    later = f"sleep 1; kill -CONT {{pid.read_text()}}; kill {{pid.read_text()}}"
+    subprocess.Popen(["sh", "-c", later], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     pid.unlink()
 elif verb == "status":
     print("active (running)" if pid.exists() else "inactive")
