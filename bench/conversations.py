@@ -20,7 +20,7 @@ def measure(target: Target, scale: float) -> Figures:
         assert target.process
         conversations = sized(CONVERSATIONS, scale)
         connection = target.connect()
-        memory, times = [], []
+        memory, times, cpu = [], [], [target.cpu]
         for number in range(conversations):
             editor = Editor(SEED + number)
             editor.grow(MESSAGES)
@@ -28,6 +28,7 @@ def measure(target: Target, scale: float) -> Figures:
             editor.grow(len(editor.turns) + 1)
             ask(connection, editor)
             memory.append(target.process.memory("VmRSS") / 1024)
+            cpu.append(target.cpu)
         connection.close()
         tenth = max(1, conversations // 10)
         return {
@@ -36,13 +37,14 @@ def measure(target: Target, scale: float) -> Figures:
             "last_mb": memory[-1],
             "first_ms": milliseconds(times[1 : tenth + 1]),
             "last_ms": milliseconds(times[-tenth:]),
-            "cpu_s": target.cpu,
+            "first_cpu_ms": (cpu[tenth + 1] - cpu[1]) / tenth * 1000,
+            "last_cpu_ms": (cpu[-1] - cpu[-1 - tenth]) / tenth * 1000,
         }
 
 
 SCENARIO = Scenario(
     "conversations",
-    "100 conversations of 150,000 tokens in turn: memory, and time to first content of the first and last tenth",
+    "100 conversations of 150,000 tokens in turn: memory; time and CPU of one in the first and in the last tenth",
     measure,
     claims=(Claim("last_mb", "value", at_most=140),),
     names=("mitmdump", "ccproxy"),
