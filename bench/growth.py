@@ -1,7 +1,8 @@
 """How cost grows with what can be large: `python -m bench.growth`.
 
 Of each thing its size is doubled three times, from one that takes 20 ms of CPU time or more. Eight times the size may
-take twelve times the time and the memory: less would need caches that don't warm up, more is worse than linear.
+take twelve times the time and the memory: less would need caches that don't warm up, more is worse than linear. What
+takes less even with 3 MB counts as 20 ms: it does little but copy, and 26 MB no longer fit the processor's caches.
 """
 
 from __future__ import annotations
@@ -327,7 +328,7 @@ class Growth:
 
     @property
     def times(self) -> float:
-        return self.seconds[-1] / self.seconds[0]
+        return self.seconds[-1] / max(self.seconds[0], LEAST_SECONDS)
 
     @property
     def times_memory(self) -> float:
