@@ -7,6 +7,7 @@ request meets them.
 from __future__ import annotations
 
 import functools
+import gc
 import os
 import sys
 import time
@@ -15,6 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+gc.disable()  # while all is loaded, which leaves no garbage
 HERE = Path(__file__).resolve().parent
 os.umask(0o077)  # flow files hold prompts, and mitmproxy writes them for everybody to read
 sys.path.insert(0, str(HERE))  # mitmproxy loads a script by its path, not as part of a package
@@ -344,3 +346,4 @@ except (SettingsError, CatalogueError, CCProxyError) as error:
     for writer in writers:
         writer.close()
     os._exit(1)
+gc.enable()
