@@ -20,7 +20,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from addon.cli.bootstrap import PROGRAM
-from addon.cli.launch import port_taken, read_settings, who_listens
+from addon.cli.launch import Listener, port_taken, read_settings, who_listens
 from addon.cli.main import ROOT
 from addon.core.environment import env_file, from_env_file, inherited
 from addon.core.files import write_atomically
@@ -243,7 +243,9 @@ def install(settings: Settings, service: Service, *, ask: Callable[[str], str] |
         return 1
     if service.file.exists():
         _run_all(service.stop, quiet=True)
-        _wait_until_stopped(settings.port)
+        _comes_to_listen(
+            settings.port, "nobody", STOP_SECONDS
+        )  # launchctl does not wait for the end
     taken = port_taken(settings.port)
     if taken:
         return _fail(taken)
@@ -256,19 +258,18 @@ def install(settings: Settings, service: Service, *, ask: Callable[[str], str] |
     return _wait_for(settings, service)
 
 
-def _wait_until_stopped(port: int) -> None:
-    """`launchctl bootout` returns while the proxy still ends its streams."""
-    until = time.monotonic() + STOP_SECONDS
-    while who_listens(port) != "nobody" and time.monotonic() < until:
+def _comes_to_listen(port: int, who: Listener, seconds: float) -> bool:
+    until = time.monotonic() + seconds
+    while who_listens(port) != who:
+        if time.monotonic() > until:
+            return False
         time.sleep(0.2)
+    return True
 
 
 def _wait_for(settings: Settings, service: Service) -> int:
-    until = time.monotonic() + START_SECONDS
-    while who_listens(settings.port) != "ccproxy":
-        if time.monotonic() > until:
-            return _fail(f"It does not respond yet. `{STARTED_AS} service status` says more.")
-        time.sleep(0.2)
+    if not _comes_to_listen(settings.port, "ccproxy", START_SECONDS):
+        return _fail(f"It does not respond yet. `{STARTED_AS} service status` says more.")
     _say(f"ccproxy runs at http://localhost:{settings.port}, now and after each login.")
     for hint in service.hints:
         _say(hint)
