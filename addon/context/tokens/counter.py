@@ -171,9 +171,11 @@ class TokenCounter:
         Returns False, and learns nothing, if the request isn't counted yet because the worker was too slow, or can't
         have that many tokens: then several prompts were summed up.
         """
+        if not self._vocabulary.settled:
+            return False
         fingerprint = fingerprint or fingerprint_of(request)
         parts = self._parts(request, fingerprint)
-        if not self._vocabulary.settled or parts.jobs:
+        if parts.jobs:
             return False
         sizes = self._sizes(request, model, fingerprint, parts, {})
         if not sure and not sizes.can_be(true_total):
@@ -254,17 +256,21 @@ class TokenCounter:
         measured: _Measured | None,
     ) -> Sizes:
         """`measured`: what was not known; None: it is estimated by weights, but for what is in the cache by now."""
+        rough = False
         if measured is None:
             found = {key: self._cache.get(key) for key, _, _ in parts.jobs}
             measured = {key: found[key] or work(weigh) for key, work, _ in parts.jobs}
             rough = None in found.values()
-        else:
-            rough = False
-        sizes = self._put_together(request, model, fingerprint, parts.known | measured)
-        return replace(sizes, rough=True) if rough else sizes
+        return self._put_together(request, model, fingerprint, parts.known | measured, rough=rough)
 
     def _put_together(
-        self, request: JsonObject, model: Model, fingerprint: Fingerprint, sizes: _Measured
+        self,
+        request: JsonObject,
+        model: Model,
+        fingerprint: Fingerprint,
+        sizes: _Measured,
+        *,
+        rough: bool = False,
     ) -> Sizes:
         system, tools, *messages = [sizes[key] for key in _keys(fingerprint)]
         return Sizes(
@@ -274,7 +280,7 @@ class TokenCounter:
             thinking=thinking_tokens(request["messages"], model),
             overhead=request_fixed(request, model),
             family=model.tokenizer,
-            rough=not self._vocabulary.exact,
+            rough=rough or not self._vocabulary.exact,
         )
 
     def _estimate(
