@@ -202,7 +202,8 @@ def test_r13_what_was_used_until_a_client_left_is_counted_once(
     gate = Gate()
     fake.script(delivered(say("a b c d e"), pause_after=4, pause=gate))
     with httpx.stream("POST", f"{proxy.url}/v1/messages", json=message(stream=True)) as response:
-        next(response.iter_raw())
+        pieces = response.iter_raw()  # held: httpx closes the connection when it is collected
+        next(pieces)
         assert gate.reached.wait(20)
     assert fake.wait_until(lambda: proxy.get("/analytics").json()["totalRequests"] == 1)
     gate.open()

@@ -133,7 +133,8 @@ def test_r12_client_that_leaves_mid_stream_closes_upstream(
     with httpx.stream(
         "POST", f"{proxy.url}/v1/chat/completions", json=chat(stream=True)
     ) as response:
-        next(response.iter_raw())
+        pieces = response.iter_raw()  # held: httpx closes the connection when it is collected
+        next(pieces)
         assert gate.reached.wait(20)
     assert fake.wait_until(lambda: fake.requests[0].closed_at is not None)
     gate.open()
