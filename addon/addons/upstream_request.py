@@ -21,7 +21,7 @@ from addon.claude.subscription_request import (
 from addon.claude.thinking_records import Scope
 from addon.claude.turns import resumed, strip_thinking
 from addon.core.frozen import frozen
-from addon.core.json_codec import dumps
+from addon.core.json_codec import dumps_to_keep
 from addon.core.json_splice import spliced
 from addon.core.outbound_proxy import OutboundProxies, OutboundProxy
 from addon.core.own_http import USER_AGENT
@@ -147,7 +147,7 @@ class UpstreamRequestBuilder:
         kept, refused = without(request, features), [f.name for f in features if f.kind == "beta"]
         headers = self.headers(claude, refused, subscription=credential.source == "claude_code")
         path = COUNT_TOKENS if claude.counts_tokens else "/v1/messages"
-        body = _as_it_came(claude.native, kept) if claude.native else dumps(kept)
+        body = _as_it_came(claude.native, kept) if claude.native else dumps_to_keep(kept)
         attempt = self.attempt(self.anthropic, path + claude.query, headers, kept, body, credential)
         attempt.ticket, attempt.thinking_change = ticket, change
         attempt.changed = tuple(dict.fromkeys(changed)) if claude.native else ()
@@ -225,7 +225,8 @@ class UpstreamRequestBuilder:
             secret=f"Bearer {self.settings.openai_api_key}",
             login="",
         )
-        return self.attempt(self.openai, prefix + endpoint, headers, body, dumps(body), credential)
+        sent = dumps_to_keep(body)
+        return self.attempt(self.openai, prefix + endpoint, headers, body, sent, credential)
 
     def attempt(
         self,

@@ -12,7 +12,7 @@ from addon.api.request_history import Body, Entry, RequestHistory, Sent
 from addon.claude.blocks import blocks_of
 from addon.claude.pricing import FindModel
 from addon.core.errors import Forbidden, NotFound
-from addon.core.json_codec import dumps
+from addon.core.json_codec import dumps_to_keep
 from addon.core.redaction import hider, redacted
 from addon.core.settings import Settings
 from addon.core.types import JsonObject
@@ -120,7 +120,7 @@ def _entry(flow: str, exchange: Exchange, received: Received, status: int | None
         )
         for attempt in exchange.attempts
     ]
-    answer = dumps(exchange.answer.message) if exchange.answer else b""
+    answer = dumps_to_keep(exchange.answer.message) if exchange.answer else b""
     return Entry(head=head, client=client, upstream=upstream, answer=Body(answer))
 
 

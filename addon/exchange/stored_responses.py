@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from addon.core.content_encoding import MAX_BODY
 from addon.core.errors import BadRequest, NotFound, TooLarge
 from addon.core.frozen import frozen
-from addon.core.json_codec import dumps, loads
+from addon.core.json_codec import dumps, dumps_to_keep, loads
 from addon.core.types import JsonObject
 
 MOST = 1000
@@ -104,8 +104,8 @@ class StoredResponses:
 
     def keep(self, owner: str, resolved: ResolvedRequest, response: JsonObject) -> None:
         """Keep a complete `response` to the request that was `resolved`."""
-        items = dumps(resolved.items)
-        stored = _Stored(owner, dumps(response), items, resolved.parent, self._clock())
+        items = dumps_to_keep(resolved.items)
+        stored = _Stored(owner, dumps_to_keep(response), items, resolved.parent, self._clock())
         self._drop(response["id"])
         if stored.size > ROOM:
             return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from addon.core.errors import BadRequest
-from addon.core.json_codec import JsonError, dumps, loads, read_body
+from addon.core.json_codec import JsonError, dumps, dumps_to_keep, loads, read_body
 
 VALUES = st.recursive(
     st.none()
@@ -85,3 +86,15 @@ def test_a_body_may_begin_with_a_byte_order_mark() -> None:
 def test_a_body_is_an_object(raw: bytes) -> None:
     with pytest.raises(BadRequest, match="must be a JSON object"):
         read_body(raw)
+
+
+@pytest.mark.parametrize("length", [1, 300, 5000, 20_000])
+def test_what_is_kept_takes_little_more_than_its_length(length: int) -> None:
+    value = {"text": "x" * length}
+    tracemalloc.start()
+    try:
+        data = dumps_to_keep(value)
+        assert tracemalloc.get_traced_memory()[0] < len(data) + 200
+    finally:
+        tracemalloc.stop()
+    assert data == dumps(value)
