@@ -215,16 +215,16 @@ class Shared:
 
 
 def examine(settings: Settings) -> AsyncIterator[Finding]:
-    """Loads the doctor when it is asked, and `rerun` the stand-in: they are a quarter of what the start would load."""
+    """Loads the doctor, as below the stand-in, when it is asked: they are a quarter of what the start would load."""
     from addon.cli.doctor import examine
 
     return examine(settings)
 
 
-def rerun(saved: JsonObject) -> JsonObject:
-    from addon.cli.rerun import rerun
+def against_stand_in(saved: JsonObject) -> JsonObject:
+    from addon.cli.own_proxy import against_stand_in
 
-    return rerun(saved)
+    return against_stand_in(saved)
 
 
 def build(settings: Settings, environ: Mapping[str, str], outputs: Sequence[Output]) -> list[Any]:
@@ -250,7 +250,7 @@ def build(settings: Settings, environ: Mapping[str, str], outputs: Sequence[Outp
             functools.partial(examine, settings),
         ),
         # sends a flow again, and takes its conversation elsewhere
-        FlowCommands(settings, shared.history, rerun),
+        FlowCommands(settings, shared.history, against_stand_in),
         # says what a request waits for
         Progress(exchanges, terminal),
         # keeps what was learnt and counted over restarts

@@ -1,1 +1,1 @@
-"""Command-line programs: launch, tunnel, doctor, demo, rerun."""
+"""Command-line programs: launch, tunnel, doctor, demo, service, setup."""

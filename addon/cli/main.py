@@ -94,13 +94,6 @@ COMMANDS = {
         module="service",
         options=("--tunnel", "--yes"),
     ),
-    "rerun": Command(
-        usage="FILE",
-        summary="sends a request saved from /explain/<id> to a stand-in for Anthropic",
-        details="Shows what is sent upstream now, compared with then. No account, no internet, no cost.",
-        module="rerun",
-        options=(),
-    ),
 }
 TEST = Command(
     usage="[--all] [pytest's options]",

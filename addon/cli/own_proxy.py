@@ -1,4 +1,4 @@
-"""Runs the proxy as a subprocess, for the demo, the doctor and reruns."""
+"""Runs the proxy as a subprocess, for the demo, the doctor and `ccproxy.resend`."""
 
 from __future__ import annotations
 
@@ -6,18 +6,24 @@ import contextlib
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
+from addon.api.request_history import KEPT_HEADERS
 from addon.cli.bootstrap import PROGRAM
 from addon.cli.launch import who_listens
 from addon.core.environment import environment
+from addon.core.own_http import sync_client
+from addon.core.types import JsonObject
+from addon.stand_in.anthropic import FakeAnthropic
 
 OAUTH_TOKEN, API_KEY = "sk-ant-oat01-test", "sk-ant-api03-test"
 
 
-class DidNotStart(Exception):
+class DidNotStart(RuntimeError):
     """The message is the proxy's output."""
 
 
@@ -40,6 +46,21 @@ def made_up(home: str, upstream: str) -> dict[str, str]:
         "CLAUDE_CODE_FIRST": "true",
         "FALLBACK": "auto",
     }
+
+
+def against_stand_in(saved: JsonObject) -> JsonObject:
+    """Sends a response of `GET /explain/<id>` through a proxy to a stand-in for Anthropic, which needs no account and
+    costs nothing. Returns the new response. Raises DidNotStart or httpx.HTTPError."""
+    client = saved["client"]
+    headers = {name: value for name, value in client["headers"] if name.lower() in KEPT_HEADERS}
+    with ExitStack() as stack:
+        fake = stack.enter_context(FakeAnthropic())
+        home = stack.enter_context(tempfile.TemporaryDirectory(prefix="ccproxy-resend-"))
+        url = stack.enter_context(proxy(home, fake.url, EXPLAIN="true"))
+        http = stack.enter_context(sync_client(base_url=url, timeout=120, trust_env=False))
+        http.post(client["path"], json=client["body"], headers=headers)
+        newest = http.get("/explain").json()["requests"][0]["id"]
+        return dict(http.get(f"/explain/{newest}").json())
 
 
 @contextlib.contextmanager

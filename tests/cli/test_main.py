@@ -120,13 +120,10 @@ def test_output_in_a_narrow_encoding_loses_letters_and_ends_nothing() -> None:
     assert (ended.returncode, ended.stdout.strip()) == (0, b"? done")
 
 
-@pytest.mark.parametrize("words", [["doctor", "x"], ["rerun"]], ids=" ".join)
-def test_a_parser_names_the_command_as_it_was_given(
-    words: list[str], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_parser_names_the_command_as_it_was_given(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        main(words)
-    assert f"./start.sh {words[0]}: error:" in capsys.readouterr().err
+        main(["doctor", "x"])
+    assert "./start.sh doctor: error:" in capsys.readouterr().err
 
 
 def test_every_text_names_the_command_as_it_was_typed() -> None:

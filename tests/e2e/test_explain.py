@@ -1,4 +1,4 @@
-"""`/explain`, the content views, saved flows, and a rerun against the stand-in."""
+"""`/explain`, the content views and saved flows."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_a_request_of_no_known_shape_is_explained(
 
 @pytest.mark.parametrize("coding", ["gzip", "zstd", "br"])
 def test_a_compressed_request_is_shown_as_it_was_meant(
-    start_proxy: StartProxy, tmp_path: Path, coding: str
+    start_proxy: StartProxy, coding: str
 ) -> None:
     proxy, body = start_proxy(), chat(f"Packed, and my key is {CANARY}")
     headers = {"content-encoding": coding, "content-type": "application/json"}
@@ -75,9 +75,6 @@ def test_a_compressed_request_is_shown_as_it_was_meant(
     entry = newest(proxy)
     assert entry["client"]["body"] == chat("Packed, and my key is [hidden]")
     assert any(change["what"] == "max_tokens" for change in entry["onTheWay"])
-    saved = tmp_path / "request.json"
-    saved.write_text(json.dumps(entry))
-    assert rerun(saved).stdout.endswith("No difference.\n")
 
 
 def test_no_secret_is_kept(start_proxy: StartProxy) -> None:
@@ -114,49 +111,6 @@ def test_a_tunnels_client_sees_nothing(start_proxy: StartProxy) -> None:
 def test_an_unknown_request_is_not_found(start_proxy: StartProxy) -> None:
     proxy = start_proxy()
     assert proxy.get("/explain/0123456789abcdef").status_code == 404
-
-
-def test_a_saved_request_is_run_again(start_proxy: StartProxy, tmp_path: Path) -> None:
-    proxy = start_proxy()
-    proxy.post("/v1/chat/completions", chat("Once more"))
-    saved = tmp_path / "request.json"
-    saved.write_text(json.dumps(newest(proxy)))
-    again = rerun(saved)
-    assert again.returncode == 0, again.stderr
-    assert "THE CLIENT SENT  POST /v1/chat/completions" in again.stdout
-    assert again.stdout.count("Once more") >= 2
-    assert again.stdout.endswith("No difference.\n")
-
-
-@pytest.mark.parametrize(
-    ("content", "said"),
-    [
-        (None, "can't be read"),
-        ("not json", "is not JSON"),
-        ('{"a": 1}', "is not a response of GET /explain/<id>"),
-    ],
-    ids=["missing", "not-json", "something-else"],
-)
-def test_a_file_that_cannot_be_run_again_is_one_sentence(
-    tmp_path: Path, content: str | None, said: str
-) -> None:
-    file = tmp_path / "request.json"
-    if content is not None:
-        file.write_text(content)
-    ended = rerun(file)
-    assert (ended.returncode, said in ended.stderr, "Traceback" in ended.stderr) == (1, True, False)
-
-
-def rerun(file: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "addon.cli.rerun", str(file)],
-        cwd=ROOT,
-        env={"PATH": "/usr/bin:/bin", "HOME": str(file.parent), "CCPROXY_ENV_FILE": ""},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
 
 
 def read_flows(file: Path, home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
