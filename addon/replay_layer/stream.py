@@ -715,8 +715,8 @@ class ReplayStream(HttpStream):
 
     def end_if_killed(self) -> Steps[None]:
         """Someone in mitmweb has killed or deleted the flow: mitmproxy notes that, and lets it run."""
-        error = self.flow.error
-        if self.stage is not Stage.ENDED and error and error.msg == Error.KILLED_MESSAGE:
+        told = self.flow.error and self.flow.error.msg
+        if told == Error.KILLED_MESSAGE and (self.hook or self.stage is not Stage.ENDED):
             yield from self.owner.abandon(self.context.server)
             yield from self.give_up(killed())
 

@@ -7,6 +7,7 @@ import json
 import re
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from mitmproxy.io import FlowReader
 from addon.stand_in.anthropic import FakeAnthropic
 from addon.stand_in.script import say
 from tests.e2e.conftest import StartProxy
-from tests.e2e.proxy import Proxy, chat
+from tests.e2e.proxy import Proxy, chat, message
 from tests.ports import free_port
 
 PASSWORD = "only-for-this-test"
@@ -135,6 +136,22 @@ def told(web: Web, words: str, times: int = 1) -> str:
             return text
         time.sleep(0.1)
     raise AssertionError(text)
+
+
+@pytest.mark.parametrize("stream", [True, False], ids=["streamed", "whole"])
+def test_a_response_that_is_held_and_killed_ends(web: Web, stream: bool) -> None:
+    web.http.cookies.set("_mitmproxy_xsrf", "token")
+    headers = {"x-xsrftoken": "token"}
+    web.http.put("/options", json={"intercept": "~s ~bq hold"}, headers=headers).raise_for_status()
+    with ThreadPoolExecutor() as pool:
+        asked = pool.submit(web.proxy.post, "/v1/messages", message("hold", stream=stream))
+        for _ in range(400):
+            if held := [each for each in web.get("/flows") if each["intercepted"]]:
+                break
+            time.sleep(0.05)
+        web.http.post(f"/flows/{held[0]['id']}/kill", headers=headers).raise_for_status()
+        told = asked.result(20)
+    assert ("killed in mitmproxy" in told.text) != ("message_stop" in told.text)
 
 
 def test_a_conversation_is_taken_elsewhere(web: Web, tmp_path: Path) -> None:
