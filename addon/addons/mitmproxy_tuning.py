@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio.selector_events
-import ctypes
 import gc
 import logging
 import sys
@@ -14,6 +13,7 @@ from mitmproxy.addonmanager import AddonManager
 from mitmproxy.options import Options
 
 from addon.core.background_writer import BackgroundWriter, in_background
+from addon.core.malloc import return_large_blocks
 
 IDLE_WITHOUT: Mapping[str, tuple[str, ...]] = {
     "anticache": ("anticache",),
@@ -50,17 +50,9 @@ CONNECTIONS = "mitmproxy.proxy.server"
 COLLECT_AFTER = 20_000
 """New containers between two runs of the garbage collector. A long conversation consists of thousands, and hardly any
 of them become cyclic garbage."""
-GLIBC_MALLOC: Mapping[int, int] = {
-    # M_ARENA_MAX: threads share one heap. With one heap each, freed memory stays with its thread.
-    -8: 1,
-    # M_MMAP_THRESHOLD, bytes: larger blocks are returned when freed. By default it rises to the largest block so far.
-    -3: 32 * 1024,
-}
-"""Options of mallopt(3), by their numbers in malloc.h. Without them a proxy that runs for days keeps the memory of its
-busiest minute."""
 READ_AT_ONCE = 31 * 1024
-"""Bytes that asyncio makes room for at each read of a socket. Its own 256 KiB, like any block over the 32 KiB above,
-may be mapped by itself: each read of a few bytes would ask the system for pages and return them."""
+"""Bytes that asyncio makes room for at each read of a socket. Its own 256 KiB, like any block over 32 KiB, may be
+mapped by itself (`core.malloc`): each read of a few bytes would ask the system for pages and return them."""
 ERROR, BOUGHT, RETRIED = MARKERS = (":red_circle:", ":orange_circle:", ":yellow_circle:")
 """What we mark flows with; a user's own mark keeps a flow."""
 MOST_FLOWS = 300
@@ -111,21 +103,12 @@ def settle_memory() -> None:
     gc.set_threshold(COLLECT_AFTER)
     http.MessageData.__post_init__ = _unchecked  # type: ignore[method-assign]
     asyncio.selector_events._SelectorTransport.max_size = READ_AT_ONCE  # type: ignore[attr-defined]
-    if sys.platform == "linux":
-        give_memory_back()
+    return_large_blocks()
 
 
 def _unchecked(message: http.MessageData) -> None:
     """In place of a check of field types that mitmproxy makes for each message, and `python -O` leaves out. It keeps
     its exceptions (`typecheck.check_option_type`), their frames hold the callers', and so all bodies in sight."""
-
-
-def give_memory_back() -> None:
-    """Only needed with glibc: other C libraries return memory, or have no such options."""
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
-        for option, value in GLIBC_MALLOC.items():
-            mallopt(option, value)
 
 
 def replace_streams(addons: AddonManager) -> Iterator[BackgroundWriter]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
 import errno
 import gc
 import logging
@@ -26,6 +25,7 @@ from mitmproxy.proxy.layers.http import HttpLayer
 from mitmproxy.proxy.server import ConnectionHandler, ConnectionIO
 
 from addon.core.clock import OnceAMinute, Ticker
+from addon.core.malloc import HeapTrimmer
 from addon.exchange.refusals import LineAMinute
 from addon.exchange.state import Exchanges
 
@@ -191,7 +191,8 @@ class Connections:
         """For new ones; mitmproxy has not noticed yet."""
         self.ticker = Ticker(LOOK_EVERY, self.look)
         self.peak = 0
-        """Connections that were open at once, since memory was last given back."""
+        """Connections that were open at once, since garbage was last collected."""
+        self.heap = HeapTrimmer()
 
     def running(self) -> None:
         logging.getLogger("mitmproxy.master").addFilter(RateLimitedLog())
@@ -265,7 +266,7 @@ class Connections:
                 await end(held.handler, data.server)
 
     def look(self) -> None:
-        """Close connections whose client has read nothing for too long."""
+        """Close connections whose client has read nothing for too long, and return what closed ones have freed."""
         now = time.monotonic()
         for client_id, held in list(self.open.items()):
             if held.stuck_for(now) >= self.unread_seconds:
@@ -279,7 +280,7 @@ class Connections:
         if self.peak > MANY and len(self.open) < self.peak // 2:
             self.peak = len(self.open)
             gc.collect()
-            give_memory_back()
+        self.heap.trim()
 
     def forget_drained(self, client_id: str, held: ClientSocket) -> None:
         if held.gone and held.is_drained():
@@ -322,13 +323,6 @@ def accept_more() -> None:
             for listener in getattr(server, "sockets", ()):
                 with socket.socket(fileno=os.dup(listener.fileno())) as same:
                     same.listen(BACKLOG)
-
-
-def give_memory_back() -> None:
-    """malloc keeps what many connections took, in between what is still used."""
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
-    if trim is not None:  # glibc
-        trim(0)
 
 
 def forget_frames(task: asyncio.Task[None] | None) -> None:

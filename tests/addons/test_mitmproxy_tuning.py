@@ -78,36 +78,6 @@ async def test_connections_are_logged_when_someone_reads_it(verbosity: str, hear
     assert heard_now is heard
 
 
-HOARD = """
-import re
-from addon.addons.mitmproxy_tuning import give_memory_back
-
-def megabytes():
-    return int(re.search(r"VmRSS:\\s+(\\d+)", open("/proc/self/status").read())[1]) / 1024
-
-def answers():
-    # each leaves a little behind, which keeps the heap below it
-    return [(bytes(2_000_000), bytes(2_000)) for _ in range(50)]
-
-{first}
-kept, before = [], megabytes()
-for _ in range(3):
-    kept += [small for _, small in answers()]
-print(megabytes() - before)
-"""
-
-
-def left_behind(first: str) -> float:
-    """MB that a process still holds of 150 large blocks that it has freed."""
-    command = [sys.executable, "-c", HOARD.format(first=first)]
-    return float(subprocess.run(command, capture_output=True, check=True, timeout=60).stdout)
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="glibc is Linux's")
-def test_large_blocks_go_back_to_the_system() -> None:
-    assert left_behind("give_memory_back()") < 5 < left_behind("pass")
-
-
 READS = """
 import asyncio, resource
 from addon.addons.mitmproxy_tuning import settle_memory
