@@ -32,7 +32,7 @@ BEFORE = [
     "addon.credentials.login.StaticLogin.access_token",
     "addon.addons.upstream_request.for_subscription",
     "addon.addons.upstream_request.with_betas",
-    "addon.addons.upstream_request.dumps",
+    "addon.addons.upstream_request.dumps_to_keep",
     "addon.addons.thinking.Continuity.prepare",
     "addon.exchange.state.Exchange.approve",
     "addon.exchange.state.Exchange.take_approved",
