@@ -17,5 +17,5 @@ totals: {}
 
 def test_the_counts_of_a_request() -> None:
     totals = (900, 1, 1, 10, 20, 30, 4, 5, 6)
-    found = read(PROFILE.format(" ".join(str(count * REQUESTS) for count in totals)))
+    found = read(PROFILE.format(" ".join(str(count * REQUESTS) for count in totals)), REQUESTS)
     assert found == Counts(900, 60, 15)
