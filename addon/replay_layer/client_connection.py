@@ -67,7 +67,7 @@ class ClientConnection(Http1Server):
             return
         if isinstance(event, ResponseData):
             if event.data and not self.head_only:  # an empty chunk would be the last one
-                yield self.framed(event.data)
+                yield commands.SendData(self.conn, self.framed(event.data))
             return
         if isinstance(event, events.Wakeup):
             yield from self.look_for_progress(event)
@@ -179,11 +179,9 @@ class ClientConnection(Http1Server):
         self.socket = ResponsesSocket(client, self.request, self.stream_id + 2, self.clock)
         yield from self.socket.open(bytes(self.buf.maybe_extract_at_most(len(self.buf)) or b""))
 
-    def framed(self, data: bytes) -> commands.SendData:
+    def framed(self, data: bytes) -> bytes:
         """A piece of the body, framed as the head says. mitmproxy would parse the head again for each piece."""
-        return commands.SendData(
-            self.conn, b"%x\r\n%b\r\n" % (len(data), data) if self.chunked else data
-        )
+        return b"%x\r\n%b\r\n" % (len(data), data) if self.chunked else data
 
     def fit(self, response: http.Response) -> None:
         """Set the framing that the client's request allows. The base class would read it from the flow's request, which

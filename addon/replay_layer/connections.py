@@ -28,6 +28,7 @@ from addon.core.clock import OnceAMinute, Ticker
 from addon.core.malloc import HeapTrimmer
 from addon.exchange.refusals import LineAMinute
 from addon.exchange.state import Exchanges
+from addon.replay_layer.layer import ReplayLayer
 
 if sys.platform != "win32":
     import resource
@@ -95,16 +96,22 @@ class DirectReader(asyncio.StreamReader):
 
     handler: ConnectionHandler
     connection: Connection
+    layer: ReplayLayer | None = None
+    """The one that content can be given to directly; for upstream's connections."""
     waits = False
+    handling: asyncio.Task[None] | None = None
+    """The last event that was an event: others may have to be handled before it."""
 
     @classmethod
-    def take_over(cls, handler: ConnectionHandler, of: Connection) -> None:
+    def take_over(
+        cls, handler: ConnectionHandler, of: Connection, layer: ReplayLayer | None = None
+    ) -> None:
         """Before mitmproxy first reads from the connection."""
         reader = handler.transports[of].reader
         if type(reader) is asyncio.StreamReader:
             reader.__class__ = cls
             assert isinstance(reader, cls)
-            reader.handler, reader.connection = handler, of
+            reader.handler, reader.connection, reader.layer = handler, of, layer
 
     async def read(self, n: int = -1) -> bytes:
         self.waits = True
@@ -114,12 +121,32 @@ class DirectReader(asyncio.StreamReader):
             self.waits = False
 
     def feed_data(self, data: Iterable[SupportsIndex]) -> None:
-        if self.waits and self.undisturbed():
-            event = events.DataReceived(self.connection, bytes(data))
-            asyncio.eager_task_factory(asyncio.get_running_loop(), self.handler.server_event(event))
-        else:
+        if not self.waits or not self.undisturbed():
             self.waits = False
             super().feed_data(data)
+            return
+        if self.layer is None or not (self.handling is None or self.handling.done()):
+            self.handle(events.DataReceived(self.connection, bytes(data)))
+            return
+        sent, left = self.layer.receive(self.connection, bytes(data))
+        self.send(sent)
+        if left is not None:
+            self.handle(left)
+
+    def handle(self, event: events.Event) -> None:
+        loop = asyncio.get_running_loop()
+        self.handling = asyncio.eager_task_factory(loop, self.handler.server_event(event))
+
+    def send(self, data: bytes) -> None:
+        """As mitmproxy does what a layer asks for (`ConnectionHandler.server_event`)."""
+        self.handler.timeout_watchdog.register_activity()
+        client = self.handler.client
+        io = self.handler.transports.get(client)
+        if not data or client.state is ConnectionState.CLOSED or io is None:
+            return
+        assert isinstance(io.writer, asyncio.StreamWriter)
+        if not io.writer.is_closing():
+            io.writer.write(data)
 
     def undisturbed(self) -> bool:
         """Whether the connection is open both ways, and mitmproxy has nothing to wait for before it reads on."""
@@ -252,7 +279,9 @@ class Connections:
 
     def server_connected(self, data: server_hooks.ServerConnectionHookData) -> None:
         if held := self.open.get(data.client.id):
-            DirectReader.take_over(held.handler, data.server)
+            layers = held.handler.layer.context.layers
+            ours = next((each for each in layers if isinstance(each, ReplayLayer)), None)
+            DirectReader.take_over(held.handler, data.server, ours)
             io = held.handler.transports[data.server]
             writer, reading = io.writer, io.handler
             assert isinstance(writer, asyncio.StreamWriter) and reading  # it is TCP

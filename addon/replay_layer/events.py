@@ -71,6 +71,11 @@ class Tick(events.Event):
 
 
 @dataclass
+class Failed(events.Event):
+    """The layer has failed outside of `handle_event`."""
+
+
+@dataclass
 class GiveUp(events.Event):
     """The stream can't continue by itself: it tells its client, and ignores everything that still comes."""
 

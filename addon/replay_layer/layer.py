@@ -5,15 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import re
 import time
 from collections import deque
 from collections.abc import Callable
 from math import inf
 from weakref import WeakSet
 
-from h11._readers import ChunkedReader
-from h11._receivebuffer import ReceiveBuffer
 from mitmproxy import ctx, http
 from mitmproxy.connection import Client, Connection, ConnectionState, Server
 from mitmproxy.proxy import commands, events, layer, layers, tunnel
@@ -28,7 +25,6 @@ from mitmproxy.proxy.layers.http import (
     HttpStream,
     RegisterHttpConnection,
 )
-from mitmproxy.proxy.layers.http._base import ReceiveHttp
 from mitmproxy.proxy.layers.http._events import ResponseData, ResponseEndOfMessage
 from mitmproxy.proxy.layers.http._http1 import Http1Client
 from mitmproxy.proxy.mode_specs import ReverseMode
@@ -37,17 +33,15 @@ from addon.core.errors import CCProxyError
 from addon.exchange.state import Exchanges
 from addon.replay_layer.client_connection import ClientConnection
 from addon.replay_layer.deadlines import Timing
-from addon.replay_layer.events import GiveUp, Steps, Tick, Unfinished, UnfinishedHook
+from addon.replay_layer.events import Failed, GiveUp, Steps, Tick, Unfinished, UnfinishedHook
 from addon.replay_layer.hooks import Begin, FlowHooks
 from addon.replay_layer.stream import ReplayStream, Stage
+from addon.replay_layer.upstream_connection import UpstreamConnection, read_chunks_together
 
 logger = logging.getLogger(__name__)
 
 MOST_AT_ONCE = 32
 """Hooks that are run for one event. A client may send hundreds of requests in one packet; others wait meanwhile."""
-
-
-_CHUNK = re.compile(rb"([0-9A-Fa-f]{1,8})\r\n")
 
 
 class LayerWakeup(commands.RequestWakeup):
@@ -132,6 +126,10 @@ class ReplayLayer(HttpLayer):
             return
         elif isinstance(event, events.HookCompleted) and isinstance(event.command, UnfinishedHook):
             yield from super()._handle_event(events.HookCompleted(event.command.unfinished.hook))
+        elif isinstance(event, ResponseData):
+            yield from self.event_to_child(self.streams[event.stream_id], event)
+        elif isinstance(event, Failed):
+            yield from self.collapse()
         elif isinstance(event, events.Start):
             # The base class would make a connection of its own first, which is a cycle.
             self.connections[self.context.client] = self.client_connection
@@ -139,17 +137,52 @@ class ReplayLayer(HttpLayer):
         else:
             yield from super()._handle_event(event)
 
+    def receive(self, connection: Connection, data: bytes) -> tuple[bytes, events.Event | None]:
+        """What `handle_event` does with nearly all data of upstream's, without a generator, an object or a task for it:
+        the whole chunks of a response that streams. Returns the client's bytes, and the event to be handled after them;
+        for other data, their own."""
+        upstream = self.connections.get(connection)
+        reader = upstream.context.layers[-1] if upstream else None
+        if not isinstance(reader, UpstreamConnection) or not reader.between_chunks:
+            return b"", events.DataReceived(connection, data)
+        stream = self.streams.get(reader.stream_id or 0)
+        if stream is None or not self.passes_content(stream):
+            return b"", events.DataReceived(connection, data)
+        try:
+            content, left = reader.read_ahead(connection, data)
+            return self.pass_on(stream, content), left or self.look(stream)
+        except Exception:
+            logger.exception("ccproxy's replay layer failed")
+            return b"", Failed()
+
+    def passes_content(self, stream: ReplayStream) -> bool:
+        """Whether neither stream nor client has anything to do about content but to pass it on."""
+        return (
+            stream.stage is Stage.STREAMING
+            and self.client_connection.chunked
+            and stream.exchange.answer is not None
+        )
+
+    def pass_on(self, stream: ReplayStream, content: bytes) -> bytes:
+        translated = stream.pass_on(content)
+        return self.client_connection.framed(translated) if translated else b""
+
+    def look(self, stream: ReplayStream) -> ResponseData | None:
+        """An event that makes it look at its answer's error, if there is one."""
+        answer = stream.exchange.answer
+        return ResponseData(stream.stream_id, b"") if answer and answer.error else None
+
     def event_to_child(self, child: layer.Layer | HttpStream, event: events.Event) -> Steps[None]:
-        if isinstance(event, ResponseData) and isinstance(child, ReplayStream):
-            answer = child.exchange.answer
-            # The short way of nearly all events of a stream: neither stream nor client has more to do about one.
-            if child.stage is Stage.STREAMING and self.client_connection.chunked and answer:
-                data = child.pass_on(answer, event)
-                if data:
-                    yield self.client_connection.framed(data)
-                if answer.error is None:
-                    return
-                event = ResponseData(event.stream_id, b"")  # so that it looks at the error
+        if (
+            isinstance(event, ResponseData)
+            and isinstance(child, ReplayStream)
+            and self.passes_content(child)
+        ):
+            if data := self.pass_on(child, event.data):
+                yield commands.SendData(self.context.client, data)
+            if (left := self.look(child)) is None:
+                return
+            event = left
         try:
             yield from super().event_to_child(child, event)
         except NotImplementedError:
@@ -248,49 +281,6 @@ class ReplayLayer(HttpLayer):
             if not command.err:
                 read_chunks_together(self.connections[command.connection])
             yield from super().register_connection(command)
-
-
-class UpstreamConnection(Http1Client):
-    """mitmproxy's HTTP/1 client, but the chunks of one packet are one piece: it would take each through all layers by
-    itself, and even a tiny response of Anthropic's is eight events, each in a chunk of its own."""
-
-    def read_body(self, event: events.Event) -> Steps[None]:
-        if isinstance(event, events.DataReceived) and between_chunks(self.body_reader):
-            if data := take_chunks(self.buf):
-                assert self.stream_id is not None
-                yield ReceiveHttp(ResponseData(self.stream_id, data))
-            if not self.buf:
-                return
-        yield from super().read_body(event)
-
-
-def between_chunks(reader: object) -> bool:
-    return isinstance(reader, ChunkedReader) and not (
-        reader._bytes_in_chunk or reader._bytes_to_discard or reader._reading_trailer
-    )
-
-
-def take_chunks(received: ReceiveBuffer) -> bytes:
-    """The data of all complete chunks but the last one, which is empty. Others than plain ones are left to h11."""
-    raw, end, pieces = bytes(received), 0, []
-    while head := _CHUNK.match(raw, end):
-        start = head.end()
-        after = start + int(head[1], 16)
-        if after == start or raw[after : after + 2] != b"\r\n":
-            break
-        pieces.append(raw[start:after])
-        end = after + 2
-    if end:
-        received.maybe_extract_at_most(end)
-    return b"".join(pieces)
-
-
-def read_chunks_together(connected: layer.Layer) -> None:
-    """`connected`: the layers of a new connection to upstream, outermost first."""
-    while isinstance(connected, tunnel.TunnelLayer):
-        connected = connected.child_layer
-    if isinstance(connected, HttpClient) and type(connected.child_layer) is Http1Client:
-        connected.child_layer.__class__ = UpstreamConnection
 
 
 class WriteCoalescer:

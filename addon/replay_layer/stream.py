@@ -401,31 +401,30 @@ class ReplayStream(HttpStream):
     def take_content(self, event: events.Event) -> Steps[None]:
         answer = self.exchange.answer
         assert answer
-        data = self.translate(answer, event)
         at_end = isinstance(event, ResponseEndOfMessage)
+        content = event.data if isinstance(event, ResponseData) else b""
+        data = answer.close() if at_end else self.translate(answer, content)
         if self.stage is Stage.HOLDING:
             yield from self.hold(answer, data, at_end)
         else:
             yield from self.write(data)
             yield from self.after_data(answer, at_end)
 
-    def pass_on(self, answer: AnswerStream, event: ResponseData) -> bytes:
+    def pass_on(self, content: bytes) -> bytes:
         """What `take_content` does in STREAMING, but for errors: the short way of nearly all events of a stream."""
-        data = self.translate(answer, event)
+        assert self.exchange.answer
+        data = self.translate(self.exchange.answer, content)
         self.note_written(data)
         return data
 
-    def translate(self, answer: AnswerStream, event: events.Event) -> bytes:
-        """The client's bytes for an upstream event."""
+    def translate(self, answer: AnswerStream, content: bytes) -> bytes:
+        """The client's bytes for upstream's."""
         self.timers.last_received = self.clock()
-        if isinstance(event, ResponseData):
-            self.received += len(event.data)
-            if self.received <= MAX_ANSWER:
-                return answer.feed(event.data)
-            message = f"The response is longer than {MAX_ANSWER} bytes."
-            answer.break_off(BadGateway(message, code="upstream_invalid"))
-        elif isinstance(event, ResponseEndOfMessage):
-            return answer.close()
+        self.received += len(content)
+        if self.received <= MAX_ANSWER:
+            return answer.feed(content)
+        message = f"The response is longer than {MAX_ANSWER} bytes."
+        answer.break_off(BadGateway(message, code="upstream_invalid"))
         return b""
 
     def hold(self, answer: AnswerStream, data: bytes, at_end: bool) -> Steps[None]:

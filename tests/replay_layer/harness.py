@@ -291,7 +291,10 @@ class Play:
 
     def upstream_sends(self, server: Connection, data: bytes) -> None:
         if server.state is not ConnectionState.CLOSED:
-            self.do(events.DataReceived(server, data))
+            sent, left = self.layer.receive(server, data)
+            self.take(commands.SendData(self.client, sent))
+            if left is not None:
+                self.do(left)
 
     def upstream_closes(self, server: Connection) -> None:
         if server.state is not ConnectionState.CLOSED:

@@ -10,7 +10,7 @@ import pytest
 from h11._readers import ChunkedReader
 from h11._receivebuffer import ReceiveBuffer
 
-from addon.replay_layer.layer import between_chunks, take_chunks
+from addon.replay_layer.upstream_connection import between_chunks, take_chunks
 
 ASK = """
 import resource

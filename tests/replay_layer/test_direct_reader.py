@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from mitmproxy.connection import Connection
 from mitmproxy.options import Options
 from mitmproxy.proxy import commands, events, layer
 from mitmproxy.proxy.context import Context
@@ -13,6 +14,7 @@ from mitmproxy.proxy.mode_specs import ProxyMode
 from mitmproxy.proxy.server import LiveConnectionHandler
 
 from addon.replay_layer.connections import DirectReader
+from addon.replay_layer.layer import ReplayLayer
 
 MUCH = b"x" * (8 << 20)
 """More than a socket and asyncio take for a client that reads nothing."""
@@ -44,8 +46,11 @@ class Handler(LiveConnectionHandler):
 
 
 class Served:
-    def __init__(self, handler: Handler, client: asyncio.StreamWriter) -> None:
+    def __init__(
+        self, handler: Handler, client: asyncio.StreamWriter, answers: asyncio.StreamReader
+    ) -> None:
         self.client = client
+        self.answers = answers
         assert isinstance(handler.layer, Repeats)
         self.layer = handler.layer
         self.lock = handler._server_event_lock
@@ -70,11 +75,11 @@ async def served() -> AsyncIterator[Served]:
         ended.set()
 
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
-        _, client = await asyncio.open_connection(*server.sockets[0].getsockname())
+        answers, client = await asyncio.open_connection(*server.sockets[0].getsockname())
         handler = await began
         await asyncio.sleep(0.05)
         try:
-            yield Served(handler, client)
+            yield Served(handler, client, answers)
         finally:
             client.transport.abort()
             await asyncio.wait_for(ended.wait(), 10)
@@ -117,3 +122,27 @@ async def test_what_comes_while_the_layer_is_busy_waits_for_its_turn() -> None:
             assert at.layer.came == []
         await asyncio.sleep(0.05)
         assert at.layer.came == [b"one", b"two"]
+
+
+class Passes(ReplayLayer):
+    """Passes on what has a colon, as content, and leaves the rest to be handled."""
+
+    def __init__(self) -> None:
+        pass
+
+    def receive(self, connection: Connection, data: bytes) -> tuple[bytes, events.Event | None]:
+        return (data, None) if b":" in data else (b"", events.DataReceived(connection, data))
+
+
+async def test_content_is_written_at_once_and_in_its_order() -> None:
+    async with served() as at:
+        at.reader.layer = Passes()
+        at.reader.feed_data(b"a:")
+        async with at.lock:
+            at.reader.feed_data(b"one")
+            at.reader.feed_data(b"b:")  # behind an event that waits
+            assert at.layer.came == []
+        await asyncio.sleep(0.05)
+        at.reader.feed_data(b"c:")
+        assert at.layer.came == [b"one", b"b:"]
+        assert await asyncio.wait_for(at.answers.readexactly(4), 10) == b"a:c:"
