@@ -85,7 +85,7 @@ class UsageRecorder:
         exchange.attempts[-1].answer = exchange.answer
         if exchange.client.streaming and not exchange.counted_open:
             exchange.counted_open = True
-            self.metrics.open_streams.inc()
+            self.metrics.open_streams += 1
 
     def response(self, flow: http.HTTPFlow) -> None:
         self.finish(flow)
@@ -99,7 +99,7 @@ class UsageRecorder:
             return
         exchange.finished = True
         if exchange.counted_open:
-            self.metrics.open_streams.dec()
+            self.metrics.open_streams -= 1
         tag = self.exchanges.tag(exchange)
         self.exchanges.running.discard(exchange)
         keep = partial(self.keep, flow, exchange, Moment(self.clock(), time.monotonic()), tag)

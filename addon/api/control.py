@@ -70,10 +70,8 @@ class ControlApi(LocalEndpoints):
         return json_response(body)
 
     def show_metrics(self, flow: http.HTTPFlow, exchange: Exchange) -> http.Response:
-        self.metrics.set_cooldowns(self.subscription.cooldown_seconds(time.time()))
-        self.metrics.set_windows(self.subscription.shown_windows())
         headers = {"content-type": Metrics.content_type}
-        return http.Response.make(200, self.metrics.render(), headers)
+        return http.Response.make(200, self.metrics.render(self.subscription, time.time()), headers)
 
     def show_blocked(self, flow: http.HTTPFlow, exchange: Exchange) -> http.Response:
         return json_response({"blocked": list(self.blocked.entries)})

@@ -6,10 +6,11 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from addon.claude.pricing import Tokens
+from addon.fallback.rate_limits import Limit, Window, Windows
 from addon.usage.ledger import MAX_NAMES, UsageLedger
 from addon.usage.metrics import Metrics
-from addon.usage.subscription import SubscriptionWindow
-from tests.clock import Clock
+from addon.usage.subscription import SubscriptionState
+from tests.clock import NOW, Clock
 from tests.usage.records import record
 
 LABELS = (
@@ -27,9 +28,13 @@ LABELS = (
 )
 
 
-def samples(metrics: Metrics) -> dict[tuple[str, ...], float]:
+def samples(
+    metrics: Metrics, subscription: SubscriptionState | None = None
+) -> dict[tuple[str, ...], float]:
     """By name and label values in the order above, as Prometheus would parse them."""
-    families = text_string_to_metric_families(metrics.render().decode())
+    families = text_string_to_metric_families(
+        metrics.render(subscription or SubscriptionState(), NOW).decode()
+    )
     found = [each for family in families for each in family.samples]
     return {
         (each.name, *(each.labels[name] for name in LABELS if name in each.labels)): each.value
@@ -66,20 +71,17 @@ def test_a_request_is_counted_with_its_tokens_cost_and_speed() -> None:
 
 def test_gauges_show_now_and_forget_what_is_over() -> None:
     metrics = watched()[0]
-    metrics.open_streams.inc()
-    metrics.set_cooldowns({("subscription", "all"): 60, ("subscription", "opus"): -1})
-    window = SubscriptionWindow(name="5h", label="5 hours", utilization=0.4, resets_at=None)
-    silent = SubscriptionWindow(name="7d", label="7 days", utilization=None, resets_at=None)
-    metrics.set_windows([window, silent])
-    found = samples(metrics)
+    metrics.open_streams += 1
+    subscription = SubscriptionState()
+    subscription.cooldowns.start("subscription", Limit(None, NOW + 60), reason="limit", now=NOW)
+    subscription.note_windows(Windows(windows=(Window("5h", utilization=0.4), Window("7d"))), NOW)
+    found = samples(metrics, subscription)
     assert found[("ccproxy_open_streams",)] == 1
-    assert found["ccproxy_cooldown_seconds", "subscription", "all"] == 60
-    assert found["ccproxy_cooldown_seconds", "subscription", "opus"] == 0
+    assert found["ccproxy_cooldown_seconds", "subscription", "all"] == pytest.approx(60, abs=1)
     assert found["ccproxy_subscription_utilization", "5h"] == 0.4
     assert ("ccproxy_subscription_utilization", "7d") not in found
-    metrics.set_cooldowns({})
-    metrics.set_windows([])
-    assert not [key for key in samples(metrics) if "cooldown" in key[0] or "utilization" in key[0]]
+    gone = [key for key in samples(metrics) if "cooldown" in key[0] or "utilization" in key[0]]
+    assert not gone
 
 
 def test_model_names_of_clients_cannot_fill_the_memory() -> None:
