@@ -30,7 +30,6 @@ if missing := [name for name in PACKAGES if find_spec(name) is None]:
     )
     os._exit(1)
 
-import httpx
 from mitmproxy import ctx
 
 from addon.addons.access_control import AccessControl
@@ -76,9 +75,8 @@ from addon.context.tokens.counter import make_counter
 from addon.context.window import CUTS_KEPT, KnownCuts
 from addon.core.environment import environment, from_env_file, models_files, outbound_proxies
 from addon.core.errors import CCProxyError
-from addon.core.lazy_http import LazyTransport
 from addon.core.lru import Lru
-from addon.core.own_http import async_client
+from addon.core.own_http import own_http, timeouts
 from addon.core.secret import with_stored_secret
 from addon.core.settings import Settings, SettingsError
 from addon.core.terminal import EventLog, Terminal
@@ -98,13 +96,8 @@ from addon.usage.snapshot import SnapshotFile
 from addon.usage.store import UsageStore
 from addon.usage.subscription import SubscriptionState
 
-OWN_CALLS = httpx.Timeout(120, connect=10)
+OWN_CALLS = 120.0
 """Seconds, for what the proxy asks for itself: tokens, models, summaries."""
-
-
-def make_client(settings: Settings) -> httpx.AsyncClient:
-    through = functools.partial(async_client, proxy=settings.upstream_proxy_url)
-    return async_client(transport=LazyTransport(through), timeout=OWN_CALLS)
 
 
 class Shared:
@@ -133,7 +126,7 @@ class Shared:
             monotonic=time.monotonic,
             subscription=self.subscription,
         )
-        self.http = make_client(settings)
+        self.http = own_http(proxy=settings.upstream_proxy_url, timeout=timeouts(OWN_CALLS))
         self.login = make_login(settings, self.http)
         paid = PaidCalls(settings, self.budget, self.catalogue.get)
         asking = UpstreamModels(settings, self.login, self.http, paid)

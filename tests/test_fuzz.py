@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from mitmproxy import http
 from mitmproxy.test import tflow, tutils
@@ -33,6 +32,7 @@ from addon.context.tokens.counter import TokenCounter
 from addon.context.tokens.vocabulary import Vocabulary
 from addon.context.window import KnownCuts
 from addon.core.lru import Lru
+from addon.core.own_http import OwnHttp, own_http
 from addon.core.settings import Settings
 from addon.core.terminal import Terminal
 from addon.core.types import JsonObject
@@ -57,7 +57,7 @@ class Services:
     memory: SummaryMemory
     counter: TokenCounter
     ledger: UsageLedger
-    http: httpx.AsyncClient
+    http: OwnHttp
     catalogue: Catalogue = CATALOGUE
     summary_tasks: SummaryTasks = field(default_factory=SummaryTasks)
     cuts: KnownCuts = field(default_factory=lambda: Lru(8))
@@ -81,7 +81,7 @@ class RequestPath:
             SummaryMemory(home, time.time),
             self.counter,
             ledger,
-            httpx.AsyncClient(),
+            own_http(),
         )
         continuity = Continuity(ThinkingStore(time.monotonic))
         manager = make_manager(

@@ -8,11 +8,10 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-import httpx
-
 from addon.claude.catalogue import Catalogue
 from addon.claude.subscription_request import BETA, SUBSCRIPTION_BETAS
 from addon.core.json_codec import JsonError, loads
+from addon.core.own_http import HttpError, OwnHttp
 from addon.core.settings import Settings
 from addon.core.types import JsonObject
 from addon.credentials.credential import CredentialError
@@ -87,7 +86,7 @@ class UpstreamModels:
 
     settings: Settings
     login: Login
-    http: httpx.AsyncClient
+    http: OwnHttp
     paid: PaidCalls
 
     async def __call__(self) -> JsonObject:
@@ -96,12 +95,15 @@ class UpstreamModels:
         url = f"{self.settings.upstream_url}/v1/models"
         try:
             async with asyncio.timeout(PATIENCE_SECONDS):
-                response = await self.http.get(url, params={"limit": 1000}, headers=headers)
-            document = loads(response.content)
-        except (httpx.HTTPError, TimeoutError, JsonError) as error:
-            raise LookupError(type(error).__name__) from error
-        if response.status_code != 200 or not isinstance(document, dict):
-            raise LookupError(f"status {response.status_code}")
+                response = await self.http.request(
+                    "GET", url, params={"limit": 1000}, headers=headers
+                )
+            document = loads(response.body)
+        except (HttpError, TimeoutError, JsonError) as error:
+            why = str(error) if isinstance(error, HttpError) else type(error).__name__
+            raise LookupError(why) from error
+        if response.status != 200 or not isinstance(document, dict):
+            raise LookupError(f"status {response.status}")
         return document
 
     async def credential(self) -> dict[str, str]:

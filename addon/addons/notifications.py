@@ -15,11 +15,11 @@ import time
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-import httpx
 from mitmproxy import ctx
 
 from addon.core.clock import Ticker
 from addon.core.environment import for_notifications
+from addon.core.own_http import HttpError, OwnHttp
 from addon.core.settings import Settings
 from addon.fallback.messages import local_time
 from addon.usage.budget import PERIOD_OF, Budget
@@ -48,7 +48,7 @@ class Notifications:
         settings: Settings,
         subscription: SubscriptionState,
         budget: Budget,
-        http: httpx.AsyncClient,
+        http: OwnHttp,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.command = settings.notify_command
@@ -105,10 +105,14 @@ class Notifications:
             await asyncio.to_thread(run, self.command, text)
         if self.webhook is not None:
             try:
-                response = await self.http.post(self.webhook, json={"text": text}, timeout=SECONDS)
-                response.raise_for_status()
-            except (httpx.HTTPError, httpx.InvalidURL) as error:  # their messages name the URL
-                logger.warning("NOTIFY_WEBHOOK failed: %s", type(error).__name__)
+                response = await self.http.request(
+                    "POST", self.webhook, json={"text": text}, timeout=SECONDS
+                )
+            except HttpError as error:
+                logger.warning("NOTIFY_WEBHOOK failed: %s", error)
+            else:
+                if not 200 <= response.status < 300:
+                    logger.warning("NOTIFY_WEBHOOK failed: status %d", response.status)
 
 
 def run(command: tuple[str, ...], text: str) -> None:

@@ -10,11 +10,11 @@ import time
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass, field
 
-import httpx
 from mitmproxy import ctx
 
 from addon.context.summary_memory import SummaryMemory
 from addon.context.tokens.counter import TokenCounter
+from addon.core.own_http import OwnHttp
 from addon.core.redaction import hide_in_logs
 from addon.core.settings import Settings
 from addon.core.terminal import Terminal
@@ -41,7 +41,7 @@ class Persistence:
     memory: SummaryMemory
     _: KW_ONLY
     login: Login
-    http: httpx.AsyncClient
+    http: OwnHttp
     terminal: Terminal
     doubts: Sequence[str] = ()
     """Settings that can't work, as lines for the terminal."""

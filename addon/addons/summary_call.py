@@ -7,8 +7,6 @@ import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
-import httpx
-
 from addon.addons.model_list import utc_day
 from addon.claude.catalogue import Catalogue
 from addon.claude.pricing import bill
@@ -18,6 +16,7 @@ from addon.context.tokens.counter import TokenCounter
 from addon.context.window import ContextManager, KnownCuts
 from addon.core.errors import BadGateway, BadRequest, CCProxyError, NotFound
 from addon.core.json_codec import dumps
+from addon.core.own_http import HttpError, OwnHttp
 from addon.core.settings import Settings
 from addon.core.suggestions import did_you_mean
 from addon.core.types import JsonObject
@@ -36,7 +35,7 @@ class SummaryCall:
         self,
         url: str,
         api_key: str,
-        http: httpx.AsyncClient,
+        http: OwnHttp,
         *,
         catalogue: Catalogue,
         paid: PaidCalls,
@@ -89,16 +88,12 @@ class SummaryCall:
     async def send(self, body: bytes) -> JsonObject:
         headers = {**self.headers, "content-type": "application/json"}
         try:
-            response = await self.http.post(self.url, content=body, headers=headers)
-        except httpx.HTTPError as error:
-            raise BadGateway(
-                f"Anthropic can't be reached for a summary ({type(error).__name__})."
-            ) from None
-        if response.status_code != 200:
-            raise from_upstream(
-                response.status_code, response.content, response.headers, self.clock()
-            )
-        return read_message(response.content)
+            response = await self.http.request("POST", self.url, content=body, headers=headers)
+        except HttpError as error:
+            raise BadGateway(f"Anthropic can't be reached for a summary ({error}).") from None
+        if response.status != 200:
+            raise from_upstream(response.status, response.body, response.headers, self.clock())
+        return read_message(response.body)
 
 
 class Services(Protocol):
@@ -107,7 +102,7 @@ class Services(Protocol):
     catalogue: Catalogue
     counter: TokenCounter
     memory: SummaryMemory
-    http: httpx.AsyncClient
+    http: OwnHttp
     ledger: UsageLedger
     summary_tasks: SummaryTasks
     cuts: KnownCuts

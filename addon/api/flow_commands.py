@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import json
 import logging
@@ -10,7 +11,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import httpx
 from mitmproxy import ctx, exceptions, flow, types
 from mitmproxy.addonmanager import Loader
 
@@ -18,7 +18,7 @@ from addon.api.readable import readable
 from addon.api.request_history import KEPT_HEADERS, Entry, RequestHistory
 from addon.core.errors import BadRequest
 from addon.core.json_codec import dumps, read_object
-from addon.core.own_http import async_client
+from addon.core.own_http import HttpError, own_http
 from addon.core.redaction import decoded
 from addon.core.settings import Settings
 from addon.core.types import JsonObject
@@ -108,7 +108,7 @@ class FlowCommands:
                 told = (await asyncio.to_thread(self.against_stand_in, saved))["answer"]
             else:
                 told = await self._through_here(entry, body)
-        except (httpx.HTTPError, OSError, RuntimeError) as error:
+        except (HttpError, OSError, RuntimeError) as error:
             logger.error("It could not be sent again: %s", error)
             return
         before = decoded(entry.answer.read()) if entry.answer else {}
@@ -124,11 +124,11 @@ class FlowCommands:
             {"authorization": f"Bearer {self.settings.secret}"} if self.settings.secret else {}
         )
         url = f"http://127.0.0.1:{self.settings.port}/@{name}{head['path']}"
-        async with async_client(trust_env=False, timeout=SECONDS) as client:
-            response = await client.post(url, content=dumps(body), headers=headers)
+        async with contextlib.aclosing(own_http(trust_env=False, timeout=SECONDS)) as client:
+            response = await client.request("POST", url, content=dumps(body), headers=headers)
         again = self.history.named(name)
         if again is None or not again.answer:
-            return {"error": {"message": response.text}}
+            return {"error": {"message": response.body.decode(errors="replace")}}
         return decoded(again.answer.read())
 
 

@@ -12,7 +12,7 @@ import tempfile
 import textwrap
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, aclosing, contextmanager
 from pathlib import Path
 
 from addon.addons.model_list import utc_day
@@ -37,7 +37,7 @@ from addon.core.environment import (
     models_files,
     outbound_proxies,
 )
-from addon.core.own_http import async_client
+from addon.core.own_http import own_http
 from addon.core.secret import secret_file, with_stored_secret
 from addon.core.settings import Settings, SettingsError, described
 from addon.core.terminal import Terminal, Tone
@@ -58,7 +58,8 @@ async def examine(
     # in a thread: it sends a request to the port, which inside mitmproxy is served by this event loop
     for finding in await asyncio.to_thread(local_checks, settings, clock()):
         yield finding
-    async with async_client(timeout=10, proxy=settings.upstream_proxy_url) as client:
+    proxy = settings.upstream_proxy_url
+    async with aclosing(own_http(timeout=10, proxy=proxy)) as client:
         yield await checks.login(settings, make_login(settings, client), clock())
     proxies = outbound_proxies(settings.upstream_proxy)
     for finding in await checks.upstream(settings.upstream_url, clock, proxies=proxies):

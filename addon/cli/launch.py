@@ -11,8 +11,6 @@ import sys
 from collections.abc import Sequence
 from typing import Literal, NoReturn
 
-import httpx
-
 from addon.core.environment import ROOT, environment, inherited
 from addon.core.own_http import sync_client
 from addon.core.secret import keep_secret
@@ -111,6 +109,8 @@ def web_port_taken(arguments: Sequence[str]) -> str | None:
 def who_listens(port: int) -> Listener:
     if not _bind_error("127.0.0.1", port):
         return "nobody"
+    import httpx  # 10 ms, which a start without a conflict does without
+
     try:
         # trust_env: a proxy set in the environment must not be used for this machine
         with sync_client(trust_env=False, timeout=2) as client:

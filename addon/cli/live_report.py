@@ -6,6 +6,7 @@ refusal is asked for on purpose: its exact words are what ccproxy has to recogni
 
 from __future__ import annotations
 
+import contextlib
 import json
 import platform
 import re
@@ -22,7 +23,7 @@ from addon.cli.main import versions
 from addon.core.environment import environment
 from addon.core.files import write_atomically
 from addon.core.frozen import frozen
-from addon.core.own_http import async_client
+from addon.core.own_http import async_client, own_http
 from addon.core.redaction import HIDDEN, excerpt, hider, redacted
 from addon.core.settings import Settings, described
 from addon.core.types import JsonObject
@@ -153,7 +154,8 @@ async def write(
         text = "It asks by subscription, which CLAUDE_CODE_FIRST=false switches off."
         return Finding("report", "fail", text, "Nothing was sent.")
     try:
-        async with async_client(timeout=10, proxy=settings.upstream_proxy_url) as http:
+        proxy = settings.upstream_proxy_url
+        async with contextlib.aclosing(own_http(timeout=10, proxy=proxy)) as http:
             token = await make_login(settings, http).access_token()
         told = await ask(settings, token, probes(catalogue, cheapest))
         text = without_secrets(report(settings, findings, told), settings)

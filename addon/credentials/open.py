@@ -7,10 +7,9 @@ import sys
 from dataclasses import field
 from pathlib import Path
 
-import httpx
-
 from addon.core.clock import SYSTEM, Clock
 from addon.core.frozen import frozen
+from addon.core.own_http import OwnHttp
 from addon.core.settings import Settings
 from addon.credentials.keychain import SECURITY, KeychainStore, service_name
 from addon.credentials.locks import refresh_locks, write_lock
@@ -59,7 +58,7 @@ class LoginLocations:
 
 
 def open_login(
-    locations: LoginLocations, *, token_url: str, http: httpx.AsyncClient, clock: Clock = SYSTEM
+    locations: LoginLocations, *, token_url: str, http: OwnHttp, clock: Clock = SYSTEM
 ) -> Login:
     """The login of this machine. Reads nothing yet. `http` is used for refreshes only, and is not closed."""
     if locations.token:
@@ -77,7 +76,7 @@ def open_login(
     return SharedLogin(stores, refresher, clock)
 
 
-def make_login(settings: Settings, http: httpx.AsyncClient) -> Login:
+def make_login(settings: Settings, http: OwnHttp) -> Login:
     return open_login(make_locations(settings), token_url=settings.oauth_token_url, http=http)
 
 

@@ -6,11 +6,9 @@ import asyncio
 import re
 from dataclasses import dataclass
 
-import httpx
-
 from addon.core.clock import SYSTEM, Clock
-from addon.core.frozen import frozen
 from addon.core.json_codec import JsonError, loads
+from addon.core.own_http import HttpError, OwnHttp, OwnResponse, timeouts
 from addon.core.retry_after import read_retry_after
 from addon.core.types import JsonObject
 from addon.credentials.credential import LOGIN_AGAIN, Credential, CredentialError, Grant, word
@@ -20,28 +18,17 @@ CLIENT_ID = "9d1c250a-e61b-44d9-88ed-5944d1962f5e"
 
 TOTAL_SECONDS = 30.0
 """For the request and its retries: the locks must be released before they are 60 seconds old."""
-_TIMEOUT = httpx.Timeout(TOTAL_SECONDS, connect=10.0)
 _RETRIES, _BACKOFF = 2, 0.5
 _MAX_BODY = 65_536
 _DEFAULT_LIFETIME, _MAX_LIFETIME = 3600.0, 366 * 86400.0
 _COOLDOWN_MIN, _COOLDOWN_MAX, _COOLDOWN_DEFAULT = 5.0, 300.0, 60.0
 _REFUSALS = frozenset({400, 401, 403, 404})
 
-# Nothing was sent, so the refresh token was not used.
-_NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
-
-
-@frozen
-class _Response:
-    status: int
-    headers: httpx.Headers
-    body: bytes
-
 
 @dataclass(eq=False)
 class TokenEndpoint:
     url: str
-    http: httpx.AsyncClient
+    http: OwnHttp
     clock: Clock = SYSTEM
 
     async def refresh(self, credential: Credential) -> Grant:
@@ -53,36 +40,35 @@ class TokenEndpoint:
         try:
             async with asyncio.timeout(TOTAL_SECONDS):
                 response = await self._post_with_retries(_request(credential))
-        except (httpx.HTTPError, TimeoutError) as error:
-            raise _unknown(f"was cut off ({type(error).__name__})") from None
+        except HttpError as error:
+            raise _unknown(f"was cut off ({error})") from None
+        except TimeoutError:
+            raise _unknown("was cut off (TimeoutError)") from None
         return self._understood(response)
 
-    async def _post_with_retries(self, body: JsonObject) -> _Response:
+    async def _post_with_retries(self, body: JsonObject) -> OwnResponse:
         for attempt in range(_RETRIES):
             try:
                 response = await self._post(body)
                 if response.status < 500:
                     return response
-            except _NOT_SENT:
-                pass
+            except HttpError as error:
+                if error.sent:
+                    raise
             await self.clock.sleep(_BACKOFF * 2**attempt * (1 - self.clock.random() / 4))
         try:
             return await self._post(body)
-        except _NOT_SENT as error:
-            raise _unreachable(type(error).__name__) from None
+        except HttpError as error:
+            if error.sent:
+                raise
+            raise _unreachable(str(error)) from None
 
-    async def _post(self, body: JsonObject) -> _Response:
-        async with self.http.stream(
-            "POST", self.url, json=body, timeout=_TIMEOUT, follow_redirects=False
-        ) as response:
-            content = bytearray()
-            async for chunk in response.aiter_bytes():
-                content += chunk
-                if len(content) > _MAX_BODY:
-                    break
-            return _Response(response.status_code, response.headers, bytes(content))
+    async def _post(self, body: JsonObject) -> OwnResponse:
+        return await self.http.request(
+            "POST", self.url, json=body, timeout=timeouts(TOTAL_SECONDS), most=_MAX_BODY
+        )
 
-    def _understood(self, response: _Response) -> Grant:
+    def _understood(self, response: OwnResponse) -> Grant:
         if response.status == 200:
             return _grant(response.body)
         if response.status == 429:

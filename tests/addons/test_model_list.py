@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from addon.addons.model_list import ASK_AGAIN_SECONDS, ModelList, UpstreamModels
+from addon.core.own_http import own_http
 from addon.core.settings import Settings
 from addon.credentials.credential import CredentialError
 from addon.usage.budget import Budget, PaidCalls
@@ -104,7 +105,7 @@ def asking(
     answer: Callable[[httpx.Request], httpx.Response], token: str | None, **given: Any
 ) -> UpstreamModels:
     settings = Settings(**{"api_key": "sk-ant-api03-x", **given})
-    http = httpx.AsyncClient(transport=httpx.MockTransport(answer))
+    http = own_http(transport=httpx.MockTransport(answer))
     paid = PaidCalls(settings, Budget(UsageLedger(time.time)), CATALOGUE.get)
     return UpstreamModels(settings, Login(token), http, paid)
 

@@ -13,6 +13,7 @@ import pytest
 
 from addon.addons import notifications
 from addon.addons.notifications import Notifications, run
+from addon.core.own_http import own_http
 from addon.core.settings import Settings
 from addon.fallback.rate_limits import Window, Windows
 from addon.usage.budget import Budget, BudgetSettings
@@ -34,7 +35,7 @@ class World:
         self.ledger = UsageLedger(lambda: NOW)
         self.budget = Budget(self.ledger, BudgetSettings(daily=10, weekly=1000, enabled=True))
         self.posted: list[httpx.Request] = []
-        self.http = httpx.AsyncClient(transport=httpx.MockTransport(self.answer))
+        self.http = own_http(transport=httpx.MockTransport(self.answer))
         self.status = 200
         self.notifications = Notifications(
             Settings.from_env(env), self.subscription, self.budget, self.http, lambda: NOW

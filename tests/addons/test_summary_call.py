@@ -12,6 +12,7 @@ from addon.addons.summary_call import SummaryCall
 from addon.context.summarizer import SummaryResponse
 from addon.core.errors import CCProxyError
 from addon.core.json_codec import dumps
+from addon.core.own_http import own_http
 from addon.core.settings import Settings
 from addon.usage.budget import Budget, BudgetSettings, PaidCalls
 from addon.usage.ledger import UsageLedger
@@ -39,7 +40,7 @@ class World:
         self.call = SummaryCall(
             "http://upstream.example",
             "sk-ant-api03-test",
-            httpx.AsyncClient(transport=httpx.MockTransport(handler)),
+            own_http(transport=httpx.MockTransport(handler)),
             catalogue=CATALOGUE,
             paid=PaidCalls(Settings(), self.budget, CATALOGUE.get),
             ledger=self.ledger,

@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from addon.core.clock import Clock
+from addon.core.own_http import own_http
 from addon.core.types import JsonObject
 from addon.credentials.credential import CredentialError
 from addon.credentials.login import Login
@@ -61,7 +62,7 @@ class TokenServer:
     def __init__(self) -> None:
         self.posts: list[JsonObject] = []
         self.answers: list[Answer] = []
-        self.http = httpx.AsyncClient(transport=httpx.MockTransport(self._handle))
+        self.http = own_http(transport=httpx.MockTransport(self._handle))
 
     async def _handle(self, request: httpx.Request) -> httpx.Response:
         self.posts.append(json.loads(request.content))
