@@ -18,7 +18,7 @@ from addon.core.own_http import OwnHttp
 from addon.core.redaction import hide_in_logs
 from addon.core.settings import Settings
 from addon.core.terminal import Terminal
-from addon.core.version import version
+from addon.core.version import VERSION
 from addon.credentials.credential import CredentialError
 from addon.credentials.login import Login
 from addon.usage.store import UsageStore
@@ -89,7 +89,7 @@ async def banner(settings: Settings, login: Login, now: float) -> list[str]:
     """Lines for the terminal. Reads the login without refreshing it. Never shows the secret: people share screens."""
     here = f"http://localhost:{settings.port}"
     return [
-        f"ccproxy {version()} on {here} · Ctrl+C ends it",
+        f"ccproxy {VERSION} on {here} · Ctrl+C ends it",
         f"  base URL      {here}/v1",
         f"  dashboard     {here}/dashboard",
         *_entry("subscription", await _subscription(settings, login, now)),

@@ -26,7 +26,7 @@ from addon.claude.pricing import Tokens
 from addon.core.clock import OnceAMinute
 from addon.core.redaction import hider, redacted
 from addon.core.settings import Settings
-from addon.core.version import version
+from addon.core.version import VERSION
 from addon.exchange.answer import AnswerStream
 from addon.exchange.attempt import Attempt
 from addon.exchange.state import Exchange, Exchanges
@@ -63,7 +63,7 @@ logging.getLogger(OTLPSpanExporter.__module__).addFilter(SaidOnceAMinute())
 
 def make_provider(endpoint: str) -> TracerProvider:
     """Exports to `endpoint`, an OTLP receiver's address, over HTTP."""
-    resource = Resource.create({"service.name": "ccproxy", "service.version": version()})
+    resource = Resource.create({"service.name": "ccproxy", "service.version": VERSION})
     provider = TracerProvider(resource=resource)
     exporter = OTLPSpanExporter(endpoint=f"{endpoint}/v1/traces", timeout=EXPORT_SECONDS)
     provider.add_span_processor(BatchSpanProcessor(exporter, schedule_delay_millis=1000))
@@ -91,7 +91,7 @@ class Telemetry:
         return cls(settings, exchanges, provider, before.spans)
 
     def __post_init__(self) -> None:
-        self.tracer = self.provider.get_tracer("ccproxy", version())
+        self.tracer = self.provider.get_tracer("ccproxy", VERSION)
         self.hide = hider(self.settings.secret)
 
     def request(self, flow: http.HTTPFlow) -> None:

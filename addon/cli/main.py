@@ -16,7 +16,7 @@ from pathlib import Path
 
 from addon.cli import bootstrap
 from addon.core.suggestions import closest, did_you_mean
-from addon.core.version import CHECKOUT, STARTED_AS, version
+from addon.core.version import CHECKOUT, STARTED_AS, VERSION
 
 ROOT = Path(__file__).resolve().parents[2]
 BY_START_SCRIPT = "bootstrap"
@@ -226,7 +226,7 @@ def versions() -> str:
         parts.insert(0, f"mitmproxy {metadata.version('mitmproxy')}")
     except metadata.PackageNotFoundError:
         parts.insert(0, "mitmproxy is not installed yet")
-    return f"ccproxy {version()} ({', '.join(parts)})"
+    return f"ccproxy {VERSION} ({', '.join(parts)})"
 
 
 def _let_output_be_unicode() -> None:

@@ -12,14 +12,14 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from addon.core.frozen import frozen
-from addon.core.version import version
+from addon.core.version import VERSION
 
 if TYPE_CHECKING:
     import httpx
 
 logger = logging.getLogger(__name__)
 
-USER_AGENT = f"ccproxy/{version()}"
+USER_AGENT = f"ccproxy/{VERSION}"
 """Sent with all our requests, also those for clients."""
 
 _HEADERS = {"user-agent": USER_AGENT}

@@ -7,7 +7,6 @@ import asyncio
 import gzip
 import sys
 import threading
-import tomllib
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 from pathlib import Path
@@ -15,8 +14,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from addon.core.own_http import USER_AGENT, HttpError, OwnHttp
-from tests.documents import ROOT, text
+from addon.core.own_http import HttpError, OwnHttp
+from tests.documents import ROOT
 
 SENDING = {"AsyncClient", "Client", "delete", "get", "head", "post", "put", "request", "stream"}
 SOURCES = [ROOT / "ccproxy_addon.py", *sorted((ROOT / "addon").rglob("*.py"))]
@@ -155,11 +154,6 @@ async def test_a_defect_of_ours_is_not_taken_for_a_bad_environment() -> None:
     async with aclosing(OwnHttp(defect)) as client:
         with pytest.raises(KeyError):
             await client.request("GET", "http://up/")
-
-
-def test_the_version_is_that_of_the_project() -> None:
-    project = tomllib.loads(text("pyproject.toml"))["project"]
-    assert f"ccproxy/{project['version']}" == USER_AGENT
 
 
 def test_one_module_makes_all_clients() -> None:
