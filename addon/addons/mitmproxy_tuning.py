@@ -7,10 +7,12 @@ import gc
 import logging
 import sys
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 from mitmproxy import ctx, flow, http
 from mitmproxy.addonmanager import AddonManager
-from mitmproxy.options import Options
+from mitmproxy.options import CONF_BASENAME, Options
+from mitmproxy.tls import TlsData
 
 from addon.core.background_writer import BackgroundWriter, in_background
 from addon.core.malloc import return_large_blocks
@@ -88,6 +90,28 @@ def drop_idle_addons(addons: AddonManager, options: Options) -> None:
         addon = addons.get(name)
         if addon is not None and not any(getattr(options, option) for option in needed_for):
             addons.remove(addon)
+
+
+def read_authority_late(addons: AddonManager, options: Options) -> None:
+    """mitmproxy reads the key of its certificate authority at the start, 27 ms, and twice if `confdir` is set. Only
+    clients that speak TLS to the proxy need it. Call it before mitmproxy's addon is told that it is running."""
+    tlsconfig = addons.get("tlsconfig")
+    authority = Path(options.confdir).expanduser() / f"{CONF_BASENAME}-ca.pem"
+    if options.emudhra or options.emudhra_old or not authority.is_file():
+        return  # making one takes longer, and no client should wait for it
+
+    start_client = tlsconfig.tls_start_client
+
+    def tls_start_client(start: TlsData) -> None:
+        if tlsconfig.certstore is None:
+            tlsconfig.configure({"confdir"})
+        start_client(start)
+
+    tlsconfig.tls_start_client = tls_start_client
+    tlsconfig.running = None
+    tlsconfig.request = (
+        None  # serves the authority's list of revoked certificates, which none of ours names
+    )
 
 
 def silence_connections(options: Options) -> None:

@@ -13,7 +13,12 @@ from mitmproxy.addonmanager import Loader
 from mitmproxy.proxy.mode_specs import ProxyMode, ReverseMode
 from mitmproxy.tools.dump import DumpMaster
 
-from addon.addons.mitmproxy_tuning import drop_idle_addons, settle_memory, silence_connections
+from addon.addons.mitmproxy_tuning import (
+    drop_idle_addons,
+    read_authority_late,
+    settle_memory,
+    silence_connections,
+)
 from addon.replay_layer import Gate
 
 logger = logging.getLogger(__name__)
@@ -75,6 +80,7 @@ class SafeOptions:
         _stop_watching_scripts()
         _keep_flow_file_private()
         if isinstance(ctx.master, DumpMaster):
+            read_authority_late(ctx.master.addons, ctx.options)
             drop_idle_addons(ctx.master.addons, ctx.options)
             silence_connections(ctx.options)
         settle_memory()

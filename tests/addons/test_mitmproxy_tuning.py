@@ -8,17 +8,24 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
-from mitmproxy.hooks import DoneHook
-from mitmproxy.options import Options
+from mitmproxy.certs import CertStore
+from mitmproxy.hooks import DoneHook, RunningHook
+from mitmproxy.options import CONF_BASENAME, Options
+from mitmproxy.proxy.context import Context
+from mitmproxy.proxy.layers.tls import TlsStartClientHook
+from mitmproxy.test.tflow import tclient_conn
+from mitmproxy.tls import TlsData
 from mitmproxy.tools.dump import DumpMaster
 
 from addon.addons.mitmproxy_tuning import (
     CONNECTIONS,
     IDLE_WITHOUT,
     drop_idle_addons,
+    read_authority_late,
     replace_streams,
     silence_connections,
 )
@@ -64,6 +71,26 @@ async def test_what_serves_connections_stays() -> None:
 )
 async def test_an_addon_with_work_stays(option: str, value: Any, addon: str) -> None:
     assert addon in await remaining(**{option: value})
+
+
+@pytest.mark.parametrize("made_before", [False, True])
+async def test_the_authority_is_made_at_once_and_read_when_a_client_speaks_tls(
+    tmp_path: Path, made_before: bool
+) -> None:
+    if made_before:
+        CertStore.from_store(tmp_path, CONF_BASENAME, 2048)
+    options = Options(confdir=str(tmp_path))  # as if it were the default: mitmproxy tells no addon
+    with masters_end():
+        master = DumpMaster(options)
+        read_authority_late(master.addons, options)
+        await master.addons.trigger_event(RunningHook())
+        tlsconfig = master.addons.get("tlsconfig")
+        assert (tlsconfig.certstore is None) is made_before
+        context = Context(tclient_conn(), options)
+        start = TlsData(context.client, context)
+        await master.addons.trigger_event(TlsStartClientHook(start))
+        assert start.ssl_conn
+        await master.addons.trigger_event(DoneHook())
 
 
 @pytest.mark.parametrize(("verbosity", "heard"), [("warn", False), ("info", True), ("debug", True)])
