@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from functools import partial
 
 from mitmproxy import http
@@ -109,7 +110,7 @@ def _entry(flow: str, exchange: Exchange, received: Received, status: int | None
         "client": {
             "method": received.method,
             "path": received.path,
-            "headers": [[_text(name), _text(value)] for name, value in received.headers],
+            "headers": [(_text(name), _text(value)) for name, value in received.headers],
         },
     }
     upstream = [
@@ -141,7 +142,7 @@ def _attempt(attempt: Attempt, status: int | None) -> JsonObject:
         "source": attempt.source,
         "credential": attempt.credential,
         "url": f"{attempt.scheme}://{attempt.host}:{attempt.port}{without_unknown_values(attempt.path)}",
-        "headers": [list(header) for header in attempt.headers],
+        "headers": attempt.headers,
         "outcome": attempt.outcome or str(status or "broken off"),
         "reason": attempt.reason,
         "changed": list(attempt.changed),
@@ -149,4 +150,5 @@ def _attempt(attempt: Attempt, status: int | None) -> JsonObject:
 
 
 def _text(header: bytes) -> str:
-    return header.decode("utf-8", "replace")
+    """Kept once: most of a client's headers are the same in all its requests."""
+    return sys.intern(header.decode("utf-8", "replace"))

@@ -64,7 +64,7 @@ class Record:
 
     key: Key
     place: Key
-    """Its `place_key`."""
+    """Its `place_key`; the same object as its key if that is one."""
     conversation: ConversationKey
     serial: int
     """Grows with time."""
@@ -135,7 +135,8 @@ class Records:
             self._remove(next(iter(group.records.values())))
         self._groups[record.conversation] = group  # it may have been emptied
         group.records[record.key] = self._by_key[record.key] = record
-        self._by_place[record.place] = record
+        if record.place is not record.key:
+            self._by_place[record.place] = record
         self.changes += 1
         group.size += record.size
         self.size += record.size

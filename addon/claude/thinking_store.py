@@ -128,6 +128,7 @@ class ThinkingStore:
         prefix, since = position or self._position(scope, request)
         seen = visible(content)
         key = record_key(scope, seen, prefix)
+        place = place_key(scope, seen, prefix) if seen.tool_ids else key
         known = self._records.find(key)
         if known and (known.visible, known.prefix) == (seen.digest, prefix):
             return  # the same response again: later responses were generated with the first one
@@ -137,7 +138,7 @@ class ThinkingStore:
         kept, bare, size = keepable(content)
         record = Record(
             key=key,
-            place=place_key(scope, seen, prefix),
+            place=place,
             conversation=ConversationKey(scope, message_digest(request["messages"][0])),
             serial=self._serial,
             since=since or self._serial,

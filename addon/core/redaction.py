@@ -72,7 +72,7 @@ def redacted(value: Any, hide: Hide = redact, levels: int = MOST_LEVELS) -> Any:
         case str():
             is_text = len(value) < LONG_DATA or " " in value
             return hide(value) if is_text else _shortened(value, hide)
-        case list():
+        case list() | tuple():
             return [redacted(item, hide, levels - 1) for item in value]
         case dict():
             return {hide(key): redacted(item, hide, levels - 1) for key, item in value.items()}

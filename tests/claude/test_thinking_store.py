@@ -2,6 +2,7 @@
 
 import copy
 import cProfile
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -610,3 +611,17 @@ def test_retry_of_a_budgeted_request_does_not_think(store: ThinkingStore) -> Non
 def test_stripping_drops_turns_that_were_only_thinking() -> None:
     request = {"messages": [user("a"), {"role": "assistant", "content": [thought("b")]}, user("c")]}
     assert strip_thinking(request)["messages"] == [user("a"), user("c")]
+
+
+def test_a_response_without_thinking_takes_about_a_kilobyte(store: ThinkingStore) -> None:
+    count, scope = 1000, Scope("me", "subscription", "claude-opus-4-8")
+    tracemalloc.start()
+    try:
+        for number in range(count):
+            store.record(
+                scope, {"messages": [user(f"{number}?")]}, {"content": [text(f"{number}!")]}
+            )
+        assert tracemalloc.get_traced_memory()[0] < 1100 * count
+    finally:
+        tracemalloc.stop()
+    assert len(store) == count
