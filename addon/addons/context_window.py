@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 
 from mitmproxy import http
 
-from addon.claude.digest import DigestMemory
+from addon.claude.digest import DigestMemory, message_digest, prefix_digests_of
 from addon.context.tokens.count import describe, overflow
-from addon.context.window import ContextManager, Fitted
+from addon.context.view import conversation_key
+from addon.context.window import ContextManager, Fitted, is_surely_short
 from addon.core.errors import CCProxyError
 from addon.core.settings import Settings
 from addon.core.terminal import Terminal
@@ -51,9 +52,14 @@ class ContextWindow:
         claude = exchange.claude if exchange else None
         if exchange is None or claude is None or claude.counts_tokens or not self.manages(claude):
             return
+        messages, whole = claude.request["messages"], claude.choice.whole_window
+        claude.limit = limit = self.manager.limit_of(claude.model, whole_window=whole)
+        if is_surely_short(claude.request, claude.model, claude.size, limit):
+            if not claude.conversation:
+                claude.conversation = _named(prefix_digests_of(map(message_digest, messages)))
+            return
         exchange.doing = "bringing the conversation within its limit"
         await yield_if_large(claude.size)
-        messages = claude.request["messages"]
         digests = self.digests.of(messages, keep=claude.size <= LARGE)
         known = dict(zip(map(id, messages), digests, strict=True))
         put_back = self.with_blocks_put_back
@@ -62,7 +68,7 @@ class ContextWindow:
                 claude.request,
                 claude.model,
                 digests,
-                whole_window=claude.choice.whole_window,
+                whole_window=whole,
                 sent=put_back(exchange, claude, known) if put_back else None,
             )
         except CCProxyError as error:
@@ -90,7 +96,7 @@ class ContextWindow:
         if claude.native is None or fitted.action != "none":
             claude.request = fitted.request
         claude.prompt_tokens = fitted.count.total
-        claude.conversation = claude.conversation or fitted.conversation.key.hex()[:16]
+        claude.conversation = claude.conversation or _named(fitted.conversation.prefix_digests)
         if fitted.action != "none":
             exchange.notes.append(f"context: {fitted.action}")
             claude.note_change("context")
@@ -140,3 +146,8 @@ class ContextWindow:
         task = asyncio.create_task(work)
         self.exchanges.background.add(task)
         task.add_done_callback(self.exchanges.background.discard)
+
+
+def _named(prefix_digests: Sequence[bytes]) -> str:
+    """The conversation's name in the records."""
+    return conversation_key(prefix_digests).hex()[:16]

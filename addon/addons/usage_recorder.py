@@ -200,7 +200,7 @@ class UsageRecorder:
             id=claude.conversation,
             model=record.model,
             tokens=record.tokens.prompt or claude.prompt_tokens,
-            limit=fitted.limit if fitted else claude.model.context,
+            limit=claude.limit or claude.model.context,
             last_seen=record.time,
             summarized=fitted is not None and fitted.summary is not None,
         )

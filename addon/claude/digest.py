@@ -154,8 +154,12 @@ class Fingerprint:
 
     @cached_property
     def prefix_digests(self) -> list[bytes]:
-        """`prefix_digests[k]` identifies the first k messages, regardless of system and tools."""
-        return chain(b"conversation", self.messages)
+        return prefix_digests_of(self.messages)
+
+
+def prefix_digests_of(messages: Iterable[bytes]) -> list[bytes]:
+    """The k-th identifies the first k messages, regardless of system and tools. `messages`: their digests."""
+    return chain(b"conversation", messages)
 
 
 def fingerprint_of(request: JsonObject, messages: Sequence[bytes] | None = None) -> Fingerprint:

@@ -31,9 +31,9 @@ class Counted(NamedTuple):
     fingerprint: Fingerprint
 
 
-def conversation_key(fingerprint: Fingerprint) -> bytes:
+def conversation_key(prefix_digests: Sequence[bytes]) -> bytes:
     """Identifies a conversation by its first messages, which are never replaced."""
-    return fingerprint.prefix_digests[min(FIRST_PROTECTED, len(fingerprint.messages))]
+    return prefix_digests[: FIRST_PROTECTED + 1][-1]
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Conversation:
 
     @property
     def key(self) -> bytes:
-        return conversation_key(self.fingerprint)
+        return conversation_key(self.prefix_digests)
 
     @property
     def turns(self) -> int:

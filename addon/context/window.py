@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, dataclass, field, replace
-from typing import Literal
+from typing import Any, Literal
 
 from addon.claude.digest import Fingerprint, fingerprint_of, message_digest
 from addon.claude.model import Model
@@ -19,6 +19,7 @@ from addon.context import trim
 from addon.context.summarizer import Limits, Summarizer
 from addon.context.tokens.count import Count, overflow, true_input
 from addon.context.tokens.counter import TokenCounter
+from addon.context.tokens.measure import MESSAGE_TOKENS, REQUEST_TOKENS
 from addon.context.view import Conversation, Counted, SummarizedView, conversation_key
 from addon.core.errors import BadRequest
 from addon.core.frozen import frozen
@@ -33,6 +34,8 @@ type Action = Literal["none", "summarized", "reused", "trimmed"]
 LEAST_OUTPUT = 4_096
 # If the window is smaller than the target, the target becomes this share of the window.
 _TARGET_SHARE = 0.9
+# Of the limit: a request that may have more is counted.
+SHORT_SHARE = 0.5
 
 
 @frozen(kw_only=True)
@@ -98,6 +101,12 @@ class ContextManager:
         if limit != "auto" and target != "auto" and target >= limit:
             raise ValueError(f"CONTEXT_TARGET_TOKENS ({target}) must be below the limit ({limit})")
 
+    def limit_of(self, model: Model, *, whole_window: bool) -> int:
+        """`whole_window`: the limit is the model's own."""
+        if whole_window or self.limit == "auto":
+            return model.context
+        return min(self.limit, model.context)
+
     async def fit(
         self,
         request: JsonObject,
@@ -141,7 +150,7 @@ class ContextManager:
         if self.strategy == "none":
             return limits.limit
         # What is near the limit may have been cut or summarized before, and a summary be prepared for it.
-        cut = self.cuts.get((conversation_key(fingerprint), None, limits))
+        cut = self.cuts.get((conversation_key(fingerprint.prefix_digests), None, limits))
         if cut or await self.summarizer.knows(fingerprint):
             return limits.sticky
         return limits.quiet
@@ -208,16 +217,11 @@ class ContextManager:
             raise _too_large(message)
         return cut
 
-    def _limit(self, model: Model, whole_window: bool) -> int:
-        if whole_window or self.limit == "auto":
-            return model.context
-        return min(self.limit, model.context)
-
     def _limits_of(self, conversation: Conversation) -> Limits:
         return self._limits(conversation.model, conversation.whole_window)
 
     def _limits(self, model: Model, whole_window: bool) -> Limits:
-        limit = self._limit(model, whole_window)
+        limit = self.limit_of(model, whole_window=whole_window)
         if self.target == "auto" or whole_window:
             return Limits(limit, None)
         return Limits(limit, self.target if self.target < limit else _below(limit))
@@ -307,6 +311,34 @@ def _room(request: JsonObject, model: Model) -> int | None:
     """The most tokens of a prompt for which `max_tokens` remains as it is."""
     asked = request.get("max_tokens")
     return model.context - asked if isinstance(asked, int) else None
+
+
+def is_surely_short(request: JsonObject, model: Model, size: int, limit: int) -> bool:
+    """Whether nothing depends on the tokens of a request that came as `size` bytes of JSON: it can't have more of
+    them, so it is far below `limit`, leaves room for `max_tokens`, is too short for Anthropic's cache, and next to
+    nothing can be learnt from it. What such bytes don't bound are tools, whose use Anthropic explains to the model,
+    thinking that is put back, and what a URL or an id stands for."""
+    messages = request["messages"]
+    most = size + MESSAGE_TOKENS * len(messages) + REQUEST_TOKENS
+    room = _room(request, model)
+    return (
+        most < model.min_cacheable
+        and most <= SHORT_SHARE * limit
+        and (room is None or most <= room)
+        and not request.get("tools")
+        and all(map(_is_users_text, messages))
+    )
+
+
+def _is_users_text(message: JsonObject) -> bool:
+    content = message.get("content")
+    blocks = content if isinstance(content, list) else ()
+    text = isinstance(content, str) or all(_is_text(block) for block in blocks)
+    return text and message.get("role") == "user"
+
+
+def _is_text(block: Any) -> bool:
+    return isinstance(block, dict) and block.get("type") == "text"
 
 
 def _below(limit: int) -> int:

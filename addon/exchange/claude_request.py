@@ -75,6 +75,8 @@ class ClaudeRequest:
     """Bytes of the client's body."""
     prompt_tokens: int = 0
     """The prompt's tokens, as counted here; 0: not counted."""
+    limit: int = 0
+    """Tokens that its conversation may have; 0: it is not brought within a limit here."""
     cache_ttl: Literal["5m", "1h"] | None = None
     """How long the client wants its prompt cached; None: it doesn't say."""
     explicit_cache: bool = False

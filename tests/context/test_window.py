@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, strategies
 
 from addon.claude.digest import fingerprint_of
 from addon.claude.model import Model
@@ -18,7 +18,7 @@ from addon.context.selection import choose
 from addon.context.summarizer import PAUSE_SECONDS, Summarizer, SummaryResponse, SummaryTasks
 from addon.context.summary_memory import SummaryMemory
 from addon.context.tokens.counter import TokenCounter
-from addon.context.window import ContextManager, Fitted, KnownCuts
+from addon.context.window import ContextManager, Fitted, KnownCuts, is_surely_short
 from addon.core.errors import BadRequest, CCProxyError, RateLimited
 from addon.core.lru import Lru
 from tests.clock import Clock
@@ -142,6 +142,37 @@ async def test_a_short_conversation_is_left_alone(start: Start):
     fitted = await world.fit(request)
     assert (fitted.action, fitted.request, fitted.notes) == ("none", request, ())
     assert not world.upstream.bodies
+
+
+SHORT = {"messages": [text("user", "Hello.")]}
+IMAGE = {"type": "image", "source": {"type": "url", "url": "https://example.com/a.png"}}
+LOOK = {"role": "user", "content": [{"type": "text", "text": "Look."}, IMAGE]}
+COULD_BE_LONG: dict[str, Any] = {
+    "by its bytes": {"messages": [text("user", "x" * NEW.min_cacheable)]},
+    "an image elsewhere": {"messages": [LOOK]},
+    "thinking put back": {"messages": [text("user", "a"), text("assistant", "b")]},
+    "tools": {**SHORT, "tools": [{"name": "f", "input_schema": {"type": "object"}}]},
+    "no room for max_tokens": {**SHORT, "max_tokens": NEW.context},
+}
+
+
+@pytest.mark.parametrize("request_", COULD_BE_LONG.values(), ids=list(COULD_BE_LONG))
+def test_what_could_be_long_is_counted(request_: dict[str, Any]):
+    assert not is_surely_short(request_, NEW, len(json.dumps(request_)), limit=LIMIT)
+    size = len(json.dumps(SHORT))
+    assert is_surely_short(SHORT, NEW, size, limit=LIMIT)
+    assert not is_surely_short(SHORT, NEW, size, limit=size)
+
+
+@unhurried
+@given(strategies.lists(strategies.text(max_size=200), min_size=1), strategies.booleans())
+def test_what_is_surely_short_has_few_tokens(texts: list[str], ascii_only: bool):
+    request = {"max_tokens": 100, "messages": [text("user", each) for each in texts]}
+    size = len(json.dumps(request, ensure_ascii=ascii_only).encode())
+    if is_surely_short(request, NEW, size, limit=LIMIT):
+        counter = TokenCounter(vocabulary(), clock=Clock())
+        assert counter.count(request, NEW).total < NEW.min_cacheable
+        counter.close()
 
 
 async def test_a_long_one_is_summarized_to_the_target(start: Start):

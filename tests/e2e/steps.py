@@ -25,6 +25,7 @@ BEFORE = [
     "addon.addons.translate.read_object",
     "addon.addons.translate.translate_chat",
     "addon.claude.catalogue.Catalogue.resolve",
+    "addon.addons.context_window.is_surely_short",
     "addon.context.window.ContextManager.fit",
     "addon.claude.digest.DigestMemory.of",
     "addon.addons.upstream.first",

@@ -300,6 +300,21 @@ def test_strategy_none_sends_all_of_it(fake: FakeAnthropic, start_proxy: StartPr
     assert len(last_messages(fake)) == 4 * OVER - 1
 
 
+# ------------------------------------------------------------------------------------------------ short requests
+
+
+def test_a_request_too_short_to_be_counted_is_shown_with_what_anthropic_counted(
+    start_proxy: StartProxy,
+) -> None:
+    proxy = start_proxy(**SMALL)
+    first = [{"role": "user", "content": "Say hello."}]
+    for requests in (1, 2):  # of one conversation
+        answer = proxy.post(CHAT, {"model": "claude-sonnet-4-5", "messages": first}).json()
+        [shown] = proxy.get("/dashboard/data").json()["conversations"]
+        assert shown["tokens"] == answer["usage"]["prompt_tokens"] > 0
+        assert (shown["limit"], shown["requests"]) == (9_000, requests)
+
+
 # ----------------------------------------------------------------------------------------- what upstream finds long
 
 

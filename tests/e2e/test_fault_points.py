@@ -31,6 +31,8 @@ HANGING = [
     and cls.__name__ != "Gate"  # it is no part of the script, and has no reason to wait
 ]
 IDLE_SECONDS = 4.0
+COUNTED = "a prompt that is counted " * 50
+"""Shorter ones are not, as nothing depends on it."""
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +89,9 @@ def test_s16_a_step_that_breaks_before_sending_keeps_all_in(
 ) -> None:
     break_step(world, step, how)
     for streaming in (False, True):
-        response = world.proxy.post("/v1/chat/completions", chat(stream=streaming), timeout=20)
+        response = world.proxy.post(
+            "/v1/chat/completions", chat(COUNTED, stream=streaming), timeout=20
+        )
         assert response.status_code >= 500
         assert response.json()["error"]["message"]
         assert OAUTH_TOKEN not in response.text and "sabotage" not in response.text
@@ -100,8 +104,8 @@ def test_r26_a_step_that_breaks_on_the_way_back_tells_no_lies(
 ) -> None:
     world.fake.script(say("one two three four five six seven"))
     break_step(world, step, how)
-    plain = world.proxy.post("/v1/chat/completions", chat(), timeout=20)
-    streamed = world.proxy.post("/v1/chat/completions", chat(stream=True), timeout=20).text
+    plain = world.proxy.post("/v1/chat/completions", chat(COUNTED), timeout=20)
+    streamed = world.proxy.post("/v1/chat/completions", chat(COUNTED, stream=True), timeout=20).text
     if plain.status_code == 200:
         assert plain.json()["choices"][0]["message"]["content"].endswith("six seven")
     else:
@@ -118,7 +122,9 @@ def test_r26_a_step_that_breaks_on_the_way_back_tells_no_lies(
 def test_r26_a_step_that_hangs_before_sending_is_given_up(step: str, world: World) -> None:
     break_step(world, step, "hang")
     for streaming in (False, True):
-        response = world.proxy.post("/v1/chat/completions", chat(stream=streaming), timeout=30)
+        response = world.proxy.post(
+            "/v1/chat/completions", chat(COUNTED, stream=streaming), timeout=30
+        )
         assert response.status_code == 500 and "took too long" in response.text
     assert world.untouched
 
