@@ -106,7 +106,7 @@ async def test_connections_are_logged_when_someone_reads_it(verbosity: str, hear
 
 
 READS = """
-import asyncio, resource
+import asyncio, linecache, resource
 from addon.addons.mitmproxy_tuning import settle_memory
 
 async def main():
@@ -125,6 +125,7 @@ async def main():
     writer.close()
 
 settle_memory()
+assert not linecache.cache, "source that nobody reads"
 asyncio.run(main())
 """
 
