@@ -2,7 +2,8 @@
 
 A refresh token can be used once; using it again may end the whole login. Claude Code guards its refresh with the npm
 package proper-lockfile: whoever creates a certain folder holds the lock, and updates its modification time every few
-seconds. The original ccproxy has a lock file of its own, and so does this one.
+seconds. `filelock` does not support that protocol. The original ccproxy has a lock file of its own, and so does this
+one.
 
 All of these block; call them from a worker thread.
 """
@@ -17,10 +18,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
+from filelock import FileLock, Timeout
+
 from addon.core.clock import SYSTEM, Clock
 from addon.core.files import NoFileOfOurs, read_file
 from addon.core.frozen import frozen
-from addon.core.kernel_lock import KernelLock
 from addon.credentials.credential import CredentialError
 
 
@@ -233,16 +235,20 @@ class OwnLock:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._lock = KernelLock(path)
+        # Acquired and released by different worker threads.
+        self._lock = FileLock(path, thread_local=False, mode=0o600)
 
     def try_acquire(self) -> bool:
         try:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            return self._lock.try_acquire()
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            return False
         except OSError as error:
             raise CredentialError(
                 "unwritable", f"{self._path} cannot be created ({error.strerror})."
             ) from error
+        return True
 
     def release(self) -> None:
         self._lock.release()

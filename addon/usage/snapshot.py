@@ -15,9 +15,10 @@ from collections.abc import Callable
 from dataclasses import field
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from addon.core.files import NoFileOfOurs, read_file, sweep_orphans, write_atomically
 from addon.core.frozen import frozen
-from addon.core.kernel_lock import KernelLock
 from addon.usage.snapshot_format import Snapshot, Unreadable, decode, encode
 
 MAX_BYTES = 64 * 1024 * 1024
@@ -39,7 +40,7 @@ class SnapshotFile:
         self._path = home / "usage.json"
         self._prev = home / "usage.json.prev"
         self._clock = clock
-        self._lock = KernelLock(home / "usage.lock")
+        self._lock = FileLock(home / "usage.lock", timeout=0, mode=0o600, thread_local=False)
         self.refusal: str | None = "not opened yet"
         """Why nothing is saved; None if it is."""
 
@@ -47,12 +48,12 @@ class SnapshotFile:
         """Lock the directory if possible, and remove temporary files of processes that were killed."""
         try:
             self._home.mkdir(mode=0o700, parents=True, exist_ok=True)
-            ours = self._lock.try_acquire()
-        except OSError as error:
-            self.refusal = f"{self._home} cannot be written: {error}"
-            return
-        if not ours:
+            self._lock.acquire()
+        except Timeout:
             self.refusal = f"another ccproxy keeps its usage in {self._home}"
+        # filelock raises NotImplementedError on file systems without locks.
+        except (OSError, NotImplementedError) as error:
+            self.refusal = f"{self._home} cannot be written: {error}"
         else:
             self.refusal = None
             sweep_orphans(self._path, now=math.inf)
