@@ -21,7 +21,7 @@ HERE = Path(__file__).resolve().parent
 os.umask(0o077)  # flow files hold prompts, and mitmproxy writes them for everybody to read
 sys.path.insert(0, str(HERE))  # mitmproxy loads a script by its path, not as part of a package
 
-PACKAGES = ("httpx", "filelock", "tiktoken", "orjson", "dotenv")
+PACKAGES = ("httpx", "filelock", "tiktoken", "orjson", "dotenv", "prometheus_client")
 if missing := [name for name in PACKAGES if find_spec(name) is None]:
     sys.stderr.write(
         f"ccproxy can't start: {sys.executable}, which runs this mitmproxy, has no {', '.join(missing)}.\n"

@@ -70,8 +70,10 @@ class ControlApi(LocalEndpoints):
         return json_response(body)
 
     def show_metrics(self, flow: http.HTTPFlow, exchange: Exchange) -> http.Response:
-        headers = {"content-type": Metrics.content_type}
-        return http.Response.make(200, self.metrics.render(self.subscription, time.time()), headers)
+        from addon.usage import prometheus_text
+
+        body = prometheus_text.render(self.metrics, self.subscription, time.time())
+        return http.Response.make(200, body, {"content-type": prometheus_text.CONTENT_TYPE})
 
     def show_blocked(self, flow: http.HTTPFlow, exchange: Exchange) -> http.Response:
         return json_response({"blocked": list(self.blocked.entries)})

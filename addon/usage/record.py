@@ -40,6 +40,11 @@ PICO = 10**12
 """Money is counted in whole pico-dollars, so that sums are exact in any order."""
 
 
+def encodable(name: str) -> str:
+    """JSON allows lone surrogates in a name, UTF-8 does not."""
+    return name.encode(errors="replace").decode()
+
+
 def usd(picodollars: int) -> float:
     """Pico-dollars as dollars, correctly rounded."""
     return picodollars / PICO

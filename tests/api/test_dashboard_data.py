@@ -21,6 +21,7 @@ from addon.usage.budget import Budget, BudgetSettings
 from addon.usage.conversations import RecentConversation
 from addon.usage.ledger import DAY, HOUR, PERIODS, UsageLedger, add_up
 from addon.usage.metrics import Metrics
+from addon.usage.prometheus_text import render
 from addon.usage.record import PAID, PICO, SAVED, usd
 from addon.usage.snapshot_format import Snapshot, decode, encode
 from addon.usage.subscription import SubscriptionState, SubscriptionWindow
@@ -100,7 +101,7 @@ def test_whatever_shows_usage_shows_the_same(
 
 def metric_sums(metrics: Metrics) -> Counter[str]:
     """Dollars by source, as Prometheus reads them."""
-    families = text_string_to_metric_families(metrics.render(SubscriptionState(), NOW).decode())
+    families = text_string_to_metric_families(render(metrics, SubscriptionState(), NOW).decode())
     found = Counter[str]()
     for sample in (each for family in families for each in family.samples):
         if sample.name == "ccproxy_cost_usd_total":

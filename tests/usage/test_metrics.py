@@ -9,6 +9,7 @@ from addon.claude.pricing import Tokens
 from addon.fallback.rate_limits import Limit, Window, Windows
 from addon.usage.ledger import MAX_NAMES, UsageLedger
 from addon.usage.metrics import Metrics
+from addon.usage.prometheus_text import render
 from addon.usage.subscription import SubscriptionState
 from tests.clock import NOW, Clock
 from tests.usage.records import record
@@ -33,7 +34,7 @@ def samples(
 ) -> dict[tuple[str, ...], float]:
     """By name and label values in the order above, as Prometheus would parse them."""
     families = text_string_to_metric_families(
-        metrics.render(subscription or SubscriptionState(), NOW).decode()
+        render(metrics, subscription or SubscriptionState(), NOW).decode()
     )
     found = [each for family in families for each in family.samples]
     return {
