@@ -74,7 +74,7 @@ class ClaudeRequest:
     size: int = 0
     """Bytes of the client's body."""
     prompt_tokens: int = 0
-    """The prompt's tokens, as counted here; 0: not counted."""
+    """The prompt's tokens as counted here, or a bound where nothing depends on the count; 0: neither."""
     limit: int = 0
     """Tokens that its conversation may have; 0: it is not brought within a limit here."""
     cache_ttl: Literal["5m", "1h"] | None = None

@@ -279,7 +279,7 @@ class Connections:
 
     def server_connected(self, data: server_hooks.ServerConnectionHookData) -> None:
         if held := self.open.get(data.client.id):
-            layers = held.handler.layer.context.layers
+            layers = held.handler.layer.context.layers if not data.client.tls else ()
             ours = next((each for each in layers if isinstance(each, ReplayLayer)), None)
             DirectReader.take_over(held.handler, data.server, ours)
             io = held.handler.transports[data.server]
