@@ -63,6 +63,15 @@ def loads(text: bytes | str) -> Any:
         raise JsonError(str(error)) from None
 
 
+def loads_string(text: bytes) -> str:
+    """As `loads`, for the text of a JSON string."""
+    try:
+        value: str = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        value = loads(text)
+    return value
+
+
 def _may_hold_long_number(data: bytes) -> bool:
     if _SAMPLED not in data[::_STRIDE].translate(_DIGITS_ALIKE):
         return False

@@ -11,12 +11,12 @@ from addon.core.json_codec import loads
 from addon.core.types import JsonObject
 from addon.translation.response_shapes import check_message, is_block, is_citation
 
-# delta type -> the field of the delta that holds the next piece of text
-_GROWING = {
+GROWING = {
     "text_delta": "text",
     "thinking_delta": "thinking",
     "input_json_delta": "partial_json",
 }
+"""Delta type -> the field of the delta that holds the next piece of text."""
 
 _JSON_TOKEN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?\Z)|[\[\]{},]', re.DOTALL)
 _CLOSERS = {"{": "}", "[": "]"}
@@ -106,7 +106,7 @@ class BlockAccumulator:
 
     def add(self, delta: JsonObject) -> None:
         kind = delta.get("type")
-        field = _GROWING.get(kind) if isinstance(kind, str) else None
+        field = GROWING.get(kind) if isinstance(kind, str) else None
         if field is not None:
             piece = delta.get(field)
             if not isinstance(piece, str):
@@ -133,7 +133,7 @@ class BlockAccumulator:
         if joined and self._grows_by == "input_json_delta":
             block["input"] = _tool_input(joined, loads)
         elif joined:
-            field = _GROWING[self._grows_by]
+            field = GROWING[self._grows_by]
             block[field] = (block.get(field) or "") + joined
         return block
 

@@ -40,10 +40,13 @@ class SSEDecoder:
         self._tail = b""  # the last bytes, in which a blank line may have started
         self._started = False
 
+    @property
+    def between_events(self) -> bool:
+        """Whether the next byte is the first of an event. Not at the start, where a byte order mark may be."""
+        return self._started and not self._tail and not self._pieces
+
     def feed(self, chunk: bytes) -> list[ServerSentEvent]:
         """The events that `chunk` completes, often none or many."""
-        if self._started and not self._tail and not self._pieces and (only := _common(chunk)):
-            return [only]  # nearly all chunks are one event
         window = self._tail + chunk
         events = []
         start = 0

@@ -149,3 +149,36 @@ def test_a_whole_body_is_a_message_or_a_bad_gateway() -> None:
     for body in (b"<html>", b"[]", b"{}", b""):
         with pytest.raises(BadGateway):
             read_message(body)
+
+
+@pytest.mark.parametrize(
+    "delta",
+    [
+        b'"text_delta","text":"caf\xc3\xa9 \\u00e9 \\ud83d\\ude80 \\" \\\\ \\/ \\n"}',
+        b'"text_delta","text":""}      ',
+        b'"thinking_delta","thinking":"of another block"}',
+        b'"input_json_delta","partial_json":"{\\"a\\": 1"} ',
+        b'"text_delta","text":"half a pair: \\ud83d"}',
+        b'"text_delta","thinking":"another field"}',
+        b'"text_delta","text":null}',
+        b'"text_delta","text":"a","text":"b"}',
+        b'"text_delta","text":"a tab: \t"}',
+        b'"text_delta","text":"a return: \r"}',
+        b'"text_delta","text":"no UTF-8: \xff"}',
+        b'"text_delta","text":"no escape: \\x"}',
+        b'"text_delta","text":"no end}',
+        b'"citations_delta","citation":{}}',
+        b'"new_delta","text":"a"}',
+    ],
+)
+@pytest.mark.parametrize("index", [b"0", b"1", b"00", b"-1", b"0.0", b"true"])
+def test_a_delta_is_read_the_same_however_its_json_is_spaced(delta: bytes, index: bytes) -> None:
+    spaced = b'{"type":%b"content_block_delta","index":%b,"delta":{"type":%b}'
+
+    def read_with(space: bytes) -> object:
+        data = spaced % (space, index, delta)
+        reader = read(START, BLOCK)
+        found = reader.feed(b"event: content_block_delta\ndata: %b\n\n" % data + sse(DELTA))
+        return [event.data for event in found], reader.message, repr(reader.error)
+
+    assert read_with(b"") == read_with(b" ")

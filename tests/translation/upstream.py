@@ -83,7 +83,10 @@ def events(whole: JsonObject, piece: int = 5) -> list[JsonObject]:
 def sse(*stream: JsonObject) -> bytes:
     return b"".join(
         b"event: %b\ndata: %b\n\n"
-        % (event["type"].encode(), json.dumps(event, ensure_ascii=False).encode())
+        % (
+            event["type"].encode(),
+            json.dumps(event, ensure_ascii=False, separators=(",", ":")).encode(),
+        )
         for event in stream
     )
 
