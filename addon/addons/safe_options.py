@@ -36,7 +36,7 @@ FORCED: Mapping[str, Any] = {
     "http2": False,  # clients use HTTP/1.1 on the plain port; h2 only adds attack surface
     "http3": False,
 }
-PREFERRED: Mapping[str, Any] = {
+PREFERRED: dict[str, Any] = {
     "body_size_limit": "33m",  # Anthropic accepts 32 MB
     "flow_detail": 0,
     "termlog_verbosity": "alert",  # the address of mitmweb, and warnings
@@ -55,26 +55,14 @@ class SafeOptions:
     def load(self, loader: Loader) -> None:
         # Not in `running`: mitmproxy's replay of `--set client_replay=` starts before that is called here.
         ctx.master.addons.add(self.gate)
-        for name, value in PREFERRED.items():
-            self.prefer(name, value)
-        if "console_palette" in ctx.options or "web_port" in ctx.options:  # somebody looks at flows
-            self.prefer("store_streamed_bodies", True)
-        self.force()
+        watched = "console_palette" in ctx.options or "web_port" in ctx.options
+        wanted = PREFERRED | ({"store_streamed_bodies": True} if watched else {})
+        # at once: each update copies all options, and tells every addon
+        ctx.options.update(**{n: v for n, v in wanted.items() if _unset(n)}, **_unsafe())
 
     def configure(self, updated: set[str]) -> None:
         if updated & FORCED.keys():
-            self.force()
-
-    def prefer(self, name: str, value: Any) -> None:
-        if name in ctx.options and not ctx.options.has_changed(name):
-            ctx.options.update(**{name: value})
-
-    def force(self) -> None:
-        for name, value in FORCED.items():
-            if name in ctx.options and getattr(ctx.options, name) != value:
-                if ctx.options.has_changed(name):
-                    logger.warning("ccproxy requires %s=%s and has reset it.", name, value)
-                ctx.options.update(**{name: value})
+            ctx.options.update(**_unsafe())
 
     def running(self) -> None:
         _stop_watching_scripts()
@@ -90,6 +78,21 @@ class SafeOptions:
             return  # the user chose an address
         if modes != list(ctx.options.mode):
             ctx.options.update(mode=modes)
+
+
+def _unset(name: str) -> bool:
+    return name in ctx.options and not ctx.options.has_changed(name)
+
+
+def _unsafe() -> dict[str, Any]:
+    """What has to be changed."""
+    found: dict[str, Any] = {}
+    for name, value in FORCED.items():
+        if name in ctx.options and getattr(ctx.options, name) != value:
+            if ctx.options.has_changed(name):
+                logger.warning("ccproxy requires %s=%s and has reset it.", name, value)
+            found[name] = value
+    return found
 
 
 def listening_at(mode: str, port: int) -> list[str]:
