@@ -339,4 +339,5 @@ except (SettingsError, CatalogueError, CCProxyError) as error:
     for writer in writers:
         writer.close()
     os._exit(1)
+gc.freeze()  # or the first collection, which comes at once, would look at all of it
 gc.enable()

@@ -58,6 +58,19 @@ def test_it_serves_as_the_launcher_does(fake: FakeAnthropic, start_proxy: StartP
     assert len(fake.requests) == 1
 
 
+@pytest.mark.parametrize("launch", [False, True], ids=["plain", "launched"])
+def test_garbage_is_collected_once_it_runs(
+    fake: FakeAnthropic, start_proxy: StartProxy, tmp_path: Path, launch: bool
+) -> None:
+    script, told = tmp_path / "tell.py", tmp_path / "told"
+    script.write_text(
+        "import gc, pathlib\n"
+        f"def running(): pathlib.Path({str(told)!r}).write_text(str(gc.isenabled()))\n"
+    )
+    start_proxy(launch=launch, arguments=["-s", str(script)])
+    assert fake.wait_until(lambda: told.exists() and told.read_text() == "True")
+
+
 def test_an_address_of_the_users_own_is_kept(fake: FakeAnthropic, start_proxy: StartProxy) -> None:
     proxy = start_proxy(launch=False, mode=OWN_PORT)
     assert proxy.process is not None
