@@ -38,7 +38,7 @@ CONTEXT = TraceContextTextMapPropagator()
 type Value = str | int | float | bool | list[str]
 
 
-@dataclass(slots=True)
+@dataclass(eq=False, repr=False, slots=True)
 class Spans:
     """Of one request."""
 

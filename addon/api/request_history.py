@@ -106,7 +106,7 @@ def _same_beginning(a: bytes, b: bytes) -> int:
     return min(same, most)
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(eq=False, repr=False, slots=True, kw_only=True)
 class Sent:
     """One attempt."""
 
@@ -115,7 +115,7 @@ class Sent:
     body: Body
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(eq=False, repr=False, slots=True, kw_only=True)
 class Entry:
     """One request. The head holds everything but the bodies:
 

@@ -33,7 +33,7 @@ WRITTEN_AGAIN, SLACK = 3.0, 2_000
 """A mark of an hour that writes more than this many times what is new, and some tokens, has written the old anew."""
 
 
-@dataclass(slots=True)
+@dataclass(eq=False, repr=False, slots=True)
 class Pauses:
     """How often a next turn comes after more than five minutes and less than an hour."""
 
@@ -56,7 +56,7 @@ class HourMark:
     """Of the prompt up to it."""
 
 
-@dataclass(slots=True)
+@dataclass(eq=False, repr=False, slots=True)
 class Known:
     """What is known of one conversation."""
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
 from itertools import islice
@@ -18,6 +17,7 @@ from typing import Any
 import orjson
 
 from addon.claude.blocks import blocks_of, is_thinking
+from addon.core.frozen import frozen
 from addon.core.types import JsonObject
 
 SIZE = 16
@@ -144,7 +144,7 @@ def _text(text: str) -> bytes:
     return b"\x00%d:%b" % (len(data), data)
 
 
-@dataclass(frozen=True)
+@frozen(slots=False)
 class Fingerprint:
     """The digests of one request. Compute it once and pass it on: hashing is most of the work of a cached count."""
 

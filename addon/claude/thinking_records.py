@@ -58,7 +58,7 @@ class StoreLimits:
     ttl_seconds: float = 7200
 
 
-@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
+@dataclass(frozen=True, eq=False, repr=False, slots=True, kw_only=True)
 class Record:
     """One response of Claude."""
 
@@ -94,7 +94,7 @@ def without_thinking(content: list[JsonObject]) -> list[JsonObject]:
     return [block for block in content if not is_thinking(block)]
 
 
-@dataclass(slots=True)
+@dataclass(eq=False, repr=False, slots=True)
 class _Group:
     records: dict[Key, Record] = field(default_factory=dict)
     size: int = 0

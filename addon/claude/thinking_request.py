@@ -144,7 +144,7 @@ def asked_by_name(choice: ModelChoice) -> ThinkingSource:
     return from_level(choice.effort).or_else(ThinkingSource(on=choice.thinking))
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(repr=False, slots=True, kw_only=True)
 class ThinkingRequest:
     """What a request body says about thinking, before it is adapted to the model."""
 

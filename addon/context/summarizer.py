@@ -128,7 +128,7 @@ class SummaryTasks:
         """The end of the pause, by `Conversation.key` and the id of the model whose call failed."""
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Summarizer:
     """Finds or makes the summary that a conversation needs.
 

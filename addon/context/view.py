@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from typing import NamedTuple
 
@@ -36,7 +36,7 @@ def conversation_key(prefix_digests: Sequence[bytes]) -> bytes:
     return prefix_digests[: FIRST_PROTECTED + 1][-1]
 
 
-@dataclass(frozen=True)
+@frozen(slots=False)
 class Conversation:
     """A complete request, as the client sent it."""
 

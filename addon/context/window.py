@@ -76,7 +76,7 @@ type KnownCuts = Lru[tuple[bytes, str | None, Limits], trim.Cuts]
 CUTS_KEPT = 256
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class ContextManager:
     """Fits requests to a limit.
 

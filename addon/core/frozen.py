@@ -11,16 +11,17 @@ from typing import Any, dataclass_transform, overload
 @overload
 def frozen[T](cls: type[T], /) -> type[T]: ...
 @overload
-def frozen[T](*, kw_only: bool = False) -> Callable[[type[T]], type[T]]: ...
+def frozen[T](*, kw_only: bool = False, slots: bool = True) -> Callable[[type[T]], type[T]]: ...
 @dataclass_transform(frozen_default=True, field_specifiers=(field,))
-def frozen(cls: Any = None, /, *, kw_only: bool = False) -> Any:
+def frozen(cls: Any = None, /, *, kw_only: bool = False, slots: bool = True) -> Any:
     """`dataclass(frozen=True, slots=True)` for the type checker, which alone sees to it that nothing is assigned.
 
     `dataclass` writes and compiles six methods for each such class, 0.34 ms, and over a hundred are defined at the
-    start. Here it writes `__init__` alone, 0.1 ms, which assigns and so takes half the time as well."""
+    start. Here it writes `__init__` alone, 0.1 ms, which assigns and so takes half the time as well. With
+    `slots=False` it may have cached properties."""
 
     def define(plain: type[Any]) -> type[Any]:
-        made = dataclass(plain, eq=False, repr=False, slots=True, kw_only=kw_only)
+        made = dataclass(plain, eq=False, repr=False, slots=slots, kw_only=kw_only)
         for method in (*_equality(made), _representation(made)):
             if method.__name__ not in plain.__dict__:
                 setattr(made, method.__name__, method)

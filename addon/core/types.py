@@ -15,7 +15,7 @@ type Phase = Literal["connect", "before_headers", "before_content", "after_conte
 """How far an attempt had got when it failed. Once the client has received content, nothing is retried."""
 
 
-@dataclass(slots=True)
+@dataclass(eq=False, repr=False, slots=True)
 class Tried:
     """What was tried with the credential in use; reset when another credential takes over."""
 

@@ -39,7 +39,7 @@ def service_name(config_dir: str | None) -> str:
     return f"{SERVICE}-{hashlib.sha256(spelled).hexdigest()[:8]}"
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class KeychainStore:
     """One generic password, found by service and account: an item of the account `unknown` holds other tokens."""
 

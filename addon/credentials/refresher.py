@@ -55,7 +55,7 @@ class Refreshed:
     unsaved: Unsaved | None = None
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Refresher:
     """`locks` are held for the whole refresh, `write_lock` while the store is written. If the store can't be written,
     the login is saved at the first `emergency` path that can."""

@@ -62,7 +62,7 @@ class CredentialStore(Protocol):
         """Replace the document. Raises CredentialError `unwritable`; the old document is then intact."""
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class FileStore:
     """`.credentials.json`, where Claude Code stores the login on Linux and Windows."""
 
@@ -154,7 +154,7 @@ class StoredLogin:
     document: JsonObject = field(repr=False)
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class LoginStores:
     """Reads all stores and uses the login that expires last: a Mac may have an old file beside the Keychain."""
 

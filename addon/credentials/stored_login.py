@@ -75,7 +75,7 @@ class _Block:
     """Monotonic."""
 
 
-@dataclass(slots=True)
+@dataclass(eq=False, repr=False, slots=True)
 class _Pending:
     """A refreshed login that is not saved yet."""
 

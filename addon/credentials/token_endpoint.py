@@ -25,7 +25,7 @@ _COOLDOWN_MIN, _COOLDOWN_MAX, _COOLDOWN_DEFAULT = 5.0, 300.0, 60.0
 _REFUSALS = frozenset({400, 401, 403, 404})
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class TokenEndpoint:
     url: str
     http: OwnHttp

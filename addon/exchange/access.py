@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import ipaddress
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cached_property, lru_cache
 from urllib.parse import urlsplit
 
@@ -18,6 +18,7 @@ from addon.core.errors import (
     Unauthorized,
     UnsupportedMedia,
 )
+from addon.core.frozen import frozen
 from addon.core.settings import Settings
 from addon.core.version import STARTED_AS
 from addon.exchange.routes import Route
@@ -52,7 +53,7 @@ def is_this_machine(peer: str) -> bool:
     return ipaddress.ip_address(peer.partition("%")[0]).is_loopback
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen(kw_only=True, slots=False)
 class Visitor:
     """What is known of a request before its body is read. Header names are lower-case. Each step of the judgement asks
     the same of it, so what takes a walk through the headers is kept; hence no slots."""

@@ -23,7 +23,7 @@ type Source = Literal["claude_code", "api_key", "openai", "local"]
 """Who served an answer, as told in the header `x-ccproxy-source`."""
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(eq=False, repr=False, slots=True, kw_only=True)
 class Attempt:
     """One request that may be sent upstream. The secret is put on the copy that is sent, never on the flow."""
 
@@ -91,7 +91,7 @@ class Attempt:
         request.headers["content-length"] = str(len(self.body))
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(eq=False, repr=False, slots=True, kw_only=True)
 class Failure:
     """What became of the attempt that was sent last."""
 

@@ -45,7 +45,7 @@ class NativeRequest:
     """Its body has a shape that only Anthropic can judge: nothing here looks into it."""
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(eq=False, repr=False, slots=True, kw_only=True)
 class ClaudeRequest:
     """What is asked of Claude, as the addons have shaped it so far."""
 

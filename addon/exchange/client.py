@@ -32,7 +32,7 @@ CAPABILITIES = {"context_length_exceeded": "prompt_too_long"}
 """Codes of our errors, and Claude Code's words for them (its gateway compatibility guide, "Errors")."""
 
 
-@dataclass(slots=True)
+@dataclass(eq=False, repr=False, slots=True)
 class Client:
     """One client. `streaming` is known once its body has been read."""
 

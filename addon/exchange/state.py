@@ -48,7 +48,7 @@ LASTING = ("budget_exceeded", "budget_unknown", TOO_MANY)
 """Codes of errors that last until a person does something, or an hour passes."""
 
 
-@dataclass(slots=True)
+@dataclass(eq=False, repr=False, slots=True)
 class LocalStream:
     """A response that is made on this machine, piece by piece."""
 
@@ -59,7 +59,7 @@ class LocalStream:
     """The next piece, for the replay layer to send; empty ends the response."""
 
 
-@dataclass(slots=True, kw_only=True, eq=False, weakref_slot=True)
+@dataclass(eq=False, repr=False, slots=True, kw_only=True, weakref_slot=True)
 class Exchange:
     """The state of one flow, from its first header to its record in the ledger."""
 

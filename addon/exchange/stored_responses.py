@@ -172,7 +172,7 @@ class _Parsed(NamedTuple):
     output_by_id: dict[str, JsonObject]
 
 
-@dataclass(slots=True)
+@dataclass(eq=False, repr=False, slots=True)
 class _Reader:
     """Reads what one request refers to: each response once, and no more than a body may hold."""
 

@@ -31,7 +31,7 @@ class Cooldown:
     reason: str
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(eq=False, repr=False, slots=True, kw_only=True)
 class _Cooldown:
     family: str | None
     until: float

@@ -162,7 +162,7 @@ class DirectReader(asyncio.StreamReader):
         return True
 
 
-@dataclass(slots=True)
+@dataclass(eq=False, repr=False, slots=True)
 class ClientSocket:
     """A client's connection. It can outlive mitmproxy's handling of it, until the client has read what was written."""
 

@@ -35,7 +35,7 @@ class Timing:
         )
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(eq=False, repr=False, slots=True, kw_only=True)
 class StreamTimers:
     """The times of one stream, all on one monotonic clock. What is None does not run."""
 

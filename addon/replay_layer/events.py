@@ -23,28 +23,28 @@ type Steps[T] = layer.CommandGenerator[T]
 """What a handler yields: commands for mitmproxy, which sends back the result of a blocking one."""
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class UpstreamFailedHook(commands.StartHook):
     """The last attempt failed and nothing of its response was delivered: an addon may approve another one."""
 
     flow: http.HTTPFlow
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class UpstreamPausedHook(commands.StartHook):
     """The last attempt's response is the exchange's `paused`: an addon may approve an attempt that goes on with it."""
 
     flow: http.HTTPFlow
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class LiveDataHook(commands.StartHook):
     """A local response goes on: an addon puts its next bytes into the exchange's outbox, or none to end it."""
 
     flow: http.HTTPFlow
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Unfinished:
     """A hook that was run at once up to its first wait, and the task that goes on with it."""
 
@@ -52,7 +52,7 @@ class Unfinished:
     task: asyncio.Task[None]
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class UnfinishedHook(commands.StartHook):
     """Asks mitmproxy to wait for a hook: it completes when the task has ended."""
 
@@ -65,17 +65,17 @@ class UnfinishedHook(commands.StartHook):
         return made
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Tick(events.Event):
     """The time has come at which the stream wanted to look at the clock."""
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Failed(events.Event):
     """The layer has failed outside of `handle_event`."""
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class GiveUp(events.Event):
     """The stream can't continue by itself: it tells its client, and ignores everything that still comes."""
 

@@ -68,7 +68,7 @@ _STATUS = {"previous_response_not_found": 400}
 """By code: where OpenAI's guide has another status than HTTP has here."""
 
 
-@dataclass(slots=True)
+@dataclass(eq=False, repr=False, slots=True)
 class _Request:
     """A message and what has come of its response."""
 

@@ -20,7 +20,7 @@ class RequestOptions:
     """`service_tier: fast` becomes `speed: fast` (more expensive) on models that support it."""
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(repr=False, slots=True, kw_only=True)
 class Translation:
     """An Anthropic Messages request, and what is needed to respond in the client's dialect."""
 

@@ -192,7 +192,7 @@ class Budget:
         return {period.name: usd(self._ledger.spent(period, now)) for period in periods}
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class PaidCalls:
     """The only place that decides whether an API key may be used and whether a request may be paid for. Whatever would
     use a key asks here: requests and their retries, counts, summaries, the list of models."""

@@ -24,7 +24,7 @@ not: the journal has it."""
 REPORT_SECONDS = 60.0
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class UsageStore:
     """Call `load` at start and `close` at exit; run `run` as a task, with `ended` as its callback."""
 

@@ -52,7 +52,7 @@ LABELS = {"5h": "5 hours", "7d": "7 days", "7d_oi": "7 days, Fable", "7d_opus": 
 """Anthropic's short names, for people; an unknown name is shown as it is."""
 
 
-@dataclass(slots=True)
+@dataclass(eq=False, repr=False, slots=True)
 class SubscriptionState:
     cooldowns: Cooldowns = field(default_factory=lambda: Cooldowns(time.monotonic))
     windows: Windows | None = None

@@ -19,6 +19,7 @@ from addon.claude.digest import Fingerprint
 from addon.claude.model import Model
 from addon.context.tokens.count import Count, CountSource
 from addon.context.tokens.measure import Size
+from addon.core.frozen import frozen
 from addon.core.lru import Lru
 
 
@@ -94,7 +95,7 @@ _SLOWEST = 0.2
 _FIRST_SPREAD = 0.05
 
 
-@dataclass(slots=True)
+@dataclass(eq=False, repr=False, slots=True)
 class _Factor:
     log: float
     spread: float = _FIRST_SPREAD
@@ -163,7 +164,7 @@ MARGINS: dict[CountSource, float] = {"calibrated": 0.08, "prior": 0.20, "weights
 ANCHOR_MARGIN = 0.005
 
 
-@dataclass(frozen=True)
+@frozen(slots=False)
 class Sizes:
     """The sizes of a request's parts, and its other costs."""
 

@@ -34,7 +34,7 @@ _SERVER_TOOL = re.compile(
 _PASSED = [name for name, decision in FIELDS["tools.function"].items() if decision == "passed"]
 
 
-@dataclass(slots=True)
+@dataclass(eq=False, repr=False, slots=True)
 class Toolbox:
     """The tools of a request. Shared with later requests that declare the same tools: not modified when complete."""
 
