@@ -114,9 +114,12 @@ class Target:
         *,
         scripts: Sequence[Path] = (),
         under: Sequence[str] = (),
+        program: Sequence[str] = (MITMDUMP,),
     ) -> None:
-        """`source`: where ccproxy is; `scripts`: mitmproxy loads them as well; `under`: the command that runs it."""
+        """`source`: where ccproxy is; `scripts`: mitmproxy loads them as well; `under`: the command that runs
+        `program`."""
         self.name = name
+        self.upstream = upstream
         self.source = source
         self.ours = name in ("ccproxy", "beside")
         self.dialect: Dialect = "chat" if self.ours else "messages"
@@ -126,7 +129,7 @@ class Target:
         if name != "direct":
             command = [
                 *under,
-                MITMDUMP,
+                *program,
                 "-q",
                 "--set",
                 f"confdir={self.home}",
