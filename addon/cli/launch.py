@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from typing import Literal, NoReturn
 
 from addon.core.environment import ROOT, environment, inherited
-from addon.core.own_http import sync_client
 from addon.core.secret import keep_secret
 from addon.core.setting_names import PREFIX, refuse_unknown_options, variables
 from addon.core.settings import Settings, SettingsError
@@ -109,7 +108,9 @@ def web_port_taken(arguments: Sequence[str]) -> str | None:
 def who_listens(port: int) -> Listener:
     if not _bind_error("127.0.0.1", port):
         return "nobody"
-    import httpx  # 10 ms, which a start without a conflict does without
+    import httpx  # with asyncio 30 ms, which a start without a conflict does without
+
+    from addon.core.own_http import sync_client
 
     try:
         # trust_env: a proxy set in the environment must not be used for this machine
