@@ -8,13 +8,14 @@ while [ -L "$self" ]; do # called by a symlink: what counts is the folder of thi
 done
 root=$(CDPATH="" cd "$(dirname "$self")" && pwd)
 
+# $2: imports beyond `sys`; to make a .venv it takes venv and ensurepip, to be one it does not
 fits() { # mitmproxy 12.2.3 needs Python 3.12; older versions of mitmproxy have vulnerabilities: see requirements.txt
-  [ -n "$1" ] && "$1" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 12))' >/dev/null 2>&1
+  [ -n "$1" ] && "$1" -c "import sys${2-, venv, ensurepip}; sys.exit(sys.version_info < (3, 12))" >/dev/null 2>&1
 }
 
 find_python() {
   local version candidate shim newest=""
-  fits "$root/.venv/bin/python" && echo "$root/.venv/bin/python" && return
+  fits "$root/.venv/bin/python" "" && echo "$root/.venv/bin/python" && return
   # pyenv's, by pyenv itself or by where its shims are: with another HOME it does not find its own folder
   shim=$(command -v python3 2>/dev/null) || shim=""
   set -- "$(pyenv root 2>/dev/null)" "${shim%/shims/*}"
