@@ -226,7 +226,10 @@ class ReplayLayer(HttpLayer):
         return connection not in self.connections and connection is not self.context.server
 
     def make_stream(self, stream_id: int) -> Steps[None]:
-        self.streams[stream_id] = ReplayStream(self.context.fork(), stream_id, self)
+        # `Context.fork` would make a server connection first, to replace it.
+        context = object.__new__(Context)
+        vars(context).update(vars(self.context), layers=self.context.layers.copy())
+        self.streams[stream_id] = ReplayStream(context, stream_id, self)
         yield from self.event_to_child(self.streams[stream_id], events.Start())
 
     def get_connection(self, event: GetHttpConnection, *, reuse: bool = True) -> Steps[None]:
