@@ -16,6 +16,7 @@ from addon.claude.thinking_records import Scope
 from addon.claude.thinking_request import Budgets
 from addon.claude.thinking_store import ThinkingStore, ThinkingTicket
 from addon.claude.turns import strip_thinking, with_server_pairs, without_server_tools
+from addon.core.clock import Batch
 from addon.core.errors import CCProxyError
 from addon.core.settings import Settings
 from addon.core.types import JsonObject, Tried
@@ -38,6 +39,9 @@ class Continued(NamedTuple):
 class Continuity:
     def __init__(self, store: ThinkingStore) -> None:
         self.store = store
+        self.responses = Batch()
+        """To be recorded before the next turn of any conversation is looked through."""
+        self.responses.waits = True
 
     def prepare(
         self,
@@ -57,33 +61,44 @@ class Continuity:
             stripped = strip_thinking(request)
             is_off = "thinking" in request and "thinking" not in stripped
             change = "off (refused)" if is_off else claude.thinking_change or "stripped (refused)"
-            return Continued(stripped, ThinkingTicket(scope, None), change)
+            return Continued(stripped, ThinkingTicket(scope, stripped), change)
+        if not has_response(request):
+            return Continued(request, ThinkingTicket(scope, request), claude.thinking_change)
+        self.responses.catch_up()
         restored = self.store.restore(scope, request, claude.model, claude.digests)
         if restored.thinking_off and claude.native is not None:
             # Whether Anthropic demands the lost blocks is for it to say; if it does, `strip` comes next.
-            return Continued(
-                request, ThinkingTicket(scope, restored.position), claude.thinking_change
-            )
+            ticket = ThinkingTicket(scope, request, restored.position)
+            return Continued(request, ticket, claude.thinking_change)
         change = "off (lost_blocks)" if restored.thinking_off else claude.thinking_change
         sent = _with_shared_messages(restored.request, request)
         if sent["messages"] is not request["messages"]:
             pair = without_server_tools if tried.server_tools_dropped else with_server_pairs
             sent = {**sent, "messages": pair(sent["messages"])}
-        ticket = ThinkingTicket(scope, restored.position)
+        ticket = ThinkingTicket(scope, sent, restored.position)
         return Continued(sent, ticket, change, sent["messages"] is not request["messages"])
 
     def preview(
         self, scope: Scope, request: JsonObject, model: Model, known: Mapping[int, bytes]
     ) -> JsonObject | None:
         """`request` with what `prepare` will put back; None if that is nothing."""
+        self.responses.catch_up()
         if not len(self.store):
             return None
         restored = self.store.restore(scope, request, model, known).request
         sent = _with_shared_messages(restored, request)
         return None if sent["messages"] is request["messages"] else sent
 
-    def record(self, ticket: ThinkingTicket, request: JsonObject, message: JsonObject) -> None:
-        self.store.record(ticket.scope, request, message, ticket.position)
+    def record(self, ticket: ThinkingTicket, size: int, message: JsonObject) -> None:
+        """`size`: of the request, in bytes."""
+        scope, position = ticket.scope, ticket.position
+        work = partial(self.store.record, scope, ticket.request, message, position)
+        self.responses.add(work, holds=size)
+
+
+def has_response(request: JsonObject) -> bool:
+    """Whether there is a turn of Claude's in it."""
+    return any(message.get("role") == "assistant" for message in request["messages"])
 
 
 def _with_shared_messages(request: JsonObject, before: JsonObject) -> JsonObject:
@@ -139,12 +154,7 @@ class Thinking:
         attempt, answer = exchange.attempt, exchange.answer
         if attempt.ticket is None or not isinstance(answer, StreamedAnswer):
             return
-        request = attempt.request
-        if exchange.paused is not None and exchange.claude is not None:
-            request = (
-                exchange.claude.request
-            )  # the whole turn is the response to what the client sent
-        answer.keep = partial(self.continuity.record, attempt.ticket, request)
+        answer.keep = partial(self.continuity.record, attempt.ticket, len(attempt.body))
 
     def prepare(self, claude: ClaudeRequest) -> Prepared:
         return apply_thinking(

@@ -8,7 +8,7 @@ from hashlib import blake2b
 from operator import is_
 from urllib.parse import SplitResult, urlsplit
 
-from addon.addons.thinking import Continuity
+from addon.addons.thinking import Continuity, has_response
 from addon.claude.model import Model
 from addon.claude.refused_features import Feature, RefusedFeatures, without
 from addon.claude.subscription_request import (
@@ -98,7 +98,7 @@ class UpstreamRequestBuilder:
     ) -> JsonObject | None:
         """The request as the first choice of credentials will send it, for counting; None if nothing is put back."""
         request, account = claude.request, "ANTHROPIC_API_KEY"
-        if claude.opaque or not any(m.get("role") == "assistant" for m in request["messages"]):
+        if claude.opaque or not has_response(request):
             return None
         if self.settings.claude_code_first:
             account = "subscription"

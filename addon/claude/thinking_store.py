@@ -18,6 +18,7 @@ The third rule needs no record of past requests: a record knows the oldest think
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import field
 from hashlib import blake2b
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -346,4 +347,7 @@ class ThinkingTicket:
     """What is needed to record the response to an attempt."""
 
     scope: Scope
-    position: Position | None
+    request: JsonObject = field(repr=False)
+    """As it was sent, but for marks of the cache and for fields that its account is refused."""
+    position: Position | None = None
+    """If it is known."""

@@ -259,7 +259,8 @@ class Exchange:
         self.asked = self.own_body = None
         self.sign_in = b""
         for attempt in self.attempts:
-            attempt.body, attempt.request, attempt.answer = b"", {}, None
+            attempt.body, attempt.request = b"", {}
+            attempt.answer = attempt.ticket = None
         for error in (self.error, *(error for _, error in self.failed)):
             if error is not None:
                 # The frames of a traceback hold the flow, and a value that holds its own weak key is never freed.

@@ -10,6 +10,7 @@ import weakref
 import pytest
 from mitmproxy.test import tflow, tutils
 
+from addon.claude.thinking_store import Scope, ThinkingTicket
 from addon.core.errors import BadGateway, CCProxyError, RateLimited, UpstreamError
 from addon.core.types import Dialect
 from addon.exchange.attempt import Attempt
@@ -147,8 +148,10 @@ def test_an_open_flow_is_live_and_unanswered() -> None:
 def test_a_flow_that_ended_holds_no_body() -> None:
     _, _, exchange = begun()
     exchange.attempts.append(attempt())
+    exchange.attempts[0].ticket = ThinkingTicket(Scope("me", "key", "model"), {})
     exchange.forget()
     assert exchange.attempts[0].body == b"" and exchange.claude is None
+    assert exchange.attempts[0].ticket is None
 
 
 def test_an_exchange_lives_as_long_as_its_flow() -> None:
