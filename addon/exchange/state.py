@@ -85,6 +85,8 @@ class Exchange:
     tagged: bool = False
     """Its lines in the terminal have a tag, because other requests run at the same time."""
     route: Route | None = None
+    size_limit: int | None = None
+    """mitmproxy's `body_size_limit`, in bytes."""
 
     claude: ClaudeRequest | None = None
     """What is asked of Claude; None for everything else."""
@@ -229,7 +231,8 @@ class Exchange:
     @property
     def most_body(self) -> int:
         """Bytes that its body may have."""
-        return self.route.most_body if self.route else SMALL_BODY
+        most = self.route.most_body if self.route else SMALL_BODY
+        return most if self.size_limit is None else min(most, self.size_limit)
 
     def refuse(self, flow: http.HTTPFlow, error: CCProxyError) -> None:
         """Answer with an error now; the addons behind leave the flow alone."""

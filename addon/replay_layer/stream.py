@@ -108,6 +108,7 @@ from mitmproxy.proxy.layers.http._events import (
     ResponseTrailers,
 )
 from mitmproxy.proxy.layers.http._hooks import HttpErrorHook, HttpResponseHook
+from mitmproxy.utils.human import parse_size
 
 from addon.core.errors import BadGateway, CCProxyError, TooLarge
 from addon.core.types import Phase
@@ -297,6 +298,7 @@ class ReplayStream(HttpStream):
         if request:  # the first thing that the base class does with a new flow, before any hook
             self.exchange = self.owner.exchanges.begin(self.flow)
             self.exchange.client.websocket = self.owner.by_websocket
+            self.exchange.size_limit = parse_size(self.context.options.body_size_limit)
             return (yield from self.ended_if(super().check_invalid(True)))
         assert self.flow.response
         try:
@@ -308,9 +310,8 @@ class ReplayStream(HttpStream):
         return False
 
     def check_body_size(self, request: bool) -> Steps[bool]:
-        if request:
-            return (yield from self.ended_if(super().check_body_size(True)))
-        if len(self.response_body_buf) <= MAX_ERROR_BODY:
+        # A request's is checked where it is read, and never streamed: it has to be translated.
+        if request or len(self.response_body_buf) <= MAX_ERROR_BODY:
             return False
         error = BadGateway("Anthropic's response is too large.")
         yield from self.attempt_failed("before_headers", error)

@@ -304,6 +304,20 @@ def test_s30_a_hostile_config_file_opens_nothing(
     assert len(fake.connections) == 1
 
 
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_smaller_limit_of_bodies_holds(
+    chunked: bool, fake: FakeAnthropic, start_proxy: StartProxy
+) -> None:
+    proxy = start_proxy(arguments=["--set", "body_size_limit=1k"])
+    body = json.dumps(chat("long " * 300)).encode()
+    sent = iter([body[:100], body[100:]]) if chunked else body
+    with httpx.Client(headers={"content-type": "application/json"}) as client:
+        response = client.post(f"{proxy.url}/v1/chat/completions", content=sent)
+    assert response.status_code == 413 and "1024 bytes" in response.text
+    assert proxy.post("/v1/chat/completions", chat()).status_code == 200
+    assert len(fake.messages()) == 1
+
+
 @pytest.mark.parametrize("launch", [True, False], ids=["start.sh", "mitmdump"])
 def test_s20_t19_what_is_written_is_for_its_owner_alone(
     launch: bool, fake: FakeAnthropic, start_proxy: StartProxy
