@@ -10,11 +10,16 @@ from addon.core.json_codec import dumps, loads
 from addon.core.types import JsonObject
 
 # All quantifiers are possessive, so that no byte is read twice.
-_SPACE = re.compile(rb"[ \t\r\n]*+")
-_IN_STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
-_STRING = re.compile(_IN_STRING, re.DOTALL)
-_SCALAR = re.compile(rb"[^,}\]\s]++")
-_TO_BRACKET = re.compile(rb'[^"{}\[\]]*+(?:' + _IN_STRING + rb'[^"{}\[\]]*+)*+', re.DOTALL)
+_SPACE = rb"[ \t\r\n]*+"
+_STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
+_MEMBER = re.compile(
+    rb"%b(%b)%b:%b(%b|[^\[{,}\]\s]++)?+" % (_SPACE, _STRING, _SPACE, _SPACE, _STRING), re.DOTALL
+)
+"""Its key and, unless that is an object or an array, its value."""
+_COMMA = re.compile(_SPACE + b",")
+_TO_BRACKET = re.compile(
+    rb'[^"{}\[\]]*+(?:%b[^"{}\[\]]*+)*+[{}\[\]]' % _STRING, re.DOTALL
+)  # outside of strings
 
 
 class _Member(NamedTuple):
@@ -55,38 +60,20 @@ def _changed(data: bytes, new: Mapping[str, Any], gone: Collection[str]) -> byte
 
 
 def _members(data: bytes, at: int) -> Iterator[_Member]:
-    at = _space(data, at)
-    while data[at : at + 1] == b'"':
-        start, key_end = at, _end(_STRING, data, at)
-        value = _space(data, _space(data, key_end) + 1)
-        end = _value_end(data, value)
-        yield _Member(loads(data[start:key_end]), start, value, end)
-        at = _space(data, end)
-        if data[at : at + 1] != b",":
+    while found := _MEMBER.match(data, at):
+        value = found.end() if found[2] is None else found.start(2)
+        end = found.end() if found[2] is not None else _end_of_brackets(data, value)
+        yield _Member(loads(found[1]), found.start(1), value, end)
+        comma = _COMMA.match(data, end)
+        if comma is None:
             return
-        at = _space(data, at + 1)
+        at = comma.end()
 
 
-def _value_end(data: bytes, at: int) -> int:
-    if data[at : at + 1] == b'"':
-        return _end(_STRING, data, at)
-    if data[at : at + 1] not in (b"{", b"["):
-        return _end(_SCALAR, data, at)
+def _end_of_brackets(data: bytes, at: int) -> int:
     depth = 0
-    while True:
-        depth += 1 if data[at] in b"{[" else -1
-        at += 1
+    for bracket in _TO_BRACKET.finditer(data, at):
+        depth += 1 if data[bracket.end() - 1] in b"{[" else -1
         if depth == 0:
-            return at
-        at = _end(_TO_BRACKET, data, at)
-
-
-def _space(data: bytes, at: int) -> int:
-    return _end(_SPACE, data, at)
-
-
-def _end(pattern: re.Pattern[bytes], data: bytes, at: int) -> int:
-    found = pattern.match(data, at)
-    if found is None:
-        raise ValueError("the text is not JSON")
-    return found.end()
+            return bracket.end()
+    raise ValueError("the text is not JSON")
