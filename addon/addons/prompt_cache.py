@@ -76,6 +76,8 @@ class PromptCache:
         ):
             return
         claude = exchange.claude
+        if claude.prompt_tokens < claude.model.min_cacheable:
+            return  # nothing of it is cached, so it need not be known when it came
         lifetime = self.lifetime(claude, exchange.arrived)
         marked = place_breakpoints(
             claude.request,
