@@ -15,7 +15,7 @@ import time
 import traceback
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import SupportsIndex
+from typing import Any, SupportsIndex
 
 from mitmproxy import connection, ctx
 from mitmproxy.connection import Connection, ConnectionState
@@ -40,6 +40,7 @@ MOST = 1000
 FEWEST = 16
 MANY = 100
 BACKLOG = 4096
+ACCEPTED_AT_ONCE = 4
 UNKNOWN_SECONDS = 2.0
 """After which a caller could have shown who he is."""
 RESERVED = 64
@@ -223,8 +224,8 @@ class Connections:
 
     def running(self) -> None:
         logging.getLogger("mitmproxy.master").addFilter(RateLimitedLog())
-        ctx.master.addons.get("proxyserver").servers.changed.connect(accept_more)
-        accept_more()
+        ctx.master.addons.get("proxyserver").servers.changed.connect(accept_evenly)
+        accept_evenly()
         self.ticker.start()
 
     async def done(self) -> None:
@@ -343,15 +344,33 @@ def forget_layers(handler: ConnectionHandler) -> None:
                 layers += [each for each in value.values() if isinstance(each, layer.Layer)]
 
 
-def accept_more() -> None:
-    """asyncio lets a hundred wait to be accepted. The kernel drops others, which try again after 1, 3, 7 and 15 s."""
-    if sys.platform == "win32":
+def accept_evenly() -> None:
+    """Let the kernel hold many clients that wait, and take few of them at a time. asyncio lets a hundred wait, and the
+    kernel drops others, which try again after 1, 3, 7 and 15 s; and it takes up to a hundred before it goes on with
+    those that it has: of clients that come and go quickly, hundreds would be open at once."""
+    if sys.platform == "win32":  # takes one at a time
         return
     for instance in ctx.master.addons.get("proxyserver").servers:
         for server in getattr(instance, "_servers", ()):
             for listener in getattr(server, "sockets", ()):
                 with socket.socket(fileno=os.dup(listener.fileno())) as same:
                     same.listen(BACKLOG)
+            if isinstance(server, asyncio.Server):
+                take_few_at_once(server)
+
+
+def take_few_at_once(server: Any) -> None:
+    """As with the argument `backlog` of `loop.create_server`, which mitmproxy does not give: it called that before."""
+    timeouts = server._ssl_handshake_timeout, server._ssl_shutdown_timeout
+    for listener in server._sockets or ():
+        server.get_loop()._start_serving(
+            server._protocol_factory,
+            listener,
+            server._ssl_context,
+            server,
+            ACCEPTED_AT_ONCE,
+            *timeouts,
+        )
 
 
 def forget_frames(task: asyncio.Task[None] | None) -> None:

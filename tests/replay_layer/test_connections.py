@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import socket
 import subprocess
 import sys
 
@@ -10,6 +12,7 @@ import pytest
 from h11._readers import ChunkedReader
 from h11._receivebuffer import ReceiveBuffer
 
+from addon.replay_layer.connections import ACCEPTED_AT_ONCE, take_few_at_once
 from addon.replay_layer.upstream_connection import between_chunks, take_chunks
 
 ASK = """
@@ -34,6 +37,23 @@ def test_there_are_two_descriptors_for_each(soft: int, hard: int, room: int, rai
     command = [sys.executable, "-c", ASK.format(soft=soft, hard=hard)]
     said = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
     assert said.split() == [str(room), str(raised)]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows takes one at a time anyway")
+async def test_few_clients_are_taken_before_those_that_are_there_go_on() -> None:
+    taken: list[asyncio.StreamWriter] = []
+    server = await asyncio.start_server(lambda _, writer: taken.append(writer), "127.0.0.1", 0)
+    take_few_at_once(server)
+    clients = [socket.create_connection(server.sockets[0].getsockname()) for _ in range(30)]
+    before, at_once = 0, []
+    while len(taken) < len(clients):
+        await asyncio.sleep(0)
+        at_once.append(len(taken) - before)
+        before = len(taken)
+    for each in (*taken, *clients):
+        each.close()
+    server.close()
+    assert max(at_once) <= ACCEPTED_AT_ONCE
 
 
 def read_chunks(packets: list[bytes]) -> tuple[list[bytes], bytes]:
