@@ -44,6 +44,9 @@ MOST_AT_ONCE = 32
 """Hooks that are run for one event. A client may send hundreds of requests in one packet; others wait meanwhile."""
 
 
+FAILED = "ccproxy's replay layer failed"
+
+
 class LayerWakeup(commands.RequestWakeup):
     """A wake-up for the layer itself, not for one of its streams or connections."""
 
@@ -74,14 +77,19 @@ class ReplayLayer(HttpLayer):
 
     def handle_event(self, event: events.Event) -> Steps[None]:
         writes = WriteCoalescer()
-        try:
-            # Not through Layer.handle_event, which makes a layer wait for its own blocking commands: this one has none.
-            yield from writes.coalesce(self.with_hooks(event))
-        except Exception:
-            # mitmproxy would log it, forget the event, and leave the client waiting.
-            logger.exception("ccproxy's replay layer failed")
+        # Not through Layer.handle_event, which makes a layer wait for its own blocking commands: this one has none.
+        if not (yield from self.attempt(writes.coalesce(self.with_hooks(event)), FAILED)):
             yield from writes.flush()
             yield from self.collapse()
+
+    def attempt(self, steps: Steps[None], failed: str) -> Steps[bool]:
+        """Whether it ended well. mitmproxy would log a failure, forget the event, and leave the client waiting."""
+        try:
+            yield from steps
+        except Exception:
+            logger.exception(failed)
+            return False
+        return True
 
     def with_hooks(self, event: events.Event) -> Steps[None]:
         """Handles an event, and runs the hooks of streams that it led to. Not before all of it is handled: what comes
@@ -110,12 +118,12 @@ class ReplayLayer(HttpLayer):
     def collapse(self) -> Steps[None]:
         """End every stream with an error, as far as possible, and close the client's connection, and so all others."""
         error = CCProxyError("ccproxy failed while serving this request. See ccproxy's log.")
-        try:
-            for stream in list(self.streams.values()):
-                yield from self.event_to_child(stream, GiveUp(error))
-        except Exception:
-            logger.exception("ccproxy's replay layer could not end its streams")
+        yield from self.attempt(self.give_up(error), f"{FAILED}, and could not end its streams")
         yield from self.client_connection.bail_out(error)
+
+    def give_up(self, error: CCProxyError) -> Steps[None]:
+        for stream in list(self.streams.values()):
+            yield from self.event_to_child(stream, GiveUp(error))
 
     def _handle_event(self, event: events.Event) -> Steps[None]:
         if isinstance(event, events.ConnectionEvent) and event.connection in self.connections:
@@ -152,7 +160,7 @@ class ReplayLayer(HttpLayer):
             content, left = reader.read_ahead(connection, data)
             return self.pass_on(stream, content), left or self.look(stream)
         except Exception:
-            logger.exception("ccproxy's replay layer failed")
+            logger.exception(FAILED)
             return b"", Failed()
 
     def passes_content(self, stream: ReplayStream) -> bool:
