@@ -14,9 +14,12 @@ from weakref import WeakKeyDictionary
 
 from mitmproxy import ctx, http
 
+from addon.core.background_writer import BackgroundWriter
+
 LOST = Path("lost.json")
-REMEMBERING = (OrderedDict, deque, WeakKeyDictionary, logging.Handler)
-"""What state is held in; plain dictionaries are also tables that never change."""
+REMEMBERING = (OrderedDict, deque, WeakKeyDictionary, logging.Handler, BackgroundWriter)
+"""What state is held in; plain dictionaries are also tables that never change. A writer takes its queue with it, and has
+a new one."""
 
 
 def requestheaders(flow: http.HTTPFlow) -> None:
