@@ -28,14 +28,15 @@ class UpstreamTls(ServerTLSLayer):
     """Decrypted, and left to this layer."""
 
     def decrypt(self, data: bytes) -> bytes | None:
-        """None: this layer goes on."""
+        """None: this layer goes on, also where there is no content. OpenSSL may then have something to send, as if the
+        server asks for new keys."""
         self.tls.bio_write(data)
         plain = b""
         try:
             while True:
                 plain += self.tls.recv(MOST_READ)
         except SSL.WantReadError:
-            return plain
+            return plain or None
         except SSL.Error:  # which the layer meets, too
             self.put_back = plain
             return None
