@@ -55,9 +55,8 @@ class ContextWindow:
         messages, whole = claude.request["messages"], claude.choice.whole_window
         claude.limit = limit = self.manager.limit_of(claude.model, whole_window=whole)
         if is_surely_short(claude.request, claude.model, claude.size, limit):
-            claude.prompt_tokens = (
-                claude.size
-            )  # what a paid request reserves must not be too little
+            # a bound: what a paid request reserves must not be too little
+            claude.prompt_tokens = claude.size
             if not claude.conversation:
                 claude.conversation = _named(prefix_digests_of(map(message_digest, messages)))
             return

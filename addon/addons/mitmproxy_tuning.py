@@ -110,9 +110,8 @@ def read_authority_late(addons: AddonManager, options: Options) -> None:
 
     tlsconfig.tls_start_client = tls_start_client
     tlsconfig.running = None
-    tlsconfig.request = (
-        None  # serves the authority's list of revoked certificates, which none of ours names
-    )
+    # it serves the authority's list of revoked certificates, which none of ours names
+    tlsconfig.request = None
 
 
 def silence_connections(options: Options) -> None:

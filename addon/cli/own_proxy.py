@@ -12,11 +12,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
+import httpx
+
 from addon.api.request_history import KEPT_HEADERS
 from addon.cli.bootstrap import PROGRAM
 from addon.cli.launch import who_listens
 from addon.core.environment import environment
-from addon.core.own_http import sync_client
+from addon.core.own_http import HttpError, sync_client
 from addon.core.types import JsonObject
 from addon.stand_in.anthropic import FakeAnthropic
 
@@ -50,7 +52,7 @@ def made_up(home: str, upstream: str) -> dict[str, str]:
 
 def against_stand_in(saved: JsonObject) -> JsonObject:
     """Sends a response of `GET /explain/<id>` through a proxy to a stand-in for Anthropic, which needs no account and
-    costs nothing. Returns the new response. Raises DidNotStart or httpx.HTTPError."""
+    costs nothing. Returns the new response. Raises DidNotStart or HttpError."""
     client = saved["client"]
     headers = {name: value for name, value in client["headers"] if name.lower() in KEPT_HEADERS}
     with ExitStack() as stack:
@@ -58,9 +60,12 @@ def against_stand_in(saved: JsonObject) -> JsonObject:
         home = stack.enter_context(tempfile.TemporaryDirectory(prefix="ccproxy-resend-"))
         url = stack.enter_context(proxy(home, fake.url, EXPLAIN="true"))
         http = stack.enter_context(sync_client(base_url=url, timeout=120, trust_env=False))
-        http.post(client["path"], json=client["body"], headers=headers)
-        newest = http.get("/explain").json()["requests"][0]["id"]
-        return dict(http.get(f"/explain/{newest}").json())
+        try:
+            http.post(client["path"], json=client["body"], headers=headers)
+            newest = http.get("/explain").json()["requests"][0]["id"]
+            return dict(http.get(f"/explain/{newest}").json())
+        except httpx.HTTPError as error:
+            raise HttpError(type(error).__name__) from error
 
 
 @contextlib.contextmanager

@@ -243,9 +243,8 @@ def install(settings: Settings, service: Service, *, ask: Callable[[str], str] |
         return 1
     if service.file.exists():
         _run_all(service.stop, quiet=True)
-        _comes_to_listen(
-            settings.port, "nobody", STOP_SECONDS
-        )  # launchctl does not wait for the end
+        # launchctl does not wait for the end
+        _comes_to_listen(settings.port, "nobody", STOP_SECONDS)
     taken = port_taken(settings.port)
     if taken:
         return _fail(taken)

@@ -17,9 +17,8 @@ _MEMBER = re.compile(
 )
 """Its key and, unless that is an object or an array, its value."""
 _COMMA = re.compile(_SPACE + b",")
-_TO_BRACKET = re.compile(
-    rb'[^"{}\[\]]*+(?:%b[^"{}\[\]]*+)*+[{}\[\]]' % _STRING, re.DOTALL
-)  # outside of strings
+# One outside of strings.
+_TO_BRACKET = re.compile(rb'[^"{}\[\]]*+(?:%b[^"{}\[\]]*+)*+[{}\[\]]' % _STRING, re.DOTALL)
 
 
 class _Member(NamedTuple):

@@ -18,6 +18,7 @@ GLIBC: Mapping[int, int] = {
 """Options of mallopt(3), by their numbers in malloc.h. Without them a proxy that runs for days keeps the memory of its
 busiest minute."""
 FEW_PAGES = 256
+"""1 MiB: when fewer were touched, there is little to return."""
 
 
 def return_large_blocks() -> None:

@@ -41,6 +41,7 @@ FEWEST = 16
 MANY = 100
 BACKLOG = 4096
 ACCEPTED_AT_ONCE = 4
+"""See `accept_evenly`."""
 UNKNOWN_SECONDS = 2.0
 """After which a caller could have shown who he is."""
 RESERVED = 64

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
+from functools import partial
 from itertools import accumulate
 from operator import attrgetter
 
@@ -43,9 +44,6 @@ class _Families(Collector):
     metrics: Metrics
     subscription: SubscriptionState
     now: float
-
-    def describe(self) -> Iterable[Metric]:
-        return ()  # else the registry collects everything once more, to learn the names
 
     def collect(self) -> Iterator[Metric]:
         yield from self.since_start()
@@ -98,20 +96,21 @@ class _Families(Collector):
         yield _gauge("subscription_utilization", about, ("window",), full)
 
 
-def _counter(
-    name: str, about: str, labels: Labels, values: Iterable[tuple[Labels, float]]
+def _series(
+    kind: type[CounterMetricFamily | GaugeMetricFamily],
+    name: str,
+    about: str,
+    labels: Labels,
+    values: Iterable[tuple[Labels, float]],
 ) -> Metric:
-    family = CounterMetricFamily(f"ccproxy_{name}", about, labels=labels)
+    family = kind(f"ccproxy_{name}", about, labels=labels)
     for given, value in values:
         family.add_metric(given, value)
     return family
 
 
-def _gauge(name: str, about: str, labels: Labels, values: Iterable[tuple[Labels, float]]) -> Metric:
-    family = GaugeMetricFamily(f"ccproxy_{name}", about, labels=labels)
-    for given, value in values:
-        family.add_metric(given, value)
-    return family
+_counter = partial(_series, CounterMetricFamily)
+_gauge = partial(_series, GaugeMetricFamily)
 
 
 def _histogram(name: str, about: str, observed: Histogram) -> Metric:
